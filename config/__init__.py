@@ -1,0 +1,1 @@
+"""What both sides must agree on before a message crosses the wire."""

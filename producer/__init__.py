@@ -1,0 +1,1 @@
+"""Ask and watch: submit prompts, follow runs, run the embedded stack."""

@@ -1,0 +1,1 @@
+"""Do: generate, curate, train, evaluate."""

@@ -1,0 +1,1 @@
+"""From trajectories to a dataset: check, render, prove the loss mask, split."""

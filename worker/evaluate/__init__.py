@@ -1,0 +1,1 @@
+"""Served base and adapter, identity proven, held-out prompts asked, scores reported."""

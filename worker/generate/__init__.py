@@ -1,0 +1,1 @@
+"""Rollouts: an agent with real tools over a pinned workspace, one trajectory a job."""

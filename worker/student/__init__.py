@@ -1,0 +1,1 @@
+"""The demo's student and how mlx runs on this machine."""

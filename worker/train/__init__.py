@@ -1,0 +1,1 @@
+"""LoRA training of the student in a child process."""
