@@ -1,0 +1,44 @@
+"""A real server, and real worker processes: what integration tests run against."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from producer.server import Server, connect
+from tests.workers import WorkerProcess, start_worker_process
+
+StartWorker = Callable[..., WorkerProcess]
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One real server for the whole run."""
+    with Server.start(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: Server) -> SecretStr:
+    """The url of the server, emptied for this test."""
+    with connect(redis_server.url, seconds=5) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def start_worker(redis_url: SecretStr, tmp_path: Path) -> Iterator[StartWorker]:
+    """start_worker(queues, name, env={}, app="worker.app", ...) -> a real Celery worker process that answers pings.
+
+    It can be killed, suspended, resumed and stopped; none is left after the test.
+    """
+    started: list[WorkerProcess] = []
+
+    def start(queues: str, name: str, **options: object) -> WorkerProcess:
+        started.append(start_worker_process(queues, name, url=redis_url, folder=tmp_path, **options))  # type: ignore[arg-type]
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.child.kill()
