@@ -32,7 +32,7 @@ class Prompt(Record):
     workspace: str | None = None
     """PATH or PATH@REV; overrides the run's"""
     expect: JsonObject | None = None
-    """facts a correct answer must contain, see config/questions.py"""
+    """facts a correct answer must contain, see config/expect.py"""
     split: Split | None = None
 
     @property
@@ -83,7 +83,9 @@ class Spec(Record):
     teacher: Literal["endpoint", "rehearsal"] = "endpoint"
     model: str = "default_model"
     """model name asked of the endpoint"""
-    system_prompt: str = "You answer questions about the code in your workspace. Use the tools to look before you answer."
+    system_prompt: str = (
+        "You answer questions about the code in your workspace. Use the tools to look before you answer."
+    )
     tools: tuple[str, ...] = TOOL_NAMES
     allow_commands: tuple[str, ...] = ()
     """programs run_command may start; none switches the tool off"""

@@ -1,0 +1,193 @@
+"""The run ledger in Redis: the truth about a run. Nothing reads run state from Celery's result backend.
+
+Keys of a run, all under applejack:run:ID: (config/topology.run_key)
+    run           hash     spec, fingerprint, total, created_ms, version (of the dataset)
+    prompts       hash     job_id -> Prompt
+    queued running generated failed      sets of job ids; a job is in exactly one of them
+    kind:K        set      jobs that failed as K
+    job:J         hash     attempt, deliveries, token, worker, history
+    trajectory:J:A   string   the compressed trajectory of attempt A
+    leases        zset     job id or stage:NAME -> when its worker is taken for dead, server milliseconds
+    stage:S       hash     state, token, worker, result, error, history
+    progress:S    list     what a stage reports while it runs
+    verdicts      hash     job_id -> Verdict of the current dataset
+    files:NAME    hash     dataset, adapter, report: the folders themselves
+    rate by_worker    hashes   finished jobs per ten seconds and per worker
+What changes more than one of them is one Lua script in lua/, so it happens whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import redis
+
+from config.errors import StoreError, UsageError
+from config.ledger.files import Files
+from config.ledger.fleet import Fleet
+from config.ledger.jobs import Jobs
+from config.ledger.stages import Stages
+from config.ledger.store import connect, run_script, text, told
+from config.records import JobState, Pin, Prompt, Spec, StageState, Verdict, job_id
+from config.topology import ACTIVE, RUNS, Stage, run_key
+
+BATCH = 2000  # prompts written per round trip
+SUBMIT_LOCK_MS = 60_000  # longer than writing one batch takes; renewed with each
+
+
+@dataclass(frozen=True)
+class Created:
+    """What creating a run came to."""
+
+    new: bool
+    """False when the same run was there already"""
+    job_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as it was asked for."""
+
+    spec: Spec
+    total: int
+    created: float
+    """seconds since the epoch"""
+    version: int
+    """of its dataset: 1, and one more for each resubmission"""
+    pin: Pin | None
+
+
+class Ledger:
+    """One Redis, seen as runs. `jobs`, `stages`, `fleet` and `files` hold what concerns each."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self.jobs = Jobs(client)
+        self.stages = Stages(client)
+        self.fleet = Fleet(client)
+        self.files = Files(client)
+
+    @classmethod
+    def connect(cls, url: str) -> Ledger:
+        """The ledger at a Redis URL; it connects on first use."""
+        return cls(connect(url))
+
+    def check(self) -> None:
+        """StoreError unless the server answers, with a password it accepts."""
+        with told():
+            self._redis.ping()
+
+    def create(self, spec: Spec, prompts: Sequence[Prompt], *, pin: Pin | None = None) -> Created:
+        """Write a run and its jobs: all of it or nothing anyone can see.
+
+        The same content again answers new=False and changes nothing; UsageError when the run id is taken by another.
+        """
+        ids = tuple(job_id(number, prompt) for number, prompt in enumerate(prompts, start=1))
+        print_ = fingerprint(spec, ids, pin)
+        self._refuse_other(spec.run_id, self._fingerprint(spec.run_id), print_)
+        if self._fingerprint(spec.run_id):
+            return Created(new=False, job_ids=ids)
+        self._write_prompts(spec.run_id, ids, prompts, print_)
+        stages = [run_key(spec.run_id, f"stage:{stage}") for stage in Stage]
+        wanted = (spec.train, spec.train and spec.evaluate)
+        asked = [StageState.WAITING if stage else StageState.SKIPPED for stage in wanted]
+        body = json.dumps({"spec": spec.model_dump(mode="json"), "pin": pin.model_dump(mode="json") if pin else None})
+        keys = [run_key(spec.run_id, "run"), RUNS, ACTIVE, *stages]
+        args = [spec.run_id, body, print_, len(ids), *(state.value for state in asked)]
+        known = text(run_script(self._redis, "create", keys, args))
+        self._refuse_other(spec.run_id, known, print_)
+        return Created(new=not known, job_ids=ids)
+
+    def run(self, run_id: str) -> RunView:
+        """A run as it was asked for; UsageError when there is none of that id."""
+        with told():
+            fields = {text(key): text(value) for key, value in self._redis.hgetall(run_key(run_id, "run")).items()}
+        if not fields:
+            raise UsageError(f"there is no run {run_id!r}; `applejack status` lists the runs")
+        body = json.loads(fields["spec"])
+        return RunView(
+            spec=Spec.model_validate(body["spec"]),
+            total=int(fields["total"]),
+            created=int(fields["created_ms"]) / 1000,
+            version=int(fields["version"]),
+            pin=Pin.model_validate(body["pin"]) if body["pin"] else None,
+        )
+
+    def run_ids(self) -> list[str]:
+        """Every run, the newest first."""
+        with told():
+            return [text(run_id) for run_id in self._redis.zrevrange(RUNS, 0, -1)]
+
+    def set_verdicts(self, run_id: str, verdicts: Iterable[Verdict]) -> None:
+        """Replace what curation decided; readers see the old set whole or the new set whole."""
+        key = run_key(run_id, "verdicts")
+        fresh = f"{key}:new"
+        with told(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.delete(fresh)
+            for number, verdict in enumerate(verdicts, start=1):
+                pipe.hset(fresh, verdict.job_id, verdict.model_dump_json())
+                if number % BATCH == 0:
+                    pipe.execute()
+            pipe.execute()
+            self._redis.rename(fresh, key)
+
+    def verdict(self, run_id: str, job_id: str) -> Verdict | None:
+        """What curation decided about one job, None when it has not been curated."""
+        with told():
+            found = self._redis.hget(run_key(run_id, "verdicts"), job_id)
+        return Verdict.model_validate_json(text(found)) if found is not None else None
+
+    def verdicts(self, run_id: str) -> dict[str, Verdict]:
+        """Every verdict of the current dataset, by job id."""
+        with told():
+            found = self._redis.hgetall(run_key(run_id, "verdicts"))
+        return {text(key): Verdict.model_validate_json(text(value)) for key, value in found.items()}
+
+    def counters(self, run_id: str) -> tuple[dict[int, int], dict[str, int]]:
+        """Finished jobs per ten seconds (epoch seconds // 10) and per "worker|state"."""
+        with told():
+            rate = {int(key): int(value) for key, value in self._redis.hgetall(run_key(run_id, "rate")).items()}
+            done = {text(key): int(value) for key, value in self._redis.hgetall(run_key(run_id, "by_worker")).items()}
+        return rate, done
+
+    def _fingerprint(self, run_id: str) -> str:
+        with told():
+            return text(self._redis.hget(run_key(run_id, "run"), "fingerprint"))
+
+    @staticmethod
+    def _refuse_other(run_id: str, known: str, ours: str) -> None:
+        if known and known != ours:
+            raise UsageError(
+                f"run {run_id!r} exists with other prompts or settings; choose another --run, nothing was changed"
+            )
+
+    def _write_prompts(self, run_id: str, ids: Sequence[str], prompts: Sequence[Prompt], ours: str) -> None:
+        """Write what create.lua makes visible; a submit cut short leaves only keys that the next one overwrites."""
+        lock = run_key(run_id, "submit")
+        with told():
+            if not self._redis.set(lock, ours, nx=True, px=SUBMIT_LOCK_MS):
+                raise StoreError(f"run {run_id!r} is being submitted by another process; try again in a minute")
+            try:
+                self._redis.delete(run_key(run_id, "prompts"), run_key(run_id, JobState.QUEUED.value))
+                for start in range(0, len(ids), BATCH):
+                    part = ids[start : start + BATCH]
+                    texts = (prompt.model_dump_json(exclude_defaults=True) for prompt in prompts[start : start + BATCH])
+                    with self._redis.pipeline(transaction=True) as pipe:
+                        pipe.hset(run_key(run_id, "prompts"), mapping=dict(zip(part, texts, strict=True)))
+                        pipe.sadd(run_key(run_id, JobState.QUEUED.value), *part)
+                        pipe.pexpire(lock, SUBMIT_LOCK_MS)
+                        pipe.execute()
+            finally:
+                self._redis.delete(lock)
+
+
+def fingerprint(spec: Spec, job_ids: Sequence[str], pin: Pin | None) -> str:
+    """Hex sha256 of what a run is asked to do; job ids hold the content of the prompts."""
+    digest = hashlib.sha256(spec.model_dump_json().encode())
+    digest.update(pin.model_dump_json().encode() if pin else b"")
+    for item in job_ids:
+        digest.update(item.encode())
+    return digest.hexdigest()

@@ -1,0 +1,91 @@
+"""A run's files (dataset, adapter, report) in the ledger, so that stages on different machines share no disk."""
+
+import hashlib
+import json
+import shutil
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+from config.errors import StoreError
+from config.ledger.store import text, told
+from config.topology import run_key
+
+CHUNK = 4 * 1024 * 1024  # bytes before compression; far under the server's 512 MB limit on a value
+
+
+class Files:
+    """Whole folders, written and read atomically by name: "dataset", "adapter", "report"."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def put(self, run_id: str, name: str, folder: Path) -> None:
+        """Store a folder under a name; readers see the old one whole or the new one whole."""
+        key = run_key(run_id, f"files:{name}")
+        fresh = f"{key}:new"
+        manifest: dict[str, dict[str, str | int]] = {}
+        with told():
+            self._redis.delete(fresh)
+            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+                relative = path.relative_to(folder).as_posix()
+                digest = hashlib.sha256()
+                chunks = 0
+                for chunks, chunk in enumerate(read_chunks(path), start=1):
+                    digest.update(chunk)
+                    self._redis.hset(fresh, f"{relative}\n{chunks}", zlib.compress(chunk))
+                manifest[relative] = {"chunks": chunks, "sha256": digest.hexdigest()}
+            self._redis.hset(fresh, "manifest", json.dumps(manifest))
+            self._redis.rename(fresh, key)
+
+    def get(self, run_id: str, name: str, folder: Path) -> list[Path]:
+        """Write a stored folder to disk beside its place and move it there whole; the files, sorted.
+
+        StoreError when nothing is stored under the name or a content does not match its hash.
+        """
+        key = run_key(run_id, f"files:{name}")
+        with told():
+            found = self._redis.hget(key, "manifest")
+        if found is None:
+            raise StoreError(f"run {run_id!r} has no {name} in the ledger yet")
+        manifest = json.loads(text(found))
+        fresh = folder.with_name(f".{folder.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        for relative, entry in manifest.items():
+            self._write(key, relative, entry["chunks"], entry["sha256"], fresh)
+        fresh.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+        return [folder / relative for relative in manifest]
+
+    def has(self, run_id: str, name: str) -> bool:
+        """True when something is stored under the name."""
+        with told():
+            return bool(self._redis.exists(run_key(run_id, f"files:{name}")))
+
+    def _write(self, key: str, relative: str, chunks: int, sha256: str, folder: Path) -> None:
+        target = (folder / relative).resolve()
+        if not target.is_relative_to(folder.resolve()):
+            raise StoreError(f"the ledger names a file outside its folder: {relative!r}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        with target.open("wb") as out:
+            for number in range(1, chunks + 1):
+                with told():
+                    blob = self._redis.hget(key, f"{relative}\n{number}")
+                if not isinstance(blob, bytes):
+                    raise StoreError(f"part {number} of {relative!r} is missing from the ledger")
+                chunk = zlib.decompress(blob)
+                digest.update(chunk)
+                out.write(chunk)
+        if digest.hexdigest() != sha256:
+            raise StoreError(f"{relative!r} came out of the ledger with another content than went in")
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, CHUNK at a time."""
+    with path.open("rb") as source:
+        while chunk := source.read(CHUNK):
+            yield chunk

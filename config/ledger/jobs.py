@@ -1,0 +1,231 @@
+"""Jobs and their trajectories in the ledger: claim, finish, hand back, resubmit; every write idempotent and atomic."""
+
+import json
+import secrets
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import redis
+
+from config.errors import FailureKind, StoreError, UsageError
+from config.ledger.store import Arg, run_script, text, texts, told
+from config.records import JobState, Prompt, Trajectory
+from config.topology import ACTIVE, Stage, run_key
+
+CHUNK = 500  # trajectories read at a time: 500 of 10 KB are 5 MB
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a job's or a stage's history."""
+
+    at: float
+    """seconds since the epoch, by the server's clock"""
+    event: str
+    worker: str
+    detail: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job held under a lease."""
+
+    run_id: str
+    job_id: str
+    attempt: int
+    token: str
+    exhausted: bool
+    """its workers died as often as is allowed: record that, do not run it"""
+    history: tuple[Event, ...]
+
+
+@dataclass(frozen=True)
+class JobView:
+    """What the ledger knows of one job."""
+
+    job_id: str
+    state: JobState
+    attempt: int
+    worker: str
+    failure: FailureKind | None
+    history: tuple[Event, ...]
+
+
+Finished = Literal["stored", "last", "already", "stale", "unknown"]
+
+
+def events(history: object) -> tuple[Event, ...]:
+    """The history kept by the scripts, one JSON object a line."""
+    lines = [json.loads(line) for line in text(history).splitlines()]
+    return tuple(
+        Event(line["at"] / 1000, line["event"], line["worker"], line["detail"], line["attempt"]) for line in lines
+    )
+
+
+def pack(trajectory: Trajectory) -> bytes:
+    """The trajectory compressed; `unpack` gives it back."""
+    return zlib.compress(trajectory.model_dump_json(exclude_defaults=True).encode())
+
+
+def unpack(blob: bytes) -> Trajectory:
+    """The trajectory of a `pack`."""
+    return Trajectory.model_validate_json(zlib.decompress(blob))
+
+
+class Jobs:
+    """The jobs of every run."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def begin(
+        self, run_id: str, job_id: str, *, worker: str, lease_seconds: float, delivery_limit: int
+    ) -> Claim | Literal["terminal", "held", "unknown"]:
+        """Claim a job; a word instead when it is finished, held by a living worker, or not in this run."""
+        token = secrets.token_hex(8)
+        keys = [*self._states(run_id), run_key(run_id, "leases"), self._job(run_id, job_id)]
+        answer = texts(
+            run_script(self._redis, "begin", keys, [job_id, token, worker, ms(lease_seconds), delivery_limit])
+        )
+        match answer[0]:
+            case "terminal" | "held" | "unknown" as word:
+                return word
+        return Claim(run_id, job_id, int(answer[1]), token, answer[0] == "exhausted", events(answer[2]))
+
+    def finish(self, trajectory: Trajectory, *, worker: str) -> Finished:
+        """Store a trajectory, completed or failed; the first of an attempt wins and "last" means curation is owed."""
+        run_id, job_id = trajectory.run_id, trajectory.job_id
+        state = JobState.GENERATED if trajectory.outcome == "completed" else JobState.FAILED
+        kind = trajectory.failure.kind.value if trajectory.failure else ""
+        keys = [
+            *self._states(run_id),
+            run_key(run_id, "leases"),
+            self._job(run_id, job_id),
+            self._trajectory(run_id, job_id, trajectory.attempt),
+            run_key(run_id, f"stage:{Stage.CURATE}"),
+            run_key(run_id, "rate"),
+            run_key(run_id, "by_worker"),
+            run_key(run_id, f"kind:{kind}"),
+        ]
+        args: list[Arg] = [
+            job_id,
+            trajectory.attempt,
+            state.value,
+            pack(trajectory),
+            worker,
+            kind,
+            ms(trajectory.seconds),
+        ]
+        answer = text(run_script(self._redis, "finish", keys, args))
+        match answer:
+            case "stored" | "last" | "already" | "stale" | "unknown" as word:
+                return word
+        raise StoreError(f"the ledger answered {answer!r} to a finished job")
+
+    def release(self, claim: Claim, *, why: str, spent: bool) -> bool:
+        """Hand a job back to the queue's debt; `spent` when this delivery counts against its limit."""
+        keys = [run_key(claim.run_id, part) for part in ("queued", "running", "leases")]
+        args: list[Arg] = [claim.job_id, claim.token, why, int(spent)]
+        return run_script(self._redis, "release", [*keys, self._job(claim.run_id, claim.job_id)], args) == 1
+
+    def prompt(self, run_id: str, job_id: str) -> Prompt:
+        """The prompt of a job; StoreError when the run has no such job."""
+        with told():
+            found = self._redis.hget(run_key(run_id, "prompts"), job_id)
+        if found is None:
+            raise StoreError(f"run {run_id!r} has no job {job_id!r}")
+        return Prompt.model_validate_json(text(found))
+
+    def ids(self, run_id: str, *states: JobState) -> list[str]:
+        """Job ids in the order of the prompts; all of them when no state is named."""
+        with told():
+            keys = [run_key(run_id, state.value) for state in states or JobState]
+            return sorted(text(member) for member in self._redis.sunion(keys))
+
+    def ids_of_kind(self, run_id: str, kind: FailureKind) -> list[str]:
+        """Jobs that failed that way, in order."""
+        with told():
+            return sorted(text(member) for member in self._redis.smembers(run_key(run_id, f"kind:{kind.value}")))
+
+    def counts(self, run_id: str) -> dict[JobState, int]:
+        """Jobs per state; they sum to the run's total at every instant."""
+        with told(), self._redis.pipeline(transaction=True) as pipe:
+            for state in JobState:
+                pipe.scard(run_key(run_id, state.value))
+            return dict(zip(JobState, pipe.execute(), strict=True))
+
+    def kinds(self, run_id: str) -> dict[FailureKind, int]:
+        """Failed jobs per kind, kinds without any left out."""
+        with told(), self._redis.pipeline(transaction=True) as pipe:
+            for kind in FailureKind:
+                pipe.scard(run_key(run_id, f"kind:{kind.value}"))
+            return {kind: count for kind, count in zip(FailureKind, pipe.execute(), strict=True) if count}
+
+    def view(self, run_id: str, job_id: str) -> JobView:
+        """All the ledger knows of one job but its trajectories; UsageError when there is no such job."""
+        with told(), self._redis.pipeline(transaction=True) as pipe:
+            for state in JobState:
+                pipe.sismember(run_key(run_id, state.value), job_id)
+            pipe.hgetall(self._job(run_id, job_id))
+            *member, fields = pipe.execute()
+        found = [state for state, is_in in zip(JobState, member, strict=True) if is_in]
+        if not found:
+            raise UsageError(f"run {run_id!r} has no job {job_id!r}; `applejack status {run_id}` lists what it has")
+        job = {text(key): text(value) for key, value in fields.items()}
+        return JobView(
+            job_id=job_id,
+            state=found[0],
+            attempt=int(job.get("attempt", "1")),
+            worker=job.get("worker", ""),
+            failure=FailureKind(job["kind"]) if job.get("kind") else None,
+            history=events(job.get("history")),
+        )
+
+    def trajectory(self, run_id: str, job_id: str, attempt: int) -> Trajectory | None:
+        """The trajectory of one attempt, None when it has none."""
+        with told():
+            blob = self._redis.get(self._trajectory(run_id, job_id, attempt))
+        return unpack(blob) if isinstance(blob, bytes) else None
+
+    def trajectories(self, run_id: str) -> Iterator[Trajectory]:
+        """The current trajectory of every terminal job in the order of the prompts, CHUNK in memory at a time."""
+        ids = self.ids(run_id, JobState.GENERATED, JobState.FAILED)
+        for chunk in (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)):
+            with told(), self._redis.pipeline(transaction=False) as pipe:
+                for job_id in chunk:
+                    pipe.hget(self._job(run_id, job_id), "attempt")
+                attempts = [int(attempt or 1) for attempt in pipe.execute()]
+                keys = [self._trajectory(run_id, job, attempt) for job, attempt in zip(chunk, attempts, strict=True)]
+                blobs = self._redis.mget(keys)
+            for key, blob in zip(keys, blobs, strict=True):
+                if blob is None:
+                    raise StoreError(f"the ledger has no {key!r} although its job is finished; the store lost data")
+                yield unpack(cast(bytes, blob))
+
+    def resubmit(self, run_id: str, job_ids: Sequence[str], *, train: bool, evaluate: bool) -> int:
+        """Owe these terminal jobs again under their next attempt, and curation anew; all or none."""
+        stages = [run_key(run_id, f"stage:{stage}") for stage in Stage]
+        keys = [*self._states(run_id), run_key(run_id, "run"), ACTIVE, *stages]
+        asked = ["waiting" if wanted else "skipped" for wanted in (train, evaluate)]
+        prefixes = [run_key(run_id, "job:"), run_key(run_id, "kind:")]
+        return int(text(run_script(self._redis, "resubmit", keys, [*prefixes, *asked, *job_ids])))
+
+    @staticmethod
+    def _states(run_id: str) -> list[str]:
+        return [run_key(run_id, state.value) for state in JobState]
+
+    @staticmethod
+    def _job(run_id: str, job_id: str) -> str:
+        return run_key(run_id, f"job:{job_id}")
+
+    @staticmethod
+    def _trajectory(run_id: str, job_id: str, attempt: int) -> str:
+        return run_key(run_id, f"trajectory:{job_id}:{attempt}")
+
+
+def ms(seconds: float) -> int:
+    """Whole milliseconds, as the scripts count time."""
+    return round(seconds * 1000)

@@ -1,0 +1,21 @@
+-- Claim a job for one worker under a lease.
+-- KEYS queued, running, generated, failed, leases, job   ARGV job_id, token, worker, lease ms, delivery limit
+if redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 1 or redis.call('SISMEMBER', KEYS[4], ARGV[1]) == 1 then
+  return {'terminal'}
+end
+if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1 then
+  local lease = redis.call('ZSCORE', KEYS[5], ARGV[1])
+  local holder = redis.call('HGET', KEYS[6], 'worker')
+  if lease and tonumber(lease) > now then return {'held', holder} end
+  note(KEYS[6], 'lost', holder, 'its lease lapsed')
+elseif redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then
+  return {'unknown'}
+end
+redis.call('HSETNX', KEYS[6], 'attempt', 1)
+local deliveries = redis.call('HINCRBY', KEYS[6], 'deliveries', 1)
+redis.call('HSET', KEYS[6], 'token', ARGV[2], 'worker', ARGV[3], 'started_ms', now)
+redis.call('SMOVE', KEYS[1], KEYS[2], ARGV[1])
+redis.call('ZADD', KEYS[5], now + ARGV[4], ARGV[1])
+note(KEYS[6], 'started', ARGV[3])
+local verdict = deliveries > tonumber(ARGV[5]) and 'exhausted' or 'run'
+return {verdict, redis.call('HGET', KEYS[6], 'attempt'), redis.call('HGET', KEYS[6], 'history')}

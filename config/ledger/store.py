@@ -1,0 +1,68 @@
+"""The Redis connection of the ledger, its Lua scripts, and one place where its errors are told."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import cast
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from config.errors import StoreError
+
+SOCKET_TIMEOUT = 10.0  # seconds; a half-open connection is noticed, a slow disk is not mistaken for one
+Arg = str | int | bytes
+RETRIES = 6  # with the backoff below about 8 s in all; longer outages are the caller's business
+
+
+def connect(url: str) -> redis.Redis:
+    """A client for the ledger; it connects on first use and repeats what a broken connection interrupted."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=SOCKET_TIMEOUT,
+        socket_connect_timeout=5,
+        socket_keepalive=True,
+        health_check_interval=10,
+        retry=Retry(ExponentialBackoff(cap=3, base=0.1), RETRIES),
+        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+    )
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn a Redis error into a StoreError of one line."""
+    try:
+        yield
+    except redis.AuthenticationError as error:
+        raise StoreError(f"Redis refused the password: {error}; check APPLEJACK_REDIS_URL") from error
+    except redis.OutOfMemoryError as error:
+        raise StoreError(
+            f"Redis is out of memory, nothing was stored: {error}; raise maxmemory or archive runs"
+        ) from error
+    except redis.RedisError as error:
+        raise StoreError(f"Redis: {error}") from error
+
+
+@cache
+def source(name: str) -> str:
+    """The Lua text of one script, the common prelude in front."""
+    folder = files("config.ledger") / "lua"
+    return (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
+
+
+def run_script(client: redis.Redis, name: str, keys: Sequence[str], args: Sequence[Arg]) -> object:
+    """Run one script atomically; its answer as redis-py gives it: bytes, int or a list of these."""
+    with told():
+        return cast(object, client.register_script(source(name))(keys=list(keys), args=list(args)))
+
+
+def text(value: object) -> str:
+    """A Redis answer as text, "" for none."""
+    return value.decode() if isinstance(value, bytes) else "" if value is None else str(value)
+
+
+def texts(value: object) -> list[str]:
+    """A Redis list answer as text."""
+    return [text(item) for item in value] if isinstance(value, list) else []
