@@ -10,6 +10,7 @@ Keys of a run, all under applejack:run:ID: (config/topology.run_key)
     leases        zset     job id or stage:NAME -> when its worker is taken for dead, server milliseconds
     stage:S       hash     state, token, worker, result, error, history
     progress:S    list     what a stage reports while it runs
+    pins          hash     workspace as the run names it -> Pin
     verdicts      hash     job_id -> Verdict of the current dataset
     files:NAME    hash     dataset, adapter, report: the folders themselves
     rate by_worker    hashes   finished jobs per ten seconds and per worker
@@ -19,7 +20,6 @@ What changes more than one of them is one Lua script in lua/, so it happens whol
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -57,7 +57,6 @@ class RunView:
     """seconds since the epoch"""
     version: int
     """of its dataset: 1, and one more for each resubmission"""
-    pin: Pin | None
 
 
 class Ledger:
@@ -80,13 +79,13 @@ class Ledger:
         with told():
             self._redis.ping()
 
-    def create(self, spec: Spec, prompts: Sequence[Prompt], *, pin: Pin | None = None) -> Created:
+    def create(self, spec: Spec, prompts: Sequence[Prompt]) -> Created:
         """Write a run and its jobs: all of it or nothing anyone can see.
 
         The same content again answers new=False and changes nothing; UsageError when the run id is taken by another.
         """
         ids = tuple(job_id(number, prompt) for number, prompt in enumerate(prompts, start=1))
-        print_ = fingerprint(spec, ids, pin)
+        print_ = fingerprint(spec, ids)
         self._refuse_other(spec.run_id, self._fingerprint(spec.run_id), print_)
         if self._fingerprint(spec.run_id):
             return Created(new=False, job_ids=ids)
@@ -94,9 +93,8 @@ class Ledger:
         stages = [run_key(spec.run_id, f"stage:{stage}") for stage in Stage]
         wanted = (spec.train, spec.train and spec.evaluate)
         asked = [StageState.WAITING if stage else StageState.SKIPPED for stage in wanted]
-        body = json.dumps({"spec": spec.model_dump(mode="json"), "pin": pin.model_dump(mode="json") if pin else None})
         keys = [run_key(spec.run_id, "run"), RUNS, ACTIVE, *stages]
-        args = [spec.run_id, body, print_, len(ids), *(state.value for state in asked)]
+        args = [spec.run_id, spec.model_dump_json(), print_, len(ids), *(state.value for state in asked)]
         known = text(run_script(self._redis, "create", keys, args))
         self._refuse_other(spec.run_id, known, print_)
         return Created(new=not known, job_ids=ids)
@@ -107,19 +105,24 @@ class Ledger:
             fields = {text(key): text(value) for key, value in self._redis.hgetall(run_key(run_id, "run")).items()}
         if not fields:
             raise UsageError(f"there is no run {run_id!r}; `applejack status` lists the runs")
-        body = json.loads(fields["spec"])
         return RunView(
-            spec=Spec.model_validate(body["spec"]),
+            spec=Spec.model_validate_json(fields["spec"]),
             total=int(fields["total"]),
             created=int(fields["created_ms"]) / 1000,
             version=int(fields["version"]),
-            pin=Pin.model_validate(body["pin"]) if body["pin"] else None,
         )
 
     def run_ids(self) -> list[str]:
         """Every run, the newest first."""
         with told():
             return [text(run_id) for run_id in self._redis.zrevrange(RUNS, 0, -1)]
+
+    def pin(self, run_id: str, workspace: str, pin: Pin) -> Pin:
+        """The code this run reads under a workspace's name: the first worker to open it decides, the others compare."""
+        key = run_key(run_id, "pins")
+        with told():
+            self._redis.hsetnx(key, workspace, pin.model_dump_json())
+            return Pin.model_validate_json(text(self._redis.hget(key, workspace)))
 
     def set_verdicts(self, run_id: str, verdicts: Iterable[Verdict]) -> None:
         """Replace what curation decided; readers see the old set whole or the new set whole."""
@@ -184,10 +187,9 @@ class Ledger:
                 self._redis.delete(lock)
 
 
-def fingerprint(spec: Spec, job_ids: Sequence[str], pin: Pin | None) -> str:
+def fingerprint(spec: Spec, job_ids: Sequence[str]) -> str:
     """Hex sha256 of what a run is asked to do; job ids hold the content of the prompts."""
     digest = hashlib.sha256(spec.model_dump_json().encode())
-    digest.update(pin.model_dump_json().encode() if pin else b"")
     for item in job_ids:
         digest.update(item.encode())
     return digest.hexdigest()

@@ -1,0 +1,116 @@
+"""From the ledger to where a run stands: counts, rate, time left, stages; and the same as a table."""
+
+from dataclasses import asdict, dataclass
+
+from config.ledger import Ledger
+from config.ledger.fleet import WorkerView
+from config.ledger.stages import StageView
+from config.records import JobState, JsonObject, StageState
+from config.topology import Stage
+
+RATE_SECONDS = 120  # the window of the rate: long enough for slow teachers, short enough to follow a fleet that grows
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """Where one run stands, by the ledger."""
+
+    run_id: str
+    total: int
+    queued: int
+    running: int
+    generated: int
+    failed: int
+    kinds: dict[str, int]
+    """failed jobs per failure kind"""
+    kept: int | None
+    """None until it has been curated"""
+    rejected: int | None
+    stage: str
+    """generate, curate, train, evaluate, done or failed"""
+    error: str
+    """why the run failed, "" otherwise"""
+    rate: float
+    """jobs finished per minute, over the last RATE_SECONDS"""
+    eta_seconds: float | None
+    version: int
+    created: float
+    by_worker: dict[str, dict[str, int]]
+    stages: tuple[StageView, ...]
+
+    def as_json(self) -> JsonObject:
+        """The status as `applejack status --json` prints it."""
+        body: JsonObject = {key: value for key, value in asdict(self).items() if key not in {"stages", "by_worker"}}
+        body["stages"] = {view.stage.value: view.state.value for view in self.stages}
+        body["workers"] = {worker: dict(counts) for worker, counts in self.by_worker.items()}
+        return body
+
+
+def status(ledger: Ledger, run_id: str) -> RunStatus:
+    """Where a run stands now; UsageError when there is no such run."""
+    run = ledger.run(run_id)
+    counts = ledger.jobs.counts(run_id)
+    rates, finished = ledger.counters(run_id)
+    stages = tuple(ledger.stages.view(run_id, stage) for stage in Stage)
+    owed = counts[JobState.QUEUED] + counts[JobState.RUNNING]
+    per_minute = rate(rates, now=ledger.fleet.now())
+    curated = stages[0].result if stages[0].state is StageState.DONE else {}
+    name, error = current(stages, owed)
+    return RunStatus(
+        run_id=run_id,
+        total=run.total,
+        queued=counts[JobState.QUEUED],
+        running=counts[JobState.RUNNING],
+        generated=counts[JobState.GENERATED],
+        failed=counts[JobState.FAILED],
+        kinds={kind.value: count for kind, count in ledger.jobs.kinds(run_id).items()},
+        kept=whole(curated.get("kept")),
+        rejected=whole(curated.get("rejected")),
+        stage=name,
+        error=error,
+        rate=per_minute,
+        eta_seconds=owed / per_minute * 60 if owed and per_minute else None,
+        version=run.version,
+        created=run.created,
+        by_worker=per_worker(finished),
+        stages=stages,
+    )
+
+
+def rate(buckets: dict[int, int], *, now: float) -> float:
+    """Jobs finished per minute, from counts per ten seconds keyed by epoch seconds // 10."""
+    recent = [bucket for bucket in buckets if bucket * 10 > now - RATE_SECONDS]
+    if not recent:
+        return 0.0
+    seconds = max(10.0, now - min(recent) * 10)
+    return sum(buckets[bucket] for bucket in recent) / seconds * 60
+
+
+def current(stages: tuple[StageView, ...], owed: int) -> tuple[str, str]:
+    """The stage a run is in, and its error when it failed."""
+    failed = [view for view in stages if view.state is StageState.FAILED]
+    if failed:
+        return "failed", f"{failed[0].stage.value}: {failed[0].error}"
+    if owed:
+        return "generate", ""
+    open_ = [view for view in stages if view.state not in {StageState.DONE, StageState.SKIPPED}]
+    return (open_[0].stage.value, "") if open_ else ("done", "")
+
+
+def per_worker(finished: dict[str, int]) -> dict[str, dict[str, int]]:
+    """{"worker|state": n} as {worker: {state: n}}."""
+    workers: dict[str, dict[str, int]] = {}
+    for key, count in sorted(finished.items()):
+        worker, _, state = key.rpartition("|")
+        workers.setdefault(worker, {})[state] = count
+    return workers
+
+
+def whole(value: object) -> int | None:
+    """An int from a stage's result, None when it has none."""
+    return value if isinstance(value, int) else None
+
+
+def fleet_lines(workers: list[WorkerView]) -> list[JsonObject]:
+    """The workers as `applejack status --json` lists them."""
+    return [{"name": view.name, "silent_seconds": round(view.silent_seconds, 1), **view.fields} for view in workers]

@@ -1,0 +1,73 @@
+"""One job's rollout: its workspace opened and held to the run's pin, its teacher chosen."""
+
+from dataclasses import dataclass
+
+from config.errors import WorkspaceError
+from config.ledger import Ledger
+from config.ledger.jobs import Claim
+from config.records import Failure, Pin, Prompt, Spec, Trajectory
+from config.settings import Settings
+from worker.generate.agent import Teacher, endpoint_teacher
+from worker.generate.rehearsal import rehearsal_teacher
+from worker.generate.rollout import rollout
+from worker.generate.workspace import Workspace, open_workspace
+from worker.never_rolled import never_rolled
+
+
+@dataclass(frozen=True)
+class Workspaces:
+    """The code a run reads, the same on every machine."""
+
+    ledger: Ledger
+    settings: Settings
+    spec: Spec
+
+    def of(self, prompt: Prompt) -> Workspace | None:
+        """The workspace of a prompt, None when neither it nor the run names one; WorkspaceError."""
+        named = prompt.workspace or self.spec.workspace
+        if named is None:
+            return None
+        workspace = open_workspace(named, cache=self.settings.cache)
+        pinned = self.ledger.pin(self.spec.run_id, named, workspace.pin)
+        if content(pinned) != content(workspace.pin):
+            raise WorkspaceError(
+                f"{named!r} holds other code here ({content(workspace.pin)}) than the run's ({content(pinned)}); "
+                "bring this machine's copy to the same state, or name the workspace by a git commit"
+            )
+        return workspace
+
+
+def content(pin: Pin) -> str:
+    """What a workspace holds, as a commit or digest."""
+    return pin.commit or pin.digest or "unknown"
+
+
+def teacher_of(spec: Spec, settings: Settings) -> Teacher:
+    """The run's teacher: the endpoint of this machine, or the rehearsal where the run asks for it by name."""
+    if spec.teacher == "rehearsal":
+        return rehearsal_teacher()
+    key = settings.endpoint_key.get_secret_value() if settings.endpoint_key else None
+    return endpoint_teacher(
+        settings.endpoint,
+        model=spec.model,
+        api_key=key,
+        sampling=spec.sampling,
+        request_seconds=spec.limits.request_seconds,
+    )
+
+
+def roll(spec: Spec, prompt: Prompt, claim: Claim, ledger: Ledger, settings: Settings, worker: str) -> Trajectory:
+    """The trajectory of one claimed job; a bad rollout or a missing workspace is an outcome, not an exception."""
+    try:
+        workspace = Workspaces(ledger, settings, spec).of(prompt)
+    except WorkspaceError as error:
+        return never_rolled(spec, prompt, claim, Failure.of(error.kind, str(error)))
+    return rollout(
+        prompt,
+        spec=spec,
+        job_id=claim.job_id,
+        attempt=claim.attempt,
+        workspace=workspace,
+        teacher=teacher_of(spec, settings),
+        worker=worker,
+    )

@@ -1,0 +1,133 @@
+"""What the tasks do: gather a step's inputs from the ledger, call its stage, store what came of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from config import logs
+from config.errors import ApplejackError, FailureKind
+from config.ledger import Ledger, RunView
+from config.ledger.fleet import Held
+from config.ledger.jobs import Claim
+from config.ledger.stages import StageClaim, member
+from config.records import Failure, JsonObject, Trajectory
+from config.settings import Settings
+from config.topology import Stage
+from worker.leases import Lease, Leases
+from worker.never_rolled import never_rolled
+from worker.patience import patiently
+from worker.stages import Context, curate_run, evaluate_run, train_run
+
+log = logs.get(__name__)
+
+StageWork = Callable[[Context], JsonObject]
+
+
+@dataclass
+class Steps:
+    """One worker's hands: its ledger, its leases, its settings, its name."""
+
+    ledger: Ledger
+    leases: Leases
+    settings: Settings
+    worker: str
+    _runs: dict[str, RunView] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def generate(self, run_id: str, job_id: str) -> str:
+        """Run one job, unless it is finished or another worker has it; always answers its id."""
+        run = patiently(lambda: self.run(run_id))
+        claim = patiently(
+            lambda: self.ledger.jobs.begin(
+                run_id,
+                job_id,
+                worker=self.worker,
+                lease_seconds=self.leases.lease_seconds,
+                delivery_limit=run.spec.delivery_limit,
+            )
+        )
+        if isinstance(claim, str):
+            log.info("job.dropped", run_id=run_id, job_id=job_id, because=claim)
+            return job_id
+        with self.leases.hold(Held(run_id, job_id, claim.token)):
+            trajectory = self._roll(run, claim)
+            finished = patiently(lambda: self.ledger.jobs.finish(trajectory, worker=self.worker))
+        log.info(
+            "job.finished",
+            run_id=run_id,
+            job_id=job_id,
+            outcome=trajectory.outcome,
+            failure=trajectory.failure.kind.value if trajectory.failure else None,
+            calls=len(trajectory.tool_calls),
+            seconds=round(trajectory.seconds, 2),
+            stored=finished,
+        )
+        return job_id
+
+    def curate(self, run_id: str) -> str:
+        """Curate a run whose jobs are all terminal."""
+        return self._stage(run_id, Stage.CURATE, curate_run)
+
+    def train(self, run_id: str) -> str:
+        """Train the run's student on its dataset."""
+        return self._stage(run_id, Stage.TRAIN, train_run)
+
+    def evaluate(self, run_id: str) -> str:
+        """Ask base and adapter the held-out prompts."""
+        return self._stage(run_id, Stage.EVALUATE, evaluate_run)
+
+    def run(self, run_id: str) -> RunView:
+        """The run as asked for, read once: its spec never changes. Its version does, so stages read it anew."""
+        with self._lock:
+            if run_id not in self._runs:
+                self._runs[run_id] = self.ledger.run(run_id)
+            return self._runs[run_id]
+
+    def run_folder(self, run_id: str) -> Path:
+        """Where this machine keeps the run's files."""
+        folder = (self.settings.runs / run_id).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _roll(self, run: RunView, claim: Claim) -> Trajectory:
+        prompt = patiently(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
+        if claim.exhausted:
+            lost = [event.worker for event in claim.history if event.event == "lost"]
+            told = f"{len(lost)} workers died on it: {', '.join(lost)}"
+            return never_rolled(run.spec, prompt, claim, Failure.of(FailureKind.WORKER_LOST, told))
+        from worker.generate.job import roll  # pydantic-ai takes a second to import and 60 MB: only where it is used
+
+        try:
+            return roll(run.spec, prompt, claim, self.ledger, self.settings, self.worker)
+        except Exception as error:  # a header task that raises aborts its chord: whatever it was becomes data
+            log.exception("job.internal", run_id=claim.run_id, job_id=claim.job_id)
+            told = f"{type(error).__name__}: {error}"
+            return never_rolled(run.spec, prompt, claim, Failure.of(FailureKind.INTERNAL, told))
+
+    def _stage(self, run_id: str, stage: Stage, work: StageWork) -> str:
+        claim = patiently(
+            lambda: self.ledger.stages.begin(run_id, stage, worker=self.worker, lease_seconds=self.leases.lease_seconds)
+        )
+        if isinstance(claim, str):
+            log.info("stage.dropped", run_id=run_id, stage=stage.value, because=claim)
+            return run_id
+        with self.leases.hold(Held(run_id, member(stage), claim.token)) as lease:
+            result, error = self._attempt(claim, work, lease)
+            ended = patiently(lambda: self.ledger.stages.finish(claim, result=result, error=error))
+        log.info("stage.finished", run_id=run_id, stage=stage.value, error=error or None, ended=ended)
+        return run_id
+
+    def _attempt(self, claim: StageClaim, work: StageWork, lease: Lease) -> tuple[JsonObject, str]:
+        if claim.exhausted:
+            return {}, "its workers died on it again and again; see their logs, then resubmit"
+        log.info("stage.started", run_id=claim.run_id, stage=claim.stage.value)
+        try:
+            run = self.ledger.run(claim.run_id)
+            context = Context(self.ledger, self.settings, self.worker, run, self.run_folder(claim.run_id), lease)
+            return work(context), ""
+        except ApplejackError as error:
+            return {}, " ".join(str(error).split())
+        except Exception as error:  # the run must say that it failed, whatever the fault was
+            log.exception("stage.internal", run_id=claim.run_id, stage=claim.stage.value)
+            return {}, f"internal: {type(error).__name__}: {error}"
