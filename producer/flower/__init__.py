@@ -1,0 +1,1 @@
+"""Flower, with authentication always on, on this machine alone by default, and with a Runs page."""
