@@ -1,0 +1,1 @@
+"""Prompts: read from a file, or mined from code."""

@@ -1,0 +1,204 @@
+"""What a workspace's Python code holds, read with `ast`, and the lines a search would find in it."""
+
+import ast
+import codecs
+import os
+import re
+import stat
+import subprocess
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal
+
+MOST_BYTES: Final = 1_000_000  # of one file that is asked about; code that people write stays far below
+SNIFFED_BYTES: Final = 8192  # a NUL this early means binary, which the tools do not search
+SKIPPED: Final = frozenset(  # as the tools, which list and search none of these; a test compares the two
+    {".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__"}
+    | {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"}
+)
+GIT_SECONDS: Final = 30.0
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+DEFINES: Final = re.compile(r"\b(?:class|def) ")
+IMPORTS: Final = re.compile(r"^\s*(?:from|import) ")
+WORD: Final = re.compile(r"\w+")
+ASSIGNS: Final = re.compile(r"^[A-Za-z_]\w* = ")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a file, counted from 1."""
+
+    path: str
+    number: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One Python file; `tree` is None when it is no valid Python, `lines` are empty when it is no text."""
+
+    path: str
+    lines: tuple[str, ...]
+    tree: ast.Module | None
+
+    @property
+    def folder(self) -> str:
+        """Its directory, "" at the top of the workspace."""
+        return self.path.rpartition("/")[0]
+
+    @property
+    def file(self) -> str:
+        """Its name without the directory."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Index:
+    """Some lines of the code, and which of them hold a word."""
+
+    lines: tuple[Line, ...]
+
+    @cached_property
+    def by_word(self) -> dict[str, list[Line]]:
+        """The lines that hold each word."""
+        holding: dict[str, list[Line]] = {}
+        for line in self.lines:
+            for word in dict.fromkeys(WORD.findall(line.text)):
+                holding.setdefault(word, []).append(line)
+        return holding
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """A class or a function, wherever it stands."""
+
+    kind: Literal["class", "function"]
+    name: str
+    source: Source
+    node: ast.ClassDef | FunctionNode
+
+    @property
+    def line(self) -> int:
+        """Of `class` or `def`, below the decorators."""
+        return self.node.lineno
+
+
+@dataclass(frozen=True)
+class Code:
+    """The Python files of one workspace, in the order of their paths."""
+
+    workspace: Path
+    sources: tuple[Source, ...]
+
+    @cached_property
+    def definitions(self) -> tuple[Definition, ...]:
+        """Every class and function at any depth."""
+        return tuple(found for source in self.sources for found in _definitions(source))
+
+    @cached_property
+    def by_name(self) -> dict[str, list[Definition]]:
+        """Definitions under each name."""
+        named: dict[str, list[Definition]] = {}
+        for definition in self.definitions:
+            named.setdefault(definition.name, []).append(definition)
+        return named
+
+    @cached_property
+    def defining(self) -> Index:
+        """Lines that look like a class or a function, in strings and comments too: a search finds those as well."""
+        return self._index(DEFINES)
+
+    @cached_property
+    def importing(self) -> Index:
+        """Lines that look like an import."""
+        return self._index(IMPORTS)
+
+    @cached_property
+    def assigning(self) -> Index:
+        """Lines that look like an assignment at the top level."""
+        return self._index(ASSIGNS)
+
+    def _index(self, pattern: re.Pattern[str]) -> Index:
+        return Index(
+            tuple(
+                Line(source.path, number, text)
+                for source in self.sources
+                for number, text in enumerate(source.lines, 1)
+                if pattern.search(text)
+            )
+        )
+
+
+def read(workspace: Path) -> Code:
+    """The Python code under a directory; files that cannot be parsed or read count as files all the same."""
+    return Code(workspace, tuple(_source(workspace, path) for path in sorted(_paths(workspace))))
+
+
+def _paths(workspace: Path) -> Iterator[str]:
+    tracked = _tracked(workspace)
+    for path in tracked if tracked is not None else _walked(workspace):
+        if (
+            path.endswith(".py")
+            and path.isprintable()
+            and not SKIPPED.intersection(path.split("/"))
+            and _is_file(workspace / path)
+        ):
+            yield path
+
+
+def _tracked(workspace: Path) -> list[str] | None:
+    """What git tracks here, None where it tracks nothing: tools read a commit of such a workspace."""
+    command = ["git", "-C", str(workspace), "ls-files", "-z", "--cached"]
+    try:
+        listed = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    names = [os.fsdecode(name) for name in listed.stdout.split(b"\0") if name]
+    return names if listed.returncode == 0 and names else None
+
+
+def _walked(workspace: Path) -> Iterator[str]:
+    for folder, folders, files in os.walk(workspace):
+        folders[:] = sorted(name for name in folders if name not in SKIPPED)
+        for name in sorted(files):
+            yield (Path(folder) / name).relative_to(workspace).as_posix()
+
+
+def _is_file(path: Path) -> bool:
+    """A regular file by its own name; the tools do not follow links."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _source(workspace: Path, path: str) -> Source:
+    try:
+        raw = (workspace / path).read_bytes()
+    except OSError:
+        return Source(path, (), None)
+    if len(raw) > MOST_BYTES or b"\0" in raw[:SNIFFED_BYTES]:
+        return Source(path, (), None)
+    text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
+    return Source(path, tuple(re.split(r"\r\n|\r|\n", text)), _tree(raw))
+
+
+def _tree(raw: bytes) -> ast.Module | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes in somebody else's code are not ours to report
+        try:
+            return ast.parse(raw)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
+def _definitions(source: Source) -> Iterator[Definition]:
+    for node in ast.walk(source.tree) if source.tree else ():
+        if isinstance(node, ast.ClassDef):
+            yield Definition("class", node.name, source, node)
+        elif isinstance(node, FunctionNode):
+            yield Definition("function", node.name, source, node)
