@@ -7,6 +7,7 @@ ApplejackError
 │   ├── WorkspaceError    the code to be read cannot be had as pinned
 │   └── RolloutError      the rollout itself: limits, tool retries, malformed calls
 ├── CurationError         a dataset cannot be made
+├── StudentError          the student's model cannot be made or loaded
 ├── TrainingError         preflight or the training process failed
 ├── EvaluationError       scores cannot be trusted, so none are given
 └── StoreError            the ledger refused or could not be reached
@@ -63,6 +64,8 @@ class RejectionReason(StrEnum):
     FABRICATED_RESULT = "fabricated_result"  # the answer asserts what no result holds
     OVER_LENGTH = "over_length"  # longer than the student is trained on, in its own tokens
     DUPLICATE = "duplicate"  # the same again
+    MALFORMED = "malformed"  # no conversation a template can render: roles out of order, a call no schema allows
+    SAMPLED_OUT = "sampled_out"  # sound, and left out to keep the share that was asked for
     FAILED_GENERATION = "failed_generation"  # the rollout did not complete
 
 
@@ -101,6 +104,10 @@ class RolloutError(GenerationError):
 
 class CurationError(ApplejackError):
     """A dataset cannot be made from what is there."""
+
+
+class StudentError(ApplejackError):
+    """The student's model cannot be made or loaded."""
 
 
 class TrainingError(ApplejackError):

@@ -1,0 +1,87 @@
+"""The dataset card: README.md with the YAML header that hubs read."""
+
+import json
+
+from pydantic import JsonValue
+
+from config.records import JsonObject
+
+
+def card(manifest: JsonObject) -> str:
+    """The card of a dataset, from what dataset.json says."""
+    return "\n".join([*_header(manifest), *_body(manifest)]) + "\n"
+
+
+def _header(manifest: JsonObject) -> list[str]:
+    splits = _object(manifest["splits"])
+    files = [f"      - split: {_hub_name(name)}\n        path: {name}.jsonl" for name, rows in splits.items() if rows]
+    configs = ["configs:", "  - config_name: default", "    data_files:", *files] if files else []
+    return [
+        "---",
+        "language: [en, code]",
+        "license: other",
+        "task_categories: [text-generation]",
+        "tags: [tool-calling, function-calling, agents, code, synthetic]",
+        f"size_categories: [{_size(sum(int(str(rows)) for rows in splits.values()))}]",
+        *configs,
+        "---",
+    ]
+
+
+def _body(manifest: JsonObject) -> list[str]:
+    proof = _object(manifest["loss_proof"])
+    kept, read = manifest["kept"], manifest["read"]
+    return [
+        f"# Tool-calling dataset of run {manifest['source_run'] or 'unknown'}",
+        "",
+        f"{kept} of {read} trajectories were kept: {manifest['with_tools']} with tools and real results, "
+        f"{manifest['without_tools']} without tools. Made by applejack {manifest['applejack']}; "
+        f"content hash `{manifest['content_hash']}`.",
+        "",
+        f"- Format `{manifest['format']}`, rendered for the student `{manifest['student']}` "
+        f"(template sha256 `{manifest['template_hash']}`), at most {manifest['max_seq_length']} tokens a row.",
+        f"- Split {manifest['split_rule']}. Leaks, counted: `{json.dumps(manifest['leaks'])}`.",
+        f"- Loss proof: {_proof(proof)}.",
+        "",
+        *_table("Rows", "split", manifest["splits"]),
+        *_table("Rejected", "reason", manifest["reasons"]),
+        *_table("Kept by category", "category", manifest["by_category"]),
+        *_table("Calls by tool", "tool", manifest["by_tool"]),
+        *_list("Warnings", manifest["warnings"]),
+        *_list("Code the tools read", manifest["workspaces"]),
+    ]
+
+
+def _proof(proof: JsonObject) -> str:
+    if not proof:
+        return "not made for this format"
+    verdict = "passed" if proof["passed"] else f"FAILED ({proof['faults']})"
+    return (
+        f"{verdict}; {proof['loss_tokens']} loss tokens, {proof['assistant_tokens']} of them the assistant's, "
+        f"stop token in the loss for {proof['stop_tokens']} of {proof['turns']} turns"
+    )
+
+
+def _table(title: str, name: str, counts: JsonValue) -> list[str]:
+    rows = [f"| {key} | {count} |" for key, count in _object(counts).items()]
+    return [f"## {title}", "", f"| {name} | count |", "|---|---|", *rows, ""] if rows else []
+
+
+def _list(title: str, lines: JsonValue) -> list[str]:
+    return [f"## {title}", "", *(f"- {line}" for line in lines), ""] if isinstance(lines, list) and lines else []
+
+
+def _object(value: JsonValue) -> JsonObject:
+    assert isinstance(value, dict)
+    return value
+
+
+def _hub_name(split: str) -> str:
+    return {"valid": "validation"}.get(split, split)
+
+
+def _size(rows: int) -> str:
+    for limit, words in ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
+        if rows < limit:
+            return words
+    return "n>1M"

@@ -1,0 +1,69 @@
+"""A trajectory as the list of chat messages that a template renders and a server receives."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from config.records import JsonObject, Message, ToolCall, Trajectory
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One assistant turn of a rendered conversation."""
+
+    index: int
+    """its place in the chat messages"""
+    mended: bool
+    """it made a call that failed: context for what follows, nothing to be learnt"""
+
+
+def chat_messages(trajectory: Trajectory) -> list[JsonObject]:
+    """The messages in the form the server's template sees: the system prompt first, no nulls, arguments as objects.
+
+    `mlx_lm.server` turns a null content into "" and argument text into objects before it renders; written that way
+    here, the file and the request are the same input to the template.
+    """
+    system: list[JsonObject] = (
+        [{"role": "system", "content": trajectory.system_prompt}] if trajectory.system_prompt else []
+    )
+    return [*system, *(_chat_message(message) for message in trajectory.messages)]
+
+
+def turns(trajectory: Trajectory) -> tuple[Turn, ...]:
+    """Every assistant turn, in order, with its index into `chat_messages`."""
+    failed = {m.tool_call_id for m in trajectory.messages if m.role == "tool" and m.is_error}
+    offset = 1 if trajectory.system_prompt else 0
+    return tuple(
+        Turn(index=number + offset, mended=any(call.id in failed for call in message.tool_calls))
+        for number, message in enumerate(trajectory.messages)
+        if message.role == "assistant"
+    )
+
+
+def results(trajectory: Trajectory) -> dict[str, Message]:
+    """The first tool message of each call id."""
+    found: dict[str, Message] = {}
+    for message in trajectory.messages:
+        if message.role == "tool" and message.tool_call_id is not None:
+            found.setdefault(message.tool_call_id, message)
+    return found
+
+
+def calls(trajectory: Trajectory) -> Iterator[tuple[int, ToolCall]]:
+    """Every call with the index of its message."""
+    for index, message in enumerate(trajectory.messages):
+        for call in message.tool_calls:
+            yield index, call
+
+
+def _chat_message(message: Message) -> JsonObject:
+    chat: JsonObject = {"role": message.role, "content": message.content or ""}
+    if message.tool_calls:
+        chat["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.role == "tool":
+        chat["tool_call_id"] = message.tool_call_id or ""
+        if message.name:
+            chat["name"] = message.name
+    return chat

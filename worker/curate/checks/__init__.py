@@ -1,0 +1,39 @@
+"""The checks: each looks for one reason to reject a trajectory and yields its evidence."""
+
+from collections.abc import Callable, Iterator
+
+from config.records import Finding, Trajectory
+from worker.curate.checks.answers import empty_answer, failed_generation, tools_required_but_none, truncated
+from worker.curate.checks.fabricated import fabricated_result
+from worker.curate.checks.markup import chat_markup, leaked_tool_call
+from worker.curate.checks.repeats import repeated_call, too_many_calls
+from worker.curate.checks.results import null_result, placeholder_result, retry_unanswered, unpaired_result
+from worker.curate.checks.shape import malformed, phantom_call
+
+Check = Callable[[Trajectory], Iterator[Finding]]
+
+
+def all_checks(*, max_calls: int, special: frozenset[str] = frozenset()) -> tuple[Check, ...]:
+    """Every check on a trajectory by itself; `special` are the student's special tokens, markup like any other."""
+    return (
+        null_result,
+        unpaired_result,
+        phantom_call,
+        placeholder_result,
+        retry_unanswered,
+        tools_required_but_none,
+        leaked_tool_call,
+        chat_markup(special),
+        truncated,
+        empty_answer,
+        repeated_call,
+        too_many_calls(max_calls),
+        fabricated_result,
+        malformed,
+        failed_generation,
+    )
+
+
+def findings(trajectory: Trajectory, checks: tuple[Check, ...]) -> tuple[Finding, ...]:
+    """Everything the checks find, in their order."""
+    return tuple(finding for check in checks for finding in check(trajectory))

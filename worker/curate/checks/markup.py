@@ -1,0 +1,117 @@
+"""Checks for text that would be read as structure: chat markup anywhere, call text in what the assistant says."""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from config.errors import RejectionReason
+from config.records import Finding, Message, Trajectory
+from worker.curate.checks.calltext import call_text
+
+NAMES = (
+    r"im_start|im_end|im_sep|endoftext|eot_id|eom_id|start_header_id|end_header_id|begin_of_text|end_of_text"
+    r"|fim_(?:prefix|middle|suffix|pad)|repo_name|file_sep|python_tag|tool_call_start|tool_call_end|tool_list_start"
+    r"|tool_list_end|assistant|user|system|end|channel|message|return"
+)
+MARKUP = re.compile(
+    rf"<\|(?:{NAMES})\|>"  # a control token, whole
+    r"|<\|(?:im_start|im_end|endoftext|eot_id)\b|\b(?:im_start|im_end|endoftext|eot_id)\|>"  # or half of one
+    r"|</?tool_response\b>?|</?tool_result>|</?function_results?>"
+    r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|<\uff5c[^\uff5c<>]{1,40}\uff5c>"
+)
+CALL_TAGS = re.compile(r"</?tool_call>|<function=\w|</function>\s*</tool_call>")  # in a user's or a tool's words
+INVENTED = re.compile(
+    r"(?m)^\s*(?:\*\*)?(?:user|human)(?:\*\*)?\s*:(?:.*\n)+?\s*(?:\*\*)?(?:assistant|ai)(?:\*\*)?\s*:", re.I
+)
+TOOL_RESULT = re.compile(r"(?im)^\s*(?:\*\*)?tool[ _](?:result|response|output)s?(?:\*\*)?\s*:")
+
+
+def chat_markup(special: frozenset[str] = frozenset()) -> Callable[[Trajectory], Iterator[Finding]]:
+    """The check for chat markup in any text; `special` are the student's own special tokens."""
+    own = (
+        re.compile("|".join(re.escape(token) for token in sorted(special, key=len, reverse=True))) if special else None
+    )
+
+    def check(trajectory: Trajectory) -> Iterator[Finding]:
+        for index, where, text in _texts(trajectory):
+            for pattern in (MARKUP, own):
+                if pattern and (found := pattern.search(text)):
+                    yield _markup(f"{found.group()!r} in {where}", index)
+                    break
+        yield from _tags_of_others(trajectory)
+        yield from _invented_turns(trajectory)
+        yield from _split_markup(trajectory)
+
+    return check
+
+
+def leaked_tool_call(trajectory: Trajectory) -> Iterator[Finding]:
+    """Call text where the assistant should speak, in any notation, whole or torn."""
+    names = frozenset(_tool_names(trajectory))
+    for index, message in enumerate(trajectory.messages):
+        if message.role == "assistant" and (found := call_text(message.content or "", names)):
+            yield Finding(
+                reason=RejectionReason.LEAKED_TOOL_CALL, detail=f"call text {found[:80]!r} in an answer", message=index
+            )
+
+
+def _tool_names(trajectory: Trajectory) -> Iterator[str]:
+    for tool in trajectory.tools:
+        function = tool.get("function")
+        if isinstance(function, dict) and isinstance(name := function.get("name"), str):
+            yield name
+    for call in trajectory.tool_calls:
+        yield call.name
+
+
+def _texts(trajectory: Trajectory) -> Iterator[tuple[int | None, str, str]]:
+    """Every text with its message and its place in words."""
+    yield None, "the system prompt", trajectory.system_prompt
+    for index, message in enumerate(trajectory.messages):
+        yield index, f"the {message.role}'s text", message.content or ""
+        for call in message.tool_calls:
+            yield index, "a call's name", call.name
+            for text in _strings(call.arguments):
+                yield index, "a call's arguments", text
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _tags_of_others(trajectory: Trajectory) -> Iterator[Finding]:
+    for index, message in enumerate(trajectory.messages):
+        if message.role != "assistant" and (found := CALL_TAGS.search(message.content or "")):
+            yield _markup(f"{found.group()!r} in the {message.role}'s text", index)
+
+
+def _invented_turns(trajectory: Trajectory) -> Iterator[Finding]:
+    for index, message in enumerate(trajectory.messages):
+        text = message.content or ""
+        if message.role == "assistant" and (found := INVENTED.search(text) or TOOL_RESULT.search(text)):
+            yield _markup(f"an invented turn, {found.group().strip()[:60]!r}, in the assistant's text", index)
+
+
+def _split_markup(trajectory: Trajectory) -> Iterator[Finding]:
+    """A control token that begins at the end of one message and ends at the start of the next."""
+    for (index, first), (_, second) in pairwise(enumerate(trajectory.messages)):
+        tail, head = _tail(first), (second.content or "")[:24]
+        found = next((m for m in MARKUP.finditer(tail + head) if m.start() < len(tail) < m.end()), None)
+        if found:
+            yield _markup(f"{found.group()!r} is split across two messages", index + 1)
+
+
+def _tail(message: Message) -> str:
+    return (message.content or "")[-24:]
+
+
+def _markup(detail: str, index: int | None) -> Finding:
+    return Finding(reason=RejectionReason.CHAT_MARKUP, detail=detail, message=index)

@@ -1,0 +1,130 @@
+"""Checks on what tools returned: missing, null, unpaired and placeholder results, and retries nobody answered."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from config.errors import RejectionReason
+from config.records import Finding, Message, Trajectory
+from worker.curate.chat import calls, results
+
+# The whole result is one of these: something that stands where a result should be.
+PLACEHOLDER = re.compile(
+    r"""(?ix) ^\W* (?:
+        none | null | nil | undefined | nan | n/?a | tbd | todo | placeholder | lorem\ ipsum\b.* | object\ object
+      | (?:the\ )? (?:tool|function|command) (?:\ (?:call|execution))? (?:\ was)? (?:\ \w+)?
+            \ (?:completed|executed|finished|succeeded|called|done|ran) (?:\ successfully)?
+      | (?:execution|call) \ (?:completed|finished|succeeded) (?:\ successfully)?
+      | (?:insert|add|put) \b .{0,40} \b (?:result|output|content|response)s? \b .{0,20}
+      | (?:tool|function|command|actual|real|your|some|the|mock|fake|dummy|example|sample|simulated|expected)?
+            [\ _-]? (?:results?|outputs?|response|contents?|tool_results?)
+            (?:[\ _-]?(?:goes|comes|will\ be|is)?[\ _-]?
+                (?:here|omitted|removed|elided|unavailable|placeholder|pending|simulated))?
+    ) \W*$"""
+)
+# Template text that was never filled in, as the whole result.
+LEFTOVER = re.compile(
+    r"(?s)^\s*(?:\{\{.*?\}\}|\$\{[^}]*\}|\{%.*?%\}|\{[a-z_]+\}|<[a-z_ ]+>|%\([a-z_]+\)s|\.{3,}|…)\s*$"
+)
+RETRY = re.compile(r"(?i)\b(?:fix the errors?|try again|retry|correct (?:the|your) (?:arguments?|call))\b")
+ADMITS = re.compile(
+    r"(?i)\b(?:not? (?:\w+ )?(?:exist|found|find|able|available|possible|such|matche?s?|results?|contain|defined?)\w*"
+    r"|n[o']t\b|cannot|could ?n.t|does ?n.t|unable|fail\w*|error\w*|missing|denied|invalid|refused|outside|without"
+    r"|no|nothing)\b"
+)
+
+
+def null_result(trajectory: Trajectory) -> Iterator[Finding]:
+    """A call whose result is missing or null.
+
+    Text is a result, "no matches" too. A tool that printed nothing may be honest as well: empty text counts as null
+    only where no call brought any text and the answer does not say that nothing was found.
+    """
+    found = results(trajectory)
+    silent = not any((result.content or "").strip() for result in found.values()) and not ADMITS.search(
+        trajectory.answer
+    )
+    for index, call in calls(trajectory):
+        result = found.get(call.id)
+        if result is None:
+            what = "is missing"
+        elif result.content is None:
+            what = "is null"
+        elif silent and trajectory.outcome == "completed":
+            what = "is empty text, and the answer does not say so"
+        else:
+            continue
+        yield Finding(
+            reason=RejectionReason.NULL_RESULT,
+            detail=f"the result of {call.name!r} {what}",
+            message=index,
+            call=call.id,
+        )
+
+
+def unpaired_result(trajectory: Trajectory) -> Iterator[Finding]:
+    """A result that answers no call before it, a call answered twice, one id for two calls, another tool's name."""
+    open_calls: dict[str, str] = {}
+    answered: set[str] = set()
+    for index, message in enumerate(trajectory.messages):
+        for call in message.tool_calls:
+            if call.id in open_calls:
+                yield _unpaired(f"the id {call.id!r} is used by two calls", index, call.id)
+            open_calls[call.id] = call.name
+        if message.role != "tool":
+            continue
+        yield from _pairing(message, index, open_calls, answered)
+        answered.add(message.tool_call_id or "")
+
+
+def _pairing(message: Message, index: int, open_calls: dict[str, str], answered: set[str]) -> Iterator[Finding]:
+    key = message.tool_call_id
+    if key is None or key not in open_calls:
+        yield _unpaired(f"a result for {key!r} answers no call before it", index, key)
+    elif key in answered:
+        yield _unpaired(f"the call {key!r} is answered twice", index, key)
+    elif message.name and message.name != open_calls[key]:
+        yield _unpaired(f"a result of {message.name!r} answers a call of {open_calls[key]!r}", index, key)
+
+
+def _unpaired(detail: str, index: int, call: str | None) -> Finding:
+    return Finding(reason=RejectionReason.UNPAIRED_RESULT, detail=detail, message=index, call=call)
+
+
+def placeholder_result(trajectory: Trajectory) -> Iterator[Finding]:
+    """A result whose whole text stands for one that was never there."""
+    for index, message in enumerate(trajectory.messages):
+        text = message.content or ""
+        if message.role == "tool" and text.strip() and (PLACEHOLDER.match(text) or LEFTOVER.match(text)):
+            yield Finding(
+                reason=RejectionReason.PLACEHOLDER_RESULT,
+                detail=f"the whole result is {text.strip()[:80]!r}",
+                message=index,
+                call=message.tool_call_id,
+            )
+
+
+def retry_unanswered(trajectory: Trajectory) -> Iterator[Finding]:
+    """A call that failed, after which the tool was never called again, and an answer that does not own up to it.
+
+    An error that the answer reports ("there is no such file") is an honest end; a request to mend the call is not one.
+    """
+    names = {call.id: call.name for _, call in calls(trajectory)}
+    errors = [(i, m) for i, m in enumerate(trajectory.messages) if m.role == "tool" and m.is_error]
+    if not errors:
+        return
+    later = Counter(index for index, _ in calls(trajectory))
+    last = trajectory.messages[-1]
+    for index, message in errors:
+        if any(position > index for position in later):
+            continue
+        told = bool(RETRY.search(message.content or ""))
+        if last.role == "assistant" and not told and ADMITS.search(last.content or ""):
+            continue
+        name = names.get(message.tool_call_id or "", message.name or "a tool")
+        yield Finding(
+            reason=RejectionReason.RETRY_UNANSWERED,
+            detail=f"{name!r} failed with {(message.content or '')[:80]!r} and no call followed",
+            message=index,
+            call=message.tool_call_id,
+        )

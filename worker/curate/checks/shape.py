@@ -1,0 +1,129 @@
+"""Checks on the shape of a conversation and its calls: phantoms, roles out of order, calls no schema allows."""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import JsonValue
+
+from config.errors import RejectionReason
+from config.records import Finding, JsonObject, Message, ToolCall, Trajectory
+from worker.curate.chat import calls, results
+
+FOLLOWS = {  # role -> roles that may stand before it
+    "user": (None, "assistant"),
+    "assistant": ("user", "tool"),
+    "tool": ("assistant", "tool"),
+}
+TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+def phantom_call(trajectory: Trajectory) -> Iterator[Finding]:
+    """A return that was logged as a call: no arguments, right behind a call of the same tool.
+
+    A tool that needs no arguments may be called so, if the call brought a result of its own.
+    """
+    found = results(trajectory)
+    before: ToolCall | None = None
+    for index, call in calls(trajectory):
+        if before and call.name == before.name and call.arguments in ({}, "", "{}"):
+            own, other = found.get(call.id), found.get(before.id)
+            content = own.content if own else None
+            schema = parameters(trajectory, call.name)
+            sound = schema is not None and not schema.get("required") and bool((content or "").strip())
+            if not sound or (other is not None and other.content == content):
+                yield Finding(
+                    reason=RejectionReason.PHANTOM_CALL,
+                    detail=f"{call.name!r} without arguments right behind {call.name!r}: a return logged as a call",
+                    message=index,
+                    call=call.id,
+                )
+        before = call
+
+
+def malformed(trajectory: Trajectory) -> Iterator[Finding]:
+    """Roles out of order, arguments that are no object, and calls that succeeded though no schema allows them."""
+    yield from _order(trajectory)
+    found = results(trajectory)
+    known = {name for tool in trajectory.tools if (name := _name(tool))}
+    for index, call in calls(trajectory):
+        if isinstance(call.arguments, str):
+            yield _malformed(
+                f"the arguments of {call.name!r} are no JSON object: {call.arguments[:80]!r}", index, call.id
+            )
+            continue
+        result = found.get(call.id)
+        if result is None or result.is_error:
+            continue
+        if known and call.name not in known:
+            yield _malformed(f"{call.name!r} is none of the tools, and yet it has a result", index, call.id)
+        elif fault := _against_schema(call.arguments, parameters(trajectory, call.name) or {}):
+            yield _malformed(f"{call.name!r} has a result, although {fault}", index, call.id)
+
+
+def parameters(trajectory: Trajectory, name: str) -> JsonObject | None:
+    """The JSON schema of a tool's arguments, None when the trajectory does not hold it."""
+    for tool in trajectory.tools:
+        if _name(tool) == name:
+            function = tool.get("function")
+            schema = function.get("parameters") if isinstance(function, dict) else None
+            return schema if isinstance(schema, dict) else {}
+    return None
+
+
+def _name(tool: JsonObject) -> str:
+    function = tool.get("function")
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _order(trajectory: Trajectory) -> Iterator[Finding]:
+    if not trajectory.messages:
+        return
+    before: Message | None = None
+    for index, message in enumerate(trajectory.messages):
+        role = before.role if before else None
+        if role not in FOLLOWS[message.role]:
+            yield _malformed(f"the {message.role}'s message follows {role or 'nothing'}", index)
+        if message.tool_calls and message.role != "assistant":
+            yield _malformed(f"the {message.role} calls {message.tool_calls[0].name!r}", index)
+        before = message
+    first = trajectory.messages[0]
+    if first.role == "user" and " ".join(trajectory.prompt.split()) not in " ".join((first.content or "").split()):
+        yield _malformed("the first message does not ask the prompt", 0)
+    if first.role == "user" and not (first.content or "").strip():
+        yield _malformed("the question is empty", 0)
+
+
+def _against_schema(arguments: JsonObject, schema: JsonObject) -> str:
+    """What the schema says against the arguments, "" when nothing."""
+    required = schema.get("required")
+    for key in required if isinstance(required, list) else []:
+        if key not in arguments:
+            return f"the argument {key!r} is required and not there"
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return ""
+    for key, value in arguments.items():
+        if key not in properties:
+            return f"there is no argument {key!r}"
+        if fault := _against_type(key, value, properties[key]):
+            return fault
+    return ""
+
+
+def _against_type(key: str, value: JsonValue, schema: JsonValue) -> str:
+    expected = schema.get("type") if isinstance(schema, dict) else None
+    allowed = TYPES.get(expected) if isinstance(expected, str) else None
+    if allowed and (not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed)):
+        return f"the argument {key!r} should be of type {expected}, not {value!r}"
+    return ""
+
+
+def _malformed(detail: str, index: int, call: str | None = None) -> Finding:
+    return Finding(reason=RejectionReason.MALFORMED, detail=detail, message=index, call=call)

@@ -1,0 +1,122 @@
+"""Writes a dataset directory: whole or not at all, and the same bytes for the same content."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from config.errors import UsageError
+from config.records import JsonObject, Split
+from worker.curate.entry import Entry
+from worker.curate.spool import Place, Spool
+
+SPLIT_FILES: Mapping[Split, str] = {"train": "train.jsonl", "valid": "valid.jsonl", "test": "test.jsonl"}
+REJECTED = "rejected.jsonl"
+HELD_OUT = "held_out.jsonl"
+MANIFEST = "dataset.json"
+CARD = "README.md"
+HELD_OUT_ENOUGH = 8  # questions; with fewer in test, those of valid are asked too
+
+
+def require_free(out: Path) -> None:
+    """UsageError when `out` holds anything that is not a dataset made here."""
+    if out.is_dir() and any(out.iterdir()) and not _ours(out):
+        raise UsageError(f"{str(out)!r} is not empty and holds no dataset of applejack's; name another directory")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{str(out)!r} is a file; name a directory for the dataset")
+
+
+def workplace(out: Path) -> Path:
+    """A fresh directory beside `out`, on the same disk."""
+    place = out.parent / f".{out.name}.partial-{os.getpid()}"
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        place.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"{str(out)!r} cannot be written: {error.strerror}") from error
+    return place
+
+
+def publish(place: Path, out: Path) -> None:
+    """Put the finished directory in the place of `out`; what was there goes."""
+    old = out.parent / f".{out.name}.old-{os.getpid()}"
+    if out.exists():
+        out.rename(old)
+    place.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_splits(place: Path, sides: Mapping[Split, Sequence[Entry]], spool: Spool, *, mixed: bool) -> str:
+    """Write the split files; returns the content hash, hex sha256 over their names and contents.
+
+    `mixed` spreads the rows of one conversation over the file: mlx_lm 0.32 takes rows of a batch as they stand in it.
+    """
+    content = hashlib.sha256()
+    for split, name in SPLIT_FILES.items():
+        digest = hashlib.sha256()
+        with (place / name).open("wb") as file:
+            for row in _rows(sides[split], mixed=mixed):
+                line = spool.get(row)
+                file.write(line)
+                digest.update(line)
+        content.update(f"{name} {digest.hexdigest()}\n".encode())
+    return content.hexdigest()
+
+
+def write_rejected(place: Path, entries: Sequence[Entry]) -> None:
+    """One line per rejected trajectory: job_id, reasons, detail."""
+    with (place / REJECTED).open("w", encoding="utf-8") as file:
+        for entry in sorted((e for e in entries if not e.kept), key=lambda e: (e.job_id, e.order)):
+            verdict = entry.verdict
+            line: JsonObject = {
+                "job_id": entry.job_id,
+                "reasons": [reason.value for reason in verdict.reasons],
+                "detail": [finding.model_dump(mode="json", exclude_none=True) for finding in verdict.findings],
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def write_held_out(place: Path, sides: Mapping[Split, Sequence[Entry]], spool: Spool) -> int:
+    """The questions of the test split, each once, for evaluation to ask; returns how many."""
+    asked = dict.fromkeys(_questions(sides["test"], spool))
+    if len(asked) < HELD_OUT_ENOUGH:
+        asked |= dict.fromkeys(_questions(sides["valid"], spool))
+    (place / HELD_OUT).write_bytes(b"".join(line + b"\n" for line in asked))
+    return len(asked)
+
+
+def write_json(file: Path, content: JsonObject) -> None:
+    """Indented JSON, keys in the given order."""
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _rows(entries: Sequence[Entry], *, mixed: bool) -> Iterator[Place]:
+    keyed = (
+        (hashlib.sha256(entry.order + bytes([n % 256])).digest(), row)
+        for entry in entries
+        for n, row in enumerate(entry.rows)
+    )
+    for _, row in sorted(keyed) if mixed else keyed:
+        yield row
+
+
+def _questions(entries: Sequence[Entry], spool: Spool) -> Iterator[bytes]:
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.member.prompt not in seen:
+            seen.add(entry.member.prompt)
+            yield spool.get(entry.prompt)
+
+
+def _ours(out: Path) -> bool:
+    try:
+        return "applejack" in json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def discard(place: Path) -> None:
+    """Remove what was not published; nothing when it was."""
+    shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,177 @@
+"""The curate stage: trajectories in, a proven dataset directory and a verdict on each trajectory out."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from config.errors import UsageError
+from config.records import JsonObject, Split, Trajectory, Verdict
+from worker.curate import dataset
+from worker.curate.card import card
+from worker.curate.checks import all_checks
+from worker.curate.decide import reject_duplicates, reject_unproven, sample_down, split_kept, split_seed
+from worker.curate.entry import Entry, read_entry
+from worker.curate.options import Options, Summary
+from worker.curate.split import RULE_PROMPT, RULE_SEED, RULE_WORKSPACE, leaks
+from worker.curate.spool import Spool
+from worker.curate.summary import foreign, summarise
+from worker.curate.tokenizer import Student
+
+Trajectories = Callable[[], Iterable[Trajectory]] | Iterable[Trajectory]
+Progress = Callable[[int], None]
+"""Called with the number of trajectories read so far."""
+
+
+@dataclass(frozen=True)
+class Curated:
+    """What a curation leaves: its counts, and what it decided about each trajectory."""
+
+    summary: Summary
+    entries: Sequence[Entry]
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """One per trajectory read, in an order that does not depend on the order they came in."""
+        return (entry.verdict for entry in self.entries)
+
+
+def curate(
+    trajectories: Trajectories,
+    *,
+    out: Path,
+    options: Options,
+    student: Path | None,
+    progress: Progress | None = None,
+    broken: Callable[[], int] = lambda: 0,
+) -> Curated:
+    """Check, render, prove and split; `out` is written whole or not at all, even when nothing is kept.
+
+    Args:
+        trajectories: each is read once and not kept in memory.
+        broken: asked at the end how many lines could not be read as trajectories.
+
+    Raises:
+        UsageError: no usable student, or `out` holds something else.
+    """
+    dataset.require_free(out)
+    model = _student(student, options)
+    place = dataset.workplace(out)
+    try:
+        with Spool(place) as spool:
+            entries = _read(trajectories, options, model, spool, progress)
+            curated = _write(entries, place, options, model, spool, broken())
+        dataset.publish(place, out)
+    finally:
+        dataset.discard(place)
+    return curated
+
+
+def _student(student: Path | None, options: Options) -> Student | None:
+    if options.format == "seed-text":
+        return None
+    if student is None:
+        raise UsageError(
+            f"the format {options.format!r} is rendered by the student's own template: give --student MODEL"
+        )
+    model = Student(student)
+    model.require_tools()
+    return model
+
+
+def _read(
+    trajectories: Trajectories, options: Options, student: Student | None, spool: Spool, progress: Progress | None
+) -> list[Entry]:
+    checks = all_checks(max_calls=options.max_calls, special=student.special if student else frozenset())
+    entries: list[Entry] = []
+    for trajectory in trajectories() if callable(trajectories) else trajectories:
+        entries.append(read_entry(trajectory, checks=checks, options=options, student=student, spool=spool))
+        if progress:
+            progress(len(entries))
+    if options.format != "seed-text":  # that one is in file order by definition
+        entries.sort(key=lambda entry: entry.order)
+    return entries
+
+
+def _write(
+    entries: list[Entry], place: Path, options: Options, student: Student | None, spool: Spool, broken: int
+) -> Curated:
+    reject_duplicates(entries)
+    reject_unproven(entries, foreign_allowed=foreign(options))
+    sample_down(entries, options.no_tools_share)
+    seeded = options.format == "seed-text"
+    sides = split_seed(entries) if seeded else split_kept(entries, options)
+    content_hash = dataset.write_splits(place, sides, spool, mixed=not seeded)
+    dataset.write_rejected(place, entries)
+    held_out = dataset.write_held_out(place, sides, spool)
+    found = _leaks(sides)
+    summary = summarise(entries, sides, options, content_hash=content_hash, leaks=found["keys"], broken=broken)
+    manifest = _manifest(entries, summary, options, student, found, held_out)
+    dataset.write_json(place / dataset.MANIFEST, manifest)
+    (place / dataset.CARD).write_text(card(manifest), encoding="utf-8")
+    return Curated(summary, entries)
+
+
+def _leaks(sides: dict[Split, list[Entry]]) -> dict[str, dict[str, int]]:
+    """Computed from what was written: prompts, and any of the grouping keys, that stand on two sides."""
+    return {
+        "prompts": leaks({split: {entry.member.prompt for entry in side} for split, side in sides.items()}),
+        "keys": leaks({split: {key for e in side for key in e.member.keys} for split, side in sides.items()}),
+    }
+
+
+def _manifest(
+    entries: Sequence[Entry],
+    summary: Summary,
+    options: Options,
+    student: Student | None,
+    found: dict[str, dict[str, int]],
+    held_out: int,
+) -> JsonObject:
+    kept = [entry for entry in entries if entry.kept]
+    rule = {"workspace": RULE_WORKSPACE, "prompt": RULE_PROMPT}[options.split_by]
+    counts = summary.as_json()
+    return {
+        "applejack": _version(),
+        "schema_version": 1,
+        "content_hash": summary.content_hash,
+        "format": options.format,
+        "max_seq_length": options.max_seq_length,
+        "student": str(student.directory) if student else None,
+        "template_hash": student.template_hash if student else None,
+        "toolset_digest": _only({entry.toolset for entry in kept}),
+        "source_run": options.source_run or _only({entry.run_id for entry in kept}),
+        "workspaces": [*sorted({entry.workspace for entry in kept if entry.workspace})],
+        **{key: counts[key] for key in ("read", "kept", "rejected", "broken", "reasons", "splits")},
+        **{key: counts[key] for key in ("with_tools", "without_tools", "skipped", "by_category", "by_tool")},
+        "turns_per_trajectory": {str(n): c for n, c in sorted(Counter(entry.turns for entry in kept).items())},
+        "tokens": _tokens(kept),
+        "limits": dict(summary.limits),
+        "split_rule": RULE_SEED if options.format == "seed-text" else rule,
+        "leaks": {name: dict(pairs) for name, pairs in found.items()},
+        "held_out": held_out,
+        "loss_proof": summary.loss_proof,
+        "options": asdict(options),
+        "warnings": list(summary.warnings),
+    }
+
+
+def _tokens(kept: Sequence[Entry]) -> JsonObject:
+    lengths = sorted(entry.tokens for entry in kept)
+    return {"median": lengths[len(lengths) // 2], "longest": lengths[-1]} if lengths else {}
+
+
+def _only(values: set[str]) -> str | None:
+    """The one value; several are hashed into one, so that the order of files does not matter."""
+    real = sorted(value for value in values if value)
+    if len(real) > 1:
+        return "mixed-" + hashlib.sha256("\0".join(real).encode()).hexdigest()[:16]
+    return real[0] if real else None
+
+
+def _version() -> str:
+    try:
+        return version("applejack")
+    except PackageNotFoundError:  # run from a copy of the source
+        return "0"

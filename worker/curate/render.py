@@ -1,0 +1,80 @@
+"""A trajectory as the rows of a dataset, with the token ids the trainer will make of them.
+
+`text`   one `{"text"}` row: the whole conversation as the student's template writes it, ending at the stop token.
+`turns`  one `{"messages", "tools"}` row per assistant turn, that turn last; a turn whose call failed is context only.
+"""
+
+import json
+from dataclasses import dataclass
+
+from config.records import JsonObject, Trajectory
+from worker.curate.chat import Turn, chat_messages, turns
+from worker.curate.tokenizer import Student
+
+
+@dataclass(frozen=True)
+class Span:
+    """One assistant turn inside the conversation, in text and in tokens."""
+
+    turn: Turn
+    prompt: str
+    """what the server renders before the turn, generation prompt included"""
+    through: str
+    """the conversation up to and with the turn"""
+    prompt_ids: tuple[int, ...]
+    through_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One trajectory, rendered."""
+
+    rows: tuple[JsonObject, ...]
+    lengths: tuple[int, ...]
+    """tokens per row as the trainer counts them"""
+    spans: tuple[Span, ...]
+    text_ids: tuple[int, ...] = ()
+    """`text` only: the row as mlx_lm's TextDataset encodes it"""
+
+
+def render_text(trajectory: Trajectory, student: Student) -> Rendered:
+    """The `text` row of a trajectory; raises RenderError."""
+    messages = chat_messages(trajectory)
+    text = closed(student.render(messages, trajectory.tools), student)
+    ids = tuple(student.text_ids(text))
+    spans = _spans(messages, trajectory.tools, turns(trajectory), student)
+    return Rendered(rows=({"text": text},), lengths=(len(ids),), spans=spans, text_ids=ids)
+
+
+def render_turns(trajectory: Trajectory, student: Student) -> Rendered:
+    """The `turns` rows of a trajectory, one per assistant turn that is worth learning; raises RenderError."""
+    messages = chat_messages(trajectory)
+    spans = _spans(messages, trajectory.tools, tuple(t for t in turns(trajectory) if not t.mended), student)
+    tools: JsonObject = {"tools": list(trajectory.tools)} if trajectory.tools else {}
+    rows: tuple[JsonObject, ...] = tuple({"messages": list(messages[: s.turn.index + 1]), **tools} for s in spans)
+    return Rendered(rows=rows, lengths=tuple(len(s.through_ids) for s in spans), spans=spans)
+
+
+def closed(text: str, student: Student) -> str:
+    """The text without white space behind its last stop token: the trainer would add a second stop token to it."""
+    stripped = text.rstrip()
+    return stripped if any(stripped.endswith(stop) for stop in student.eos_texts) else text
+
+
+def row_bytes(row: JsonObject) -> bytes:
+    """A row as a line of JSON."""
+    return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+
+def _spans(
+    messages: list[JsonObject], tools: tuple[JsonObject, ...], learnt: tuple[Turn, ...], student: Student
+) -> tuple[Span, ...]:
+    prompts = [student.render(messages[: turn.index], tools, prompt=True) for turn in learnt]
+    throughs = [student.render(messages[: turn.index + 1], tools) for turn in learnt]
+    ids = [tuple(row) for row in student.ids([*prompts, *throughs])]
+    return tuple(
+        Span(turn=turn, prompt=prompt, through=through, prompt_ids=before, through_ids=after)
+        for turn, prompt, through, before, after in zip(
+            learnt, prompts, throughs, ids[: len(learnt)], ids[len(learnt) :], strict=True
+        )
+    )

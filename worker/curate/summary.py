@@ -1,0 +1,106 @@
+"""Counts a curation: what was read, kept and rejected, why, and what may harm the student."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from config.errors import RejectionReason
+from config.records import Split
+from worker.curate.entry import Entry
+from worker.curate.mask import proof, total
+from worker.curate.options import Options, Summary
+
+LIMITS = (2048, 4096, 8192, 16384, 32768)  # context lengths people train at
+NO_TOOL_SHARE = 0.10  # below it students call tools for everything
+CHAIN_SHARE = 0.05  # of examples with two calls or more; below it students never chain
+BATCH = 4  # mlx_lm's default batch size; fewer rows than that make it raise
+FEW = 20  # examples; shares of fewer say nothing
+
+
+def summarise(
+    entries: Sequence[Entry],
+    sides: Mapping[Split, Sequence[Entry]],
+    options: Options,
+    *,
+    content_hash: str,
+    leaks: Mapping[str, int],
+    broken: int,
+) -> Summary:
+    """The Summary of decided entries."""
+    kept = [entry for entry in entries if entry.kept]
+    reasons = Counter(reason for entry in entries for reason in entry.verdict.reasons)
+    loss_proof = (
+        {} if options.format == "seed-text" else proof(total(e.losses for e in kept), foreign_allowed=foreign(options))
+    )
+    rows = {split: sum(len(entry.rows) for entry in sides[split]) for split in sides}
+    return Summary(
+        read=len(entries),
+        kept=len(kept),
+        rejected=len(entries) - len(kept),
+        reasons={reason.value: reasons[reason] for reason in RejectionReason if reasons[reason]},
+        with_tools=sum(bool(entry.tools) for entry in kept),
+        without_tools=sum(not entry.tools for entry in kept),
+        skipped=sum(entry.skipped for entry in entries),
+        splits=dict(rows.items()),
+        content_hash=content_hash,
+        by_category=dict(sorted(Counter(entry.category for entry in kept).items())),
+        by_tool=dict(sorted(Counter(name for entry in kept for name in entry.tools).items())),
+        limits=_limits(entries, options.max_seq_length),
+        warnings=tuple(_warnings(kept, rows, loss_proof, leaks, broken)),
+        loss_proof=loss_proof,
+        broken=broken,
+    )
+
+
+def foreign(options: Options) -> bool:
+    """True for the format that trains on other people's words by its nature."""
+    return options.format == "text"
+
+
+def _limits(entries: Sequence[Entry], limit: int) -> dict[str, int]:
+    """Which longer limits would have kept how many of those that are only too long."""
+    lengths = [entry.tokens for entry in entries if entry.verdict.reasons == (RejectionReason.OVER_LENGTH,)]
+    return {str(longer): sum(n <= longer for n in lengths) for longer in LIMITS if longer > limit and lengths}
+
+
+def _warnings(
+    kept: Sequence[Entry],
+    rows: Mapping[Split, int],
+    loss_proof: Mapping[str, object],
+    leaks: Mapping[str, int],
+    broken: int,
+) -> list[str]:
+    found: list[str] = []
+    if broken:
+        found.append(f"{broken} lines could not be read")
+    if not kept:
+        return [*found, "nothing was kept"]
+    without, chains = (sum(test(e) for e in kept) / len(kept) for test in (_no_tools, _chains))
+    if len(kept) >= FEW and without < NO_TOOL_SHARE:
+        found.append(
+            f"{without:.0%} examples without tools: under {NO_TOOL_SHARE:.0%} students call tools for everything"
+        )
+    if len(kept) >= FEW and chains < CHAIN_SHARE:
+        found.append(
+            f"{chains:.0%} examples with two calls or more: under {CHAIN_SHARE:.0%} students never chain calls"
+        )
+    for split, count in rows.items():
+        if 0 < count < BATCH:
+            found.append(f"{split} has {count} rows, fewer than mlx_lm's batch of {BATCH}")
+    for pair, count in leaks.items():
+        if count:
+            found.append(f"{count} questions or subjects stand on both sides of {pair}")
+    if loss_proof and not loss_proof["passed"]:
+        faults = loss_proof["faults"]
+        found.append(f"the loss proof fails: {'; '.join(map(str, faults)) if isinstance(faults, list) else faults}")
+    share = loss_proof.get("foreign_share", 0.0)
+    if isinstance(share, float) and share > 0:
+        found.append(f"{share:.0%} of the loss is on words the assistant did not say; --format turns has none of it")
+    return found
+
+
+def _no_tools(entry: Entry) -> bool:
+    return not entry.tools
+
+
+def _chains(entry: Entry) -> bool:
+    return len(entry.tools) > 1
