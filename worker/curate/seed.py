@@ -1,0 +1,162 @@
+"""The seed generator's records, one JSON object each, read as trajectories.
+
+A record is {"query", "reasoning", "tool_calls": [{"tool" or "name", "args", "result"?}], "answer", "messages"?,
+"metadata"?}. Each recorded call becomes an assistant message of its own, followed by its tool message when a result was
+recorded. Nothing is mended: phantom calls stay calls and results stay what they are, for the checks to judge:
+
+    no "result" key   -> no tool message             a missing result
+    "result": null    -> tool message, content None  a null result
+    "result": ""      -> tool message, content ""    a tool that printed nothing, which is not null
+"""
+
+import hashlib
+import json
+
+from pydantic import JsonValue, TypeAdapter
+
+from config.records import JOB_DIGITS, JsonObject, Message, ToolCall, Trajectory
+from worker.curate.jsonlines import too_deep
+
+CALL_NAMES = ("tool", "name")
+CALL_ARGUMENTS = ("args", "arguments")
+CALL_FIELDS = {*CALL_NAMES, *CALL_ARGUMENTS, "result"}
+READ_FIELDS = {"query", "tool_calls", "answer"}  # what messages hold in full; every other field is kept beside them
+
+_OBJECTS = TypeAdapter(tuple[JsonObject, ...])
+
+
+class SeedError(ValueError):
+    """The object is no record of the seed generator; the message says what is wrong with it."""
+
+
+def looks_like_seed(record: JsonObject) -> bool:
+    """True for what should be read as a seed record: it has a query, and it is no trajectory that has one too."""
+    return "query" in record and not ("job_id" in record and "outcome" in record)
+
+
+def to_trajectory(record: JsonObject, *, run_id: str, number: int) -> Trajectory:
+    """The record as a trajectory whose job_id is its line number and content hash. Raises SeedError."""
+    query = record["query"]
+    if not isinstance(query, str) or not query.strip():
+        raise SeedError(f"query is {_short(query)}, not a question")
+    messages = [Message(role="user", content=query)]
+    calls = _calls(record)
+    for place, call in enumerate(calls, 1):
+        messages += _call_messages(call, call_id=f"call_{place}")
+    answer = record.get("answer")
+    if answer is not None:
+        messages.append(Message(role="assistant", content=_text(answer)))
+    trajectory: dict[str, object] = {
+        "run_id": run_id,
+        "job_id": f"{number:0{JOB_DIGITS}d}-{_digest(record)[:8]}",
+        "prompt": query,
+        "category": _category(record),
+        "requires_tools": _requires_tools(record),
+        "system_prompt": _system_prompt(record),
+        "outcome": "completed",
+    }
+    held = {"tools": _tools(record), "messages": tuple(messages)}
+    return Trajectory.model_validate(_unread(record, calls) | trajectory | held)
+
+
+def _calls(record: JsonObject) -> list[JsonObject]:
+    recorded = record.get("tool_calls")
+    if recorded is None:
+        return []
+    if not isinstance(recorded, list):
+        raise SeedError(f"tool_calls is {_short(recorded)}, not a list")
+    calls: list[JsonObject] = []
+    for place, call in enumerate(recorded):
+        if not isinstance(call, dict):
+            raise SeedError(f"tool_calls[{place}] is {_short(call)}, not an object")
+        calls.append(call)
+    return calls
+
+
+def _call_messages(call: JsonObject, *, call_id: str) -> list[Message]:
+    name = _first(call, CALL_NAMES)
+    if not isinstance(name, str) or not name:
+        raise SeedError(f"a call names its tool {_short(name)}; it needs 'tool' or 'name'")
+    made = ToolCall(id=call_id, name=name, arguments=_arguments(_first(call, CALL_ARGUMENTS)))
+    asked = Message(role="assistant", content="", tool_calls=(made,))
+    if "result" not in call:
+        return [asked]
+    result = call["result"]
+    content = None if result is None else _text(result)
+    return [asked, Message(role="tool", tool_call_id=call_id, name=name, content=content)]
+
+
+def _arguments(value: JsonValue) -> JsonObject | str:
+    """The object; a JSON string is parsed, and what is no object stays text. Nothing and "" are no arguments."""
+    if isinstance(value, str):
+        if not value.strip():
+            return {}
+        try:
+            parsed = json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+        return parsed if isinstance(parsed, dict) and not too_deep(parsed) else value
+    if value is None:
+        return {}
+    return value if isinstance(value, dict) else _text(value)
+
+
+def _requires_tools(record: JsonObject) -> bool:
+    """What the metadata says; true where it is silent, as for a line of prompts.jsonl."""
+    said = _metadata(record).get("requires_tools")
+    if isinstance(said, str):
+        return said.strip().lower() not in ("false", "no", "0")
+    return said is None or bool(said)
+
+
+def _category(record: JsonObject) -> str:
+    said = _metadata(record).get("category")
+    return said if isinstance(said, str) and said else "general"
+
+
+def _metadata(record: JsonObject) -> JsonObject:
+    metadata = record.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _system_prompt(record: JsonObject) -> str:
+    """The system message among the recorded messages, "" when there is none."""
+    messages = record.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and message.get("role") == "system" and isinstance(message.get("content"), str):
+            return str(message["content"])
+    return ""
+
+
+def _tools(record: JsonObject) -> tuple[JsonObject, ...]:
+    """The tool schemas, where the record has them in the form that is sent."""
+    tools = record.get("tools")
+    sent = isinstance(tools, list) and all(isinstance(tool, dict) and tool.get("type") == "function" for tool in tools)
+    return _OBJECTS.validate_python(tools) if sent else ()
+
+
+def _unread(record: JsonObject, calls: list[JsonObject]) -> dict[str, object]:
+    """Every field that the messages do not hold; one named as a trajectory's own field gets "seed_" in front."""
+    unread: dict[str, object] = {}
+    for field, value in record.items():
+        if field not in READ_FIELDS:
+            unread[f"seed_{field}" if field in Trajectory.model_fields else field] = value
+    in_calls = [{k: v for k, v in call.items() if k not in CALL_FIELDS} for call in calls]
+    return unread | {"seed_call_fields": in_calls} if any(in_calls) else unread
+
+
+def _first(call: JsonObject, fields: tuple[str, ...]) -> JsonValue:
+    return next((call[field] for field in fields if call.get(field) is not None), None)
+
+
+def _text(value: JsonValue) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _short(value: JsonValue) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _digest(record: JsonObject) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
