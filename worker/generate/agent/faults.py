@@ -1,0 +1,87 @@
+"""What a rollout raised, as a failure kind; the only place where the agent library's exceptions are read.
+
+A request that got no connection, or lost it before the answer, is endpoint_unreachable; one that was connected and
+heard nothing for its whole request_seconds is endpoint_wedged; timeout is the job's own wall time.
+"""
+
+import re
+
+from pydantic_ai.exceptions import (
+    IncompleteToolCall,
+    ModelAPIError,
+    ModelConnectionError,
+    ModelContextWindowExceededError,
+    ModelHTTPError,
+    ModelTimeoutError,
+    UnexpectedModelBehavior,
+    UsageLimitExceeded,
+)
+
+from config.errors import EndpointError, FailureKind, GenerationError, RolloutError
+
+QUOTED_CHARS = 500  # of an endpoint's error body
+_CONTEXT = re.compile(r"context (length|window|size)|maximum context|too many tokens|prompt is too long", re.I)
+_NO_MODEL = re.compile(r"repository not found|model.{0,80}(not found|does not exist)|no such model|unknown model", re.I)
+
+
+def generation_error(raised: Exception, *, seconds: float | None) -> GenerationError:
+    """The failure behind an exception.
+
+    Args:
+        seconds: the job's wall time, when that is what ended it.
+    """
+    if seconds is not None:
+        return RolloutError(f"the job's {seconds:g} s are over", kind=FailureKind.TIMEOUT)
+    if isinstance(raised, GenerationError):
+        return raised
+    if isinstance(raised, ModelAPIError):
+        return _endpoint_error(raised)
+    if isinstance(raised, UsageLimitExceeded):
+        return RolloutError(_first_sentence(raised), kind=FailureKind.REQUEST_LIMIT)
+    if isinstance(raised, UnexpectedModelBehavior):
+        return _model_error(raised)
+    return RolloutError(f"{type(raised).__name__}: {raised}", kind=FailureKind.INTERNAL)
+
+
+def _endpoint_error(raised: ModelAPIError) -> EndpointError:
+    if isinstance(raised, ModelTimeoutError) and raised.phase not in ("connect", "pool"):
+        return EndpointError(
+            "the endpoint took the request and did not answer in time; is its generation thread alive?",
+            kind=FailureKind.ENDPOINT_WEDGED,
+        )
+    if isinstance(raised, ModelConnectionError):
+        reason = _innermost(raised)
+        return EndpointError(f"no answer from the endpoint: {reason}", kind=FailureKind.ENDPOINT_UNREACHABLE)
+    if not isinstance(raised, ModelHTTPError):
+        return EndpointError(_quoted(str(raised)), kind=FailureKind.ENDPOINT_ERROR)
+    body = _quoted(str(raised.body))
+    message = f"the endpoint answered {raised.status_code}: {body}"
+    if isinstance(raised, ModelContextWindowExceededError) or _CONTEXT.search(body):
+        return EndpointError(message, kind=FailureKind.CONTEXT_OVERFLOW)
+    if raised.status_code == 404 and _NO_MODEL.search(body):
+        return EndpointError(message, kind=FailureKind.WRONG_MODEL)
+    return EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
+
+
+def _model_error(raised: UnexpectedModelBehavior) -> GenerationError:
+    if isinstance(raised, IncompleteToolCall):
+        return RolloutError("max_tokens cut a tool call in two", kind=FailureKind.MALFORMED_TOOL_CALL)
+    if "exceeded max retries" not in raised.message:
+        return EndpointError(_quoted(str(raised)), kind=FailureKind.ENDPOINT_ERROR)
+    last = str(raised.__cause__ or raised)
+    kind = FailureKind.MALFORMED_TOOL_CALL if "Invalid JSON" in last else FailureKind.TOOL_RETRIES_EXCEEDED
+    return RolloutError(f"{_first_sentence(raised)} The last error: {_quoted(last)}", kind=kind)
+
+
+def _first_sentence(raised: Exception) -> str:
+    return str(raised).split(". ")[0].rstrip(".") + "."
+
+
+def _innermost(raised: BaseException) -> str:
+    while raised.__cause__ is not None or raised.__context__ is not None:
+        raised = raised.__cause__ or raised.__context__ or raised
+    return str(raised) or type(raised).__name__
+
+
+def _quoted(text: str) -> str:
+    return text if len(text) <= QUOTED_CHARS else f"{text[:QUOTED_CHARS]} [...]"

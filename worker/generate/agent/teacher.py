@@ -1,0 +1,114 @@
+"""Who answers in a rollout: a model behind an endpoint, or a programmatic one."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+import openai
+from openai import AsyncOpenAI
+from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponsePart, ToolCallPart
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.profiles.openai import OpenAIModelProfile
+from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+from pydantic_ai.settings import ModelSettings
+
+from config.errors import EndpointError, FailureKind
+from config.records import Sampling
+
+CONNECT_SECONDS = 10.0  # the endpoint is on this machine or in this room
+ANY_MODEL = "default_model"  # mlx_lm's name for whatever --model loaded
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+ModelSource = Model | Callable[[], AbstractAsyncContextManager[Model]]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Who answers, in a way that any number of threads can use at once."""
+
+    name: str
+    """id as served, or "rehearsal" """
+    endpoint: str
+    model: ModelSource
+    """a model that holds no connection, or what opens one for a single rollout and closes it"""
+    sampling: Sampling | None = None
+
+
+def endpoint_teacher(
+    base_url: str, *, model: str, api_key: str | None = None, sampling: Sampling | None, request_seconds: float
+) -> Teacher:
+    """An OpenAI-compatible server. Nothing is retried here: another try is the queue's business.
+
+    Args:
+        base_url: with its /v1.
+        model: asked for; another name in an answer is an error, unless this is "default_model".
+        request_seconds: silence after which a request is given up as endpoint_wedged.
+    """
+    # A proxy from the environment must not be asked for what runs on this machine.
+    local = urlsplit(base_url).hostname in LOOPBACK
+
+    @asynccontextmanager
+    async def connected() -> AsyncIterator[Model]:
+        timeout = openai.Timeout(request_seconds, connect=min(CONNECT_SECONDS, request_seconds))
+        async with (
+            openai.DefaultAsyncHttpx2Client(trust_env=not local, timeout=timeout) as http,
+            AsyncOpenAI(
+                base_url=base_url, api_key=api_key or "none", max_retries=0, timeout=timeout, http_client=http
+            ) as client,
+        ):
+            provider = OpenAICompatibleProvider("applejack", openai_client=client)
+            profile = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
+            yield _Endpoint(OpenAIChatModel(model, provider=provider, profile=profile), asked=model)
+
+    return Teacher(name=model, endpoint=base_url, model=connected, sampling=sampling)
+
+
+@asynccontextmanager
+async def opened(source: ModelSource) -> AsyncIterator[Model]:
+    """The model of one rollout, closed at its end."""
+    if isinstance(source, Model):
+        yield source
+        return
+    async with source() as model:
+        yield model
+
+
+class _Endpoint(WrapperModel):
+    """A server's answers, made sound: the model that was asked for, and an own id for every call."""
+
+    def __init__(self, wrapped: Model, *, asked: str) -> None:
+        super().__init__(wrapped)
+        self._asked = asked
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """The answer to a conversation; EndpointError for another model's."""
+        response = await super().request(messages, model_settings, model_request_parameters)
+        if self._asked not in (ANY_MODEL, response.model_name):
+            raise EndpointError(
+                f"asked for model {self._asked!r}, {response.model_name!r} answered; "
+                "load that model in the endpoint, or name the one it serves",
+                kind=FailureKind.WRONG_MODEL,
+            )
+        taken = {call.tool_call_id for said in messages if isinstance(said, ModelResponse) for call in said.tool_calls}
+        return replace(response, parts=[_with_own_id(part, taken) for part in response.parts])
+
+
+def _with_own_id(part: ModelResponsePart, taken: set[str]) -> ModelResponsePart:
+    """Small local servers repeat ids or leave them empty; a result could then not be told from another's."""
+    if not isinstance(part, ToolCallPart):
+        return part
+    own = part.tool_call_id or "call"
+    number = 2
+    while own in taken or own == "call":
+        own = f"{part.tool_call_id or 'call'}-{number}"
+        number += 1
+    taken.add(own)
+    return replace(part, tool_call_id=own)
