@@ -1,0 +1,51 @@
+"""Conversation that a student makes up: turns of others, and results that no tool returned.
+
+Covered: chat markers of the common templates, lines that open another speaker's turn, headings and tags that announce a
+tool's result, and lines in the form of a grep result that stand in no real result. Not covered: results told as prose.
+"""
+
+import re
+from collections.abc import Iterable
+
+from config.records import Message
+
+MARKER = re.compile(
+    r"<\|(?:im_start|im_end|im_sep|eot_id|start_header_id|end_header_id|user|assistant|system)\|>"
+    r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>"
+)
+SPEAKER = re.compile(  # a role in front of three words or of a line break: "User: app/models.py" lists a class
+    r"(?im)^[ \t]*(?:\*\*|#{1,4} ?)?(?:user|human|assistant|ai)(?:\*\*)?:(?:\*\*)?[ \t]*(?:$|(?:[^\s`]+[ \t]+){2,}\S)"
+)
+HEADING = re.compile(r"(?im)^[ \t]*#{2,4} ?(?:user|human|assistant|instruction|response)\b:?[ \t]*$")
+RESULT = re.compile(
+    r"(?im)^[ \t]*(?:\*\*)?tool[ _](?:result|response|output)s?(?:\*\*)?[ \t]*:|^[ \t]*observation[ \t]*:"
+    r"|</?tool_(?:response|result|output)s?\b|</?function_results?\b|```tool_(?:result|response|output)"
+    r"|\[tool execution [a-z]+\]"
+)
+GREP_LINE = re.compile(r"(?m)^[ \t]*(?P<place>[\w./-]+\.\w{1,5}:\d+): ?(?P<text>\S.*?)[ \t]*$")
+
+
+def invented_turn(text: str) -> str | None:
+    """The words in an assistant's text that open or close somebody's turn."""
+    found = [match for pattern in (MARKER, SPEAKER, HEADING) if (match := pattern.search(text))]
+    return min(found, key=lambda match: match.start()).group().strip() if found else None
+
+
+def invented_result(text: str, results: Iterable[str]) -> str | None:
+    """The words in an assistant's text that pose as a tool's result; `results` are the real ones."""
+    if found := RESULT.search(text):
+        return found.group().strip()
+    real = [_folded(result) for result in results]
+    for quoted in GREP_LINE.finditer(text):  # put together from a path and a line that were read is no invention
+        if not any(_folded(quoted["text"]) in result for result in real):
+            return quoted.group().strip()
+    return None
+
+
+def texts(messages: Iterable[Message]) -> list[str]:
+    """What the assistant said in words, turn by turn."""
+    return [message.content for message in messages if message.role == "assistant" and message.content]
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).strip("`")

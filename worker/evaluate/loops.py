@@ -1,0 +1,44 @@
+"""Whether a rollout went in circles."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from config.errors import FailureKind
+from config.records import ToolCall, Trajectory
+
+SAME_CALL = 3  # times one call may be made before it is a loop: twice may be a second look
+PERIODS = (2, 3)  # calls in a cycle that is made twice in a row
+
+
+def loop(trajectory: Trajectory) -> str | None:
+    """Why this counts as a loop, None when it does not. A loop is any of
+
+    - the same call, by name and arguments whatever their order, made SAME_CALL times or more;
+    - a cycle of two or three differing calls made twice in a row (A B A B, A B C A B C);
+    - a rollout that was ended by its limit of requests, calls or repeats, for it would have gone on.
+    """
+    keys = [call_key(call) for call in trajectory.tool_calls]
+    most = Counter(keys).most_common(1)
+    if most and most[0][1] >= SAME_CALL:
+        return f"{most[0][0]} was called {most[0][1]} times"
+    if (place := _cycle(keys)) is not None:
+        return f"a cycle from call {place + 1} on: {keys[place]}"
+    failure = trajectory.failure
+    if failure is not None and failure.kind is FailureKind.REQUEST_LIMIT:
+        return f"ended by a limit: {failure.message}"
+    return None
+
+
+def call_key(call: ToolCall) -> str:
+    """The same text for calls that ask the same."""
+    return f"{call.name} {json.dumps(call.arguments, sort_keys=True, ensure_ascii=False)}"
+
+
+def _cycle(keys: Sequence[str]) -> int | None:
+    for period in PERIODS:
+        for start in range(len(keys) - 2 * period + 1):
+            once = keys[start : start + period]
+            if len(set(once)) == period and list(keys[start + period : start + 2 * period]) == list(once):
+                return start
+    return None
