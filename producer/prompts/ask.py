@@ -18,6 +18,7 @@ from producer.prompts.code import Code, Definition, FunctionNode, Index, Line, S
 MOST_NAMES: Final = 8  # that one answer lists; small students lose count beyond
 MOST_COUNTED: Final = 60
 MOST_WIDTH: Final = 160  # characters of a line that an answer needs; longer ones are cut by the tools
+MOST_ENTRIES: Final = 40  # of a directory that is listed; the tool shows no more
 SHORTEST_WORD: Final = 4  # letters of a name whose lines are counted
 HEADER_LINES: Final = 10  # a function's header ends within these; the teacher reads 12
 MOST_DECORATORS: Final = 3  # the teacher reads 4 lines above the function
@@ -176,7 +177,7 @@ def _counts_plainly(name: str, times: int, source: Source, text: str) -> bool:
 def _folder_files(code: Code) -> Iterator[Candidate]:
     for folder in {parent: None for source in code.sources for parent in _parents(source.path)}:
         files = [source.file for source in code.sources if source.folder == folder]
-        if _few(files):
+        if _few(files) and code.entries[folder] <= MOST_ENTRIES:
             yield Candidate(Question("folder_files", {"folder": folder}), _contains(files))
 
 

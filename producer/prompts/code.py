@@ -2,24 +2,17 @@
 
 import ast
 import codecs
-import os
 import re
-import stat
-import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
-MOST_BYTES: Final = 1_000_000  # of one file that is asked about; code that people write stays far below
+from producer.prompts.held import held
+
 SNIFFED_BYTES: Final = 8192  # a NUL this early means binary, which the tools do not search
-SKIPPED: Final = frozenset(  # as the tools, which list and search none of these; a test compares the two
-    {".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__"}
-    | {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"}
-)
-GIT_SECONDS: Final = 30.0
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 DEFINES: Final = re.compile(r"\b(?:class|def) ")
@@ -93,6 +86,8 @@ class Code:
 
     workspace: Path
     sources: tuple[Source, ...]
+    entries: Mapping[str, int]
+    """how many files and directories each directory holds, of any kind"""
 
     @cached_property
     def definitions(self) -> tuple[Definition, ...]:
@@ -134,57 +129,26 @@ class Code:
 
 
 def read(workspace: Path) -> Code:
-    """The Python code under a directory; files that cannot be parsed or read count as files all the same."""
-    return Code(workspace, tuple(_source(workspace, path) for path in sorted(_paths(workspace))))
+    """The Python code of a workspace; files that cannot be parsed or read count as files all the same."""
+    files = held(workspace)
+    sources = tuple(_source(path, files.python.get(path)) for path in files.paths if path.endswith(".py"))
+    return Code(workspace, sources, _entries(files.paths))
 
 
-def _paths(workspace: Path) -> Iterator[str]:
-    tracked = _tracked(workspace)
-    for path in tracked if tracked is not None else _walked(workspace):
-        if (
-            path.endswith(".py")
-            and path.isprintable()
-            and not SKIPPED.intersection(path.split("/"))
-            and _is_file(workspace / path)
-        ):
-            yield path
+def _entries(paths: tuple[str, ...]) -> dict[str, int]:
+    children: dict[str, set[str]] = {}
+    for path in paths:
+        parts = path.split("/")
+        for end in range(1, len(parts)):
+            children.setdefault("/".join(parts[:end]), set()).add(parts[end])
+    return {folder: len(names) for folder, names in children.items()}
 
 
-def _tracked(workspace: Path) -> list[str] | None:
-    """What git tracks here, None where it tracks nothing: tools read a commit of such a workspace."""
-    command = ["git", "-C", str(workspace), "ls-files", "-z", "--cached"]
-    try:
-        listed = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    names = [os.fsdecode(name) for name in listed.stdout.split(b"\0") if name]
-    return names if listed.returncode == 0 and names else None
-
-
-def _walked(workspace: Path) -> Iterator[str]:
-    for folder, folders, files in os.walk(workspace):
-        folders[:] = sorted(name for name in folders if name not in SKIPPED)
-        for name in sorted(files):
-            yield (Path(folder) / name).relative_to(workspace).as_posix()
-
-
-def _is_file(path: Path) -> bool:
-    """A regular file by its own name; the tools do not follow links."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
-
-
-def _source(workspace: Path, path: str) -> Source:
-    try:
-        raw = (workspace / path).read_bytes()
-    except OSError:
-        return Source(path, (), None)
-    if len(raw) > MOST_BYTES or b"\0" in raw[:SNIFFED_BYTES]:
+def _source(path: str, raw: bytes | None) -> Source:
+    if raw is None or b"\0" in raw[:SNIFFED_BYTES]:
         return Source(path, (), None)
     text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
-    return Source(path, tuple(re.split(r"\r\n|\r|\n", text)), _tree(raw))
+    return Source(path, tuple(line.removesuffix("\r") for line in text.split("\n")), _tree(raw))
 
 
 def _tree(raw: bytes) -> ast.Module | None:
