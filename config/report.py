@@ -1,104 +1,20 @@
 """The Report of an evaluation: what base and adapter scored on the same prompts, beside the targets."""
 
 import json
-import math
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from config.errors import UsageError
-from config.records import Adapter, JsonObject, Record
+from config.metrics import Metrics, Targets, Training
+from config.records import Adapter, Record
+from config.report_lines import lines, markdown
+
+__all__ = ["Metrics", "Report", "Targets", "Training"]
 
 FILE = "report.json"
-Z95 = 1.959963984540054  # the two-sided 95% quantile of the normal distribution
-Interval = tuple[float, float]
-
-
-def wilson(count: int, of: int) -> Interval:
-    """The 95% score interval of a share of `count` in `of` > 0.
-
-    E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927) 209-212. Unlike
-    the textbook interval it says something at 0 of n and n of n, which is where loop rates are.
-    """
-    share, z2 = count / of, Z95 * Z95
-    middle = (share + z2 / (2 * of)) / (1 + z2 / of)
-    half = Z95 / (1 + z2 / of) * math.sqrt(share * (1 - share) / of + z2 / (4 * of * of))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-class Fraction(Record):
-    """How often, of how many."""
-
-    count: int
-    of: int
-
-    @property
-    def share(self) -> float | None:
-        """None when there was nothing to count in."""
-        return self.count / self.of if self.of else None
-
-    @property
-    def interval(self) -> Interval | None:
-        """95%, None when there was nothing to count in."""
-        return wilson(self.count, self.of) if self.of else None
-
-
-class Spread(Record):
-    """The middle and the slow end."""
-
-    median: float
-    p90: float
-    """nearest rank: the smallest value that at least 90% do not exceed"""
-
-
-class Metrics(Record):
-    """How one model did. A rate is null when nothing could be counted; `of` holds each rate's counts.
-
-    What each rate counts is defined in worker/evaluate/score.py, beside the code that does.
-    """
-
-    prompts: int
-    tool_calls_per_prompt: Spread | None = None
-    seconds_per_prompt: Spread | None = None
-    loop_rate: float | None = None
-    loop_rate_interval: Interval | None = None
-    final_answer_rate: float | None = None
-    invented_turn_rate: float | None = None
-    invented_result_rate: float | None = None
-    tool_when_needed_rate: float | None = None
-    no_tool_when_not_needed_rate: float | None = None
-    real_result_when_needed_rate: float | None = None
-    correct_rate: float | None = None
-    grounded_correct_rate: float | None = None
-    calls_well_formed_rate: float | None = None
-    calls_with_real_result_rate: float | None = None
-    of: dict[str, Fraction] = Field(default_factory=dict)
-    failures: dict[str, int] = Field(default_factory=dict)
-    """rollouts that did not complete, by failure kind"""
-
-
-class Training(Record):
-    """What making the adapter took."""
-
-    losses: tuple[JsonObject, ...] = ()
-    """{iteration, train_loss and/or valid_loss}"""
-    iterations: int
-    peak_memory_gb: float
-    tokens_per_second: float
-    seconds: float
-
-
-class Targets(Record):
-    """What the student should reach; the seed project's own figures."""
-
-    tool_calls_per_prompt: Interval = (1, 3)
-    final_answer_rate: float = 1.0
-    loop_rate: float = 0.0
-    invented_turn_rate: float = 0.0
-    peak_memory_gb: float = 10.0
-    """less than"""
-    seconds_per_prompt: Interval = (15, 25)
+PAGE = "report.md"
 
 
 class Report(Record):
@@ -114,26 +30,23 @@ class Report(Record):
     targets: Targets = Targets()
     identity: str
     """how it was proven which weights answered"""
+    concurrency: int = 1
+    """prompts in flight at once, which seconds_per_prompt includes"""
 
     def with_training(self, adapter: Adapter) -> Self:
         """The same with what training the adapter took."""
-        kept = {"iteration", "train_loss", "valid_loss"}
-        losses = tuple(line.model_dump(mode="json", include=kept, exclude_none=True) for line in adapter.losses)
-        training = Training(
-            losses=tuple(line for line in losses if len(line) > 1),
-            iterations=adapter.iterations,
-            peak_memory_gb=adapter.peak_memory_gb,
-            tokens_per_second=adapter.tokens_per_second,
-            seconds=adapter.seconds,
-        )
-        return self.model_copy(update={"training": training})
+        return self.model_copy(update={"training": Training.of(adapter)})
+
+    def markdown(self) -> str:
+        """The table and the proof of identity."""
+        table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
+        return f"# {self.run_id}\n\n{table}\n\nStudent: {self.student}\n\nAdapter: {self.adapter}\n\n{self.identity}\n"
 
     def write(self, folder: Path) -> Path:
-        """Write report.json into the folder, whole or not at all; its path."""
+        """Write report.json, and report.md for people, each whole or not at all; the path of report.json."""
         folder.mkdir(parents=True, exist_ok=True)
-        file, draft = folder / FILE, folder / f".{FILE}.part"
-        draft.write_text(json.dumps(self.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-        return draft.replace(file)
+        _write(folder / PAGE, self.markdown())
+        return _write(folder / FILE, json.dumps(self.model_dump(mode="json"), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -143,6 +56,15 @@ class Report(Record):
             return cls.model_validate_json(file.read_text(encoding="utf-8"))
         except OSError as error:
             raise UsageError(f"there is no report at {str(file)!r}: {error.strerror}") from error
-        except (ValidationError, UnicodeDecodeError) as error:
-            first = str(error).splitlines()
-            raise UsageError(f"{str(file)!r} is no report: {' '.join(first[:3])}") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"])) or "the file"
+            raise UsageError(f"{str(file)!r} is no report: {place}: {first['msg']}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{str(file)!r} is no report: not UTF-8") from error
+
+
+def _write(file: Path, text: str) -> Path:
+    draft = file.with_name(f".{file.name}.part")
+    draft.write_text(text, encoding="utf-8")
+    return draft.replace(file)

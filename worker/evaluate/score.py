@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from config.expect import holds
+from config.metrics import Fraction, Metrics, Spread
 from config.records import Message, ToolCall, Trajectory
-from config.report import Fraction, Metrics, Spread
 from worker.evaluate.invented import invented_result, invented_turn, texts
 from worker.evaluate.loops import loop
 
