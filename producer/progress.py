@@ -42,8 +42,11 @@ class RunStatus:
         """The status as `applejack status --json` prints it."""
         body: JsonObject = {key: value for key, value in asdict(self).items() if key not in {"stages", "by_worker"}}
         body["stages"] = {view.stage.value: view.state.value for view in self.stages}
-        body["workers"] = {worker: dict(counts) for worker, counts in self.by_worker.items()}
         return body
+
+    def by_worker_json(self) -> JsonObject:
+        """Jobs finished per worker and state."""
+        return {worker: dict(counts) for worker, counts in self.by_worker.items()}
 
 
 def status(ledger: Ledger, run_id: str) -> RunStatus:

@@ -54,6 +54,15 @@ class JobView:
     history: tuple[Event, ...]
 
 
+@dataclass(frozen=True)
+class JobFacts:
+    """How a finished job ended, and where."""
+
+    job_id: str
+    failure: FailureKind | None
+    worker: str
+
+
 Finished = Literal["stored", "last", "already", "stale", "unknown"]
 
 
@@ -138,6 +147,32 @@ class Jobs:
         if found is None:
             raise StoreError(f"run {run_id!r} has no job {job_id!r}")
         return Prompt.model_validate_json(text(found))
+
+    def prompts(self, run_id: str, job_ids: Sequence[str]) -> list[Prompt]:
+        """The prompts of many jobs, in the same order; StoreError when the run has no such job."""
+        found: list[Prompt] = []
+        for start in range(0, len(job_ids), CHUNK):
+            with told():
+                texts_ = self._redis.hmget(run_key(run_id, "prompts"), list(job_ids[start : start + CHUNK]))
+            if None in texts_:
+                raise StoreError(f"run {run_id!r} has no job {job_ids[start + texts_.index(None)]!r}")
+            found += [Prompt.model_validate_json(text(one)) for one in texts_]
+        return found
+
+    def facts(self, run_id: str, job_ids: Sequence[str]) -> list[JobFacts]:
+        """How many jobs ended and on which worker, in the same order."""
+        found: list[JobFacts] = []
+        for start in range(0, len(job_ids), CHUNK):
+            part = job_ids[start : start + CHUNK]
+            with told(), self._redis.pipeline(transaction=False) as pipe:
+                for job_id in part:
+                    pipe.hmget(self._job(run_id, job_id), ["kind", "worker"])
+                rows = [(text(kind), text(worker)) for kind, worker in pipe.execute()]
+            found += [
+                JobFacts(job_id, FailureKind(kind) if kind else None, worker)
+                for job_id, (kind, worker) in zip(part, rows, strict=True)
+            ]
+        return found
 
     def ids(self, run_id: str, *states: JobState) -> list[str]:
         """Job ids in the order of the prompts; all of them when no state is named."""

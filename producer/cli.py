@@ -1,0 +1,41 @@
+"""The `applejack` command: ask for runs, watch them, take what they made.
+
+applejack demo
+"""
+
+import typer
+
+from config.exits import run
+from producer.commands import demo, prompts, resubmit, results, stack, stages, status, submit
+
+app = typer.Typer(
+    name="applejack",
+    help="Tool-calling training data made by several Macs, proven real; a student trained on it and evaluated.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ASK, WATCH, RUN = "Ask for runs", "Watch and take", "Run the machines"
+app.command(rich_help_panel=RUN)(demo.demo)
+app.command(rich_help_panel=ASK)(prompts.prompts)
+app.command(rich_help_panel=ASK)(submit.submit)
+app.command(rich_help_panel=ASK)(resubmit.resubmit)
+app.command(rich_help_panel=WATCH)(status.status)
+app.command(rich_help_panel=WATCH)(status.why)
+app.command(rich_help_panel=WATCH)(results.report)
+app.command(rich_help_panel=WATCH)(results.compare)
+app.command(rich_help_panel=WATCH)(results.fetch)
+app.command(rich_help_panel=RUN)(stack.up)
+app.command(rich_help_panel=RUN)(stack.worker)
+app.command(rich_help_panel=RUN)(stack.flower)
+stages.register(app)
+
+
+def main() -> None:
+    """Run a command and exit with its code."""
+    run(
+        lambda: app(standalone_mode=False),
+        interrupted="interrupted; what is queued is kept, and the same command goes on",
+    )

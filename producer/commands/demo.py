@@ -1,0 +1,60 @@
+"""`applejack demo`: every stage on this machine, for real."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.exits import FELL_SHORT
+from config.records import JsonObject
+from config.report import Report
+from producer import report as rendering
+from producer.commands.options import Dir, Json, chosen
+from producer.demo import JOBS, Demo
+from producer.output import Output
+
+
+def demo(
+    folder: Dir = None,
+    jobs: Annotated[int, typer.Option(help="Generation jobs.")] = JOBS,
+    endpoint: Annotated[
+        str | None, typer.Option(help="A real teacher's OpenAI-compatible URL, instead of the rehearsal.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Model name asked of --endpoint.")] = "default_model",
+    student: Annotated[Path | None, typer.Option(help="Another student: a directory that mlx_lm can load.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make data, train a small student on it, and ask it the same questions before and after. Needs no setting.
+
+    Questions are mined from the source of Celery and answered with real tools, by a program unless --endpoint names a
+    model; the rest (queue, checks, dataset, LoRA training, served student, scores) is what every run does.
+    """
+    output = Output(as_json)
+    ended, body = Demo(chosen(folder), jobs=jobs, endpoint=endpoint, model=model, student=student).run(output)
+    console = output.console
+    if body["after"]:
+        console.print(rendering.table(Report.read(Path(str(body["report"])))))
+    console.print(f"jobs     {body['generated']} generated, {body['failed']} failed")
+    console.print(f"curated  {body['kept']} kept, {body['rejected']} rejected")
+    for name in ("dataset", "adapter", "report"):
+        if body[name]:
+            console.print(f"{name:<8} {body[name]}")
+    console.print(f"time     {body['seconds']} s ({stage_times(body)})")
+    if not endpoint:
+        console.print(
+            "teacher  a rehearsal: a program that calls the tools. With a model, for instance mlx_lm's server:"
+        )
+        console.print("         applejack demo --endpoint http://127.0.0.1:8080/v1")
+    output.result(body)
+    if ended.failed or ended.stage == "failed":
+        console.print(
+            f"[red]fell short[/red]: {ended.error or f'{ended.failed} jobs failed'}; applejack status {ended.run_id}"
+        )
+        raise typer.Exit(FELL_SHORT)
+
+
+def stage_times(body: JsonObject) -> str:
+    """ "curate 3 s, train 120 s"."""
+    stages = body["stage_seconds"]
+    assert isinstance(stages, dict)
+    return ", ".join(f"{name} {seconds:.0f} s" for name, seconds in stages.items() if isinstance(seconds, float))

@@ -1,0 +1,83 @@
+"""`applejack resubmit`: run again exactly the jobs that match."""
+
+from collections import Counter
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from config.errors import FailureKind, RejectionReason, UsageError
+from config.ledger import Ledger
+from config.records import JobState, JsonObject
+from producer import dispatch
+from producer.commands.options import Dir, Json, RunId, chosen
+from producer.connect import reach
+from producer.output import Output
+from producer.resubmit import Candidate, Wanted, by_kind, choose, job_named, shift
+
+
+def resubmit(
+    run: RunId,
+    kind: Annotated[list[FailureKind] | None, typer.Option(help="Jobs that failed this way; repeat for more.")] = None,
+    reason: Annotated[
+        list[RejectionReason] | None, typer.Option(help="Jobs rejected for this reason; repeat for more.")
+    ] = None,
+    job: Annotated[list[str] | None, typer.Option(help="One job, by id or number; repeat for more.")] = None,
+    worker: Annotated[list[str] | None, typer.Option(help="Failed and rejected jobs of this worker.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every job, kept ones too.")] = False,
+    train: Annotated[bool, typer.Option(help="Train and evaluate on the new dataset.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run again and change nothing.")] = False,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Run again what failed or was rejected, all of it or by cause, and curate the run anew.
+
+    Old attempts stay readable in `applejack why`; the dataset gets a new version. Example:
+    applejack resubmit night-1 --kind endpoint_unreachable --kind timeout
+    """
+    settings, output = chosen(folder), Output(as_json)
+    with reach(settings) as (ledger, reached):
+        view = ledger.run(run)
+        if train and view.spec.student is None:
+            raise UsageError(f"run {run!r} names no student, so it cannot be trained")
+        jobs = tuple(job_named(ledger, run, text) for text in job or ())
+        wanted = Wanted(tuple(kind or ()), tuple(reason or ()), jobs, tuple(worker or ()))
+        everyone = candidates(ledger, run)
+        # Without criteria: what failed or was rejected; a job named by hand may be a kept one too.
+        pool = [one for one in everyone if everything or one.kind or one.reasons or one.job_id in jobs]
+        chosen_jobs = pool if everything else choose(pool, wanted)
+        body: JsonObject = {"run_id": run, "resubmitted": len(chosen_jobs), "by_kind": dict(by_kind(chosen_jobs))}
+        table = Table("cause", "jobs")
+        for cause, number in by_kind(chosen_jobs).items():
+            table.add_row(cause, str(number))
+        output.console.print(table)
+        rows = shift(chosen_jobs, dict(Counter(one.category for one in everyone)))
+        mix = Table("category", "share of the run", "share of the retried", title="How this shifts the mix")
+        for name, of_run, of_retried in rows:
+            mix.add_row(name, f"{of_run:.0%}", f"{of_retried:.0%}")
+        if rows:
+            output.console.print(mix)
+        body["mix"] = [{"category": name, "run": a, "retried": b} for name, a, b in rows]
+        if dry_run or not chosen_jobs:
+            output.console.print(f"{len(chosen_jobs)} jobs would run again; nothing was changed")
+            output.result({**body, "dry_run": dry_run})
+            return
+        ids = [one.job_id for one in chosen_jobs]
+        spec = view.spec.model_copy(update={"train": train, "evaluate": train and view.spec.evaluate})
+        ledger.jobs.resubmit(run, ids, train=spec.train, evaluate=spec.evaluate)
+        dispatch.send(reached, spec, ids, ledger.jobs.prompts(run, ids))
+    output.console.print(f"{len(ids)} jobs of {run} run again; `applejack status {run} --watch` follows them")
+    output.result({**body, "dry_run": False})
+
+
+def candidates(ledger: Ledger, run_id: str) -> list[Candidate]:
+    """Every finished job of a run with what is known against it."""
+    verdicts = ledger.verdicts(run_id)
+    ids = ledger.jobs.ids(run_id, JobState.GENERATED, JobState.FAILED)
+    prompts = ledger.jobs.prompts(run_id, ids)
+    made = []
+    for facts, prompt in zip(ledger.jobs.facts(run_id, ids), prompts, strict=True):
+        verdict = verdicts.get(facts.job_id)
+        reasons = verdict.reasons if verdict else ()
+        made.append(Candidate(facts.job_id, facts.failure, reasons, facts.worker, prompt.category))
+    return made

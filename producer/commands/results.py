@@ -1,0 +1,75 @@
+"""`applejack report`, `compare` and `fetch`: what a run left behind."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.errors import UsageError
+from config.ledger import Ledger
+from config.records import StageState
+from config.report import Report
+from config.topology import Stage
+from producer import report as rendering
+from producer.commands.options import Dir, Json, RunId, chosen
+from producer.connect import reach
+from producer.output import Output
+
+FILES = ("dataset", "adapter", "report")
+
+
+def report(
+    run: RunId,
+    html: Annotated[Path | None, typer.Option(help="Also write the report as one self-contained page.")] = None,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """The student's scores before and after training, beside the targets."""
+    output = Output(as_json)
+    with reach(chosen(folder), stopped=True) as (ledger, _):
+        found = report_of(ledger, run)
+    output.console.print(rendering.table(found))
+    if html:
+        html.write_text(rendering.html(found), encoding="utf-8")
+        output.console.print(f"written to {html}")
+    output.result({"run_id": run, "metrics": found.model_dump(mode="json"), "html": str(html) if html else None})
+
+
+def compare(run1: RunId, run2: RunId, folder: Dir = None, as_json: Json = False) -> None:
+    """The reports of two runs side by side."""
+    output = Output(as_json)
+    with reach(chosen(folder), stopped=True) as (ledger, _):
+        one, two = report_of(ledger, run1), report_of(ledger, run2)
+    output.console.print(rendering.compare(one, two))
+    output.result({"metrics": {run1: one.model_dump(mode="json"), run2: two.model_dump(mode="json")}})
+
+
+def fetch(
+    run: RunId,
+    out: Annotated[Path | None, typer.Option(help="Where to put them [default: runs/RUN under --dir].")] = None,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a run's dataset, adapter and report to this machine, each checked against its hash."""
+    output, settings = Output(as_json), chosen(folder)
+    target = out or settings.runs / run
+    files: list[Path] = []
+    with reach(settings, stopped=True) as (ledger, _):
+        ledger.run(run)
+        for name in FILES:
+            if ledger.files.has(run, name):
+                files += ledger.files.get(run, name, target / name)
+    if not files:
+        raise UsageError(f"run {run!r} has no files yet; `applejack status {run}` says where it stands")
+    for path in files:
+        output.console.print(str(path))
+    output.result({"run_id": run, "files": [str(path) for path in files]})
+
+
+def report_of(ledger: Ledger, run_id: str) -> Report:
+    """The run's Report; UsageError when it has none yet."""
+    ledger.run(run_id)
+    view = ledger.stages.view(run_id, Stage.EVALUATE)
+    if view.state is not StageState.DONE:
+        raise UsageError(f"run {run_id!r} has no report: its evaluation is {view.state.value} {view.error}".rstrip())
+    return Report.model_validate(view.result)

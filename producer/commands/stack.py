@@ -1,0 +1,102 @@
+"""`applejack up`, `worker` and `flower`: processes that stay."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from config.settings import Settings
+from producer.commands.options import Dir, Json, chosen
+from producer.connect import reach
+from producer.local import Stack, run_up, worker_command
+from producer.output import Output
+
+CONCURRENCY = {"generate": 4, "curate": 1, "train": 1}  # jobs in flight; a train worker does one thing at a time
+
+
+def up(
+    folder: Dir = None,
+    workers: Annotated[int, typer.Option(help="Generate workers.", min=0)] = 1,
+    concurrency: Annotated[int, typer.Option(help="Jobs in flight per generate worker.", min=1)] = 4,
+    flower: Annotated[bool, typer.Option(help="Flower with the Runs page.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Run the whole stack on this machine in the foreground: server, workers, Flower. Ctrl-C stops all of it.
+
+    Workers ask the model server in $APPLEJACK_ENDPOINT. What is queued is kept in --dir and goes on at the next start.
+    """
+    output = Output(as_json)
+
+    def ready(stack: Stack) -> None:
+        for name, url in stack.urls.items():
+            output.console.print(f"{name:<8} {url}")
+        if stack.credentials and stack.credentials.file:
+            output.console.print(f"Flower's user and password: {stack.credentials.file}")
+        output.console.print("Ctrl-C stops all of it; queued work is kept")
+        output.result({"urls": dict(stack.urls)})
+
+    stack = Stack(chosen(folder), generate=workers, concurrency=concurrency, flower=flower)
+    run_up(stack, ready=ready, tell=output.console.print)
+
+
+def worker(
+    role: Annotated[Literal["generate", "curate", "train"], typer.Argument(help="Which queue to work on.")],
+    endpoint: Annotated[
+        str | None, typer.Option(help="The model server to ask [default: $APPLEJACK_ENDPOINT].")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Jobs in flight.", min=1)] = None,
+    name: Annotated[str | None, typer.Option(help="The worker's name on this host; must be its own.")] = None,
+    folder: Dir = None,
+) -> None:
+    """Start a worker with the right flags for this machine.
+
+    It takes jobs from the Redis in $APPLEJACK_REDIS_URL, else from the stack that runs in --dir. Ctrl-C or SIGTERM lets
+    it finish what it has; a second one ends it at once, and other workers take its jobs over.
+    """
+    settings = chosen(folder)
+    with reach(settings) as (_, reached):
+        environment = {**os.environ, **environment_of(reached)}
+    if endpoint:
+        environment["APPLEJACK_ENDPOINT"] = endpoint
+    jobs = concurrency or CONCURRENCY[role]
+    command = worker_command(role, name=name or f"{role}-{os.getpid()}", concurrency=jobs, loglevel="INFO")
+    sys.stderr.write(f"{role} worker on {socket.gethostname()}, {jobs} in flight\n")
+    sys.stderr.flush()
+    os.chdir(workdir(reached))
+    os.execve(command[0], command, environment)  # noqa: S606 - the worker takes this process's place, and its signals
+
+
+def flower(
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 5555,
+    address: Annotated[
+        str, typer.Option(help="Wider than loopback needs $APPLEJACK_FLOWER_USER and _PASSWORD.")
+    ] = "127.0.0.1",
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Flower with the Runs page, behind a password, on loopback unless told otherwise."""
+    with reach(chosen(folder)) as (_, reached):
+        environment = {**os.environ, **environment_of(reached)}
+    Output(as_json).result({"url": f"http://{address}:{port}"})
+    command = [sys.executable, "-m", "producer.flower", "--port", str(port), "--address", address]
+    os.chdir(workdir(reached))
+    os.execve(command[0], command, environment)  # noqa: S606 - as above
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """What a child reads in the environment; the password is in none of its arguments."""
+    assert settings.redis_url is not None
+    return {
+        "APPLEJACK_REDIS_URL": settings.redis_url.get_secret_value(),
+        "APPLEJACK_DIR": str(settings.dir.resolve()),
+    }
+
+
+def workdir(settings: Settings) -> Path:
+    """A folder of ours alone: `-m` puts the working directory first on sys.path, where `worker` may be a user's own."""
+    logs = settings.dir.resolve() / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    return logs

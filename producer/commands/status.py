@@ -1,0 +1,142 @@
+"""`applejack status` and `applejack why`: the ledger's truth about runs and about one job."""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from config.errors import UsageError
+from config.ledger import Ledger
+from config.records import JsonObject, Trajectory
+from producer.commands.options import Dir, Json, RunId, chosen
+from producer.connect import reach
+from producer.follow import follow, line, picture
+from producer.output import Output
+from producer.progress import RunStatus, fleet_lines
+from producer.progress import status as status_of
+from producer.resubmit import job_named
+
+SHOWN = 400  # characters of one message in `why`; --json has them whole
+
+
+def status(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run; the newest when none is named.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it has ended.")] = False,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Where runs stand: jobs per state, failures by kind, stages, workers, rate and time left."""
+    output = Output(as_json)
+    with reach(chosen(folder), stopped=not watch) as (ledger, _):
+        runs = ledger.run_ids()
+        if not runs:
+            raise UsageError("there is no run yet; `applejack submit` makes one")
+        seen = follow(ledger, run or runs[0], output) if watch else status_of(ledger, run or runs[0])
+        workers = fleet_lines(ledger.fleet.workers())
+        body: JsonObject = {**seen.as_json(), "by_worker": seen.by_worker_json(), "workers": list(workers)}
+        show(output.console, seen, ledger, workers)
+        others = [name for name in runs if name != seen.run_id]
+        if run is None and others:
+            output.console.print(f"{len(others)} older runs: {', '.join(others[:10])}{' ...' if others[10:] else ''}")
+            body["runs"] = list(runs)
+    output.result(body)
+
+
+def show(console: Console, seen: RunStatus, ledger: Ledger, workers: list[JsonObject]) -> None:
+    """The status as people read it."""
+    console.print(picture(seen, ledger))
+    console.print(line(seen, ledger))
+    if seen.kinds:
+        console.print("failures: " + ", ".join(f"{kind} {count}" for kind, count in seen.kinds.items()))
+    table = Table("worker", "queues", "holds", "generated", "failed", "heard", "state")
+    for worker in workers:
+        done = seen.by_worker.get(str(worker["name"]), {})
+        table.add_row(
+            str(worker["name"]),
+            ", ".join(str(queue) for queue in queues) if isinstance(queues := worker.get("queues"), list) else "",
+            str(worker.get("holds", "")),
+            str(done.get("generated", 0)),
+            str(done.get("failed", 0)),
+            f"{worker['silent_seconds']} s ago",
+            str(worker.get("paused") or "consuming"),
+        )
+    if workers:
+        console.print(table)
+    else:
+        console.print("no worker has been heard of in the last day")
+
+
+def why(
+    run: RunId,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or its number.")],
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """One job's whole story: attempts, workers, messages, checks, provenance."""
+    output = Output(as_json)
+    with reach(chosen(folder), stopped=True) as (ledger, _):
+        ledger.run(run)
+        job_id = job_named(ledger, run, job)
+        view = ledger.jobs.view(run, job_id)
+        attempts = [ledger.jobs.trajectory(run, job_id, attempt) for attempt in range(1, view.attempt + 1)]
+        verdict = ledger.verdict(run, job_id)
+        prompt = ledger.jobs.prompt(run, job_id)
+    latest = attempts[-1]
+    console = output.console
+    console.print(f"[bold]{job_id}[/bold]  {view.state.value}, attempt {view.attempt}")
+    console.print(f"prompt: {escape(prompt.prompt)}")
+    for event in view.history:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
+        console.print(f"  {at}  attempt {event.attempt}  {event.event:<12} {event.worker}  {escape(event.detail)}")
+    if latest:
+        tell(console, latest)
+    for finding in verdict.findings if verdict else ():
+        console.print(f"[red]rejected[/red] {finding.reason.value}: {escape(finding.detail)}")
+    if verdict and verdict.kept:
+        console.print("[green]kept[/green]")
+    output.result(
+        {
+            "job_id": job_id,
+            "state": view.state.value,
+            "attempts": [
+                {
+                    "attempt": number,
+                    "outcome": trajectory.outcome if trajectory else None,
+                    "failure": trajectory.failure.model_dump(mode="json")
+                    if trajectory and trajectory.failure
+                    else None,
+                    "worker": trajectory.provenance.worker if trajectory and trajectory.provenance else None,
+                    "messages": [m.model_dump(mode="json") for m in trajectory.messages] if trajectory else [],
+                }
+                for number, trajectory in enumerate(attempts, start=1)
+            ],
+            "history": [
+                {"at": event.at, "event": event.event, "worker": event.worker, "detail": event.detail}
+                for event in view.history
+            ],
+            "outcome": latest.outcome if latest else None,
+            "failure": latest.failure.model_dump(mode="json") if latest and latest.failure else None,
+            "reasons": [reason.value for reason in verdict.reasons] if verdict else [],
+            "findings": [finding.model_dump(mode="json") for finding in verdict.findings] if verdict else [],
+            "provenance": latest.provenance.model_dump(mode="json") if latest and latest.provenance else None,
+            "prompt": prompt.model_dump(mode="json"),
+        }
+    )
+
+
+def tell(console: Console, trajectory: Trajectory) -> None:
+    """A trajectory's messages, each cut to what fits a screen."""
+    for message in trajectory.messages:
+        who = f"{message.role} {message.name or ''}{' (error)' if message.is_error else ''}".rstrip()
+        text = message.content if message.content is not None else "" if message.tool_calls else "(null)"
+        cut = text if len(text) <= SHOWN else f"{text[:SHOWN]} [{len(text) - SHOWN} more characters]"
+        console.print(f"  [cyan]{who}[/cyan]: {escape(cut)}")
+        for call in message.tool_calls:
+            console.print(f"    call {call.id}: {escape(call.name)}({escape(str(call.arguments))})")
+    if trajectory.failure:
+        console.print(f"[red]failed[/red] {trajectory.failure.kind.value}: {escape(trajectory.failure.message)}")
+    if trajectory.provenance:
+        console.print(f"  {escape(str(trajectory.provenance))}", style="dim")

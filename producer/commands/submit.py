@@ -1,0 +1,128 @@
+"""`applejack submit`: one job per prompt, as a chord."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from pydantic import ValidationError
+
+from config.errors import UsageError
+from config.records import TOOL_NAMES, JsonObject, Limits, Sampling, Spec
+from producer import dispatch
+from producer.commands.options import Dir, Json, chosen
+from producer.connect import reach
+from producer.follow import follow
+from producer.output import Output
+from producer.prompts.load import load
+from producer.workspace import pinned
+
+
+def submit(
+    prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="prompts.jsonl, one JSON object a line.")],
+    run: Annotated[str, typer.Option("--run", help="The run's id; the same id and content continues the run.")],
+    workspace: Annotated[
+        str | None, typer.Option(help="The code that tools read: PATH, PATH@REV or URL@REV of a git repository.")
+    ] = None,
+    train: Annotated[bool, typer.Option(help="Train and evaluate a student after curation.")] = True,
+    student: Annotated[str | None, typer.Option(help="Model directory to render for, train and evaluate.")] = None,
+    format_: Annotated[
+        Literal["text", "turns", "seed-text"], typer.Option("--format", help="The dataset's format.")
+    ] = "text",
+    teacher: Annotated[
+        Literal["endpoint", "rehearsal"],
+        typer.Option(help="rehearsal: a program answers mined prompts with real tools; no model is asked."),
+    ] = "endpoint",
+    model: Annotated[str, typer.Option(help="Model name asked of the endpoint.")] = "default_model",
+    tools: Annotated[str, typer.Option(help="Tools the agent has, comma separated.")] = ",".join(TOOL_NAMES),
+    allow_command: Annotated[
+        list[str] | None, typer.Option(help="A program the tool run_command may start; repeat for more. None: no tool.")
+    ] = None,
+    system_prompt: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    temperature: Annotated[float, typer.Option(min=0)] = Sampling().temperature,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Per model request.")] = Limits().max_tokens,
+    job_seconds: Annotated[float, typer.Option(min=1, help="Wall time of one job.")] = Limits().seconds,
+    max_seq_length: Annotated[int, typer.Option(min=64, help="Tokens of one training row.")] = 2048,
+    lora: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE over config/lora.yaml, in mlx_lm's words; repeat for more.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides the split and nothing else.")] = 0,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end; Ctrl-C leaves it running.")] = False,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Queue one generation job per prompt; a chord gathers them and starts curation, training and evaluation.
+
+    Every line of PROMPTS is checked first: a bad one is named with file and line and nothing is queued.
+    Example: applejack submit prompts.jsonl --run night-1 --workspace ~/src/celery@v5.5.0 --student models/qwen --wait
+    """
+    settings, output = chosen(folder), Output(as_json)
+    loaded = load(prompts)
+    if train and student is None:
+        raise UsageError("training needs a student: give --student MODEL, or --no-train to stop after curation")
+    if student is None and format_ != "seed-text":
+        raise UsageError(f"--format {format_} is rendered by the student's chat template: give --student MODEL")
+    spec = checked(
+        run_id=run,
+        workspace=pinned(workspace),
+        teacher=teacher,
+        model=model,
+        tools=[name.strip() for name in tools.split(",") if name.strip()],
+        allow_commands=allow_command or [],
+        sampling={"temperature": temperature},
+        limits={"max_tokens": max_tokens, "seconds": job_seconds},
+        student=absolute(student),
+        dataset_format=format_,
+        max_seq_length=max_seq_length,
+        train=train,
+        lora=overrides(lora or []),
+        seed=seed,
+        **({"system_prompt": system_prompt} if system_prompt is not None else {}),
+    )
+    with reach(settings) as (ledger, reached):
+        new, total = dispatch.submit(ledger, reached, spec, loaded.prompts)
+        for line, first in loaded.duplicates:
+            output.console.print(f"{prompts}:{line} is line {first} again; queued once")
+        output.console.print(f"run {run}: {total} jobs {'queued' if new else 'known already; it goes on'}")
+        body: JsonObject = {
+            "run_id": run, "submitted": total if new else 0, "jobs": total, "duplicates": len(loaded.duplicates),
+        }  # fmt: skip
+        ended = follow(ledger, run, output) if wait else None
+    output.result({**body, **(ended.as_json() if ended else {})})
+    if ended and (ended.failed or ended.stage == "failed"):
+        raise typer.Exit(1)
+
+
+def checked(**fields: object) -> Spec:
+    """The run's Spec; UsageError in one line when a field does not fit."""
+    try:
+        spec = Spec.model_validate(fields)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise UsageError(f"{where} is {fault['input']!r}: {fault['msg']}") from error
+    unknown = [name for name in spec.tools if name not in TOOL_NAMES]
+    if unknown:
+        raise UsageError(f"there is no tool {unknown[0]!r}; there are {', '.join(TOOL_NAMES)}")
+    return spec
+
+
+def overrides(pairs: list[str]) -> JsonObject:
+    """KEY=VALUE pairs, a value being JSON where it can be read as such."""
+    read: JsonObject = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--lora {pair!r} is no KEY=VALUE, such as iters=600")
+        try:
+            read[key] = json.loads(value)
+        except ValueError:
+            read[key] = value
+    return read
+
+
+def absolute(student: str | None) -> str | None:
+    """A directory of this machine by its whole path, since workers stand elsewhere; other names as they are."""
+    if student is not None and Path(student).expanduser().exists():
+        return str(Path(student).expanduser().resolve())
+    return student

@@ -1,0 +1,161 @@
+"""The whole chain on this machine, on real parts: what `applejack demo` does.
+
+Two generate workers, one curate and one train worker are separate processes on an embedded server. The code is the
+source of Celery as it is installed here; the student is a small pretrained model that comes in a Python package.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from config.errors import StudentError, UsageError
+from config.ledger import Ledger
+from config.records import JsonObject, Limits, Prompt, Sampling, Spec
+from config.settings import Settings
+from producer import dispatch
+from producer.endpoint import require_answer
+from producer.follow import follow
+from producer.local import Stack
+from producer.output import Output
+from producer.progress import RunStatus
+from producer.prompts.load import write
+from producer.prompts.mine import mine
+
+PACKAGE = "celery"  # real code that nobody here wrote, on every machine that has applejack
+JOBS = 150
+FEWEST_JOBS = 60  # fewer leave too little to train on and to ask
+WORKERS = 2
+CONCURRENCY = 2
+EVALUATED = 12  # held-out prompts, each asked twice: about 5 s an answer on two cores
+SEED = 7
+# For 135M parameters on two cores; config/lora.yaml is for students of 7B and more on Metal.
+LORA: JsonObject = {"iters": 60, "batch_size": 1, "learning_rate": 2e-4, "num_layers": 16}
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo is asked for."""
+
+    settings: Settings
+    jobs: int = JOBS
+    endpoint: str | None = None
+    model: str = "default_model"
+    student: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of the demo goes."""
+        return self.settings.dir.resolve()
+
+    def run(self, output: Output) -> tuple[RunStatus, JsonObject]:
+        """The whole chain; the run's last status, and the files and figures it left."""
+        started = time.monotonic()
+        console = output.console
+        if self.jobs < FEWEST_JOBS:
+            raise UsageError(
+                f"--jobs {self.jobs} is too few to train on and to hold some back; give {FEWEST_JOBS} or more"
+            )
+        if self.endpoint:
+            key = self.settings.endpoint_key.get_secret_value() if self.settings.endpoint_key else None
+            require_answer(self.endpoint, model=self.model, key=key)
+        student = self.student or prepare_student(self.settings)
+        console.print(f"student  {student}")
+        code = package_source(PACKAGE)
+        prompts = mine([code], count=self.jobs, seed=SEED)
+        run_id = time.strftime("demo-%Y%m%d-%H%M%S")
+        (self.folder / "runs" / run_id).mkdir(parents=True, exist_ok=True)
+        write(prompts, self.folder / "runs" / run_id / "prompts.jsonl")
+        console.print(f"code     {code} ({len(prompts)} questions mined from it)")
+        env = {"APPLEJACK_ENDPOINT": self.endpoint} if self.endpoint else {}
+        with Stack(self.settings, generate=WORKERS, concurrency=CONCURRENCY, env=env) as stack:
+            stack.wait_ready()
+            assert stack.running.redis_url is not None
+            console.print(
+                f"workers  {WORKERS} generate, 1 curate, 1 train, on {stack.urls['redis']}; logs in {self.folder}/logs"
+            )
+            ledger = Ledger.connect(stack.running.redis_url.get_secret_value())
+            dispatch.submit(ledger, stack.running, self.spec(run_id, code, student), prompts)
+            ended = follow(ledger, run_id, output, tend=lambda: tell_deaths(stack, output))
+            body = self.outcome(ended, prompts, seconds=time.monotonic() - started)
+        return ended, body
+
+    def spec(self, run_id: str, code: Path, student: Path) -> Spec:
+        """The demo's run."""
+        return Spec(
+            run_id=run_id,
+            workspace=str(code),
+            teacher="endpoint" if self.endpoint else "rehearsal",
+            model=self.model,
+            student=str(student),
+            dataset_format="turns",
+            max_seq_length=1024,
+            valid_share=0.05,
+            test_share=0.15,
+            evaluate_prompts=EVALUATED,
+            evaluate_limits=Limits(requests=5, tool_calls=6, seconds=90, request_seconds=60, max_tokens=96),
+            sampling=Sampling(temperature=0.7),
+            lora=LORA,
+            seed=SEED,
+        )
+
+    def outcome(self, ended: RunStatus, prompts: list[Prompt], *, seconds: float) -> JsonObject:
+        """The keys of the contract, and what each stage took."""
+        results = {view.stage.value: view.result for view in ended.stages}
+        runs = self.folder / "runs" / ended.run_id
+        report = results["evaluate"]
+        return {
+            "run_id": ended.run_id,
+            "jobs": len(prompts),
+            "generated": ended.generated,
+            "failed": ended.failed,
+            "kept": ended.kept or 0,
+            "rejected": ended.rejected or 0,
+            "dataset": str(runs / f"dataset-v{ended.version}"),
+            "adapter": results["train"].get("path"),
+            "report": str(runs / f"report-v{ended.version}" / "report.json") if report else None,
+            "before": report.get("before"),
+            "after": report.get("after"),
+            "stage": ended.stage,
+            "error": ended.error,
+            "seconds": round(seconds, 1),
+            "stage_seconds": {view.stage.value: view.seconds for view in ended.stages},
+        }
+
+
+def prepare_student(settings: Settings) -> Path:
+    """The demo's student, converted once by the worker side in a process of its own; StudentError when it cannot be."""
+    if find_spec("mlx_lm") is None:
+        raise UsageError("the demo trains a model and needs mlx_lm; install applejack[worker]")
+    target = settings.models.resolve()
+    target.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-P", "-m", "worker.student", "--out", str(target / "smollm2-135m"), "--json"]
+    made = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "APPLEJACK_DIR": str(settings.dir.resolve())},
+    )
+    if made.returncode != 0:
+        lines = made.stderr.strip().splitlines() or ["no message"]
+        raise StudentError(lines[-1].removeprefix("applejack: "))
+    return Path(json.loads(made.stdout.strip().splitlines()[-1])["student"])
+
+
+def package_source(name: str) -> Path:
+    """The folder of an installed package's source."""
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise UsageError(f"the package {name!r} is not installed, and the demo asks about its source")
+    return Path(spec.origin).parent
+
+
+def tell_deaths(stack: Stack, output: Output) -> None:
+    """Start again what died, and say so."""
+    for death in stack.check():
+        output.console.print(str(death))

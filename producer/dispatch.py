@@ -1,0 +1,58 @@
+"""The chord, by task name; the only caller of Celery here."""
+
+from collections.abc import Sequence
+
+from celery import Celery, chain, chord
+
+from config.broker import make_app
+from config.ledger import Ledger
+from config.records import Prompt, Spec
+from config.settings import Settings
+from config.topology import CURATE, EVALUATE, GENERATE, ROUTES, TRAIN
+
+CHORD_LIMIT = 5_000  # jobs: a chord of 10,000 takes 10 s and 60 MB to send, one of 100,000 over a minute and 550 MB
+SHOWN = 120  # characters of a prompt that Flower shows; events are cut at about 1,024
+
+
+def submit(ledger: Ledger, settings: Settings, spec: Spec, prompts: Sequence[Prompt]) -> tuple[bool, int]:
+    """Create a run and queue its jobs; (whether it is new, how many jobs it has).
+
+    The same run again queues nothing: what it still owes and no queue holds, the fleet's reconciler sends. Raises
+    UsageError when the id is taken by another run, StoreError when the ledger cannot be reached.
+    """
+    created = ledger.create(spec, prompts)
+    if created.new:
+        send(settings, spec, created.job_ids, prompts)
+    return created.new, len(created.job_ids)
+
+
+def send(settings: Settings, spec: Spec, job_ids: Sequence[str], prompts: Sequence[Prompt]) -> None:
+    """Queue jobs as a chord whose body is the rest of the run; above CHORD_LIMIT as plain messages.
+
+    After plain messages the ledger alone owes curation when the last job is finished, and the reconciler starts it.
+    """
+    app = make_app(settings)
+    with app.connection_for_write():
+        headers = [header(app, spec.run_id, job_id, prompt) for job_id, prompt in zip(job_ids, prompts, strict=True)]
+        if len(headers) <= CHORD_LIMIT:
+            chord(headers)(after(app, spec)).forget()
+            return
+        with app.producer_pool.acquire(block=True) as publisher:
+            for signature in headers:
+                signature.apply_async(producer=publisher, ignore_result=True)
+
+
+def header(app: Celery, run_id: str, job_id: str, prompt: Prompt):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    """The message of one job: two ids, and the prompt where people look at it."""
+    shown = " ".join(prompt.prompt.split())[:SHOWN]
+    return app.signature(
+        GENERATE, args=(run_id, job_id), immutable=True, queue=ROUTES[GENERATE]["queue"], argsrepr=f"{job_id} {shown!r}"
+    )
+
+
+def after(app: Celery, spec: Spec):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    """curate -> train -> evaluate, as far as the run asks for them."""
+    wanted = [CURATE, *([TRAIN] if spec.train else []), *([EVALUATE] if spec.train and spec.evaluate else [])]
+    return chain(
+        app.signature(task, args=(spec.run_id,), immutable=True, queue=ROUTES[task]["queue"]) for task in wanted
+    )

@@ -1,0 +1,37 @@
+"""The stages by hand: python -m worker curate|audit|review|train|evaluate|score ... (what `applejack curate` runs)."""
+
+import sys
+from importlib import import_module
+
+import typer
+
+from config import logs
+from config.exits import BAD_INPUT, run
+from config.settings import settings
+
+# name -> module and function; only the one that is asked for is imported, for they are heavy
+COMMANDS = {
+    "curate": ("worker.curate.command", "curate"),
+    "audit": ("worker.curate.audit_command", "audit"),
+    "review": ("worker.curate.review_command", "review"),
+    "train": ("worker.train.command", "train"),
+    "evaluate": ("worker.evaluate.command", "evaluate"),
+    "score": ("worker.evaluate.command", "score"),
+}
+
+
+def main() -> None:
+    """Run one stage; an error of ours is one line on stderr and exit code 2 for bad input, 1 otherwise."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in COMMANDS:
+        sys.stderr.write(f"applejack: no stage {name!r}; there are {', '.join(COMMANDS)}\n")
+        sys.exit(BAD_INPUT)
+    module, function = COMMANDS[name]
+    app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+    app.command()(getattr(import_module(module), function))
+    logs.configure(settings())
+    run(lambda: app(sys.argv[2:], prog_name=f"applejack {name}", standalone_mode=False), interrupted="interrupted")
+
+
+if __name__ == "__main__":
+    main()
