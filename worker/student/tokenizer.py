@@ -26,7 +26,7 @@ def byte_level(vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]],
 
 
 def write_tokenizer(directory: Path, tokenizer: Tokenizer, *, context_length: int) -> None:
-    """tokenizer.json, its configuration, the special tokens and the chat template, as transformers and mlx_lm read them.
+    """Write tokenizer.json, its configuration and the chat template, as transformers and mlx_lm read them.
 
     The tags of a tool call are no special tokens: they are spelt out, since a token that the base model never learnt
     is hardly taught by LoRA, while the pieces of its spelling are well known to it.

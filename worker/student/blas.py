@@ -1,0 +1,125 @@
+"""What every mlx child process gets in its environment; on a Linux CPU that includes a fast matrix product.
+
+The mlx wheel for Linux carries the reference BLAS. sgemm.c, compiled once with cc and put in front of it by LD_PRELOAD,
+hands large products to the OpenBLAS of the scipy-openblas32 wheel: `python benchmarks/blas.py` prints the ratio.
+Without a compiler or that wheel mlx works as shipped, slower. macOS has Metal and needs none of this.
+"""
+
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from config import logs
+from config.settings import settings
+
+SOURCE = Path(__file__).with_name("sgemm.c")
+WHEEL = "scipy_openblas32"
+REASSOCIATE = ("-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno")
+# Sums may be reordered, or nothing is vectorised; -ffast-math would also switch off denormals in the whole process.
+FLAGS = ("-O3", "-march=native", "-funroll-loops", *REASSOCIATE, "-shared", "-fPIC")
+ATTEMPTS = ((*FLAGS, "-fopenmp"), FLAGS, ("-O2", "-shared", "-fPIC"))  # not every compiler has OpenMP or -march
+COMPILE_SECONDS = 60
+GPU_BACKENDS = ("mlx-cuda-13", "mlx-cuda-12")
+
+log = logs.get(__name__)
+
+
+def mlx_environment() -> dict[str, str]:
+    """What to add to os.environ for a child that runs mlx on a student's directory.
+
+    Nothing is fetched from a hub, and HF_HOME is a folder that exists: without one mlx_lm's /v1/models answers 200 with
+    an empty body. For a model that is named by its hub id, take `fast_blas()` alone.
+    """
+    home = settings().cache.absolute() / "hf"
+    (home / "hub").mkdir(parents=True, exist_ok=True)
+    return {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home), "TOKENIZERS_PARALLELISM": "false", **fast_blas()}
+
+
+def fast_blas() -> dict[str, str]:
+    """LD_PRELOAD and thread settings for mlx on a Linux CPU; empty elsewhere and where it cannot be built."""
+    if sys.platform != "linux" or any(_installed(backend) for backend in GPU_BACKENDS):
+        return {}
+    library = built_library(settings().cache.absolute() / "blas")
+    if library is None:
+        return {}
+    others = os.environ.get("LD_PRELOAD")
+    return {
+        "LD_PRELOAD": f"{library}:{others}" if others else str(library),
+        # Threads that spin between products take the cores from the rest of mlx: with OpenBLAS' own waiting time (about
+        # 2^26 cycles) a prompt was read at anything from 33 to 300 tokens/s, with 2^10 at 270 to 300.
+        "OMP_WAIT_POLICY": "passive",
+        "OPENBLAS_THREAD_TIMEOUT": "10",
+    }
+
+
+@cache
+def built_library(folder: Path) -> Path | None:
+    """The compiled library, made in `folder` when it is not there yet; None, told once in the log, when it cannot be."""
+    openblas = _openblas()
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if openblas is None or compiler is None:
+        missing = "a C compiler" if openblas else "the package 'scipy-openblas32'"
+        log.warning(
+            "blas.slow", reason=f"{missing} is missing; mlx works as shipped, about 20 times slower on this CPU"
+        )
+        return None
+    library = folder / f"sgemm-{_fingerprint(openblas, compiler)}.so"
+    if library.is_file():
+        return library
+    folder.mkdir(parents=True, exist_ok=True)
+    complaint = _compile(compiler, openblas, library)
+    if complaint is None:
+        return library
+    log.warning(
+        "blas.slow", reason=f"{compiler} cannot compile {SOURCE.name}: {complaint}; mlx works as shipped, slower"
+    )
+    return None
+
+
+def _compile(compiler: str, openblas: Path, library: Path) -> str | None:
+    """None when done, else the compiler's last line; two processes may do it at once, the rename is atomic."""
+    complaint = ""
+    for flags in ATTEMPTS:
+        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+            made = Path(folder) / library.name
+            command = [compiler, *flags, f'-DOPENBLAS="{openblas}"', str(SOURCE), "-o", str(made), "-lpthread", "-ldl"]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False)
+            except (OSError, subprocess.TimeoutExpired) as error:
+                return str(error)
+            if done.returncode == 0:
+                made.rename(library)
+                return None
+            complaint = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
+    return complaint
+
+
+def _fingerprint(openblas: Path, compiler: str) -> str:
+    """Changes with whatever the result depends on: a cache shared by two machines must not share -march=native code."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text(encoding="utf-8", errors="replace").splitlines() if cpu.is_file() else []
+    features = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    parts = (SOURCE.read_text(encoding="utf-8"), str(ATTEMPTS), str(openblas), compiler, platform.machine(), features)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _openblas() -> Path | None:
+    spec = importlib.util.find_spec(WHEEL)
+    folders = (spec.submodule_search_locations or ()) if spec else ()
+    return next((file for folder in folders for file in Path(folder, "lib").glob("libscipy_openblas*.so")), None)
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,85 @@
+"""The training itself, a process of its own: python -m worker.train.child CONFIG.json DESCRIPTOR
+
+The only importer of mlx_lm. CONFIG.json holds the hyperparameters in mlx_lm's words, model, data and adapter_path included.
+The descriptor gets one JSON line of TrainProgress per report; stdout is mlx_lm's table for people. It lives as long as its
+stdin is open: a parent that dies, however it dies, leaves no training behind.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import types
+from pathlib import Path
+
+import mlx_lm
+import numpy as np
+from mlx_lm import lora
+from mlx_lm.tuner.callbacks import TrainingCallback
+from mlx_lm.tuner.datasets import load_dataset
+
+from config.records import JsonObject, TrainProgress
+
+
+class Progress(TrainingCallback):  # type: ignore[misc]  # mlx_lm has no types
+    """Writes what mlx_lm reports as TrainProgress lines."""
+
+    def __init__(self, descriptor: int, iterations: int) -> None:
+        self._stream = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)  # a line at a time
+        self._iterations = iterations
+
+    def on_train_loss_report(self, train_info: dict[str, float]) -> None:
+        """Every steps_per_report iterations."""
+        self._write(
+            TrainProgress(
+                iteration=int(train_info["iteration"]),
+                iterations=self._iterations,
+                train_loss=train_info["train_loss"],
+                learning_rate=train_info["learning_rate"],
+                tokens_per_second=train_info["tokens_per_second"],
+                iterations_per_second=train_info["iterations_per_second"],
+                trained_tokens=int(train_info["trained_tokens"]),
+                peak_memory_gb=train_info["peak_memory"],
+            )
+        )
+
+    def on_val_loss_report(self, val_info: dict[str, float]) -> None:
+        """Before the first iteration, every steps_per_eval and at the end."""
+        iteration = int(val_info["iteration"])
+        self._write(TrainProgress(iteration=iteration, iterations=self._iterations, valid_loss=val_info["val_loss"]))
+
+    def _write(self, progress: TrainProgress) -> None:
+        self._stream.write(
+            json.dumps(progress.model_dump(exclude_none=True)) + "\n"
+        )  # NaN stays NaN, unlike pydantic's
+
+
+def end_with_parent() -> None:
+    """Wait for the end of stdin in a thread, then end this process and what it started (compilers of mlx)."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def train(hyperparameters: JsonObject, progress_fd: int) -> None:
+    """Load, train, save; any exception ends the process and its last line tells why."""
+    args = types.SimpleNamespace(**{**lora.CONFIG_DEFAULTS, **hyperparameters, "train": True})
+    np.random.seed(args.seed)  # noqa: NPY002  # mlx_lm draws its batches from numpy's global generator
+    model, tokenizer = mlx_lm.load(args.model)
+    args.num_layers = min(args.num_layers, len(model.layers))
+    training, validation, test = load_dataset(args, tokenizer)
+    lora.train_model(args, model, training, validation, Progress(progress_fd, args.iters))
+    if args.test:
+        lora.evaluate_model(args, model, test)
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    train(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), int(sys.argv[2]))

@@ -1,0 +1,166 @@
+"""What would fail after an hour is found in seconds: everything that can be checked before a weight is loaded."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from config import logs
+from config.errors import TrainingError, UsageError
+from config.records import JsonObject
+from worker.curate.tokenizer import RenderError, Student
+from worker.train import hyperparameters, student_files
+
+SPLITS = ("train", "valid", "test")
+FLOAT_BYTES = 4  # of one adapter weight at most
+MARGIN_BYTES = 200_000_000  # logs, mlx's compiled kernels, and what else the host writes meanwhile
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training that may start."""
+
+    hyperparameters: JsonObject
+    rows: dict[str, int]
+    """by split"""
+    longest: int
+    """tokens of the longest row"""
+
+
+def preflight(dataset: Path, *, student: Path, out: Path, overrides: JsonObject, file: Path | None = None) -> Plan:
+    """Check dataset, student, hyperparameters and disk; UsageError or TrainingError says in one line what to mend."""
+    require_proof(dataset)
+    rows = {split: read_rows(dataset / f"{split}.jsonl") for split in SPLITS}
+    if not rows["train"]:
+        raise TrainingError(
+            f"the dataset {str(dataset)!r} has no training rows: nothing was kept, see its rejected.jsonl for the reasons"
+        )
+    turns = kind_of(rows["train"][0], dataset) == "turns"
+    values = hyperparameters.resolve(overrides, turns=turns, file=file or hyperparameters.DEFAULT_FILE)
+    require_rows({split: len(found) for split, found in rows.items()}, values, dataset)
+    student_files.require_loadable(student)
+    longest = require_lengths(dataset, rows, Student(student), cast("int", values["max_seq_length"]))
+    require_disk(out, adapter_bytes(student, values))
+    return Plan(values, {split: len(found) for split, found in rows.items()}, longest)
+
+
+def require_proof(dataset: Path) -> None:
+    """Refuse a dataset whose own loss proof failed; one made elsewhere has none."""
+    if not dataset.is_dir():
+        raise UsageError(f"no dataset at {str(dataset)!r}: give a directory with train.jsonl and valid.jsonl")
+    card = dataset / "dataset.json"
+    try:
+        content = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    except ValueError as error:
+        raise TrainingError(f"{str(card)!r} is no JSON: {error}; curate again") from None
+    proof = content.get("loss_proof") if isinstance(content, dict) else None
+    if isinstance(proof, dict) and proof.get("passed") is False:
+        raise TrainingError(
+            f"{str(card)!r} says that the loss would not lie on the assistant's turns and their stop tokens alone; "
+            "curate again with --format turns or another chat template"
+        )
+
+
+def read_rows(file: Path) -> list[JsonObject]:
+    """The rows of a split, none when there is no such file; TrainingError names the line that is no JSON object."""
+    if not file.is_file():
+        return []
+    rows: list[JsonObject] = []
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if not isinstance(row, dict):
+                raise TrainingError(f"{file}:{number} is no JSON object: {line[:80].rstrip()!r}; curate again")
+            rows.append(row)
+    return rows
+
+
+def kind_of(row: JsonObject, dataset: Path) -> str:
+    """How mlx_lm will read the rows: "turns" for messages, "text" for text."""
+    if isinstance(row.get("messages"), list):
+        return "turns"
+    if isinstance(row.get("text"), str):
+        return "text"
+    raise TrainingError(f"the rows of {str(dataset)!r} hold {sorted(row)!r}, but neither 'text' nor 'messages'")
+
+
+def require_rows(counts: dict[str, int], values: JsonObject, dataset: Path) -> None:
+    """mlx_lm raises after loading when a split has fewer rows than a batch, or when the test it is asked for is missing."""
+    batch = cast("int", values.get("batch_size", 4))
+    for split in SPLITS:
+        asked = split != "test" or bool(values.get("test"))
+        if asked and counts[split] < batch and (counts[split] or split != "valid"):
+            raise TrainingError(
+                f"{split}.jsonl of {str(dataset)!r} has {counts[split]} rows, fewer than batch_size={batch}: "
+                f"set batch_size lower or generate more prompts"
+            )
+    if not counts["valid"]:
+        log.warning("train.no_validation", dataset=str(dataset), reason="valid.jsonl is missing or empty")
+
+
+def require_lengths(dataset: Path, rows: dict[str, list[JsonObject]], student: Student, limit: int) -> int:
+    """Tokens of the longest row; TrainingError when mlx_lm would cut one, or when one never shows a stop token."""
+    longest = 0
+    for split, found in rows.items():
+        for number, row in enumerate(found, 1):
+            where = f"{dataset / split}.jsonl:{number}"
+            tokens = row_tokens(row, student, where)
+            longest = max(longest, len(tokens))
+            if len(tokens) > limit:
+                raise TrainingError(
+                    f"{where} has {len(tokens)} tokens, more than max_seq_length={limit}: mlx_lm would cut off the answer "
+                    "and its stop token; raise max_seq_length or curate with a lower one"
+                )
+            if not student.eos_ids.intersection(tokens[-2:]):  # some templates close a turn with a newline
+                raise TrainingError(
+                    f"{where} does not end with a stop token of the student ({sorted(student.eos_texts)!r}): it would never "
+                    "learn to stop; check the student's chat template and eos_token"
+                )
+    return longest
+
+
+def row_tokens(row: JsonObject, student: Student, where: str) -> list[int]:
+    """The tokens mlx_lm trains on."""
+    text, messages, tools = row.get("text"), row.get("messages"), row.get("tools")
+    try:
+        if isinstance(text, str):
+            return student.text_ids(text)
+        if isinstance(messages, list):
+            rendered = student.render(
+                cast("list[JsonObject]", messages), cast("list[JsonObject]", tools if isinstance(tools, list) else [])
+            )
+            return student.ids([rendered])[0]
+    except RenderError as error:
+        raise TrainingError(f"{where}: {error}") from None
+    raise TrainingError(f"{where} holds {sorted(row)!r}, but neither 'text' nor 'messages'; curate again")
+
+
+def adapter_bytes(student: Path, values: JsonObject) -> int:
+    """An upper estimate of what the checkpoints and the adapter take: rank x (in + out) for seven matrices a layer."""
+    config = json.loads((student / "config.json").read_text(encoding="utf-8"))
+    config = config.get("text_config", config)
+    hidden, layers = int(config.get("hidden_size", 4096)), int(config.get("num_hidden_layers", 32))
+    inner = int(config.get("intermediate_size") or 4 * hidden)
+    lora = cast("JsonObject", values.get("lora_parameters") or {})
+    asked = cast("int", values.get("num_layers", 16))
+    trained = layers if asked < 0 else min(asked, layers)
+    weights = trained * cast("int", lora.get("rank", 8)) * (4 * 2 * hidden + 3 * (hidden + inner))
+    saves = cast("int", values.get("iters", 1000)) // cast("int", values.get("save_every", 100)) + 2
+    return saves * weights * FLOAT_BYTES
+
+
+def require_disk(out: Path, needed: int) -> None:
+    """TrainingError unless the adapter, its checkpoints and a margin fit where they will be written."""
+    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    if free < needed + MARGIN_BYTES:
+        raise TrainingError(
+            f"{str(place)!r} has {free / 1e9:.1f} GB free, but the adapter and its checkpoints may take "
+            f"{(needed + MARGIN_BYTES) / 1e9:.1f} GB: free some space, choose another --out or set save_every higher"
+        )
