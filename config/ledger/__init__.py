@@ -20,7 +20,9 @@ What changes more than one of them is one Lua script in lua/, so it happens whol
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import redis
@@ -30,7 +32,7 @@ from config.ledger.files import Files
 from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
 from config.ledger.stages import Stages
-from config.ledger.store import connect, run_script, text, told
+from config.ledger.store import Arg, connect, run_script, text, told
 from config.records import JobState, Pin, Prompt, Spec, StageState, Verdict, job_id
 from config.topology import ACTIVE, RUNS, Stage, run_key
 
@@ -85,19 +87,21 @@ class Ledger:
         The same content again answers new=False and changes nothing; UsageError when the run id is taken by another.
         """
         ids = tuple(job_id(number, prompt) for number, prompt in enumerate(prompts, start=1))
-        print_ = fingerprint(spec, ids)
-        self._refuse_other(spec.run_id, self._fingerprint(spec.run_id), print_)
-        if self._fingerprint(spec.run_id):
+        ours = fingerprint(spec, ids)
+        if self._known(spec.run_id, ours):
             return Created(new=False, job_ids=ids)
-        self._write_prompts(spec.run_id, ids, prompts, print_)
-        stages = [run_key(spec.run_id, f"stage:{stage}") for stage in Stage]
-        wanted = (spec.train, spec.train and spec.evaluate)
-        asked = [StageState.WAITING if stage else StageState.SKIPPED for stage in wanted]
-        keys = [run_key(spec.run_id, "run"), RUNS, ACTIVE, *stages]
-        args = [spec.run_id, spec.model_dump_json(), print_, len(ids), *(state.value for state in asked)]
-        known = text(run_script(self._redis, "create", keys, args))
-        self._refuse_other(spec.run_id, known, print_)
-        return Created(new=not known, job_ids=ids)
+        with self._submitting(spec.run_id) as lock:
+            if self._known(spec.run_id, ours):  # another producer was faster
+                return Created(new=False, job_ids=ids)
+            self._write_prompts(spec.run_id, ids, prompts)
+            stages = [run_key(spec.run_id, f"stage:{stage}") for stage in Stage]
+            wanted = (spec.train, spec.train and spec.evaluate)
+            asked = [StageState.WAITING.value if stage else StageState.SKIPPED.value for stage in wanted]
+            keys = [run_key(spec.run_id, "run"), RUNS, ACTIVE, *stages, run_key(spec.run_id, "submit")]
+            args: list[Arg] = [spec.run_id, spec.model_dump_json(), ours, len(ids), *asked, lock]
+            if run_script(self._redis, "create", keys, args) != 1:
+                raise StoreError(f"run {spec.run_id!r} took too long to write; nothing was queued, try again")
+        return Created(new=True, job_ids=ids)
 
     def run(self, run_id: str) -> RunView:
         """A run as it was asked for; UsageError when there is none of that id."""
@@ -156,35 +160,41 @@ class Ledger:
             done = {text(key): int(value) for key, value in self._redis.hgetall(run_key(run_id, "by_worker")).items()}
         return rate, done
 
-    def _fingerprint(self, run_id: str) -> str:
+    def _known(self, run_id: str, ours: str) -> bool:
         with told():
-            return text(self._redis.hget(run_key(run_id, "run"), "fingerprint"))
-
-    @staticmethod
-    def _refuse_other(run_id: str, known: str, ours: str) -> None:
+            known = text(self._redis.hget(run_key(run_id, "run"), "fingerprint"))
         if known and known != ours:
             raise UsageError(
                 f"run {run_id!r} exists with other prompts or settings; choose another --run, nothing was changed"
             )
+        return bool(known)
 
-    def _write_prompts(self, run_id: str, ids: Sequence[str], prompts: Sequence[Prompt], ours: str) -> None:
-        """Write what create.lua makes visible; a submit cut short leaves only keys that the next one overwrites."""
-        lock = run_key(run_id, "submit")
+    @contextmanager
+    def _submitting(self, run_id: str) -> Iterator[str]:
+        """One producer at a time writes a run; the lock's token, which create.lua asks for."""
+        key, token = run_key(run_id, "submit"), secrets.token_hex(8)
         with told():
-            if not self._redis.set(lock, ours, nx=True, px=SUBMIT_LOCK_MS):
+            if not self._redis.set(key, token, nx=True, px=SUBMIT_LOCK_MS):
                 raise StoreError(f"run {run_id!r} is being submitted by another process; try again in a minute")
-            try:
-                self._redis.delete(run_key(run_id, "prompts"), run_key(run_id, JobState.QUEUED.value))
-                for start in range(0, len(ids), BATCH):
-                    part = ids[start : start + BATCH]
-                    texts = (prompt.model_dump_json(exclude_defaults=True) for prompt in prompts[start : start + BATCH])
-                    with self._redis.pipeline(transaction=True) as pipe:
-                        pipe.hset(run_key(run_id, "prompts"), mapping=dict(zip(part, texts, strict=True)))
-                        pipe.sadd(run_key(run_id, JobState.QUEUED.value), *part)
-                        pipe.pexpire(lock, SUBMIT_LOCK_MS)
-                        pipe.execute()
-            finally:
-                self._redis.delete(lock)
+        try:
+            yield token
+        finally:
+            with suppress(StoreError), told():  # it expires by itself
+                if text(self._redis.get(key)) == token:
+                    self._redis.delete(key)
+
+    def _write_prompts(self, run_id: str, ids: Sequence[str], prompts: Sequence[Prompt]) -> None:
+        """Write what create.lua makes visible; a submit cut short leaves only keys that the next one overwrites."""
+        with told():
+            self._redis.delete(run_key(run_id, "prompts"), run_key(run_id, JobState.QUEUED.value))
+            for start in range(0, len(ids), BATCH):
+                part = ids[start : start + BATCH]
+                texts = (prompt.model_dump_json(exclude_defaults=True) for prompt in prompts[start : start + BATCH])
+                with self._redis.pipeline(transaction=True) as pipe:
+                    pipe.hset(run_key(run_id, "prompts"), mapping=dict(zip(part, texts, strict=True)))
+                    pipe.sadd(run_key(run_id, JobState.QUEUED.value), *part)
+                    pipe.pexpire(run_key(run_id, "submit"), SUBMIT_LOCK_MS)
+                    pipe.execute()
 
 
 def fingerprint(spec: Spec, job_ids: Sequence[str]) -> str:

@@ -1,11 +1,12 @@
 -- Make a run known, once its prompts and queued set are written: from here on it exists, whole.
--- KEYS run, runs, active, curate, train, evaluate   ARGV run_id, spec, fingerprint, total, train state, evaluate state
-local known = redis.call('HGET', KEYS[1], 'fingerprint')
-if known then return known end
-redis.call('HSET', KEYS[1], 'run_id', ARGV[1], 'spec', ARGV[2], 'fingerprint', ARGV[3], 'total', ARGV[4], 'created_ms', now, 'version', 1)
+-- KEYS run, runs, active, curate, train, evaluate, submit lock
+-- ARGV run_id, spec, fingerprint, total, train state, evaluate state, lock token
+if redis.call('GET', KEYS[7]) ~= ARGV[7] or redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], 'run_id', ARGV[1], 'spec', ARGV[2], 'fingerprint', ARGV[3], 'total', ARGV[4],
+           'created_ms', now, 'version', 1)
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('SADD', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[4], 'state', 'waiting')
 redis.call('HSET', KEYS[5], 'state', ARGV[5])
 redis.call('HSET', KEYS[6], 'state', ARGV[6])
-return ''
+return 1
