@@ -1,0 +1,29 @@
+"""Which files a training set consists of, and which split each is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from config.errors import UsageError
+
+SPLITS = ("train", "valid", "test")  # as mlx_lm names them; each is compared with those in front of it
+
+
+def find_splits(paths: Sequence[Path]) -> dict[str, Path]:
+    """Split name -> file, train, valid and test first: a file's stem names its split. Raises UsageError."""
+    files = [file for path in paths for file in (_in_directory(path) if path.is_dir() else [path])]
+    splits: dict[str, Path] = {}
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"{str(file)!r} does not exist; give a dataset's directory or its .jsonl files")
+        if (other := splits.setdefault(file.stem, file)) != file:
+            raise UsageError(f"{str(other)!r} and {str(file)!r} are both split {file.stem!r}; audit one set at a time")
+    return dict(sorted(splits.items(), key=lambda item: (SPLITS.index(item[0]) if item[0] in SPLITS else 9, item[0])))
+
+
+def _in_directory(directory: Path) -> list[Path]:
+    """The splits' files; where there is none, every other .jsonl file but the rejected examples."""
+    named = [file for split in SPLITS if (file := directory / f"{split}.jsonl").is_file()]
+    found = named or sorted(file for file in directory.glob("*.jsonl") if file.stem != "rejected")
+    if not found:
+        raise UsageError(f"{str(directory)!r} holds no training set: no train.jsonl, valid.jsonl or test.jsonl")
+    return found
