@@ -34,6 +34,10 @@ SUGGESTIONS = 3  # paths offered when one is not there
 _digests: dict[Path, tuple[str, str]] = {}  # root -> (signature, digest); thousands of jobs open one workspace
 
 
+class BinaryError(RefusedError):
+    """The file holds no text."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A regular file of the workspace, as found by its own name and not through a link."""
@@ -169,7 +173,7 @@ def read_bytes(real: Path, named: str) -> bytes:
             raise RefusedError(f"{named!r} has {status.st_size:,} bytes; files over {FILE_BYTES:,} bytes are not read")
         content = file.read(FILE_BYTES + 1)
     if b"\0" in content[:SNIFFED_BYTES]:
-        raise RefusedError(f"{named!r} is a binary file and cannot be shown as text")
+        raise BinaryError(f"{named!r} is a binary file and cannot be shown as text")
     return content
 
 
@@ -184,7 +188,10 @@ def glob_matches(glob: str, path: str) -> bool:
 def _path_glob(glob: str) -> patterns.Pattern:
     pieces = re.split(r"(\*\*/|\*\*|\*|\?)", glob.removeprefix("./"))
     words = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return patterns.compiled("".join(words.get(piece) or re.escape(piece) for piece in pieces))
+    try:
+        return patterns.compiled("".join(words.get(piece) or re.escape(piece) for piece in pieces))
+    except RefusedError:
+        raise RefusedError(f"the glob {glob!r} is too long; give one like 'src/**/*.py'") from None
 
 
 def _not_there(root: Path, text: str) -> str:

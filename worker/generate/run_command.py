@@ -20,13 +20,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.generate.files import locate
 from worker.generate.patterns import RefusedError
 
 COMMAND_SECONDS = 20.0  # tools look, they do not build
 STREAM_BYTES = 200_000  # of stdout and of stderr; a program that says more is ended
 STREAM_CHARS = 1_800  # shown of each
-_SHELL = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "<<", "2>&1", "2>/dev/null"})
+_SHELL = frozenset("();<>|&")
 _ESCAPES = re.compile(r"(^|[=:,@])[/~]|(^|[/=:,@])\.\.(/|$)|^-\w+/|://")
 
 
@@ -63,19 +62,31 @@ def run(root: Path, command: str, *, allow: Sequence[str]) -> str:
 def _argv(root: Path, command: str, allow: Sequence[str]) -> list[str]:
     try:
         argv = shlex.split(command)
+        # the same, with unquoted shell operators standing apart: "a; b" gives "a", ";", "b"
+        pieces = list(shlex.shlex(command, posix=True, punctuation_chars=True))
     except ValueError as error:
         raise RefusedError(f"the command cannot be read: {error}") from None
     if not argv or argv[0] not in allow:
         raise RefusedError(f"{argv[0] if argv else command!r} is not allowed; allowed programs: {', '.join(allow)}")
+    for piece in (*pieces, *argv[1:]):
+        if (piece and _SHELL.issuperset(piece)) or "`" in piece or "$(" in piece:
+            raise RefusedError(f"there is no shell, so {piece!r} cannot be used; run one program with its arguments")
     for token in argv[1:]:
-        if token in _SHELL or "`" in token or "$(" in token:
-            raise RefusedError(f"there is no shell, so {token!r} cannot be used; run one program with its arguments")
         if _ESCAPES.search(token) or "\0" in token:
             raise RefusedError(f"{token!r} leads out of the workspace; name paths relative to it")
-        for path in (token, token.partition("=")[2]):
-            if path and (root / path).is_symlink():
-                locate(root, path)
+        attached = [token[start:] for start in range(2, len(token))] if token.startswith("-") else []  # -rfFILE
+        for path in (*re.split("[=:,@]", token), *attached):
+            _stays_inside(root, path)
     return argv
+
+
+def _stays_inside(root: Path, path: str) -> None:
+    try:
+        real = (root / path).resolve()
+    except (OSError, RuntimeError, ValueError):  # a circle of links, or no possible name
+        raise RefusedError(f"{path!r} is no path") from None
+    if not real.is_relative_to(root.resolve()):
+        raise RefusedError(f"{path!r} is a link out of the workspace and cannot be used")
 
 
 def _collect(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes, str | None]:

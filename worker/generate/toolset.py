@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from config.errors import UsageError
 from config.records import JsonObject
 from worker.generate import run_command
-from worker.generate.files import Entry, files_at, listed, locate, read_bytes
+from worker.generate.files import BinaryError, Entry, files_at, listed, locate, read_bytes
 from worker.generate.patterns import Pattern, RefusedError, compiled
 from worker.generate.workspace import Workspace
 
@@ -226,6 +226,8 @@ class _Search:
                 return
             try:
                 content = read_bytes(self.workspace.root / entry.path, entry.path)
+            except BinaryError:  # has no lines; to say so each time would teach nothing
+                continue
             except RefusedError:
                 self.unreadable += 1
                 continue
@@ -238,7 +240,7 @@ class _Search:
     def note(self) -> str:
         """What was not searched, "" when everything was."""
         late = f"\n[{_plural(self.late, 'more file')} not searched in time; narrow the path]" if self.late else ""
-        skipped = f"\n[{_plural(self.unreadable, 'binary or large file')} not searched]" if self.unreadable else ""
+        skipped = f"\n[{_plural(self.unreadable, 'large or unreadable file')} not searched]" if self.unreadable else ""
         return late + skipped
 
 
@@ -257,7 +259,7 @@ def _purpose(name: str) -> str:
 def _parameters(name: str) -> JsonObject:
     schema = _ARGUMENTS[name].model_json_schema()
     properties = {
-        field: {key: value for key, value in described.items() if key in ("type", "description", "default")}
+        field: {key: described[key] for key in ("type", "description", "default") if key in described}
         for field, described in schema["properties"].items()
     }
     required = {"required": schema["required"]} if "required" in schema else {}

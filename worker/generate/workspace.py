@@ -33,17 +33,18 @@ def parse(text: str) -> tuple[str, str | None]:
     """
     if not text.strip() or "\0" in text:
         raise WorkspaceError(f"{text!r} names no workspace; give PATH, PATH@REV or URL@REV")
+    shown = checkout.without_secret(text)
     url = _URL.match(text)
     # the "@" of user@host is part of a URL, and a directory may have one in its name
     first = (text.find("/", url.end()) if "://" in text else url.end()) if url else 0
     at = text.rfind("@")
     if at <= 0 or (url and (first < 0 or at < first)) or (not url and Path(text).expanduser().is_dir()):
         if url:
-            raise WorkspaceError(f"{text!r} names no revision; give URL@REV, so that every worker reads the same code")
+            raise WorkspaceError(f"{shown!r} names no revision; give URL@REV, so that every worker reads the same code")
         return text, None
     origin, rev = text[:at], text[at + 1 :]
     if not _REV.match(rev):
-        raise WorkspaceError(f"{text!r}: {rev!r} is no revision; give a commit, tag or branch after the '@'")
+        raise WorkspaceError(f"{shown!r}: {rev!r} is no revision; give a commit, tag or branch after the '@'")
     return origin, rev
 
 
@@ -60,7 +61,7 @@ def open_workspace(text: str, *, cache: Path, expect: Pin | None = None) -> Work
     origin, rev = parse(text)
     pinned = expect.commit if expect else None
     if pinned and rev and re.fullmatch("[0-9a-f]{7,40}", rev) and not pinned.startswith(rev):
-        raise WorkspaceError(f"{text!r} names another commit than the run's pin {pinned!r}")
+        raise WorkspaceError(f"{checkout.without_secret(text)!r} names another commit than the run's pin {pinned!r}")
     if _URL.match(origin):
         found: checkout.Checkout | None = checkout.from_url(origin, pinned or rev or "", cache=cache)
     else:
@@ -80,10 +81,9 @@ def open_workspace(text: str, *, cache: Path, expect: Pin | None = None) -> Work
 
 
 def _compare(pin: Pin, expect: Pin) -> None:
-    if pin.commit != expect.commit:
-        raise WorkspaceError(f"{pin.origin!r} is at commit {pin.commit!r} here, the run is pinned to {expect.commit!r}")
-    if pin.digest != expect.digest:
+    here, wanted = pin.commit or f"digest {pin.digest}", expect.commit or f"digest {expect.digest}"
+    if here != wanted:
         raise WorkspaceError(
-            f"{pin.origin!r} has digest {pin.digest!r} here, the run is pinned to {expect.digest!r}; "
-            "copy the same directory to this machine, or name a git commit"
+            f"{pin.origin!r} holds other code here ({here}) than the run is pinned to ({wanted}); "
+            "bring this machine's copy to the same state, or name the workspace by a git commit"
         )

@@ -60,7 +60,8 @@ def endpoint_teacher(
             ) as client,
         ):
             provider = OpenAICompatibleProvider("applejack", openai_client=client)
-            profile = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
+            # max_tokens is what local servers know; the tools' schemas go out as they are, for the record to be true
+            profile = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False, json_schema_transformer=None)
             yield _Endpoint(OpenAIChatModel(model, provider=provider, profile=profile), asked=model)
 
     return Teacher(name=model, endpoint=base_url, model=connected, sampling=sampling)
