@@ -1,6 +1,6 @@
 """The stages after generation: each takes what the ledger holds, calls its package, and stores the files it made."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from config.errors import CurationError, TrainingError, UsageError
@@ -64,7 +64,7 @@ def curate_run(context: Context) -> JsonObject:
     if summary.kept == 0:
         reasons = ", ".join(f"{name} {count}" for name, count in summary.reasons.items())
         raise CurationError(f"none of {summary.read} trajectories was kept ({reasons}); there is nothing to train on")
-    return summary.as_json()
+    return {**asdict(summary), "dataset": str(context.place("dataset"))}
 
 
 def train_run(context: Context) -> JsonObject:
