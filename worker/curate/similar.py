@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import rensa
 
 from config.records import Trajectory
-from worker.curate.split import normalised, subject, workspace_of
+from worker.curate.split import normalised, subjects, workspace_of
 
 PERMUTATIONS = 64  # standard error of the estimate about 0.06 at the threshold
 BANDS = 8  # bands of 8 rows: of pairs 0.9 alike 99% are found, of pairs 0.5 alike 3%
@@ -43,7 +43,7 @@ def fingerprint(trajectory: Trajectory) -> Fingerprint:
     sketch.update(list(_shingles(said)))
     return Fingerprint(
         exact=_digest([question, place, *said, *heard]),
-        about=_digest([place, subject(trajectory)]),
+        about=_digest([place, *subjects(trajectory)]),
         words=frozenset(question.split()),
         sketch=sketch,
     )

@@ -29,13 +29,19 @@ def normalised(text: str) -> str:
     return " ".join(WORD.findall(text.lower()))
 
 
-def subject(trajectory: Trajectory) -> str:
-    """What the question is about, "" when it names nothing: its slots if its wording is known, else its code words."""
+def subjects(trajectory: Trajectory) -> tuple[str, ...]:
+    """What the question is about, () when it names nothing: its slots if its wording is known, else its code words.
+
+    A question about two definitions has two subjects; everywhere else what it names counts together.
+    """
     if question := parse(trajectory.prompt):
-        return "\0".join(sorted(question.slots.values()))
+        slots = {slot: value for slot, value in question.slots.items() if slot != "kind"}
+        if "other" in slots:
+            return tuple(sorted(slots.values()))
+        return ("\0".join(sorted(slots.values())),)
     quoted = {next(part for part in found.groups() if part is not None) for found in CODE.finditer(trajectory.prompt)}
     bare = {word for word in WORD.findall(CODE.sub(" ", trajectory.prompt)) if CODE_WORD.search(word)}
-    return "\0".join(sorted(quoted | bare))
+    return ("\0".join(sorted(quoted | bare)),) if quoted | bare else ()
 
 
 def workspace_of(trajectory: Trajectory) -> str:
@@ -48,9 +54,8 @@ def group_keys(trajectory: Trajectory, *, by_workspace: bool) -> tuple[str, ...]
     """Everything that ties a trajectory to others; two that share one key are in one group."""
     if by_workspace:
         return (f"workspace {workspace_of(trajectory)}",)
-    keys = [f"prompt {normalised(trajectory.prompt)}"]
-    if about := subject(trajectory):
-        keys.append(f"subject {workspace_of(trajectory)}\0{about}")
+    place = workspace_of(trajectory)
+    keys = [f"prompt {normalised(trajectory.prompt)}", *(f"subject {place}\0{about}" for about in subjects(trajectory))]
     return tuple(hashlib.sha256(key.encode()).hexdigest()[:24] for key in keys)
 
 

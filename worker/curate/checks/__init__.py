@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from config.records import Finding, Trajectory
 from worker.curate.checks.answers import empty_answer, failed_generation, tools_required_but_none, truncated
+from worker.curate.checks.belongs import result_belongs
 from worker.curate.checks.fabricated import fabricated_result
 from worker.curate.checks.markup import chat_markup, leaked_tool_call
 from worker.curate.checks.repeats import repeated_call, too_many_calls
@@ -18,6 +19,7 @@ def all_checks(*, max_calls: int, special: frozenset[str] = frozenset()) -> tupl
     return (
         null_result,
         unpaired_result,
+        result_belongs,
         phantom_call,
         placeholder_result,
         retry_unanswered,

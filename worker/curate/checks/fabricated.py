@@ -1,10 +1,99 @@
-"""The check for answers that assert what no result holds."""
+"""The check for answers that assert what no result holds.
 
+Precision first. What counts as fabricated:
+- a file that no result and no question names and no listing gives;
+- symbols that are nowhere: one, when some result was poor (empty, failed or capped), when most of those the answer names
+  are nowhere, or when the answer is nothing but a list; two that are unmistakably code, always;
+- a number of things that stands in no result and that counting or adding what the results list does not give;
+- a fact the question expects, stated though no result holds it.
+A sentence that denies something asserts nothing. An answer without any result is not judged here
+(tools_required_but_none does that).
+"""
+
+import builtins
+import keyword
+import re
 from collections.abc import Iterator
 
+from pydantic import JsonValue
+
+from config.errors import RejectionReason
 from config.records import Finding, Trajectory
+from worker.curate.checks.evidence import Evidence, counts, listed, names, paths
+
+DENIAL = re.compile(
+    r"(?i)\b(?:no|not|nor|never|without|neither|cannot|could ?n['\u2019]t|does ?n['\u2019]t|is ?n['\u2019]t|nothing|none"
+    r"|missing|absent)\b"
+)
+SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+LANGUAGE = frozenset(name.lower() for name in (*dir(builtins), *keyword.kwlist, "self", "cls", "args", "kwargs"))
+CODE = re.compile(r"[a-z0-9][A-Z]|\w_\w|\w\.\w")  # unmistakably a symbol: CamelCase, snake_case, dotted
+MOSTLY = 0.5  # of the symbols an answer names
 
 
 def fabricated_result(trajectory: Trajectory) -> Iterator[Finding]:
-    """Stub until the rules are in."""
-    yield from ()
+    """Files, symbols, counts and expected facts of an answer that nothing in the trajectory supports."""
+    evidence = Evidence(trajectory)
+    if trajectory.outcome != "completed" or not trajectory.answer or not evidence.results:
+        return
+    claims = " \n".join(part for part in SENTENCE.split(trajectory.answer) if not DENIAL.search(part))
+    index = len(trajectory.messages) - 1
+    for judge in (_files, _symbols, _numbers, _expected):
+        if what := judge(claims, evidence):
+            yield Finding(reason=RejectionReason.FABRICATED_RESULT, detail=what, message=index)
+
+
+def _files(claims: str, evidence: Evidence) -> str:
+    for path in dict.fromkeys(paths(claims)):
+        if not evidence.holds_path(path):
+            return f"the answer names {path!r}, which no result holds"
+    return ""
+
+
+def _symbols(claims: str, evidence: Evidence) -> str:
+    items = listed(evidence.trajectory.answer)
+    named = list(dict.fromkeys([*names(claims), *items]))
+    unknown = [name for name in named if not _known(name, evidence)]
+    sure = sum(bool(CODE.search(name)) for name in unknown)
+    if unknown and (evidence.poor or items or sure > 1 or len(unknown) > MOSTLY * len(named)):
+        return f"the answer names {unknown[0]!r}, which no result holds"
+    return ""
+
+
+def _known(name: str, evidence: Evidence) -> bool:
+    """The name, its last part or its module's file stands in a result or in the question."""
+    bare = name.strip(".")
+    if bare.lower() in LANGUAGE or evidence.holds(bare):
+        return True
+    return "." in bare and (evidence.holds(bare.rpartition(".")[2]) or evidence.holds(bare.replace(".", "/")))
+
+
+def _numbers(claims: str, evidence: Evidence) -> str:
+    for number in counts(claims):
+        if number not in evidence.numbers:
+            return f"the answer counts {number}, which no result gives"
+    return ""
+
+
+def _expected(claims: str, evidence: Evidence) -> str:
+    expect = evidence.trajectory.expect or {}
+    number = expect.get("number")
+    if isinstance(number, int) and _states(str(number), claims) and number not in evidence.numbers:
+        return f"the answer states {number}, which no result gives"
+    for item in (*_texts(expect.get("contains")), *_texts(expect.get("any"))):
+        if _states(item, claims) and not _supported(item, evidence):
+            return f"the answer states {item!r}, which no result holds"
+    return ""
+
+
+def _supported(item: str, evidence: Evidence) -> bool:
+    folded = " ".join(item.lower().split())
+    return folded in " ".join(evidence.text.split()) or ("/" in item and evidence.holds_path(item))
+
+
+def _states(item: str, claims: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(item.lower())}(?!\w)", claims.lower()) is not None
+
+
+def _texts(value: JsonValue) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

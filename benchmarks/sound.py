@@ -1,0 +1,161 @@
+"""Sound trajectories to plant faults in: mined questions, calls that the real tools really answered, right answers.
+
+Written apart from the rehearsal teacher on purpose: other wordings, other habits (empty results told honestly, a wrong
+path mended, two calls in one turn), so that the checks are not measured on the data they were written against.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from config.questions import Question, needle, parse
+from config.records import JsonObject, Limits, Message, Pin, Prompt, Provenance, ToolCall, Trajectory
+from producer.prompts.mine import mine
+from worker.generate.patterns import RefusedError
+from worker.generate.toolset import build, digest, schemas
+from worker.generate.workspace import Workspace
+
+NAMES = ("read_file", "grep", "find_files", "list_dir", "count")
+SYSTEM = "You answer questions about the code in your workspace. Use the tools to look before you answer."
+MISSING = ("Frobnicator", "QuuxAdapter", "zipline_hook", "unset_flywheel", "HyperBolt", "make_tea_pot")
+MAX_TOKENS = Limits().max_tokens
+LISTS = ("I found {n}: {items}.", "{items}.", "The answer is {items}.", "These are the ones:\n{bullets}")
+COUNTS = ("There are {n}.", "{n}.", "I count {n} in total.", "The tool counted {n}.")
+
+
+class Recorder:
+    """One conversation as it is had: real calls, numbered ids."""
+
+    def __init__(self, question: str, tools: Mapping[str, Callable[[JsonObject], str]]) -> None:
+        self._tools = tools
+        self._made = 0
+        self.messages = [Message(role="user", content=question)]
+
+    def call(self, *asked: tuple[str, JsonObject], text: str = "") -> list[str]:
+        """One assistant turn with its calls, and their results."""
+        made = []
+        for name, arguments in asked:
+            self._made += 1
+            made.append(ToolCall(id=f"call-{self._made:03d}", name=name, arguments=arguments))
+        self.messages.append(Message(role="assistant", content=text, tool_calls=tuple(made)))
+        heard = []
+        for call in made:
+            try:
+                content, failed = self._tools[call.name](dict(call.arguments)), False  # type: ignore[arg-type]
+            except RefusedError as error:
+                content, failed = str(error), True
+            heard.append(content)
+            self.messages.append(
+                Message(role="tool", tool_call_id=call.id, name=call.name, content=content, is_error=failed)
+            )
+        return heard
+
+    def answer(self, text: str) -> None:
+        """The last turn."""
+        self.messages.append(Message(role="assistant", content=text))
+
+
+def sound(workspace: Path, count: int, *, seed: int = 0) -> Iterator[Trajectory]:
+    """`count` sound trajectories, the same for the same code and seed."""
+    rng = random.Random(seed)
+    tools = build(Workspace(workspace, Pin(origin=str(workspace))), names=NAMES)
+    shown = schemas(NAMES)
+    for number, prompt in enumerate(mine([workspace], count=count, seed=seed)):
+        honest = prompt.requires_tools and rng.random() < 0.08
+        if honest:
+            prompt = _missing(rng, number)
+        talk = Recorder(prompt.prompt, tools)
+        if honest:
+            _not_there(talk, prompt.prompt, rng)
+        else:
+            _converse(talk, prompt, rng)
+        yield Trajectory(
+            run_id="sound",
+            job_id=f"{number:06d}-{prompt.content_hash[:8]}",
+            prompt=prompt.prompt,
+            category=prompt.category,
+            requires_tools=prompt.requires_tools,
+            expect=prompt.expect,
+            system_prompt=SYSTEM,
+            tools=shown,
+            messages=tuple(talk.messages),
+            outcome="completed",
+            finish_reasons=tuple(
+                "tool_calls" if message.tool_calls else "stop"
+                for message in talk.messages
+                if message.role == "assistant"
+            ),
+            provenance=Provenance(
+                teacher="sound",
+                endpoint="none",
+                worker="benchmark",
+                applejack_version="0",
+                toolset_digest=digest(shown),
+                workspace=Pin(origin=str(workspace)),
+            ),
+        )
+
+
+def _missing(rng: random.Random, number: int) -> Prompt:
+    name = f"{rng.choice(MISSING)}{number}"
+    return Prompt(prompt=f"Where is the class {name} defined?", category="where_defined")
+
+
+def _not_there(talk: Recorder, prompt: str, rng: random.Random) -> None:
+    question = parse(prompt)
+    assert question is not None
+    talk.call(("grep", {"pattern": needle(question)}))
+    name = question.slots["name"]
+    talk.answer(rng.choice((f"`{name}` is not defined in this code.", f"I found no class named {name}.")))
+
+
+def _converse(talk: Recorder, prompt: Prompt, rng: random.Random) -> None:
+    question = parse(prompt.prompt)
+    assert question is not None
+    assert prompt.expect is not None
+    if prompt.requires_tools:
+        if rng.random() < 0.1:
+            talk.call(("read_file", {"path": "src/main_entry.py"}))  # a wrong guess, told as an error, then mended
+        _look(talk, question, rng)
+    talk.answer(_answer(prompt.expect, rng))
+
+
+def _look(talk: Recorder, question: Question, rng: random.Random) -> None:
+    slots, category = question.slots, question.category
+    say = rng.choice(("", "", "Let me look."))
+    if category == "count_files":
+        talk.call(("count", {"path": slots["folder"], "glob": "*.py"}), text=say)
+    elif category == "count_matches":
+        talk.call(("count", {"pattern": slots["name"], "path": slots["path"]}), text=say)
+    elif category == "folder_files":
+        talk.call(("list_dir", {"path": slots["folder"]}), text=say)
+    elif category == "find_file":
+        talk.call(("find_files", {"glob": slots["file"]}), text=say)
+    elif category == "both_defined":
+        asked = [("grep", {"pattern": rf"(class|def) {slots[name]}\b"}) for name in ("name", "other")]
+        talk.call(*asked, text=say)  # two calls in one turn
+    elif category == "contents":
+        talk.call(("grep", {"pattern": needle(question), "path": slots["path"]}), text=say)
+    else:
+        hits = talk.call(("grep", {"pattern": needle(question), "glob": "*.py"}), text=say)
+        if category in ("parameters", "decorators", "docstring"):
+            path, line, _ = hits[0].split("\n")[0].split(":", 2)
+            start = max(1, int(line) - 4)
+            talk.call(("read_file", {"path": path, "start": start, "end": start + 16}))
+
+
+def _answer(expect: JsonObject, rng: random.Random) -> str:
+    if isinstance(number := expect.get("number"), int):
+        return rng.choice(COUNTS).format(n=number)
+    items = expect.get("contains") or expect.get("any")
+    assert isinstance(items, list)
+    texts = [str(item) for item in items]
+    quoted = [f"`{text}`" for text in texts] if rng.random() < 0.6 else texts
+    bullets = "\n".join(f"- {text}" for text in quoted)
+    return rng.choice(LISTS).format(n=len(texts), items=", ".join(quoted), bullets=bullets)
+
+
+def dump(trajectory: Trajectory) -> str:
+    """One line of JSON."""
+    return json.dumps(trajectory.model_dump(mode="json", exclude_none=True), ensure_ascii=False)

@@ -1,0 +1,140 @@
+"""What an answer asserts, and what its trajectory holds to support it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from config.records import Message, Trajectory
+
+EXTENSIONS = (
+    r"pyi?|md|rst|txt|toml|ya?ml|json|cfg|ini|js|ts|tsx|jsx|go|rs|c|h|cc|cpp|hpp|java|kt|swift|rb|php|sh|sql|html|css"
+    r"|proto|lock|ipynb|csv|xml|gradle|m|mm"
+)
+PATH = re.compile(rf"(?<![\w/.-])(?:[\w.-]+/)*[\w.-]*\w\.(?:{EXTENSIONS})(?![\w/-]|\.\w)")
+QUOTED = re.compile(r"`([^`\n]{2,80})`")
+NAME = re.compile(r"[A-Za-z_][\w.]*\w")
+CAMEL = re.compile(r"(?<![\w.`])(?:[A-Z][a-z0-9]+){2,}[A-Za-z0-9]*(?!\w)|(?<![\w.`])[a-z]\w*_\w+(?!\w)")
+COUNTED = re.compile(
+    r"(?i)(?<![\w.,:/-])(\d{1,7}|zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+    r"(?:\s+(?!of\b|to\b|and\b|or\b)[\w.`*_-]+){0,3}?\s+"
+    r"(?:files?|matches|matche?s?|lines?|class(?:es)?|subclasses|functions?|methods?|modules?|occurrences?|times"
+    r"|results?|tests?|imports?|importers|parameters?|arguments?|decorators?|directories|director(?:y|ies)|entries)\b"
+)
+WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+EMPTY = re.compile(
+    r"(?i)^\W*(?:no (?:match|result|file|output|such|line|entr)\w*\b|0 (?:match|file|result|line)\w*|nothing found|not found"
+    r"|none found|the directory is empty|\(?no output\)?|exit code:? [1-9]|\[\]|\{\})"
+)
+CAPPED = re.compile(r"(?i)\[[^\]\n]*\bnot (?:shown|searched)[^\]\n]*\]|\[?(?:output )?truncated\b|\.\.\. ?\[?\d+ more")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a trajectory's answer may draw on."""
+
+    trajectory: Trajectory
+
+    @cached_property
+    def results(self) -> tuple[Message, ...]:
+        """The tool messages."""
+        return tuple(message for message in self.trajectory.messages if message.role == "tool")
+
+    @cached_property
+    def text(self) -> str:
+        """What tools returned and what the question said, in lower case. Call arguments are the model's own words."""
+        heard = [message.content or "" for message in self.results]
+        return "\n".join([*heard, self.trajectory.prompt, self.trajectory.system_prompt]).lower()
+
+    @cached_property
+    def lines(self) -> frozenset[str]:
+        """Every line of the results, in lower case."""
+        return frozenset(
+            line.strip().rstrip("/").lower() for m in self.results for line in (m.content or "").splitlines()
+        )
+
+    def holds(self, name: str) -> bool:
+        """The name stands in a result or in the question, as a whole."""
+        return re.search(rf"(?<!\w){re.escape(name.lower())}(?!\w)", self.text) is not None
+
+    def holds_path(self, path: str) -> bool:
+        """The path stands in a result, whole or as the end of a longer one, or is put together from a listing."""
+        folder, _, last = path.lower().rpartition("/")
+        return self.holds(path) or (last in self.lines and (not folder or folder in f"{self.asked}\n{self.text}"))
+
+    @cached_property
+    def asked(self) -> str:
+        """What the model asked for, in lower case."""
+        return "\n".join(str(call.arguments) for call in self.trajectory.tool_calls).lower()
+
+    @cached_property
+    def poor(self) -> bool:
+        """Some result is empty, failed or capped: where teachers fill in what they did not see."""
+        return any(
+            message.is_error
+            or not (message.content or "").strip()
+            or EMPTY.match(message.content or "")
+            or CAPPED.search(message.content or "")
+            for message in self.results
+        )
+
+    @cached_property
+    def barren(self) -> bool:
+        """Every result is empty or failed."""
+        return all(
+            message.is_error or not (message.content or "").strip() or EMPTY.match(message.content or "")
+            for message in self.results
+        )
+
+    @cached_property
+    def numbers(self) -> frozenset[int]:
+        """Numbers that stand in the results or the question, or that counting what the results list gives."""
+        found = {int(digits) for digits in re.findall(r"(?<!\d)\d{1,9}(?!\d)", self.text)}
+        sizes: list[int] = []
+        for message in self.results:
+            sizes.extend(_countable(message.content or ""))
+        sums = {sum(sizes)} | {a + b for a in sizes for b in sizes}
+        items = len(re.findall(r"(?m)^\s*(?:[-*\u2022]|\d+[.)])\s", self.trajectory.answer))
+        named = len(set(QUOTED.findall(self.trajectory.answer)))
+        return frozenset(found | set(sizes) | sums | {items, named, len(set(paths(self.trajectory.answer))), 0, 1})
+
+
+def paths(text: str) -> Iterator[str]:
+    """File names and paths in a text."""
+    return (found.group().removeprefix("./") for found in PATH.finditer(text))
+
+
+def names(text: str) -> Iterator[str]:
+    """Symbols in a text: names in backticks, CamelCase, snake_case; paths are not among them."""
+    for quoted in QUOTED.findall(text):
+        bare = re.sub(r"\(.*\)?$", "", quoted).strip()
+        if NAME.fullmatch(bare) and not PATH.fullmatch(bare):
+            yield bare
+    yield from (found.group() for found in CAMEL.finditer(PATH.sub(" ", QUOTED.sub(" ", text))))
+
+
+def listed(text: str) -> list[str]:
+    """The items of an answer that is nothing but a list of names, [] for any other."""
+    body = re.sub(r"^[^:\n]{0,40}:\s", "", text.strip()).rstrip(".")
+    items = [re.sub(r"^[-*\s]+", "", item).strip(" `") for item in re.split(r",\s*|\n", body)]
+    plain = [item for item in items if item]
+    return plain if len(plain) > 1 and all(NAME.fullmatch(item) and not PATH.fullmatch(item) for item in plain) else []
+
+
+def counts(text: str) -> Iterator[int]:
+    """Numbers of things that a text states, "12 files", "three classes"."""
+    for found in COUNTED.finditer(text):
+        digits = found[1].lower()
+        yield WORDS.index(digits) if digits in WORDS else int(digits)
+
+
+def _countable(text: str) -> Iterator[int]:
+    """How many lines, distinct paths and names a result lists."""
+    lines = [line for line in text.splitlines() if line.strip() and not CAPPED.search(line)]
+    yield len(lines)
+    yield len({found.group() for line in lines if (found := PATH.search(line))})
+    yield sum(bool(re.search(r"\b(?:class|def)\s+\w", line)) for line in lines)
+    yield sum(bool(re.search(r"\bclass\s+\w", line)) for line in lines)
+    yield sum(line.rstrip().endswith("/") for line in lines)
+    yield sum(not line.rstrip().endswith("/") for line in lines)
+    yield sum(line.rstrip().endswith(".py") for line in lines)
