@@ -138,6 +138,10 @@ class ModelServer:
             return ""
         return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
+    def last_words(self) -> str:
+        """What its log says about an end, in one line, and where the log is."""
+        return f"its last words: {_last_words(self.tail(LOOK_BACK_LINES))} (log: {str(self.log)!r})"
+
     def _check_paths(self) -> None:
         if isinstance(self.model, Path) and not (self.model / "config.json").is_file():
             raise _not_served(f"{str(self.model)!r} is no model directory: it has no config.json")
@@ -199,11 +203,8 @@ class ModelServer:
             raise self._lost(f"gave no token within {self.ready_seconds:g} s")
 
     def _lost(self, what: str) -> EndpointError:
-        words = _last_words(self.tail(LOOK_BACK_LINES))
         adapter = f" with adapter {str(self.adapter)!r}" if self.adapter else ""
-        return _not_served(
-            f"the server of {str(self.model)!r}{adapter} {what}; its last words: {words} (log: {str(self.log)!r})"
-        )
+        return _not_served(f"the server of {str(self.model)!r}{adapter} {what}; {self.last_words()}")
 
 
 class _InBackground:

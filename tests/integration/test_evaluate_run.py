@@ -1,0 +1,131 @@
+import json
+from pathlib import Path
+
+import psutil
+import pytest
+
+from config.errors import EvaluationError
+from config.records import Limits, Pin, Prompt, Spec, Trajectory
+from config.report import Report
+from tests.tiny_adapter import make_tiny_adapter
+from tests.tiny_student import make_tiny_student
+from worker.evaluate.identity import canaries, distances
+from worker.evaluate.run import evaluate
+from worker.generate.model_server import ModelServer
+from worker.generate.workspace import Workspace
+
+SPEC = Spec(
+    run_id="tiny", tools=("grep",), model="somebody-elses", evaluate_limits=Limits(requests=2, max_tokens=6, seconds=60)
+)
+PROMPTS = [
+    Prompt(prompt="Where is Task?", expect={"contains": ["app.py"]}),
+    Prompt(prompt="How many files are there?", expect={"number": 1}),
+    Prompt(prompt="What is a queue?", requires_tools=False),
+]
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_student(tmp_path_factory.mktemp("student"))
+
+
+def workspace(folder: Path) -> Workspace:
+    folder.mkdir(exist_ok=True)
+    (folder / "app.py").write_text("class Task: ...\n")
+    return Workspace(folder, Pin(origin=str(folder)))
+
+
+def test_evaluate_asks_base_and_adapter_and_reports_both(student: Path, tmp_path: Path) -> None:
+    adapter = make_tiny_adapter(tmp_path / "adapter", strength=1)
+    code, told = workspace(tmp_path / "code"), list[tuple[str, int, int]]()
+    made = evaluate(
+        PROMPTS,
+        spec=SPEC,
+        student=student,
+        adapter=adapter,
+        workspace_for=lambda _: code,
+        out=tmp_path / "out",
+        on_progress=lambda *one: told.append(one),
+        worker="test",
+        concurrency=2,
+    )
+    assert Report.read(tmp_path / "out") == made
+    assert made.before is not None
+    assert made.after is not None
+    assert (made.before.prompts, made.after.prompts) == (3, 3)
+    assert "3 canary questions" in made.identity
+    assert made.student == str(student)
+    assert [one for one in told if one[1] in (0, 3)] == [
+        ("before", 0, 3),
+        ("before", 3, 3),
+        ("after", 0, 3),
+        ("after", 3, 3),
+    ]
+    for phase in ("before", "after"):
+        answers = (tmp_path / "out" / f"{phase}.jsonl").read_text().splitlines()
+        read = [Trajectory.model_validate_json(line) for line in answers]
+        assert [one.prompt for one in read] == [prompt.prompt for prompt in PROMPTS]
+        assert all(one.provenance and one.provenance.teacher == "default_model" for one in read)
+        assert all(one.usage.requests > 0 for one in read), [one.failure for one in read]
+    assert "tool loops" in (tmp_path / "out" / "report.md").read_text()
+    assert not [child for child in psutil.Process().children() if "serve_child" in " ".join(child.cmdline())]
+
+
+def test_adapter_that_changes_nothing_gets_no_score(student: Path, tmp_path: Path) -> None:
+    adapter = make_tiny_adapter(tmp_path / "adapter", strength=0)
+    told: list[str] = []
+    with pytest.raises(EvaluationError, match="Either the adapter was not loaded or it was not trained") as raised:
+        evaluate(
+            PROMPTS[:1],
+            spec=SPEC,
+            student=student,
+            adapter=adapter,
+            workspace_for=lambda _: None,
+            out=tmp_path / "out",
+            on_progress=lambda phase, *_: told.append(phase),
+            worker="test",
+        )
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out" / "report.json").exists()
+    assert "after" not in told  # refused before a prompt was spent on it
+
+
+def test_asking_by_path_loses_the_adapter_and_by_default_model_does_not(student: Path, tmp_path: Path) -> None:
+    with ModelServer(student, log=tmp_path / "base.log") as server:
+        base = canaries(server.url)
+    with ModelServer(student, make_tiny_adapter(tmp_path / "a", strength=1), log=tmp_path / "adapted.log") as server:
+        by_default, by_path = canaries(server.url), canaries(server.url, model=str(student.resolve()))
+    assert max(distances(base, by_default)) > 0.01
+    assert max(distances(base, by_path)) < 1e-4  # why the model's path is never what we ask for
+
+
+def test_model_that_cannot_be_served_is_one_clear_line(tmp_path: Path) -> None:
+    student = make_tiny_student(tmp_path / "student")
+    (student / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(EvaluationError, match="cannot load or run the model") as raised:
+        evaluate(
+            PROMPTS[:1],
+            spec=SPEC,
+            student=student,
+            adapter=None,
+            workspace_for=lambda _: None,
+            out=tmp_path / "out",
+            on_progress=lambda *_: None,
+            worker="test",
+        )
+    assert "\n" not in str(raised.value)
+
+
+def test_base_alone_is_scored_without_an_adapter(student: Path, tmp_path: Path) -> None:
+    made = evaluate(
+        PROMPTS[2:],
+        spec=SPEC,
+        student=student,
+        adapter=None,
+        workspace_for=lambda _: None,
+        out=tmp_path / "out",
+        on_progress=lambda *_: None,
+        worker="test",
+    )
+    assert made.after is None
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["before"]["prompts"] == 1
