@@ -1,4 +1,4 @@
-"""What every test gets: an environment of its own, and the one option."""
+"""What every test gets: an environment of its own; and the options of the engine tests."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,9 @@ for name in [name for name in os.environ if name.startswith(("APPLEJACK_", "FLOW
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--docker", action="store_true", help="run the engine tests on a real Docker engine")
+    parser.addoption("--docker", action="store_true", help="run tests/integration/engine on a real Docker engine")
+    # pytest-docker-tools reads it; its plugin, which would add it, is loaded by nobody (pyproject.toml says why)
+    parser.addoption("--reuse-containers", action="store_true", help="with --docker: keep containers that have a name")
 
 
 @pytest.fixture(autouse=True)

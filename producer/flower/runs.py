@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flower.views import BaseHandler
+from pydantic import JsonValue
 from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, authenticated
 
@@ -15,6 +16,7 @@ from config.records import JsonObject
 from producer.progress import RunStatus, status
 
 SHOWN = 50  # newest runs on the page; each costs about ten Redis commands
+CELL = 300  # characters
 SILENT_SECONDS = 30.0  # a worker silent for longer is shown as such: heartbeats come every few seconds
 
 
@@ -97,7 +99,15 @@ def ago(moment: float | None) -> str:
 
 def facts(result: JsonObject) -> list[tuple[str, str]]:
     """What a stage came to, as names and values that fit a cell."""
-    pairs = [
-        (key.replace("_", " "), value if isinstance(value, str) else json.dumps(value)) for key, value in result.items()
-    ]
-    return [(key, text if len(text) <= 300 else text[:299] + "…") for key, text in pairs]
+    return [(key.replace("_", " "), cell(value)) for key, value in result.items()]
+
+
+def cell(value: JsonValue) -> str:
+    """One value as text of at most CELL characters; a flat object as "a 1, b 2", a list as "a, b"."""
+    if isinstance(value, dict):
+        said = ", ".join(f"{key} {item if isinstance(item, str) else json.dumps(item)}" for key, item in value.items())
+    elif isinstance(value, list):
+        said = ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
+    else:
+        said = value if isinstance(value, str) else json.dumps(value)
+    return said if len(said) <= CELL else said[: CELL - 1] + "…"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from flower.app import Flower
 from flower.options import options
 from flower.urls import settings as flower_settings
+from flower.views.broker import BrokerView
 from flower.views.monitor import Metrics
 from tornado.web import authenticated, url
 
@@ -17,6 +18,7 @@ from config.broker import make_app
 from config.errors import UsageError
 from config.ledger import Ledger
 from config.settings import Settings
+from config.topology import QUEUES
 from producer.flower.credentials import find_credentials
 from producer.flower.runs import RunsView, RunView
 from producer.flower.templates import Templates
@@ -26,6 +28,14 @@ ADDRESS = "127.0.0.1"  # Flower's own default is every interface
 PORT = 5555
 SAVE_MS = 10_000  # what a kill may cost of Flower's task list
 COLUMNS = "name,args,state,result,received,runtime,worker"  # args hold the prompt, which makes the list readable
+
+
+class EveryQueue(BrokerView):  # type: ignore[misc]  # Flower has no type information
+    """Flower shows the queues of live workers; a queue that nobody reads is the one to see."""
+
+    def get_active_queue_names(self) -> list[str]:
+        """All of ours."""
+        return list(QUEUES)
 
 
 class GuardedMetrics(Metrics):  # type: ignore[misc]  # Flower has no type information
@@ -44,9 +54,7 @@ def serve(settings: Settings, *, address: str, port: int, tell: Callable[[str], 
     """
     redis_url = settings.redis_url or find_live(settings.dir)
     if redis_url is None:
-        raise UsageError(
-            f"no stack runs on {str(settings.dir)!r}; start `applejack up`, or set APPLEJACK_REDIS_URL"
-        )
+        raise UsageError(f"no stack runs on {str(settings.dir)!r}; start `applejack up`, or set APPLEJACK_REDIS_URL")
     credentials = find_credentials(settings, settings.dir)
     if credentials.file is not None and not is_loopback(address):
         raise UsageError(
@@ -69,6 +77,7 @@ def serve(settings: Settings, *, address: str, port: int, tell: Callable[[str], 
         [
             url(r"/runs", RunsView, {"ledger": Ledger.connect(redis_url.get_secret_value())}, name="runs"),
             url(r"/runs/(.+)", RunView, {"ledger": Ledger.connect(redis_url.get_secret_value())}, name="run"),
+            (r"/broker", EveryQueue),
             (r"/metrics", GuardedMetrics),
         ],
     )
