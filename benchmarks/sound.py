@@ -61,10 +61,9 @@ def sound(workspace: Path, count: int, *, seed: int = 0) -> Iterator[Trajectory]
     rng = random.Random(seed)
     tools = build(Workspace(workspace, Pin(origin=str(workspace))), names=NAMES)
     shown = schemas(NAMES)
-    for number, prompt in enumerate(mine([workspace], count=count, seed=seed)):
-        honest = prompt.requires_tools and rng.random() < 0.08
-        if honest:
-            prompt = _missing(rng, number)
+    for number, mined in enumerate(mine([workspace], count=count, seed=seed)):
+        honest = mined.requires_tools and rng.random() < 0.08
+        prompt = _missing(rng, number) if honest else mined
         talk = Recorder(prompt.prompt, tools)
         if honest:
             _not_there(talk, prompt.prompt, rng)

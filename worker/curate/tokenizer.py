@@ -11,6 +11,7 @@ from jinja2 import TemplateError
 from config.errors import CurationError, UsageError
 from config.records import JsonObject
 
+UNLIMITED = 1 << 40  # tokens; the budget is max_seq_length, and transformers warns at a smaller one of its own
 REMEDY = (
     "give the student a template that can: copy worker/student/templates/chatml_tools.jinja into its directory as "
     "chat_template.jinja"
@@ -46,7 +47,7 @@ class Student:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._tokenizer = _load(directory)
-        self.name = directory.name
+        self._tokenizer.model_max_length = UNLIMITED
         self.eos_id: int | None = self._tokenizer.eos_token_id
         self.eos_ids = frozenset(_eos_ids(directory) | ({self.eos_id} if self.eos_id is not None else set()))
         self.eos_texts = frozenset(str(self._tokenizer.convert_ids_to_tokens(number)) for number in self.eos_ids)

@@ -21,10 +21,10 @@ COUNTED = re.compile(
     r"(?:files?|matches|matche?s?|lines?|class(?:es)?|subclasses|functions?|methods?|modules?|occurrences?|times"
     r"|results?|tests?|imports?|importers|parameters?|arguments?|decorators?|directories|director(?:y|ies)|entries)\b"
 )
-WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 EMPTY = re.compile(
-    r"(?i)^\W*(?:no (?:match|result|file|output|such|line|entr)\w*\b|0 (?:match|file|result|line)\w*|nothing found|not found"
-    r"|none found|the directory is empty|\(?no output\)?|exit code:? [1-9]|\[\]|\{\})"
+    r"(?i)^\W*(?:no (?:match|result|file|output|such|line|entr)\w*\b|0 (?:match|file|result|line)\w*|nothing found"
+    r"|not found|none found|the directory is empty|\(?no output\)?|exit code:? [1-9]|\[\]|\{\})"
 )
 CAPPED = re.compile(r"(?i)\[[^\]\n]*\bnot (?:shown|searched)[^\]\n]*\]|\[?(?:output )?truncated\b|\.\.\. ?\[?\d+ more")
 

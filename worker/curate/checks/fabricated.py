@@ -2,8 +2,8 @@
 
 Precision first. What counts as fabricated:
 - a file that no result and no question names and no listing gives;
-- symbols that are nowhere: one, when some result was poor (empty, failed or capped), when most of those the answer names
-  are nowhere, or when the answer is nothing but a list; two that are unmistakably code, always;
+- symbols that are nowhere: one, when some result was poor (empty, failed or capped), when most of those the answer
+  names are nowhere, or when the answer is nothing but a list; two that are unmistakably code, always;
 - a number of things that stands in no result and that counting or adding what the results list does not give;
 - a fact the question expects, stated though no result holds it.
 A sentence that denies something asserts nothing. An answer without any result is not judged here
@@ -22,8 +22,8 @@ from config.records import Finding, Trajectory
 from worker.curate.checks.evidence import Evidence, counts, listed, names, paths
 
 DENIAL = re.compile(
-    r"(?i)\b(?:no|not|nor|never|without|neither|cannot|could ?n['\u2019]t|does ?n['\u2019]t|is ?n['\u2019]t|nothing|none"
-    r"|missing|absent)\b"
+    r"(?i)\b(?:no|not|nor|never|without|neither|cannot|could ?n['\u2019]t|does ?n['\u2019]t|is ?n['\u2019]t|nothing"
+    r"|none|missing|absent)\b"
 )
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 LANGUAGE = frozenset(name.lower() for name in (*dir(builtins), *keyword.kwlist, "self", "cls", "args", "kwargs"))
