@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pydantic_ai import Agent, CallToolsNode, ModelRetry, Tool, UsageLimits, capture_run_messages
 from pydantic_ai.messages import ModelResponse
 from pydantic_ai.settings import ModelSettings
+from pydantic_core import SchemaValidator, core_schema
 
 from config.errors import FailureKind, GenerationError, RolloutError
 from config.records import JsonObject, Limits, Message, Sampling, Usage
@@ -18,6 +19,8 @@ from worker.generate.agent.teacher import Teacher, opened
 from worker.generate.patterns import RefusedError
 from worker.generate.toolset import ToolFunction
 
+# from_schema takes any JSON for arguments; a list or a number then breaks the call instead of being refused
+_ANY_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema()))
 TOOL_RETRIES = 3  # times in a row a model may fail to mend its calls of one tool
 
 
@@ -115,7 +118,9 @@ def _tool(schema: JsonObject, tools: Mapping[str, ToolFunction]) -> Tool[None]:
         except OSError as error:
             raise ModelRetry(f"{name} cannot read that: {error.strerror or error}") from error
 
-    return Tool.from_schema(run, name, purpose, dict(parameters))
+    tool: Tool[None] = Tool.from_schema(run, name, purpose, dict(parameters))
+    tool.function_schema.validator = _ANY_OBJECT
+    return tool
 
 
 def _settings(limits: Limits, sampling: Sampling | None) -> ModelSettings:

@@ -32,6 +32,8 @@ def generation_error(raised: Exception, *, seconds: float | None) -> GenerationE
     """
     if seconds is not None:
         return RolloutError(f"the job's {seconds:g} s are over", kind=FailureKind.TIMEOUT)
+    if isinstance(raised, ExceptionGroup) and len(raised.exceptions) == 1:
+        return generation_error(raised.exceptions[0], seconds=None)
     if isinstance(raised, GenerationError):
         return raised
     if isinstance(raised, ModelAPIError):
