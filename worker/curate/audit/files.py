@@ -5,6 +5,7 @@ from pathlib import Path
 
 from config.errors import UsageError
 
+BESIDE = ("rejected", "held_out")  # written beside the splits, not trained on
 SPLITS = ("train", "valid", "test")  # as mlx_lm names them; each is compared with those in front of it
 
 
@@ -21,9 +22,9 @@ def find_splits(paths: Sequence[Path]) -> dict[str, Path]:
 
 
 def _in_directory(directory: Path) -> list[Path]:
-    """The splits' files; where there is none, every other .jsonl file but the rejected examples."""
+    """The splits' files; where there is none, every .jsonl file that may be one."""
     named = [file for split in SPLITS if (file := directory / f"{split}.jsonl").is_file()]
-    found = named or sorted(file for file in directory.glob("*.jsonl") if file.stem != "rejected")
+    found = named or sorted(file for file in directory.glob("*.jsonl") if file.stem not in BESIDE)
     if not found:
         raise UsageError(f"{str(directory)!r} holds no training set: no train.jsonl, valid.jsonl or test.jsonl")
     return found
