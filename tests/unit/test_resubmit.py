@@ -1,0 +1,44 @@
+"""Which jobs run again."""
+
+import pytest
+
+from config.errors import FailureKind, RejectionReason
+from producer.resubmit import Candidate, Wanted, by_kind, choose, shift
+
+TIMEOUT, LOST = FailureKind.TIMEOUT, FailureKind.WORKER_LOST
+NULL, DUPLICATE = RejectionReason.NULL_RESULT, RejectionReason.DUPLICATE
+
+JOBS = [
+    Candidate("000001-a", TIMEOUT, (RejectionReason.FAILED_GENERATION,), "mac1", "count"),
+    Candidate("000002-b", LOST, (RejectionReason.FAILED_GENERATION,), "mac2", "count"),
+    Candidate("000003-c", None, (NULL, DUPLICATE), "mac1", "define"),
+    Candidate("000004-d", None, (DUPLICATE,), "mac2", "define"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numbers"),
+    [
+        (Wanted(), [1, 2, 3, 4]),  # nothing named: all of them
+        (Wanted(kinds=(TIMEOUT,)), [1]),
+        (Wanted(kinds=(TIMEOUT, LOST)), [1, 2]),
+        (Wanted(reasons=(DUPLICATE,)), [3, 4]),  # one of several reasons is enough
+        (Wanted(reasons=(NULL,)), [3]),
+        (Wanted(workers=("mac2",)), [2, 4]),
+        (Wanted(jobs=("000004-d",)), [4]),
+        (Wanted(kinds=(TIMEOUT,), reasons=(NULL,)), [1, 3]),  # several criteria: any of them
+        (Wanted(kinds=(FailureKind.INTERNAL,)), []),
+    ],
+)
+def test_only_what_matches_runs_again(wanted: Wanted, numbers: list[int]) -> None:
+    assert [int(one.job_id[:6]) for one in choose(reversed(JOBS), wanted)] == numbers
+
+
+def test_causes_are_counted_by_kind_and_else_by_reason() -> None:
+    assert by_kind(JOBS) == {"duplicate": 2, "null_result": 1, "timeout": 1, "worker_lost": 1}
+
+
+def test_the_shift_names_over_represented_categories_first() -> None:
+    rows = shift(JOBS[:2], {"count": 10, "define": 30})
+    assert rows == [("count", 0.25, 1.0), ("define", 0.75, 0.0)]
+    assert shift([], {"count": 10}) == []
