@@ -26,15 +26,18 @@ GREP_LINE = re.compile(r"(?m)^[ \t]*(?P<place>[\w./-]+\.\w{1,5}:\d+): ?(?P<text>
 
 
 def invented_turn(text: str) -> str | None:
-    """The words in an assistant's text that open or close somebody's turn."""
+    """The rest of the line, in an assistant's text, that opens or closes somebody's turn."""
     found = [match for pattern in (MARKER, SPEAKER, HEADING) if (match := pattern.search(text))]
-    return min(found, key=lambda match: match.start()).group().strip() if found else None
+    if not found:
+        return None
+    first = min(found, key=lambda match: match.start())
+    return text[first.start() :].strip().partition("\n")[0]
 
 
 def invented_result(text: str, results: Iterable[str]) -> str | None:
-    """The words in an assistant's text that pose as a tool's result; `results` are the real ones."""
+    """The rest of the line, in an assistant's text, that poses as a tool's result; `results` are the real ones."""
     if found := RESULT.search(text):
-        return found.group().strip()
+        return text[found.start() :].strip().partition("\n")[0]
     real = [_folded(result) for result in results]
     for quoted in GREP_LINE.finditer(text):  # put together from a path and a line that were read is no invention
         if not any(_folded(quoted["text"]) in result for result in real):
