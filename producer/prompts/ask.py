@@ -20,6 +20,7 @@ MOST_COUNTED: Final = 60
 MOST_WIDTH: Final = 160  # characters of a line that an answer needs; longer ones are cut by the tools
 MOST_ENTRIES: Final = 40  # of a directory that is listed; the tool shows no more
 SHORTEST_WORD: Final = 4  # letters of a name whose lines are counted
+MOST_COUNTED_NAMES: Final = 20  # of one file; every other category asks less about one
 HEADER_LINES: Final = 10  # a function's header ends within these; the teacher reads 12
 MOST_DECORATORS: Final = 3  # the teacher reads 4 lines above the function
 SENTENCE: Final = re.compile(r"[A-Z][\w ,;:'()/-]{8,88}\.?", re.ASCII)
@@ -68,7 +69,7 @@ def _importers(code: Code) -> Iterator[Candidate]:
 def _imported(source: Source) -> set[str]:
     """Modules that a file imports, with their parents, and what might be a module in `from x import y`."""
     names: set[str] = set()
-    for node in ast.walk(source.tree) if source.tree else ():
+    for node in source.statements:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -151,27 +152,27 @@ def _count_files(code: Code) -> Iterator[Candidate]:
 def _count_matches(code: Code) -> Iterator[Candidate]:
     for source in code.sources:
         text = "\n".join(source.lines)
+        folded = text.lower()
         occurs = Counter(re.findall(r"\w+", text))
-        for name in sorted(_named(source)):
-            times = occurs[name]
-            if len(name) >= SHORTEST_WORD and 2 <= times <= MOST_COUNTED and _counts_plainly(name, times, source, text):
-                yield Candidate(Question("count_matches", {"path": source.path, "name": name}), {"number": times})
+        often = [
+            name for name in sorted(_named(source)) if len(name) >= SHORTEST_WORD and 2 <= occurs[name] <= MOST_COUNTED
+        ]
+        for name in often[:MOST_COUNTED_NAMES]:
+            lines = sum(name in line for line in source.lines)
+            # the same number in any way of counting: words, pieces of text, lines, in one case or any
+            if occurs[name] == text.count(name) == folded.count(name.lower()) == lines:
+                yield Candidate(Question("count_matches", {"path": source.path, "name": name}), {"number": lines})
 
 
 def _named(source: Source) -> set[str]:
     """What a file defines or imports, under the name it uses."""
-    nodes = list(ast.walk(source.tree)) if source.tree else []
-    defined = {node.name for node in nodes if isinstance(node, ast.ClassDef | FunctionNode)}
-    return defined | {
-        alias.asname or alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names
-    }
-
-
-def _counts_plainly(name: str, times: int, source: Source, text: str) -> bool:
-    """The same number in any way of counting: words, pieces of text, lines, with and without regard to case."""
-    if not (text.count(name) == times == text.lower().count(name.lower())):
-        return False
-    return sum(name in line for line in source.lines) == times
+    names: set[str] = set()
+    for node in source.statements:
+        if isinstance(node, ast.ClassDef | FunctionNode):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names.update(alias.asname or alias.name for alias in node.names)
+    return names
 
 
 def _folder_files(code: Code) -> Iterator[Candidate]:

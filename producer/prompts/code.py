@@ -15,6 +15,7 @@ from producer.prompts.held import held
 SNIFFED_BYTES: Final = 8192  # a NUL this early means binary, which the tools do not search
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+BLOCKS: Final = ("cases", "finalbody", "orelse", "handlers", "body")  # where statements hold statements
 DEFINES: Final = re.compile(r"\b(?:class|def) ")
 IMPORTS: Final = re.compile(r"^\s*(?:from|import) ")
 WORD: Final = re.compile(r"\w+")
@@ -37,6 +38,17 @@ class Source:
     path: str
     lines: tuple[str, ...]
     tree: ast.Module | None
+
+    @cached_property
+    def statements(self) -> tuple[ast.AST, ...]:
+        """Every statement at any depth; expressions, which hold no definition and no import, are not entered."""
+        waiting: list[ast.AST] = [self.tree] if self.tree else []
+        found: list[ast.AST] = []
+        while waiting:
+            node = waiting.pop()
+            found.append(node)
+            waiting += [child for block in BLOCKS for child in reversed(getattr(node, block, ()))]
+        return tuple(found)
 
     @property
     def folder(self) -> str:
@@ -161,7 +173,7 @@ def _tree(raw: bytes) -> ast.Module | None:
 
 
 def _definitions(source: Source) -> Iterator[Definition]:
-    for node in ast.walk(source.tree) if source.tree else ():
+    for node in source.statements:
         if isinstance(node, ast.ClassDef):
             yield Definition("class", node.name, source, node)
         elif isinstance(node, FunctionNode):
