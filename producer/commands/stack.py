@@ -13,6 +13,7 @@ from producer.commands.options import Dir, Json, chosen
 from producer.connect import reach
 from producer.local import Stack, run_up, worker_command
 from producer.output import Output
+from producer.server import free_port
 
 CONCURRENCY = {"generate": 4, "curate": 1, "train": 1}  # jobs in flight; a train worker does one thing at a time
 
@@ -80,6 +81,7 @@ def flower(
     """Flower with the Runs page, behind a password, on loopback unless told otherwise."""
     with reach(chosen(folder)) as (_, reached):
         environment = {**os.environ, **environment_of(reached)}
+    port = port or free_port()
     Output(as_json).result({"url": f"http://{address}:{port}"})
     command = [sys.executable, "-m", "producer.flower", "--port", str(port), "--address", address]
     os.chdir(workdir(reached))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from config.ledger import Ledger
 from producer.server import Server, connect
 from tests.workers import WorkerProcess, start_worker_process
 
@@ -25,6 +26,12 @@ def redis_url(redis_server: Server) -> SecretStr:
     with connect(redis_server.url, seconds=5) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture
+def ledger(redis_url: SecretStr) -> Ledger:
+    """The ledger of the emptied server."""
+    return Ledger.connect(redis_url.get_secret_value())
 
 
 @pytest.fixture

@@ -1,0 +1,180 @@
+"""Flower as it is started: nothing for strangers, the Runs page for whoever has the password."""
+
+import base64
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from config.errors import FailureKind
+from config.ledger import Ledger
+from config.records import Failure, Prompt, Spec, Trajectory
+from config.topology import QUEUES, Stage
+from producer.children import Child, start_child
+from producer.server import free_port
+
+PAGES = ["/", "/workers", "/tasks", "/broker", "/runs", "/runs/night", "/metrics", "/api/workers", "/api/tasks"]
+ODD = "<script>alert(1)</script>"
+
+
+class Site:
+    """A running Flower."""
+
+    def __init__(self, child: Child, port: int, user: str, password: str) -> None:
+        self.child = child
+        self.url = f"http://127.0.0.1:{port}"
+        self.pair = f"{user}:{password}"
+
+    def get(self, page: str, *, pair: str | None = None) -> tuple[int, str]:
+        request = urllib.request.Request(self.url + page)
+        if pair is not None:
+            request.add_header("Authorization", "Basic " + base64.b64encode(pair.encode()).decode())
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+
+def flower_env(folder: Path, url: SecretStr, **more: str) -> dict[str, str]:
+    return {**os.environ, "APPLEJACK_REDIS_URL": url.get_secret_value(), "APPLEJACK_DIR": str(folder), **more}
+
+
+@pytest.fixture
+def site(redis_url: SecretStr, tmp_path: Path) -> Iterator[Site]:
+    port = free_port()
+    # FLOWER_UNAUTHENTICATED_API is planted: it must not open the API.
+    env = flower_env(tmp_path, redis_url, FLOWER_UNAUTHENTICATED_API="true")
+    command = [sys.executable, "-m", "producer.flower", "--port", str(port)]
+    child = start_child("flower", command, log=tmp_path / "flower.log", env=env, cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while "password in" not in child.last_lines(50):
+        assert child.exit_code is None, child.last_lines(50)
+        assert time.monotonic() < deadline, child.last_lines(50)
+        time.sleep(0.1)
+    kept = json.loads((tmp_path / "flower-password.json").read_text())
+    yield Site(child, port, kept["user"], kept["password"])
+    child.kill()
+
+
+@pytest.fixture
+def night(ledger: Ledger) -> None:
+    prompts = [Prompt(prompt=f"question {number}") for number in range(6)]
+    created = ledger.create(Spec(run_id="night"), prompts)
+    for number, job_id in enumerate(created.job_ids[:5]):
+        ledger.jobs.begin("night", job_id, worker="mac@one", lease_seconds=60, delivery_limit=4)
+        failure = Failure.of(FailureKind.TIMEOUT, "too slow") if number == 2 else None
+        outcome = "failed" if failure else "completed"
+        if number < 4:
+            told = Trajectory(run_id="night", job_id=job_id, prompt="q", outcome=outcome, failure=failure)
+            ledger.jobs.finish(told, worker="mac@one")
+    ledger.fleet.heartbeat("mac@one", {"endpoint": ODD})
+
+
+def test_strangers_see_nothing_and_the_password_opens_every_page(site: Site, night: None) -> None:
+    assert [site.get(page)[0] for page in PAGES] == [401] * len(PAGES)
+    assert [site.get(page, pair="applejack:wrong")[0] for page in PAGES] == [401] * len(PAGES)
+    assert [site.get(page, pair=site.pair)[0] for page in PAGES] == [200] * len(PAGES)
+    assert site.get("/healthcheck") == (200, "OK")
+
+
+def test_it_listens_on_this_machine_alone(site: Site) -> None:
+    [flower] = psutil.Process(site.child.process.pid).children()
+    listening = {link.laddr.ip for link in flower.net_connections("tcp") if link.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+
+def test_password_is_private_and_in_no_argument(site: Site) -> None:
+    file = site.child.log.parent / "flower-password.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    [flower] = psutil.Process(site.child.process.pid).children()
+    assert site.pair.partition(":")[2] not in " ".join(flower.cmdline())
+    assert site.pair.partition(":")[2] not in site.child.last_lines(1000)
+
+
+def test_runs_page_tells_the_ledgers_truth(site: Site, night: None) -> None:
+    code, page = site.get("/runs", pair=site.pair)
+    row = page[page.index(">night<") : page.index("</tr>", page.index(">night<"))]
+    assert code == 200
+    assert [int(cell) for cell in re.findall(r'<td class="number[^"]*">(\d+)</td>', row)] == [1, 1, 3, 1]
+    assert "4 of 6" in row
+    assert ODD not in page  # what workers say is shown, not run
+    assert "&lt;script&gt;" in page
+
+
+def test_run_page_tells_stages_failures_and_workers(site: Site, night: None, ledger: Ledger) -> None:
+    page = site.get("/runs/night", pair=site.pair)[1]
+    assert "applejack resubmit night --kind timeout" in page
+    assert "mac@one" in page
+    for stage in Stage:
+        assert f"<td>{stage.value}</td>" in page
+
+
+def test_unknown_run_is_not_found(site: Site) -> None:
+    code, page = site.get("/runs/nobody", pair=site.pair)
+    assert code == 404
+    assert "there is no run" in page
+
+
+def test_runs_are_linked_from_flowers_own_pages(site: Site) -> None:
+    assert 'href="/runs"' in site.get("/workers", pair=site.pair)[1]
+
+
+def test_broker_page_lists_queues_that_nobody_reads(site: Site) -> None:
+    page = site.get("/broker", pair=site.pair)[1]
+    assert [queue for queue in QUEUES if f'<tr id="{queue}">' in page] == list(QUEUES)
+
+
+def test_it_saves_its_tasks_and_ends_when_asked(site: Site) -> None:
+    site.get("/workers", pair=site.pair)
+    assert site.child.stop(20) == 0
+    assert (site.child.log.parent / "flower").exists() or list(site.child.log.parent.glob("flower.d*"))
+    assert "Traceback" not in site.child.last_lines(1000)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more", "said"),
+    [
+        # wider than this machine, with a password of our own making
+        (["--address", "0.0.0.0"], {}, "set APPLEJACK_FLOWER_USER"),
+        # every interface by another name
+        (["--address", ""], {}, "set APPLEJACK_FLOWER_USER"),
+        # half of the credentials
+        ([], {"APPLEJACK_FLOWER_USER": "ann"}, "APPLEJACK_FLOWER_PASSWORD is not set"),
+        # a user that basic auth cannot carry
+        ([], {"APPLEJACK_FLOWER_USER": "a:b", "APPLEJACK_FLOWER_PASSWORD": "x"}, "cannot hold a colon"),
+        # nothing to watch
+        ([], {"APPLEJACK_REDIS_URL": ""}, "APPLEJACK_REDIS_URL"),
+    ],
+)
+def test_it_refuses_with_one_line(
+    tmp_path: Path, redis_url: SecretStr, arguments: list[str], more: dict[str, str], said: str
+) -> None:
+    env = flower_env(tmp_path, redis_url, **more)
+    if not env["APPLEJACK_REDIS_URL"]:
+        del env["APPLEJACK_REDIS_URL"]
+    command = [sys.executable, "-m", "producer.flower", "--port", str(free_port()), *arguments]
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_taken_port_is_told(site: Site, tmp_path: Path, redis_url: SecretStr) -> None:
+    command = [sys.executable, "-m", "producer.flower", "--port", site.url.rpartition(":")[2]]
+    env = flower_env(tmp_path, redis_url)
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "choose another --port" in done.stderr
