@@ -1,7 +1,8 @@
 """The check that a result is the result of its call: swapped, moved and torn results of the tools applejack offers.
 
-Each rule restates the form in which worker/generate/toolset.py answers. It is applied only where the trajectory holds
-that tool's own schema, so that other people's tools of the same name are left alone.
+Each rule restates the form in which worker/generate/toolset.py answers. Alone it counts only where a trajectory was
+recorded with that toolset. Anywhere else two results must fit each other's calls and not their own: other people's tools
+of the same name answer in other forms.
 """
 
 import re
@@ -10,18 +11,11 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from config.errors import RejectionReason
-from config.records import Finding, JsonObject, Trajectory
+from config.records import Finding, JsonObject, Message, ToolCall, Trajectory
 from worker.curate.chat import calls, results
-from worker.curate.checks.shape import parameters
 from worker.generate.patterns import Pattern, RefusedError, compiled
+from worker.generate.toolset import digest
 
-ARGUMENTS: Mapping[str, frozenset[str]] = {
-    "read_file": frozenset({"path", "start", "end"}),
-    "grep": frozenset({"pattern", "path", "glob"}),
-    "find_files": frozenset({"glob", "path"}),
-    "list_dir": frozenset({"path"}),
-    "count": frozenset({"pattern", "path", "glob"}),
-}
 NOTE = re.compile(r"^\[.*\bnot (?:shown|searched)\b.*\]$")
 HIT = re.compile(r"^(?P<path>\S.*?):(?P<number>\d+): ?(?P<text>.*)$")
 NUMBERED = re.compile(r"^(\d+): ?")
@@ -36,20 +30,39 @@ READ_LINES = 60  # at most, by one read_file
 def result_belongs(trajectory: Trajectory) -> Iterator[Finding]:
     """A result that cannot have come from the call it is paired with, or that is torn."""
     found = results(trajectory)
-    for _, call in calls(trajectory):
-        result = found.get(call.id)
-        if result is None or result.is_error or not (result.content or "").strip() or isinstance(call.arguments, str):
-            continue
-        properties = (parameters(trajectory, call.name) or {}).get("properties")
-        if not isinstance(properties, dict) or frozenset(properties) != ARGUMENTS.get(call.name):
-            continue
-        if fault := RULES[call.name](call.arguments, result.content or ""):
+    faults = {
+        call.id: (call, result, fault)
+        for _, call in calls(trajectory)
+        if (result := found.get(call.id)) and (fault := _fault(call, result))
+    }
+    ours = _recorded_here(trajectory)
+    for call, result, fault in faults.values():
+        if ours or any(_swapped(call, result, other, theirs) for other, theirs, _ in faults.values()):
             yield Finding(
                 reason=RejectionReason.UNPAIRED_RESULT,
                 detail=f"the result is not that of its {call.name!r} call: {fault}",
                 message=trajectory.messages.index(result),
                 call=call.id,
             )
+
+
+def _fault(call: ToolCall, result: Message) -> str:
+    text = result.content or ""
+    rule = RULES.get(call.name)
+    if rule is None or result.is_error or not text.strip() or isinstance(call.arguments, str):
+        return ""
+    return rule(call.arguments, text)
+
+
+def _swapped(call: ToolCall, result: Message, other: ToolCall, theirs: Message) -> bool:
+    """Each result fits the other call."""
+    return call.id != other.id and not _fault(call, theirs) and not _fault(other, result)
+
+
+def _recorded_here(trajectory: Trajectory) -> bool:
+    """The tools are the ones whose digest was taken when they were sent, so that their forms are known."""
+    stated = trajectory.provenance.toolset_digest if trajectory.provenance else ""
+    return bool(trajectory.tools) and digest(trajectory.tools) == stated
 
 
 def _read_file(arguments: JsonObject, text: str) -> str:
