@@ -4,6 +4,9 @@ A backtracking engine is stopped by a timeout but not in its memory: "(a?){10000
 The price: no look-around and no back references; the refusal says so.
 """
 
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import re2
@@ -11,6 +14,8 @@ import re2
 from config.errors import ApplejackError
 
 PATTERN_CHARS = 300  # longer ones are a model's runaway text
+_FLAGS_OFF = re.compile(r"\(\?[a-zA-Z]*-")
+SEARCHED_LINE_BYTES = 10_000  # of one line; minified files have lines of megabytes
 PROGRAM_BYTES = 1 << 20  # bounds the compiled pattern and with it the time for each character
 
 
@@ -28,6 +33,33 @@ class Pattern(Protocol):
         """A match of the whole text, or None."""
 
 
+@dataclass(frozen=True)
+class LinePattern:
+    """A pattern that is looked for in each line by itself."""
+
+    line: Pattern
+    anywhere: Pattern | None
+    """finds at least every file with a matching line, at once and much faster; None where that cannot be known"""
+
+    def matching_lines(self, content: bytes) -> Iterator[tuple[int, bytes]]:
+        """Number from 1 and bytes of every line that matches."""
+        content = content.replace(b"\r\n", b"\n")
+        if self.anywhere is not None and self.anywhere.search(content) is None:
+            return
+        for number, line in enumerate(content.split(b"\n"), start=1):
+            if self.line.search(line[:SEARCHED_LINE_BYTES]) is not None:
+                yield number, line
+
+
+def line_pattern(text: str) -> LinePattern:
+    """The pattern for lines; raises as `compiled`."""
+    line = compiled(text)
+    # With "^" and "$" at line ends, what matches in a line matches in the text: RE2 has no look-around. Not so for
+    # the anchors of a whole text, and where the pattern itself may switch "m" off.
+    safe = not any(words in text for words in ("\\A", "\\z")) and not _FLAGS_OFF.search(text)
+    return LinePattern(line, _compiled_or_none(f"(?m:{text})") if safe else None)
+
+
 def compiled(text: str) -> Pattern:
     """The pattern, for UTF-8 text.
 
@@ -38,11 +70,8 @@ def compiled(text: str) -> Pattern:
         raise RefusedError("the pattern is empty; give a regular expression")
     if len(text) > PATTERN_CHARS:
         raise RefusedError(f"the pattern has {len(text)} characters, more than {PATTERN_CHARS}; give a shorter one")
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = PROGRAM_BYTES
     try:
-        pattern: Pattern = re2.compile(text.encode(), options)
+        return _compile(text)
     except UnicodeEncodeError:
         raise RefusedError(f"the pattern {text!r} is not valid text") from None
     except re2.error as error:
@@ -50,4 +79,18 @@ def compiled(text: str) -> Pattern:
         raise RefusedError(
             f"the pattern {text!r} is not valid here: {reason} (RE2 syntax: no look-around, no back references)"
         ) from None
+
+
+def _compiled_or_none(text: str) -> Pattern | None:
+    try:
+        return _compile(text)
+    except re2.error:  # just over the memory bound, which the pattern alone was not
+        return None
+
+
+def _compile(text: str) -> Pattern:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = PROGRAM_BYTES
+    pattern: Pattern = re2.compile(text.encode(), options)
     return pattern

@@ -16,7 +16,7 @@ from config.errors import UsageError
 from config.records import JsonObject
 from worker.generate import run_command
 from worker.generate.files import BinaryError, Entry, files_at, listed, locate, read_bytes
-from worker.generate.patterns import Pattern, RefusedError, compiled
+from worker.generate.patterns import LinePattern, RefusedError, line_pattern
 from worker.generate.workspace import Workspace
 
 READ_LINES = 60  # one read_file; about 700 tokens of code, so that several fit a 2048-token training row
@@ -24,7 +24,6 @@ MATCHES = 20  # shown by one grep
 ENTRIES = 40  # shown by one find_files or list_dir
 LINE_CHARS = 240  # of one shown line
 RESULT_CHARS = 4000  # whatever the tool
-SEARCHED_LINE_BYTES = 10_000  # of one line; minified files have lines of megabytes
 SEARCH_SECONDS = 10.0  # for one grep or count over all files
 
 
@@ -148,7 +147,7 @@ def read_file(workspace: Workspace, asked: ReadFile) -> str:
 
 def grep(workspace: Workspace, asked: Grep) -> str:
     """Matching lines as path:line: text, in the order of paths and lines."""
-    pattern = compiled(asked.pattern)
+    pattern = line_pattern(asked.pattern)
     files = _files(workspace, asked.path, asked.glob)
     shown: list[str] = []
     found = 0
@@ -167,7 +166,7 @@ def count(workspace: Workspace, asked: Count) -> str:
     files = files_at(workspace.root, asked.path, asked.glob)
     if not asked.pattern:
         return _plural(len(files), "file")
-    search = _Search(workspace, compiled(asked.pattern))
+    search = _Search(workspace, line_pattern(asked.pattern))
     paths = [path for path, _, _ in search.over(files)]
     return f"{_plural(len(paths), 'matching line')} in {len(set(paths))} of {_plural(search.read, 'file')}{search.note}"
 
@@ -212,7 +211,7 @@ class _Search:
     """One pattern over files; counts what was read and what was not."""
 
     workspace: Workspace
-    pattern: Pattern
+    pattern: LinePattern
     read: int = 0
     unreadable: int = 0
     late: int = 0
@@ -232,9 +231,8 @@ class _Search:
                 self.unreadable += 1
                 continue
             self.read += 1
-            for number, line in enumerate(content.split(b"\n"), start=1):
-                if self.pattern.search(line[:SEARCHED_LINE_BYTES].rstrip(b"\r")) is not None:
-                    yield entry.path, number, line.decode(errors="replace")
+            for number, line in self.pattern.matching_lines(content):
+                yield entry.path, number, line.decode(errors="replace")
 
     @property
     def note(self) -> str:
