@@ -41,17 +41,12 @@ def review(
 
     write_review(page, reviewed(), title=f"{dataset.resolve().name}: kept and rejected trajectories")
     lost = sum(len(lines) for lines in rejected.values()) - kept[False]
-    told = {
-        "html": str(page),
-        "kept": kept[True],
-        "rejected": kept[False],
-        "not_found": lost,
-        "bytes": page.stat().st_size,
-    }
-    print(f"{page}: {kept[True]} kept, {kept[False]} rejected, {told['bytes'] / 1e6:.1f} MB", file=sys.stderr)
+    size = page.stat().st_size
+    print(f"{page}: {kept[True]} kept, {kept[False]} rejected, {size / 1e6:.1f} MB", file=sys.stderr)
     if lost:
         print(f"{lost} rejected trajectories are not in the files given", file=sys.stderr)
     if as_json:
+        told = {"html": str(page), "kept": kept[True], "rejected": kept[False], "not_found": lost, "bytes": size}
         print(json.dumps(told))
 
 
@@ -61,7 +56,7 @@ def read_rejected(dataset: Path) -> dict[str, list[tuple[Finding, ...]]]:
     if not file.is_file():
         raise UsageError(f"{str(dataset)!r} is no dataset directory: it has no rejected.jsonl")
     rejected: dict[str, list[tuple[Finding, ...]]] = defaultdict(list)
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 entry = Rejected.model_validate_json(line)

@@ -64,7 +64,7 @@ function why(findings) {
 }
 
 function folded(title, text) {
-  return h('details', { className: 'turn system' }, h('summary', {}, title), h('pre', { className: 'more' }, text));
+  return h('details', { className: 'folded-away' }, h('summary', {}, title), h('pre', { className: 'more' }, text));
 }
 
 function argumentText(value) {
@@ -143,7 +143,8 @@ function conversation(trajectory, hit) {
   const turns = messages.map((message, index) => turn(message, index, context));
   const others = Object.fromEntries(Object.entries(trajectory).filter(([name]) => !SHOWN.has(name)));
   return [
-    h('h3', {}, ...marked(trajectory.prompt, [], hit)), facts(trajectory),
+    ...(messages[0]?.content === trajectory.prompt ? [] : [h('h3', {}, ...marked(trajectory.prompt, [], hit))]),
+    facts(trajectory),
     ...(trajectory.findings.length ? [reasons(trajectory.findings, turns)] : []),
     ...(trajectory.system_prompt ? [folded('system prompt', trajectory.system_prompt)] : []),
     ...(trajectory.tools.length ? [folded(`${trajectory.tools.length} tools sent`, trajectory.tools.join('\n'))] : []),

@@ -97,8 +97,8 @@ function drawRow(side, item, index) {
   const calls = item.calls === 1 ? '1 call' : `${item.calls} calls`;
   const row = h('div', { className: 'row', role: 'option', id: `${side}-${item.number}` },
     h('div', { className: 'q' }, item.question),
-    h('div', { className: 'sub' }, item.reasons.length ? h('b', {}, `${item.reasons.join(', ')} `) : '',
-      `${item.category} · ${calls} · ${item.id}`));
+    h('div', { className: 'sub' }, item.reasons.length ? h('b', {}, item.reasons.join(', ')) : '',
+      `${item.reasons.length ? ' · ' : ''}${item.category} · ${calls} · ${item.id}`));
   row.setAttribute('aria-selected', String(index === state.at[side]));
   row.style.top = `${index * ROW}px`;
   row.onclick = () => { activate(side); move(side, index); };
@@ -134,7 +134,7 @@ function show(view) {
 // --- filters and search ----------------------------------------------------------------------------------------------
 
 function drawFilters() {
-  const box = $('filters'), scroll = box.scrollTop, parts = [];
+  const box = $('filters'), scroll = box.scrollTop, focused = document.activeElement?.name, parts = [];
   if (state.query || FACETS.some(([facet]) => state.chosen[facet].size)) {
     const clear = h('button', { type: 'button', className: 'quiet clear' }, 'Clear all filters');
     clear.onclick = clearAll;
@@ -143,6 +143,7 @@ function drawFilters() {
   for (const [facet, title] of FACETS) parts.push(...drawFacet(facet, title));
   box.replaceChildren(...parts);
   box.scrollTop = scroll;
+  [...box.querySelectorAll('input')].find((input) => input.name === focused)?.focus();
 }
 
 function drawFacet(facet, title) {
@@ -156,7 +157,7 @@ function drawFacet(facet, title) {
 }
 
 function drawChoice(facet, value, count) {
-  const box = h('input', { type: 'checkbox', checked: state.chosen[facet].has(value) });
+  const box = h('input', { type: 'checkbox', name: `${facet} ${value}`, checked: state.chosen[facet].has(value) });
   box.onchange = () => {
     state.chosen[facet][box.checked ? 'add' : 'delete'](value);
     apply();
@@ -216,7 +217,7 @@ function evidence(step) {
 function setTheme(theme) {
   if (theme === 'auto') delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
-  $('theme').textContent = { auto: 'Auto', light: 'Light', dark: 'Dark' }[theme];
+  $('theme').textContent = `Theme: ${theme}`;
   try { localStorage.setItem('applejack-theme', theme); } catch { /* a file opened without storage */ }
 }
 
