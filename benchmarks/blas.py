@@ -50,8 +50,7 @@ def model(student: str) -> dict[str, float]:
     loaded, tokenizer = load(student)
     prompt = tokenizer.encode("word " * PROMPT_TOKENS)[:PROMPT_TOKENS]
     last = None
-    for last in stream_generate(loaded, tokenizer, prompt, max_tokens=NEW_TOKENS):
-        pass
+    *_, last = stream_generate(loaded, tokenizer, prompt, max_tokens=NEW_TOKENS)
     return {"prompt, tokens/s": last.prompt_tps, "decoding, tokens/s": last.generation_tps}
 
 

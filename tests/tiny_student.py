@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
-from tokenizers import pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from worker.student.tokenizer import CHATML, TURN_END, TURN_START, byte_level, write_tokenizer
 
@@ -15,17 +15,26 @@ INNER = 64
 HEADS = 4
 CONTEXT = 4096
 SEED = 7
+VOCABULARY = 512  # before the special tokens
+SENTENCES = """system user assistant tool You answer questions about the code in your workspace. Use the tools to look
+before you answer. Tools: {"name": "read_file", "arguments": {"path": "string", "start": "integer?", "end": "integer?"}}
+{"name": "grep", "arguments": {"pattern": "string", "path": "string?", "glob": "string?"}} {"name": "find_files"}
+{"name": "list_dir"} {"name": "count", "arguments": {"what": "files"}} <tool_call> </tool_call> matches in files
+Which classes subclass the class? Where is the function defined? def self(import return) There are 12 Python files.
+"""
 
 
 def make_tiny_student(directory: Path) -> Path:
     """A random llama model with ChatML markers as its special tokens and the chatml_tools template.
 
-    One token a byte: any text can be encoded, and a text is about as many tokens as it has characters.
+    Any text can be encoded; a token is about two characters.
     """
     directory.mkdir(parents=True, exist_ok=True)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: number for number, token in enumerate([*CHATML, *alphabet])}
-    tokenizer = byte_level(vocabulary, [], CHATML)
+    merges = _merges(alphabet)
+    tokens = dict.fromkeys([*CHATML, *alphabet, *("".join(pair) for pair in merges)])
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    tokenizer = byte_level(vocabulary, merges, CHATML)
     write_tokenizer(directory, tokenizer, context_length=CONTEXT)
     config = {
         "model_type": "llama",
@@ -47,6 +56,18 @@ def make_tiny_student(directory: Path) -> Path:
     (directory / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     save_file(_weights(len(vocabulary)), directory / "model.safetensors", metadata={"format": "mlx"})
     return directory
+
+
+def _merges(alphabet: list[str]) -> list[tuple[str, str]]:
+    """The byte-pair merges that a few sentences give, always the same."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        initial_alphabet=alphabet, vocab_size=VOCABULARY, min_frequency=1, show_progress=False
+    )
+    tokenizer.train_from_iterator([SENTENCES], trainer)
+    merges: list[list[str]] = json.loads(tokenizer.to_str())["model"]["merges"]
+    return [(left, right) for left, right in merges]
 
 
 def _weights(vocabulary: int) -> dict[str, np.ndarray]:

@@ -53,16 +53,14 @@ def fast_blas() -> dict[str, str]:
     others = os.environ.get("LD_PRELOAD")
     return {
         "LD_PRELOAD": f"{library}:{others}" if others else str(library),
-        # Threads that spin between products take the cores from the rest of mlx: with OpenBLAS' own waiting time (about
-        # 2^26 cycles) a prompt was read at anything from 33 to 300 tokens/s, with 2^10 at 270 to 300.
-        "OMP_WAIT_POLICY": "passive",
-        "OPENBLAS_THREAD_TIMEOUT": "10",
+        "OMP_WAIT_POLICY": "passive",  # threads that spin between products take the cores from the rest of mlx
+        "OPENBLAS_NUM_THREADS": "1",  # sgemm.c divides the work; see there
     }
 
 
 @cache
 def built_library(folder: Path) -> Path | None:
-    """The compiled library, made in `folder` when it is not there yet; None, told once in the log, when it cannot be."""
+    """The compiled library, made in `folder` if need be; None, told once in the log, when it cannot be."""
     openblas = _openblas()
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if openblas is None or compiler is None:

@@ -7,11 +7,13 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import cast
 
 import mlx.core as mx
 
 from worker.student.tokenizer import byte_level, write_tokenizer
 
+Metadata = dict[str, mx.array | str | list[str]]
 CONTROL_TOKEN = 3  # GGUF's token type of special tokens
 GROUP = 32  # weights that share a scale in GGUF's Q4_1 and Q8_0
 NAMES = {  # GGUF's tensor names and mlx_lm's
@@ -31,7 +33,7 @@ NAMES = {  # GGUF's tensor names and mlx_lm's
 
 def convert(gguf: Path, out: Path) -> None:
     """Write config.json, generation_config.json, model.safetensors (float32) and the tokenizer's files into `out`."""
-    arrays, metadata = mx.load(str(gguf), return_metadata=True)
+    arrays, metadata = cast("tuple[dict[str, mx.array], Metadata]", mx.load(str(gguf), return_metadata=True))
     config = _config(metadata)
     tensors = sorted(name.removesuffix(".weight") for name in arrays if name.endswith(".weight"))
     weights = {_name(tensor): _weight(arrays, tensor, config) for tensor in tensors}
@@ -42,9 +44,13 @@ def convert(gguf: Path, out: Path) -> None:
     _write_tokenizer(metadata, out)
 
 
-def _config(metadata: dict[str, mx.array]) -> dict[str, object]:
+def _value(metadata: Metadata, key: str) -> float:
+    return cast("float", cast("mx.array", metadata[key]).item())
+
+
+def _config(metadata: Metadata) -> dict[str, object]:
     def number(key: str) -> int:
-        return int(metadata[key].item())
+        return int(_value(metadata, key))
 
     eos = number("tokenizer.ggml.eos_token_id")
     return {
@@ -55,8 +61,8 @@ def _config(metadata: dict[str, mx.array]) -> dict[str, object]:
         "num_hidden_layers": number("llama.block_count"),
         "num_attention_heads": number("llama.attention.head_count"),
         "num_key_value_heads": number("llama.attention.head_count_kv"),
-        "rms_norm_eps": float(metadata["llama.attention.layer_norm_rms_epsilon"].item()),
-        "rope_theta": float(metadata["llama.rope.freq_base"].item()),
+        "rms_norm_eps": _value(metadata, "llama.attention.layer_norm_rms_epsilon"),
+        "rope_theta": _value(metadata, "llama.rope.freq_base"),
         "max_position_embeddings": number("llama.context_length"),
         "vocab_size": number("llama.vocab_size"),
         "tie_word_embeddings": True,  # the file holds no output matrix
@@ -82,25 +88,26 @@ def _weight(arrays: dict[str, mx.array], tensor: str, config: dict[str, object])
         weight = mx.dequantize(weight, scales.astype(mx.float32), biases, group_size=GROUP, bits=bits)
     weight = weight.astype(mx.float32)
     if tensor.endswith("attn_q"):
-        return _rotary_halves(weight, config["num_attention_heads"])
+        return _rotary_halves(weight, cast("int", config["num_attention_heads"]))
     if tensor.endswith("attn_k"):
-        return _rotary_halves(weight, config["num_key_value_heads"])
+        return _rotary_halves(weight, cast("int", config["num_key_value_heads"]))
     return weight
 
 
-def _rotary_halves(weight: mx.array, heads: object) -> mx.array:
+def _rotary_halves(weight: mx.array, heads: int) -> mx.array:
     """GGUF interleaves the two halves that rotary positions turn; put the rows of each head back as llama has them."""
     rows, columns = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
-def _write_tokenizer(metadata: dict[str, mx.array], out: Path) -> None:
-    tokens = metadata["tokenizer.ggml.tokens"]
-    kinds = metadata["tokenizer.ggml.token_type"].tolist()
-    merges = [(left, right) for left, right in (merge.split(" ") for merge in metadata["tokenizer.ggml.merges"])]
+def _write_tokenizer(metadata: Metadata, out: Path) -> None:
+    tokens = cast("list[str]", metadata["tokenizer.ggml.tokens"])
+    kinds = cast("list[int]", cast("mx.array", metadata["tokenizer.ggml.token_type"]).tolist())
+    pairs = (merge.split(" ") for merge in cast("list[str]", metadata["tokenizer.ggml.merges"]))
+    merges = [(left, right) for left, right in pairs]
     special = [token for token, kind in zip(tokens, kinds, strict=True) if kind == CONTROL_TOKEN]
     tokenizer = byte_level({token: number for number, token in enumerate(tokens)}, merges, special)
-    write_tokenizer(out, tokenizer, context_length=int(metadata["llama.context_length"].item()))
+    write_tokenizer(out, tokenizer, context_length=int(_value(metadata, "llama.context_length")))
 
 
 if __name__ == "__main__":

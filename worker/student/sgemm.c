@@ -4,6 +4,10 @@
  * FEW_ROWS rows (decoding: one row a sequence) read each weight once and are bound by memory; OpenBLAS packs them first,
  * which costs more than the product, so they are done here. Without OpenBLAS everything is done here.
  *
+ * Threads are OpenMP's, which sleep while they wait. OpenBLAS' own wait in a loop: on cores that others use too, a product
+ * then lasts many times as long as on one thread. So OpenBLAS runs with one thread (OPENBLAS_NUM_THREADS=1) and is called
+ * once for each part of C.
+ *
  * OPENBLAS is the path of the library, given when compiling. It is opened at the first large product and not at load,
  * so that the compilers mlx starts as its children pay nothing. */
 #include <dlfcn.h>
@@ -12,7 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef _OPENMP
+#include <omp.h>
+#define THREADS omp_get_max_threads()
+#else
+#define THREADS 1
+#endif
+
 enum { ROW_MAJOR = 101, NO_TRANS = 111, FEW_ROWS = 16, COLUMNS = 256 };
+enum { PART = 64 }; /* rows or columns of C that are worth a thread */
 #define WORTH_THREADS 200000L /* multiplications; waking a thread costs about as much as this many */
 
 typedef void (*sgemm)(int, int, int, int, int, int, float, const float *, int, const float *, int, float, float *, int);
@@ -86,6 +98,25 @@ static void times_plain(int m, int n, int k, const float *a, const float *b, ptr
     }
 }
 
+/* C in parts, by rows or by columns, whichever there are more of. */
+static void in_parts(int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda, const float *b,
+                     int ldb, float beta, float *c, int ldc) {
+    int by_rows = m >= n, length = by_rows ? m : n, parts = THREADS;
+    if (parts > length / PART) parts = length / PART;
+    if (parts < 1 || (long)m * n * k <= WORTH_THREADS) parts = 1;
+#pragma omp parallel for schedule(static) num_threads(parts) if (parts > 1)
+    for (int part = 0; part < parts; part++) {
+        ptrdiff_t from = (long)length * part / parts, to = (long)length * (part + 1) / parts;
+        int some = (int)(to - from);
+        if (by_rows)
+            openblas(ROW_MAJOR, trans_a, trans_b, some, n, k, alpha, a + (trans_a == NO_TRANS ? from * lda : from), lda, b,
+                     ldb, beta, c + from * ldc, ldc);
+        else
+            openblas(ROW_MAJOR, trans_a, trans_b, m, some, k, alpha, a, lda,
+                     b + (trans_b == NO_TRANS ? from : from * ldb), ldb, beta, c + from, ldc);
+    }
+}
+
 void cblas_sgemm(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
                  const float *b, int ldb, float beta, float *c, int ldc) {
     if (m <= 0 || n <= 0) return;
@@ -96,7 +127,7 @@ void cblas_sgemm(int order, int trans_a, int trans_b, int m, int n, int k, float
     if (m > FEW_ROWS) {
         pthread_once(&opened, open_openblas);
         if (openblas) {
-            openblas(order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+            in_parts(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
             return;
         }
     }

@@ -1,8 +1,8 @@
 """The training itself, a process of its own: python -m worker.train.child CONFIG.json DESCRIPTOR
 
-The only importer of mlx_lm. CONFIG.json holds the hyperparameters in mlx_lm's words, model, data and adapter_path included.
-The descriptor gets one JSON line of TrainProgress per report; stdout is mlx_lm's table for people. It lives as long as its
-stdin is open: a parent that dies, however it dies, leaves no training behind.
+The only importer of mlx_lm. CONFIG.json holds the hyperparameters in mlx_lm's words, model, data and adapter_path
+included. The descriptor gets one JSON line of TrainProgress per report; stdout is mlx_lm's table for people. It lives
+as long as its stdin is open: a parent that dies, however it dies, leaves no training behind.
 """
 
 import json
@@ -22,7 +22,7 @@ from mlx_lm.tuner.datasets import load_dataset
 from config.records import JsonObject, TrainProgress
 
 
-class Progress(TrainingCallback):  # type: ignore[misc]  # mlx_lm has no types
+class Progress(TrainingCallback):
     """Writes what mlx_lm reports as TrainProgress lines."""
 
     def __init__(self, descriptor: int, iterations: int) -> None:
@@ -71,10 +71,10 @@ def end_with_parent() -> None:
 def train(hyperparameters: JsonObject, progress_fd: int) -> None:
     """Load, train, save; any exception ends the process and its last line tells why."""
     args = types.SimpleNamespace(**{**lora.CONFIG_DEFAULTS, **hyperparameters, "train": True})
-    np.random.seed(args.seed)  # noqa: NPY002  # mlx_lm draws its batches from numpy's global generator
-    model, tokenizer = mlx_lm.load(args.model)
+    np.random.seed(args.seed)  # mlx_lm draws its batches from numpy's global generator
+    model, tokenizer = mlx_lm.load(args.model)[:2]
     args.num_layers = min(args.num_layers, len(model.layers))
-    training, validation, test = load_dataset(args, tokenizer)
+    training, validation, test = load_dataset(args, tokenizer)  # type: ignore[arg-type]  # it takes what load gives
     lora.train_model(args, model, training, validation, Progress(progress_fd, args.iters))
     if args.test:
         lora.evaluate_model(args, model, test)

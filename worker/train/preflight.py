@@ -36,7 +36,7 @@ def preflight(dataset: Path, *, student: Path, out: Path, overrides: JsonObject,
     rows = {split: read_rows(dataset / f"{split}.jsonl") for split in SPLITS}
     if not rows["train"]:
         raise TrainingError(
-            f"the dataset {str(dataset)!r} has no training rows: nothing was kept, see its rejected.jsonl for the reasons"
+            f"the dataset {str(dataset)!r} has no training rows: nothing was kept, its rejected.jsonl tells why"
         )
     turns = kind_of(rows["train"][0], dataset) == "turns"
     values = hyperparameters.resolve(overrides, turns=turns, file=file or hyperparameters.DEFAULT_FILE)
@@ -91,7 +91,7 @@ def kind_of(row: JsonObject, dataset: Path) -> str:
 
 
 def require_rows(counts: dict[str, int], values: JsonObject, dataset: Path) -> None:
-    """mlx_lm raises after loading when a split has fewer rows than a batch, or when the test it is asked for is missing."""
+    """mlx_lm raises after loading when a split has fewer rows than a batch or the test it is asked for is missing."""
     batch = cast("int", values.get("batch_size", 4))
     for split in SPLITS:
         asked = split != "test" or bool(values.get("test"))
@@ -114,13 +114,13 @@ def require_lengths(dataset: Path, rows: dict[str, list[JsonObject]], student: S
             longest = max(longest, len(tokens))
             if len(tokens) > limit:
                 raise TrainingError(
-                    f"{where} has {len(tokens)} tokens, more than max_seq_length={limit}: mlx_lm would cut off the answer "
-                    "and its stop token; raise max_seq_length or curate with a lower one"
+                    f"{where} has {len(tokens)} tokens, more than max_seq_length={limit}: mlx_lm would cut off the "
+                    "answer and its stop token; raise max_seq_length or curate with a lower one"
                 )
             if not student.eos_ids.intersection(tokens[-2:]):  # some templates close a turn with a newline
                 raise TrainingError(
-                    f"{where} does not end with a stop token of the student ({sorted(student.eos_texts)!r}): it would never "
-                    "learn to stop; check the student's chat template and eos_token"
+                    f"{where} does not end with a stop token of the student ({sorted(student.eos_texts)!r}): it would "
+                    "never learn to stop; check the student's chat template and eos_token"
                 )
     return longest
 

@@ -6,7 +6,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from config.errors import TrainingError
@@ -24,12 +24,12 @@ def reports(
     environment: dict[str, str],
     log_file: Path,
     cancelled: Callable[[], bool],
-) -> Iterator[str]:
+) -> Generator[str]:
     """Run the child on `config` and yield each line of progress it writes.
 
     What it says on stdout and stderr goes to `log_file`. It has its own session, killed whole when this generator ends,
-    however it ends; should this process be killed, the child's stdin closes and it ends itself. Raises TrainingError when
-    `cancelled` turns true or the child fails.
+    however it ends; should this process be killed, the child's stdin closes and it ends itself. Raises TrainingError
+    when `cancelled` turns true or the child fails.
     """
     read_end, write_end = os.pipe()
     with log_file.open("ab") as told, os.fdopen(read_end, "rb", buffering=0) as progress:

@@ -40,11 +40,11 @@ def train(
     cancelled: Callable[[], bool],
     file: Path | None = None,
 ) -> Adapter:
-    """Train `student` on `dataset` with config/lora.yaml (or `file`) and `overrides`; `out` gets the adapter when it is whole.
+    """Train `student` on `dataset` with config/lora.yaml (or `file`) and `overrides` into the directory `out`.
 
-    The same dataset, student and hyperparameters again return the adapter that is there. Waits for the host's model lock.
-    Raises UsageError for bad input, TrainingError for a training that cannot start, fails or is cancelled; its log is then
-    `out`/train.log.
+    `out` gets the adapter when it is whole. The same dataset, student and hyperparameters again return the adapter that
+    is there. Waits for the host's model lock. Raises UsageError for bad input, TrainingError for a training that cannot
+    start, fails or is cancelled; its log is then `out`/train.log.
     """
     plan = preflight(dataset, student=student, out=out, overrides=overrides, file=file)
     recipe = recipe_of(dataset, student, plan)

@@ -21,7 +21,7 @@ def require_loadable(student: Path) -> None:
     if not (student / "tokenizer_config.json").is_file() and not (student / "tokenizer.json").is_file():
         raise UsageError(f"the student {str(student)!r} has no tokenizer.json: {NEXT}")
     for name in _weight_files(student):
-        _require_whole(student / name, student)
+        _require_whole(student / name)
 
 
 def _weight_files(student: Path) -> list[str]:
@@ -35,12 +35,12 @@ def _weight_files(student: Path) -> list[str]:
     return found
 
 
-def _require_whole(file: Path, student: Path) -> None:
+def _require_whole(file: Path) -> None:
     """The header says how long the file must be: an interrupted download shows."""
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(HEADER_BYTES), "little")
-            header = json.loads(stream.read(length)) if length < MAX_HEADER else None
+            header = json.loads(stream.read(length)) if length < MAX_HEADER else {}
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         expected = HEADER_BYTES + length + max(ends)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 CHATML_TOOLS = "chatml_tools"
+QWEN25_CODER_FENCED = (
+    "qwen25_coder_fenced"  # calls as fenced json; needs worker/student/fenced_json.py where it is served
+)
 
 
 def path(name: str) -> Path:
