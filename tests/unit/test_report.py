@@ -1,0 +1,132 @@
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console, RenderableType
+
+from config.errors import UsageError
+from config.metrics import Fraction, Metrics, Spread
+from config.records import Adapter, TrainProgress
+from config.report import Report
+from config.report_lines import lines
+from producer.report import compare, html, table
+
+ADAPTER = Adapter(
+    path="adapter",
+    student="student",
+    dataset_hash="0",
+    iterations=20,
+    losses=(
+        TrainProgress(iteration=1, iterations=20, valid_loss=2.5),
+        TrainProgress(iteration=10, iterations=20, train_loss=1.25, peak_memory_gb=2.0),
+        TrainProgress(iteration=20, iterations=20, train_loss=0.5),
+        TrainProgress(iteration=20, iterations=20, valid_loss=0.75),
+    ),
+    peak_memory_gb=11.5,
+    tokens_per_second=150.0,
+    seconds=90.0,
+)
+
+
+def metrics(*, looping: int, calling: int) -> Metrics:
+    loops, called = Fraction(count=looping, of=10), Fraction(count=calling, of=10)
+    return Metrics(
+        prompts=10,
+        tool_calls_per_prompt=Spread(median=2, p90=4),
+        seconds_per_prompt=Spread(median=3.25, p90=9),
+        loop_rate=loops.share,
+        loop_rate_interval=loops.interval,
+        tool_when_needed_rate=called.share,
+        of={"loop_rate": loops, "tool_when_needed_rate": called, "correct_rate": Fraction(count=0, of=0)},
+        failures={"timeout": 1},
+    )
+
+
+def report(run_id: str = "night-1") -> Report:
+    before, after = metrics(looping=3, calling=0), metrics(looping=0, calling=9)
+    made = Report(run_id=run_id, student="student", adapter="adapter", before=before, after=after, identity="proven so")
+    return made.with_training(ADAPTER)
+
+
+def drawn(what: RenderableType) -> str:
+    console = Console(width=200, force_terminal=False)
+    with console.capture() as capture:
+        console.print(what)
+    return capture.get()
+
+
+def row(text: str, measure: str) -> str:
+    return next(line for line in text.splitlines() if measure in line)
+
+
+def test_report_survives_writing_and_reading(tmp_path: Path) -> None:
+    file = report().write(tmp_path / "out")
+    assert Report.read(file) == Report.read(tmp_path / "out") == report()
+    assert "| tool loops | 0% | 30% (3 of 10; 95%: 11%-60%) (not reached) |" in (tmp_path / "out/report.md").read_text()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.json", "report.md"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no report at"),
+        ("{", "is no report: "),
+        ('{"run_id": "r"}', "student"),
+        ("\udcff", "not UTF-8"),
+    ],
+)
+def test_unreadable_report_is_one_clear_line(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "report.json").write_text(content, errors="surrogateescape")
+    with pytest.raises(UsageError, match=message) as raised:
+        Report.read(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_table_sets_both_beside_the_targets() -> None:
+    text = drawn(table(report()))
+    assert "30% (3 of 10; 95%: 11%-60%) ✗" in row(text, "tool loops")
+    assert "0% (0 of 10; 95%: 0%-28%) ✓" in row(text, "tool loops")
+    assert "under 10 GB" in row(text, "peak memory")
+    assert "11.50 GB ✗" in row(text, "peak memory")
+    assert "1.250 to 0.500" in row(text, "loss, first to last")
+    assert "2.500 to 0.750" in row(text, "validation loss")
+    assert "3.2 (9)" in row(text, "seconds per prompt")  # faster than the target is no miss
+    assert "✗" not in row(text, "seconds per prompt")
+    assert "proven so" in text
+
+
+def test_nothing_to_count_is_a_dash_and_not_zero() -> None:
+    assert "%" not in row(drawn(table(report())), "correct answers ")
+    made = {
+        line.measure: line.values
+        for line in lines((None, metrics(looping=0, calling=0)), (None, None), report().targets)
+    }
+    assert [value.text for value in made["tool loops"]] == ["-", "0% (0 of 10; 95%: 0%-28%)"]
+    assert "training: iterations" not in made
+
+
+def test_compare_sets_two_runs_side_by_side() -> None:
+    text = drawn(compare(report("one"), report("two")))
+    assert row(text, "tool loops").count("30% (3 of 10") == 2
+    assert row(text, "peak memory").count("11.50 GB") == 2
+
+
+def test_names_with_brackets_are_no_markup() -> None:
+    odd = report().model_copy(update={"student": "[bold]x[/bold]", "run_id": "[red]y"})
+    assert "[bold]x[/bold]" in drawn(table(odd))
+    assert "[red]y" in drawn(table(odd))
+
+
+def test_page_is_self_contained_and_escapes_what_it_is_told() -> None:
+    page = html(report("<script>alert(1)</script>"))
+    assert "<script" not in page
+    assert not re.search(r"https?:|src=|@import|url\(", page)
+    assert "prefers-color-scheme: dark" in page
+    assert page.count("<path class=") == 2  # training and validation
+
+
+def test_page_of_the_base_alone_has_no_chart() -> None:
+    page = html(Report(run_id="r", student="s", before=metrics(looping=0, calling=1), identity="base only"))
+    assert "<svg" not in page
+    assert "base only" in page
