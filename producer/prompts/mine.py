@@ -1,8 +1,10 @@
 """Prompts mined from code: `mine([Path("src")], count=200, seed=0)`; the same code and seed give the same prompts."""
 
+import gc
 import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -38,9 +40,9 @@ def mine(
     _check(workspaces, count, no_tools_share, categories)
     rng = random.Random(seed)  # noqa: S311 - chooses questions, guards nothing
     general = round(count * no_tools_share)
-    about_code = _draw(
-        _code_groups(workspaces, categories or TOOL_FORMS), count - general, rng, what="questions about code"
-    )
+    with _collector_paused():
+        groups = _code_groups(workspaces, categories or TOOL_FORMS)
+    about_code = _draw(groups, count - general, rng, what="questions about code")
     about_nothing = _draw(_general_groups(), general, rng, what="questions that need no tools")
     prompts = [*about_code, *about_nothing]
     rng.shuffle(prompts)
@@ -50,6 +52,18 @@ def mine(
 def by_category(prompts: Iterable[Prompt]) -> dict[str, int]:
     """How many prompts each category has, in the order of their names."""
     return dict(sorted(Counter(prompt.category for prompt in prompts).items()))
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Syntax trees hold millions of objects and no cycles: looking for some takes half of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _check(workspaces: Sequence[Path], count: int, share: float, categories: Collection[str] | None) -> None:

@@ -1,0 +1,180 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from config.errors import UsageError
+from config.expect import facts, holds
+from config.questions import TOOL_FORMS, Question, parse
+from producer.prompts import held
+from producer.prompts.ask import candidates
+from producer.prompts.code import read
+from producer.prompts.mine import by_category, mine
+from worker.generate import files
+
+FILES = {
+    "top.py": "import json\nfrom pkg import shapes\n\nLIMIT = 12\nNAME = 'red'\nTWICE = 1\n",
+    "pkg/__init__.py": "TWICE = 2\n",
+    "pkg/shapes.py": (
+        '"""Shapes.\n\nclass Ghost(Shape): in a text\n"""\nimport json\n\n\nclass Shape:\n    pass\n\n\n'
+        "class Round(Shape):\n    def area(self, scale):\n        pass\n\n\n"
+        "class Square(Shape):\n    @property\n    def side(self):\n        return 1\n\n"
+        "    def area(self):\n        pass\n"
+    ),
+    "pkg/work.py": (
+        "import os\nimport re, sys\n\n\n"
+        "@first\n@second.third(1)\ndef spread(one,\n           two=2, *rest, **others):\n    pass\n\n\n"
+        'def describe(what):\n    """Say what it is."""\n    return helper(what)\n\n\n'
+        "def helper(what):\n    return what\n"
+    ),
+    "pkg/deep/broken.py": "def broken(:\n",
+    "pkg/deep/latin.py": "# -*- coding: latin-1 -*-\nNAMED = '\xe9'\n",
+    ".venv/lib.py": "class Hidden(Shape): pass\n",
+}
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        path = tmp_path / "code" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode("latin-1"))
+    (tmp_path / "code" / "pkg" / "linked.py").symlink_to(tmp_path / "code" / "top.py")
+    return tmp_path / "code"
+
+
+ASKED = [
+    ("importers", {"module": "json"}, {"contains": ["pkg/shapes.py", "top.py"]}),
+    ("importers", {"module": "os"}, {"contains": ["pkg/work.py"]}),
+    ("importers", {"module": "sys"}, None),  # a search for "import sys" misses "import re, sys"
+    ("parameters", {"name": "spread"}, {"contains": ["one", "others", "rest", "two"]}),
+    ("parameters", {"name": "area"}, None),  # there are two
+    ("parameters", {"name": "side"}, None),  # takes none
+    ("decorators", {"name": "spread"}, {"contains": ["first", "second.third"]}),
+    ("decorators", {"name": "side"}, {"contains": ["property"]}),
+    ("decorators", {"name": "helper"}, None),
+    ("docstring", {"name": "describe"}, {"contains": ["Say what it is"]}),
+    ("docstring", {"name": "helper"}, None),
+    ("where_defined", {"kind": "class", "name": "Round"}, {"contains": ["pkg/shapes.py"]}),
+    ("where_defined", {"kind": "class", "name": "Hidden"}, None),  # tools do not look there
+    ("contents", {"path": "pkg/work.py"}, {"contains": ["describe", "helper", "spread"]}),
+    ("contents", {"path": "pkg/shapes.py"}, None),  # a search finds Ghost, which is none
+    ("subclasses", {"name": "Shape"}, None),  # here, too
+    ("count_files", {"folder": "pkg"}, {"number": 5}),  # broken.py counts, the link does not
+    ("count_matches", {"path": "pkg/work.py", "name": "helper"}, {"number": 2}),
+    ("folder_files", {"folder": "pkg/deep"}, {"contains": ["broken.py", "latin.py"]}),
+    ("find_file", {"file": "latin.py"}, {"contains": ["pkg/deep/latin.py"]}),
+    ("constant", {"name": "LIMIT"}, {"number": 12}),
+    ("constant", {"name": "NAME"}, {"contains": ["red"]}),
+    ("constant", {"name": "TWICE"}, None),  # has two values
+]
+
+
+@pytest.mark.parametrize(("category", "slots", "expect"), ASKED)
+def test_a_question_is_asked_with_the_facts_of_the_code_or_not_at_all(
+    code: Path, category: str, slots: dict[str, str], expect: dict[str, object] | None
+) -> None:
+    asked = [candidate.expect for candidate in candidates(read(code), category) if candidate.question.slots == slots]
+    assert asked == ([] if expect is None else [expect])
+
+
+def test_a_class_that_no_text_imitates_is_asked_about(code: Path) -> None:
+    (code / "pkg/shapes.py").write_text(FILES["pkg/shapes.py"].replace("class Ghost(Shape): in a text", ""))
+    asked = {candidate.question.slots["name"]: candidate.expect for candidate in candidates(read(code), "subclasses")}
+    assert asked == {"Shape": {"contains": ["Round", "Square"]}}
+
+
+def test_the_same_seed_gives_the_same_prompts_and_another_seed_others(code: Path) -> None:
+    first = mine([code], count=40, seed=1)
+    assert first == mine([code], count=40, seed=1)
+    assert first != mine([code], count=40, seed=2)
+
+
+def test_prompts_are_distinct_balanced_and_read_back(code: Path) -> None:
+    prompts = mine([code], count=50, seed=0)
+    assert len({prompt.prompt.lower() for prompt in prompts}) == 50
+    assert sum(not prompt.requires_tools for prompt in prompts) == 15
+    assert sum(by_category(prompts).values()) == 50
+    for prompt in prompts:
+        question = parse(prompt.prompt)
+        assert question is not None
+        assert question.category == prompt.category
+        assert prompt.expect is not None
+        facts(prompt.expect)
+        assert not holds(prompt.expect, prompt.prompt)  # repeating the question is no answer
+
+
+def test_every_target_is_asked_once_before_one_is_asked_again(code: Path) -> None:
+    asked = [
+        parse(prompt.prompt) for prompt in mine([code], count=3, seed=0, no_tools_share=0, categories=["docstring"])
+    ]
+    assert asked == [Question("docstring", {"name": "describe"})] * 3
+    both = mine([code], count=2, seed=0, no_tools_share=0, categories=["find_file"])
+    assert len({str(parse(prompt.prompt)) for prompt in both}) == 2
+
+
+def test_too_many_prompts_are_refused_with_what_is_possible(code: Path) -> None:
+    with pytest.raises(UsageError, match=r"only 4 distinct questions about code can be asked, 5 are needed"):
+        mine([code], count=5, seed=0, no_tools_share=0, categories=["docstring"])
+
+
+def test_thousands_of_general_questions_are_possible(code: Path) -> None:
+    prompts = mine([code], count=5000, seed=0, no_tools_share=1)
+    assert len({prompt.prompt for prompt in prompts}) == 5000
+
+
+def test_several_workspaces_are_named_in_their_prompts(code: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "only.py").write_text("def lonely(word):\n    pass\n")
+    prompts = mine([code, other], count=60, seed=0)
+    for prompt in prompts:
+        theirs = "lonely" in prompt.prompt or "only.py" in prompt.prompt
+        assert prompt.workspace == (str(other if theirs else code) if prompt.requires_tools else None)
+    assert any("lonely" in prompt.prompt for prompt in prompts)
+    assert {prompt.workspace for prompt in mine([code], count=20, seed=0)} == {None}
+
+
+def test_a_git_workspace_is_asked_about_as_committed(code: Path) -> None:
+    git = ["git", "-C", str(code), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], ["add", "top.py", "pkg/work.py"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    (code / "top.py").write_text("LIMIT = 13\n")
+    committed = read(code)
+    assert [source.path for source in committed.sources] == ["pkg/work.py", "top.py"]
+    assert [c.expect for c in candidates(committed, "constant") if c.question.slots["name"] == "LIMIT"] == [
+        {"number": 12}
+    ]
+    assert [source.path for source in read(code / "pkg").sources] == ["work.py"]
+
+
+BAD = [
+    ({"count": 0}, "count is 0"),
+    ({"no_tools_share": 1.5}, "1.5"),
+    ({"categories": ["subclass"]}, "unknown category 'subclass'"),
+    ({"workspaces": []}, "no workspace"),
+    ({"workspaces": [Path("/nowhere/at/all")]}, "'/nowhere/at/all' is not a directory"),
+]
+
+
+@pytest.mark.parametrize(("changed", "says"), BAD)
+def test_bad_requests_are_told(code: Path, changed: dict[str, object], says: str) -> None:
+    request: dict[str, object] = {"workspaces": [code], "count": 5, "seed": 0} | changed
+    with pytest.raises(UsageError, match=says):
+        mine(request.pop("workspaces"), **request)
+
+
+def test_a_workspace_without_python_is_told(tmp_path: Path) -> None:
+    (tmp_path / "readme.md").write_text("hello")
+    with pytest.raises(UsageError, match="holds no Python"):
+        mine([tmp_path], count=5, seed=0)
+
+
+def test_miner_and_tools_leave_out_the_same_directories() -> None:
+    assert held.SKIPPED == files.SKIPPED_DIRECTORIES
+
+
+def test_every_category_can_be_mined() -> None:
+    from producer.prompts.ask import ASK
+
+    assert set(ASK) == set(TOOL_FORMS)

@@ -1,0 +1,103 @@
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config import general
+from config.expect import holds
+from config.questions import (
+    FORMS,
+    GENERAL_FORMS,
+    KIND_NEEDLES,
+    NEEDLES,
+    SLOTS,
+    TOOL_FORMS,
+    Question,
+    fits,
+    parse,
+    render,
+)
+
+ANY_QUESTION = st.sampled_from(sorted(FORMS)).flatmap(
+    lambda category: st.builds(
+        Question,
+        st.just(category),
+        st.fixed_dictionaries({slot: st.from_regex(SLOTS[slot], fullmatch=True) for slot in _slots(category)}),
+    )
+)
+
+
+def _slots(category: str) -> list[str]:
+    return [slot for slot in SLOTS if f"{{{slot}}}" in FORMS[category][0]]
+
+
+@given(question=ANY_QUESTION.filter(fits), form=st.integers(0, 3))
+def test_every_wording_reads_back_as_the_question(question: Question, form: int) -> None:
+    assert parse(render(question, form)) == question
+
+
+@pytest.mark.parametrize("category", FORMS)
+def test_wordings_of_a_category_differ_and_hold_the_same_slots(category: str) -> None:
+    forms = FORMS[category]
+    assert len(set(forms)) == len(forms) >= 3
+    assert all(f"{{{slot}}}" in form for form in forms for slot in _slots(category))
+
+
+def test_there_are_enough_categories_and_each_can_be_looked_up() -> None:
+    assert len(TOOL_FORMS) >= 8
+    assert set(NEEDLES) <= set(TOOL_FORMS)
+    assert {"class", "function"} == set(KIND_NEEDLES)
+
+
+FOREIGN = [
+    "",  # nothing
+    "What is the meaning of it all?",  # no term of ours
+    "Which classes inherit from Base and why?",  # more than a wording
+    "Where is the method run defined?",  # a kind nobody asks about
+    "Count the Python files under my dir.",  # a space in a path
+]
+
+
+@pytest.mark.parametrize("prompt", FOREIGN)
+def test_other_prompts_are_no_question_of_ours(prompt: str) -> None:
+    assert parse(prompt) is None
+
+
+TABLES = [
+    ("definition", "term", general.TERMS),
+    ("builtin", "builtin", general.BUILTINS),
+    ("keyword", "keyword", general.KEYWORDS),
+    ("exception", "exception", general.EXCEPTIONS),
+]
+
+
+@pytest.mark.parametrize(("category", "slot", "table"), TABLES)
+def test_every_general_answer_holds_its_own_expectation(
+    category: str, slot: str, table: Mapping[str, tuple[str, tuple[str, ...]]]
+) -> None:
+    for entry in table:
+        said = general.answer(category, {slot: entry})
+        assert said is not None
+        assert holds(general.expectation(category, {slot: entry}), said), said
+
+
+SUMS = [("plus", "42", "58"), ("minus", "16", "50"), ("times", "56", "400")]
+
+
+@pytest.mark.parametrize(("operator", "right", "wrong"), SUMS)
+def test_sums_are_right(operator: str, right: str, wrong: str) -> None:
+    slots = dict(zip("ab", {"plus": "17 25", "minus": "40 24", "times": "7 8"}[operator].split(), strict=True))
+    slots["operator"] = operator
+    assert right in (general.answer("arithmetic", slots) or "")
+    assert not holds(general.expectation("arithmetic", slots), f"It is {wrong}.")
+
+
+def test_units_that_do_not_convert_are_told() -> None:
+    assert "cannot" in (general.answer("units", {"amount": "3", "large": "hours", "small": "grams"}) or "")
+    assert general.answer("units", {"amount": "3", "large": "hours", "small": "minutes"}) == "3 hours are 180 minutes."
+
+
+def test_questions_about_code_have_no_general_answer() -> None:
+    assert general.answer("subclasses", {"name": "Base"}) is None
+    assert not set(GENERAL_FORMS) & set(TOOL_FORMS)
