@@ -13,7 +13,8 @@ from config.expect import holds
 from config.general import BUILTINS, EXCEPTIONS, KEYWORDS, TERMS, UNITS, expectation
 from config.questions import FORMS, GENERAL_FORMS, TOOL_FORMS, Question, render
 from config.records import Prompt
-from producer.prompts.ask import Candidate, candidates
+from producer.prompts.ask import candidates
+from producer.prompts.candidate import Candidate
 from producer.prompts.code import read
 
 HIGHEST: Final = {"plus": 99, "minus": 99, "times": 12}  # operands that people work out in their head

@@ -4,7 +4,6 @@ A plan is a generator: it yields calls, is sent their results in the same order,
 nothing but the question and what the tools said, so an empty or failed result ends in an answer that says so.
 """
 
-import ast
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Final
 
 from config.questions import Question, needle
 from config.records import JsonObject
+from worker.generate.snippets import assigned, parameters_of
 
 HEADER_LINES: Final = 10  # read below `def` when its header spans lines
 DOC_LINES: Final = 2  # read below `def` for a docstring's first line
@@ -111,33 +111,12 @@ def _importers(question: Question) -> Plan:
 def _parameters(question: Question) -> Plan:
     name = question.slots["name"]
     hits = yield from _grep(needle(question), f"I found no function {name}.")
-    found = _signature([hits[0].text])
+    found = parameters_of([hits[0].text])
     if found is None:
-        found = _signature((yield from _read(hits[0].path, hits[0].line, hits[0].line + HEADER_LINES)))
+        found = parameters_of((yield from _read(hits[0].path, hits[0].line, hits[0].line + HEADER_LINES)))
     if found is None:
         return f"The function {name} is in {hits[0].path}, but I could not read its parameters."
     return f"{name} takes the parameters {_listed(found)}." if found else f"{name} takes no parameters."
-
-
-def _signature(lines: list[str]) -> list[str] | None:
-    """Parameter names, without self and cls, of the `def` that these lines begin with; None when it does not end."""
-    for end in range(1, len(lines) + 1):
-        text = "\n".join(lines[:end]).strip()
-        for body in ("", " pass"):
-            try:
-                node = ast.parse(text + body).body[0]
-            except (SyntaxError, ValueError, IndexError):
-                continue
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                return _names(node.args)
-    return None
-
-
-def _names(arguments: ast.arguments) -> list[str]:
-    starred = [arguments.vararg] if arguments.vararg else []
-    last = [arguments.kwarg] if arguments.kwarg else []
-    ordered = [*arguments.posonlyargs, *arguments.args, *starred, *arguments.kwonlyargs, *last]
-    return [argument.arg for argument in ordered if argument.arg not in ("self", "cls")]
 
 
 def _decorators(question: Question) -> Plan:
@@ -230,17 +209,7 @@ def _find_file(question: Question) -> Plan:
 def _constant(question: Question) -> Plan:
     name = question.slots["name"]
     hits = yield from _grep(needle(question), f"I found no constant {name}.")
-    return f"The constant {name} is {_assigned(hits[0].text)}."
-
-
-def _assigned(text: str) -> str:
-    """The right side of an assignment, without a comment behind it."""
-    try:
-        node = ast.parse(text).body[0]
-    except (SyntaxError, ValueError, IndexError):  # it goes on in the next line
-        return text.partition(" = ")[2].strip()
-    value = ast.get_source_segment(text, node.value) if isinstance(node, ast.Assign) else None
-    return value or text.partition(" = ")[2].strip()
+    return f"The constant {name} is {assigned(hits[0].text)}."
 
 
 def _defined(hits: list[Hit]) -> list[str]:
