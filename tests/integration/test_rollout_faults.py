@@ -108,6 +108,7 @@ def test_fault_becomes_its_failure_kind(roll: Roll, script: list[Reply], kind: F
     assert trajectory.failure is not None
     assert (trajectory.failure.kind, trajectory.failure.retryable) == (kind, kind in RETRYABLE)
     assert words in trajectory.failure.message
+    assert "\n" not in trajectory.failure.message
     assert trajectory.messages[0].content == "Where is Apple?"
 
 

@@ -108,6 +108,7 @@ def test_parallel_calls_to_one_tool_keep_their_own_results(roll: Roll) -> None:
     [
         (["", ""], "no ids"),
         ([None, ""], "one without"),
+        (["call-2", ""], "an id that looks like one we give"),
         (["x", "x"], "the same id twice"),
         (["call", "call"], "the same word twice"),
         (["x", "x-2"], "an id that looks like a mended one"),
@@ -178,6 +179,38 @@ def test_provenance_and_prompt_are_recorded(roll: Roll) -> None:
     assert made.workspace == PIN
     assert made.sampling == Sampling()
     assert made.toolset_digest == toolset.digest(trajectory.tools)
+    assert Trajectory.model_validate_json(trajectory.model_dump_json()) == trajectory
+
+
+@pytest.mark.parametrize(
+    ("choice", "answer"),
+    [
+        # fields left out or null, as small servers do
+        ({"message": {"role": "assistant", "content": "Hi."}, "finish_reason": None}, "Hi."),
+        # half a surrogate pair, where max_tokens cut an emoji
+        ({"message": {"role": "assistant", "content": "Hi \ud83d"}, "finish_reason": "length"}, "Hi ?"),
+        # content in parts
+        (
+            {"message": {"role": "assistant", "content": [{"type": "text", "text": "Hi."}]}, "finish_reason": "stop"},
+            "Hi.",
+        ),
+    ],
+)
+def test_sloppy_server_is_understood(roll: Roll, choice: JsonObject, answer: str) -> None:
+    body = json.dumps({"id": "", "object": "chat.completion", "model": "", "choices": [{"index": 0, **choice}]})
+    trajectory, _ = roll([Reply(body=body)], model="m")
+    assert trajectory.failure is None
+    assert trajectory.answer == answer
+    assert Trajectory.model_validate_json(trajectory.model_dump_json()) == trajectory
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"pattern": "\\ud83d"}', '{"pattern": NaN}', '{"pattern": ' + "[" * 5000, '{"path": null}']
+)
+def test_arguments_that_no_record_could_carry_are_kept_as_text_or_refused(roll: Roll, arguments: str) -> None:
+    trajectory, _ = roll([calls(Call("grep", arguments)), says("x")])
+    assert trajectory.outcome == "completed", trajectory.failure
+    assert trajectory.messages[2].is_error
     assert Trajectory.model_validate_json(trajectory.model_dump_json()) == trajectory
 
 

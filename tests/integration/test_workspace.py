@@ -178,6 +178,13 @@ def test_environment_of_a_git_hook_does_not_mislead(
     assert open_workspace(str(repository), cache=cache).pin.commit
 
 
+def test_cache_may_be_relative(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (open_workspace("repo", cache=Path("data/cache")).root / "pkg/a.py").exists()
+    assert (open_workspace("repo/pkg@first", cache=Path("data/cache")).root / "a.py").read_text() == "one\n"
+    assert (open_workspace(f"file://{repository}@first", cache=Path("data/cache")).root / "pkg/a.py").exists()
+
+
 def test_newline_and_odd_names_are_checked_out(repository: Path, cache: Path) -> None:
     (repository / "pkg/ä b\n.py").write_text("odd\n")
     git(repository, "add", ".")

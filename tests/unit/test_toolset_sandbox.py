@@ -106,10 +106,8 @@ def test_search_does_not_follow_links_out(workspace: Workspace) -> None:
 
 
 def test_names_that_are_no_text_are_not_listed(tmp_path: Path) -> None:
-    try:
+    with contextlib.suppress(OSError):  # macOS takes UTF-8 names only
         (tmp_path / os.fsdecode(b"bad\xff.py")).write_text("x")
-    except OSError:
-        pytest.xfail("this file system takes UTF-8 names only")  # macOS: nothing to guard against
     (tmp_path / "two\nlines.py").write_text("x")
     assert list(walk(tmp_path)) == []
     listing = toolset.build(Workspace(tmp_path, Pin(origin="here")), names=("list_dir",))["list_dir"]

@@ -125,7 +125,7 @@ def locate(root: Path, text: str) -> Path:
         raise RefusedError(_not_there(root, text)) from None
     if not real.is_relative_to(top):
         raise RefusedError(f"{text!r} is a link out of the workspace and cannot be read")
-    if SKIPPED_DIRECTORIES.intersection(real.relative_to(top).parts):
+    if SKIPPED_DIRECTORIES.intersection(part.casefold() for part in real.relative_to(top).parts):  # macOS: .GIT is .git
         raise RefusedError(f"{text!r} is version-control, environment or cache data, not part of the workspace")
     return real
 

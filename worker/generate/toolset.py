@@ -220,24 +220,24 @@ class _Search:
         """Path, line number from 1 and text of every matching line."""
         deadline = time.monotonic() + SEARCH_SECONDS
         for place, entry in enumerate(files):
-            if time.monotonic() > deadline:
-                self.late = len(files) - place
-                return
             try:
                 content = read_bytes(self.workspace.root / entry.path, entry.path)
+                self.read += 1
+                for number, line in self.pattern.matching_lines(content, deadline=deadline):
+                    yield entry.path, number, line.decode(errors="replace")
             except BinaryError:  # has no lines; to say so each time would teach nothing
                 continue
             except RefusedError:
                 self.unreadable += 1
-                continue
-            self.read += 1
-            for number, line in self.pattern.matching_lines(content):
-                yield entry.path, number, line.decode(errors="replace")
+            except TimeoutError:
+                self.read -= 1
+                self.late = len(files) - place
+                return
 
     @property
     def note(self) -> str:
         """What was not searched, "" when everything was."""
-        late = f"\n[{_plural(self.late, 'more file')} not searched in time; narrow the path]" if self.late else ""
+        late = f"\n[{_plural(self.late, 'file')} not searched to the end in time; narrow the path]" if self.late else ""
         skipped = f"\n[{_plural(self.unreadable, 'large or unreadable file')} not searched]" if self.unreadable else ""
         return late + skipped
 

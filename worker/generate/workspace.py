@@ -59,6 +59,7 @@ def open_workspace(text: str, *, cache: Path, expect: Pin | None = None) -> Work
         WorkspaceError: it is not there, git cannot give the commit, it is too large, or it differs from `expect`.
     """
     origin, rev = parse(text)
+    cache = cache.resolve()  # git runs in other directories than we do
     pinned = expect.commit if expect else None
     if pinned and rev and re.fullmatch("[0-9a-f]{7,40}", rev) and not pinned.startswith(rev):
         raise WorkspaceError(f"{checkout.without_secret(text)!r} names another commit than the run's pin {pinned!r}")

@@ -21,6 +21,7 @@ from worker.generate.toolset import ToolFunction
 
 # from_schema takes any JSON for arguments; a list or a number then breaks the call instead of being refused
 _ANY_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema()))
+QUOTED_CHARS = 200  # of a repeated call
 TOOL_RETRIES = 3  # times in a row a model may fail to mend its calls of one tool
 
 
@@ -96,7 +97,7 @@ def _count(response: ModelResponse, made: Counter[str], limits: Limits) -> None:
     most, times = made.most_common(1)[0] if made else ("", 0)
     if times > limits.repeats:
         raise RolloutError(
-            f"the same call was made {times} times, {limits.repeats} are allowed: {most}",
+            f"the same call was made {times} times, {limits.repeats} are allowed: {most[:QUOTED_CHARS]}",
             kind=FailureKind.REQUEST_LIMIT,
         )
 

@@ -42,7 +42,7 @@ def generation_error(raised: Exception, *, seconds: float | None) -> GenerationE
         return RolloutError(_first_sentence(raised), kind=FailureKind.REQUEST_LIMIT)
     if isinstance(raised, UnexpectedModelBehavior):
         return _model_error(raised)
-    return RolloutError(f"{type(raised).__name__}: {raised}", kind=FailureKind.INTERNAL)
+    return RolloutError(f"{type(raised).__name__}: {_quoted(str(raised))}", kind=FailureKind.INTERNAL)
 
 
 def _endpoint_error(raised: ModelAPIError) -> EndpointError:
@@ -86,4 +86,5 @@ def _innermost(raised: BaseException) -> str:
 
 
 def _quoted(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= QUOTED_CHARS else f"{text[:QUOTED_CHARS]} [...]"

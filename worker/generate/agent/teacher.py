@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import openai
 from openai import AsyncOpenAI
-from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponsePart, ToolCallPart
+from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponsePart, TextPart, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.wrapper import WrapperModel
@@ -17,6 +17,7 @@ from pydantic_ai.settings import ModelSettings
 
 from config.errors import EndpointError, FailureKind
 from config.records import Sampling
+from worker.generate.checkout import without_secret
 
 CONNECT_SECONDS = 10.0  # the endpoint is on this machine or in this room
 ANY_MODEL = "default_model"  # mlx_lm's name for whatever --model loaded
@@ -64,7 +65,7 @@ def endpoint_teacher(
             profile = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False, json_schema_transformer=None)
             yield _Endpoint(OpenAIChatModel(model, provider=provider, profile=profile), asked=model)
 
-    return Teacher(name=model, endpoint=base_url, model=connected, sampling=sampling)
+    return Teacher(name=model, endpoint=without_secret(base_url), model=connected, sampling=sampling)
 
 
 @asynccontextmanager
@@ -92,24 +93,29 @@ class _Endpoint(WrapperModel):
     ) -> ModelResponse:
         """The answer to a conversation; EndpointError for another model's."""
         response = await super().request(messages, model_settings, model_request_parameters)
-        if self._asked not in (ANY_MODEL, response.model_name):
+        if self._asked != ANY_MODEL and response.model_name and response.model_name != self._asked:
             raise EndpointError(
                 f"asked for model {self._asked!r}, {response.model_name!r} answered; "
                 "load that model in the endpoint, or name the one it serves",
                 kind=FailureKind.WRONG_MODEL,
             )
         taken = {call.tool_call_id for said in messages if isinstance(said, ModelResponse) for call in said.tool_calls}
-        return replace(response, parts=[_with_own_id(part, taken) for part in response.parts])
+        return replace(response, parts=[_sound(part, taken) for part in response.parts])
 
 
-def _with_own_id(part: ModelResponsePart, taken: set[str]) -> ModelResponsePart:
+def _sound(part: ModelResponsePart, taken: set[str]) -> ModelResponsePart:
+    if isinstance(part, TextPart):  # half of a surrogate pair, where max_tokens cut it, is no text that can be sent
+        return replace(part, content=part.content.encode(errors="replace").decode())
+    if isinstance(part, ToolCallPart):
+        return replace(part, tool_call_id=_own_id(part.tool_call_id, taken))
+    return part
+
+
+def _own_id(given: str, taken: set[str]) -> str:
     """Small local servers repeat ids or leave them empty; a result could then not be told from another's."""
-    if not isinstance(part, ToolCallPart):
-        return part
-    own = part.tool_call_id or "call"
-    number = 2
-    while own in taken or own == "call":
-        own = f"{part.tool_call_id or 'call'}-{number}"
+    own, number = given or "call-1", 1
+    while own in taken:
         number += 1
+        own = f"{given or 'call'}-{number}"
     taken.add(own)
-    return replace(part, tool_call_id=own)
+    return own

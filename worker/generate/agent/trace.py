@@ -16,6 +16,7 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
+from pydantic_core import from_json
 
 from config.records import Message, ToolCall, Usage
 
@@ -54,12 +55,15 @@ def usage(history: Sequence[ModelMessage]) -> Usage:
 
 
 def call_arguments(call: ToolCallPart) -> dict[str, JsonValue] | str:
-    """The arguments as an object; as the text the model wrote where it wrote no object."""
+    """The arguments as an object; as the text the model wrote where it wrote no object.
+
+    Only there does the record differ from the next request: text that is no JSON goes back as {"INVALID_JSON": text}.
+    """
     if isinstance(call.args, dict):
         return dict(call.args)
     text = call.args or "{}"  # none at all is how some servers write a call without arguments
     try:
-        read = json.loads(text)
+        read = from_json(text, allow_inf_nan=False)  # unlike json it refuses what no JSON message could carry on
     except ValueError:
         return text
     return read if isinstance(read, dict) else text
