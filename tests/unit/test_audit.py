@@ -22,7 +22,7 @@ def text_row(question: str, *, result: str = "a.py:1", call: str = CALL, answer:
 
 
 def chat_row(question: str, *, arguments: JsonValue = None, result: str | None = "a.py:1") -> JsonObject:
-    function = {"name": "grep", "arguments": {"pattern": "x"} if arguments is None else arguments}
+    function: JsonObject = {"name": "grep", "arguments": {"pattern": "x"} if arguments is None else arguments}
     return {
         "messages": [
             {"role": "system", "content": SYSTEM},
@@ -109,6 +109,14 @@ def test_one_row_per_assistant_turn_is_sound(tmp_path: Path) -> None:
     assert told["lost_call_rows"] == {"train": 1}
     assert told["unanswered_calls"] == 0
     assert told["clean"] is True
+
+
+def test_a_failed_call_may_be_left_out_of_the_loss_when_the_next_one_has_it(tmp_path: Path) -> None:
+    messages = chat_row("q")["messages"]
+    assert isinstance(messages, list)
+    failed = [*messages[:4], *messages[2:]]  # a call, its error, the call again, its result, the answer
+    assert audited(tmp_path, train=[{"messages": failed[:5]}, {"messages": failed}])["clean"] is True
+    assert kinds(audited(tmp_path, train=[{"messages": failed}])) == {"lost_call train": [1]}
 
 
 def test_a_tool_without_required_arguments_may_be_called_with_none(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class Audit:
         for name, split in self.tally.splits.items():
             if split.lost_call_rows:
                 lines.append(
-                    f"{name}: {split.lost_call_rows} rows have a call that --mask-prompt gives no loss in the row"
+                    f"{name}: {split.lost_call_rows} rows have their call in an earlier turn than the last"
                 )
         if self.clean:
             return "\n".join([*lines, "no faults found"])

@@ -27,6 +27,8 @@ class SplitTally:
     notations: dict[Notation, list[int]] = field(default_factory=dict)
     lost: list[tuple[int, tuple[bytes, ...]]] = field(default_factory=list)
     """(row, its prefixes that end in a call without loss)"""
+    going_on: set[bytes] = field(default_factory=set)
+    """prefixes that end in a call and have more behind them"""
     ends: list[tuple[int, bytes]] = field(default_factory=list)
     """(row, its digest) where a row ends in a call"""
 
@@ -102,12 +104,14 @@ class Tally:
             self.findings.add(Fault.EMPTY_ARGUMENTS, split, number, example=f"{odd[0]!r} is called with no arguments")
         if fault := next((call.fault for call in calls if call.fault), ""):
             self.findings.add(Fault.BAD_CALL, split, number, example=fault)
+        prefixes = () if row.is_text else tuple(row.prefix(index) for index in calling if index != last)
+        tally.going_on.update(prefixes)
         if calling[-1] == last:
             tally.ends.append((number, b"" if row.is_text else row.prefix(last)))
-        else:
-            tally.lost_call_rows += 1
-        if not row.is_text and calling[0] != last:
-            tally.lost.append((number, tuple(row.prefix(index) for index in calling if index != last)))
+            return
+        tally.lost_call_rows += 1
+        if not row.is_text:
+            tally.lost.append((number, prefixes))
 
     def _results(self, split: str, number: int, row: Row) -> None:
         for turn in row.turns:
@@ -139,12 +143,11 @@ class Tally:
         One such row is enough, since calls that failed and were mended are left out of the loss on purpose.
         """
         with_loss = {prefix for _, prefix in tally.ends}
-        going_on = {prefix for _, prefixes in tally.lost for prefix in prefixes}
         for number, prefixes in tally.lost:
             if with_loss.isdisjoint(prefixes):
                 self.findings.add(Fault.LOST_CALL, split, number)
         for number, prefix in tally.ends:
-            if prefix not in going_on:
+            if prefix not in tally.going_on:
                 self.findings.add(Fault.UNANSWERED_CALL, split, number)
 
     def _odd(
