@@ -73,7 +73,12 @@ def _blobs(workspace: Path, paths: list[str], blobs: Mapping[str, bytes]) -> Ite
 def _git(workspace: Path, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # a hook's, say
     command = ["git", "-C", str(workspace), *arguments]
-    return subprocess.run(command, input=given, capture_output=True, timeout=GIT_SECONDS, env=inherited, check=False)
+    try:
+        return subprocess.run(
+            command, input=given, capture_output=True, timeout=GIT_SECONDS, env=inherited, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"git took longer than {GIT_SECONDS:.0f} s to read {str(workspace)!r}; try again") from error
 
 
 def _walked(workspace: Path) -> Iterator[str]:
