@@ -13,6 +13,8 @@ import threading
 import traceback
 from collections.abc import Callable
 
+from worker.student import fenced_json
+
 FAILED = 1
 ORPHANED = 70  # exit code when there is no group of our own to end
 
@@ -31,6 +33,7 @@ def main() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
     from mlx_lm import server  # here and not above: the lifeline must not wait for it
 
+    fenced_json.register()
     run: Callable[[], None] = server.main
     try:
         run()

@@ -1,8 +1,8 @@
 """The tool parser for calls written as fenced JSON, the notation of templates/qwen25_coder_fenced.jinja.
 
-A student uses it with `"tool_parser_type": "fenced_json"` in its tokenizer_config.json. mlx_lm looks parsers up among its
-own modules, so a process that loads such a student calls `register` first: serve_child and the training child do, and the
-stock `mlx_lm.server` cannot. Not covered: a json fence in an answer is taken for a call and dropped.
+A student uses it with `"tool_parser_type": "fenced_json"` in its tokenizer_config.json. mlx_lm looks parsers up among
+its own modules, so a process that loads such a student calls `register` first: serve_child and the training child do,
+and the stock `mlx_lm.server` cannot. Not covered: a json fence in an answer is taken for a call and dropped.
 """
 
 import json
