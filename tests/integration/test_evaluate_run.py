@@ -1,10 +1,11 @@
 import json
+import tempfile
 from pathlib import Path
 
 import psutil
 import pytest
 
-from config.errors import EvaluationError
+from config.errors import EvaluationError, WorkspaceError
 from config.records import Limits, Pin, Prompt, Spec, Trajectory
 from config.report import Report
 from tests.tiny_adapter import make_tiny_adapter
@@ -27,6 +28,11 @@ PROMPTS = [
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_student(tmp_path_factory.mktemp("student"))
+
+
+@pytest.fixture(autouse=True)
+def own_host_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # whatever else trains on this machine
 
 
 def workspace(folder: Path) -> Workspace:
@@ -129,3 +135,43 @@ def test_base_alone_is_scored_without_an_adapter(student: Path, tmp_path: Path) 
     )
     assert made.after is None
     assert json.loads((tmp_path / "out" / "report.json").read_text())["before"]["prompts"] == 1
+
+
+def test_server_that_dies_on_the_way_gives_no_score(student: Path, tmp_path: Path) -> None:
+    def kill(phase: str, done: int, total: int) -> None:
+        if done == 0:
+            for child in psutil.Process().children():
+                if "serve_child" in " ".join(child.cmdline()):
+                    child.kill()
+
+    with pytest.raises(EvaluationError, match=r"cannot be reached.*its last words") as raised:
+        evaluate(
+            PROMPTS,
+            spec=SPEC,
+            student=student,
+            adapter=None,
+            workspace_for=lambda _: None,
+            out=tmp_path / "out",
+            on_progress=kill,
+            worker="test",
+        )
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out" / "report.json").exists()
+
+
+def test_workspace_that_cannot_be_had_is_told_before_a_model_is_served(student: Path, tmp_path: Path) -> None:
+    def nowhere(prompt: Prompt) -> Workspace:
+        raise WorkspaceError(f"no code for {prompt.prompt!r}")
+
+    with pytest.raises(EvaluationError, match="no code for 'Where is Task"):
+        evaluate(
+            PROMPTS,
+            spec=SPEC,
+            student=student,
+            adapter=None,
+            workspace_for=nowhere,
+            out=tmp_path / "out",
+            on_progress=lambda *_: None,
+            worker="test",
+        )
+    assert not (tmp_path / "out").exists()
