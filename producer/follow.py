@@ -17,7 +17,7 @@ from producer.output import Output
 from producer.progress import RunStatus, status
 
 POLL_SECONDS = 0.5
-LINE_SECONDS = 15.0  # between lines where there is no terminal to redraw
+LINE_SECONDS = 5.0  # between lines where there is no terminal to redraw
 
 
 def follow(ledger: Ledger, run_id: str, output: Output, *, tend: Callable[[], None] = lambda: None) -> RunStatus:
@@ -26,7 +26,7 @@ def follow(ledger: Ledger, run_id: str, output: Output, *, tend: Callable[[], No
     `tend` is called with every look, about twice a second. An outage of the ledger is waited out.
     """
     console = output.console
-    last_line = 0.0
+    said, said_at = "", 0.0
     with Live(Text(f"run {run_id}"), console=console, auto_refresh=False, transient=True) as live:
         while True:
             tend()
@@ -40,11 +40,11 @@ def follow(ledger: Ledger, run_id: str, output: Output, *, tend: Callable[[], No
                 break
             if console.is_terminal:
                 live.update(picture(seen, ledger), refresh=True)
-            elif time.monotonic() - last_line > LINE_SECONDS:
-                console.print(line(seen, ledger))
-                last_line = time.monotonic()
+            elif (now := line(seen, ledger)) != said and time.monotonic() - said_at > LINE_SECONDS:
+                console.print(now, soft_wrap=True)
+                said, said_at = now, time.monotonic()
             time.sleep(POLL_SECONDS)
-    console.print(line(seen, ledger))
+    console.print(line(seen, ledger), soft_wrap=True)
     return seen
 
 

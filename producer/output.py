@@ -19,7 +19,7 @@ class Output:
     @property
     def console(self) -> Console:
         """Where people read."""
-        return Console(stderr=self.as_json, highlight=False)
+        return Console(stderr=self.as_json, highlight=False, soft_wrap=True)
 
     def result(self, body: JsonObject) -> None:
         """The machine's line; nothing without --json."""
