@@ -7,16 +7,19 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
 
 from config.broker import make_app
 from config.errors import StoreError
 from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
-from producer.children import Child, start_child
 from producer.flower.credentials import Credentials, find_credentials
+from producer.member import Death, Member
 from producer.server import Server, free_port, ping, take_lock, without_password
 
 Role = Literal["generate", "curate", "train"]
@@ -25,9 +28,6 @@ QUEUE_OF: dict[Role, str] = {"generate": QUEUE_GENERATE, "curate": QUEUE_CURATE,
 FLOWER_PORT = 5555  # Flower's own; another when it is taken
 READY_SECONDS = 60.0  # workers that import their whole world on two busy cores
 WARM_SECONDS = 10.0  # what a worker in mid-job gets to finish; the ledger's leases give the rest to others
-FIRST_PAUSE = 1.0  # seconds before a dead child is started again; doubled each time
-LONGEST_PAUSE = 60.0
-HEALTHY_SECONDS = 60.0  # a child that lived this long starts again after FIRST_PAUSE
 TEND_SECONDS = 1.0
 
 
@@ -41,36 +41,6 @@ def worker_command(role: Role, *, name: str, concurrency: int, loglevel: str = "
         *("-P", "threads", "-c", str(concurrency), "-E", "--loglevel", loglevel),
         *("--without-mingle", "--without-gossip"),  # nothing here needs workers to know each other; saves a second
     ]
-
-
-@dataclass(frozen=True)
-class Death:
-    """A child that ended without being asked."""
-
-    name: str
-    exit_code: int
-    pause: float
-    """seconds until it is started again"""
-    log: Path
-    last_lines: str
-
-    def __str__(self) -> str:
-        how = f"signal {self.exit_code - 128}" if self.exit_code > 128 else f"exit code {self.exit_code}"
-        again = f"starting it again in {self.pause:.0f} s"
-        return f"{self.name} ended ({how}), {again}; the end of {self.log}:\n{self.last_lines}"
-
-
-@dataclass
-class Member:
-    """One child of the stack, and when it is started again."""
-
-    name: str
-    command: list[str]
-    log: Path
-    child: Child
-    started: float
-    deaths: int = 0
-    due: float | None = None
 
 
 @dataclass
@@ -91,7 +61,7 @@ class Stack:
         self.flower_url: str | None = None
         self.credentials: Credentials | None = None
         self._members: list[Member] = []
-        self._server: Server | None = None
+        self.server: Server | None = None
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -112,6 +82,10 @@ class Stack:
         """The settings with the url of the server that the stack runs on, for make_app and the ledger."""
         return self._running
 
+    def member(self, name: str) -> Member:
+        """One child by its name: generate1, curate, train, flower."""
+        return next(member for member in self._members if member.name == name)
+
     @property
     def urls(self) -> dict[str, str]:
         """What a person may open; no password in it."""
@@ -125,8 +99,8 @@ class Stack:
         self.folder.mkdir(parents=True, exist_ok=True)
         url = self.settings.redis_url
         if url is None:
-            self._server = Server.start(self.folder)
-            url = self._server.url
+            self.server = Server.start(self.folder)
+            url = self.server.url
         else:
             self._lock = take_lock(self.folder)
             if not ping(url, seconds=5.0):
@@ -147,14 +121,7 @@ class Stack:
         self._add("flower", [sys.executable, "-m", "producer.flower", "--port", str(port)])
 
     def _add(self, name: str, command: list[str]) -> None:
-        log = self.folder / "logs" / f"{name}.log"
-        self._members.append(Member(name, command, log, self._launch(name, command, log), time.monotonic()))
-
-    def _launch(self, name: str, command: list[str], log: Path) -> Child:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        # A folder of ours alone is the working directory: `-m` puts it in front of sys.path, and a user's own folder
-        # named `worker` or `config` would be taken for ours.
-        return start_child(name, command, log=log, env=self._environment(), cwd=log.parent)
+        self._members.append(Member(name, command, self.folder / "logs" / f"{name}.log", self._environment()))
 
     def _environment(self) -> dict[str, str]:
         assert self.running.redis_url is not None
@@ -169,8 +136,7 @@ class Stack:
         deadline = time.monotonic() + seconds
         with make_app(self.running) as app:
             while waiting:
-                for answer in app.control.ping(destination=sorted(waiting), timeout=0.5):
-                    waiting -= set(answer)
+                waiting -= answering(app, sorted(waiting))
                 for death in self.check():
                     raise StoreError(str(death))
                 if waiting and time.monotonic() > deadline:
@@ -180,25 +146,10 @@ class Stack:
 
     def check(self) -> list[Death]:
         """Start again what died, after a pause that doubles; the deaths noticed now. Call it about once a second."""
-        if self._server is not None:
-            self._server.revive()
+        if self.server is not None:
+            self.server.revive()
         now = time.monotonic()
-        return [death for member in self._members if (death := self._tend(member, now))]
-
-    def _tend(self, member: Member, now: float) -> Death | None:
-        code = member.child.exit_code
-        if code is None:
-            return None
-        if member.due is None:
-            member.child.kill()
-            member.deaths = 1 if now - member.started > HEALTHY_SECONDS else member.deaths + 1
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (member.deaths - 1))
-            member.due = now + pause
-            return Death(member.name, code, pause, member.log, member.child.last_lines())
-        if now >= member.due:
-            member.child = self._launch(member.name, member.command, member.log)
-            member.started, member.due = now, None
-        return None
+        return [death for member in self._members if (death := member.tend(now))]
 
     def stop(self) -> None:
         """SIGTERM to all, WARM_SECONDS for all together, then SIGKILL; the server last. Nothing is left running."""
@@ -212,11 +163,19 @@ class Stack:
             for member in self._members:
                 member.child.kill()
             self._members.clear()
-            if self._server is not None:
-                self._server.stop()
-                self._server = None
+            if self.server is not None:
+                self.server.stop()
+                self.server = None
             if self._lock is not None:
                 self._lock.close()
+
+
+def answering(app: Celery, names: list[str]) -> set[str]:
+    """Which of these workers answer within half a second."""
+    try:
+        return {name for answer in app.control.ping(destination=names, timeout=0.5) for name in answer}
+    except (OperationalError, redis.RedisError):  # a pooled connection from before the server was started again
+        return set()
 
 
 def port_is_free(port: int) -> bool:

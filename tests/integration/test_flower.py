@@ -22,7 +22,7 @@ from config.ledger import Ledger
 from config.records import Failure, Prompt, Spec, Trajectory
 from config.topology import QUEUES, Stage
 from producer.children import Child, start_child
-from producer.server import free_port
+from producer.server import Server, free_port
 
 PAGES = ["/", "/workers", "/tasks", "/broker", "/runs", "/runs/night", "/metrics", "/api/workers", "/api/tasks"]
 ODD = "<script>alert(1)</script>"
@@ -52,25 +52,32 @@ def flower_env(folder: Path, url: SecretStr, **more: str) -> dict[str, str]:
     return {**os.environ, "APPLEJACK_REDIS_URL": url.get_secret_value(), "APPLEJACK_DIR": str(folder), **more}
 
 
-@pytest.fixture
-def site(redis_url: SecretStr, tmp_path: Path) -> Iterator[Site]:
-    port = free_port()
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server.start(tmp_path_factory.mktemp("watched")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def site(watched: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    port, folder = free_port(), tmp_path_factory.mktemp("flower")
     # FLOWER_UNAUTHENTICATED_API is planted: it must not open the API.
-    env = flower_env(tmp_path, redis_url, FLOWER_UNAUTHENTICATED_API="true")
+    env = flower_env(folder, watched.url, FLOWER_UNAUTHENTICATED_API="true")
     command = [sys.executable, "-m", "producer.flower", "--port", str(port)]
-    child = start_child("flower", command, log=tmp_path / "flower.log", env=env, cwd=tmp_path)
+    child = start_child("flower", command, log=folder / "flower.log", env=env, cwd=folder)
     deadline = time.monotonic() + 60
     while "password in" not in child.last_lines(50):
         assert child.exit_code is None, child.last_lines(50)
         assert time.monotonic() < deadline, child.last_lines(50)
         time.sleep(0.1)
-    kept = json.loads((tmp_path / "flower-password.json").read_text())
+    kept = json.loads((folder / "flower-password.json").read_text())
     yield Site(child, port, kept["user"], kept["password"])
     child.kill()
 
 
-@pytest.fixture
-def night(ledger: Ledger) -> None:
+@pytest.fixture(scope="module")
+def night(watched: Server) -> None:
+    ledger = Ledger.connect(watched.url.get_secret_value())
     prompts = [Prompt(prompt=f"question {number}") for number in range(6)]
     created = ledger.create(Spec(run_id="night"), prompts)
     for number, job_id in enumerate(created.job_ids[:5]):
@@ -114,7 +121,7 @@ def test_runs_page_tells_the_ledgers_truth(site: Site, night: None) -> None:
     assert "&lt;script&gt;" in page
 
 
-def test_run_page_tells_stages_failures_and_workers(site: Site, night: None, ledger: Ledger) -> None:
+def test_run_page_tells_stages_failures_and_workers(site: Site, night: None) -> None:
     page = site.get("/runs/night", pair=site.pair)[1]
     assert "applejack resubmit night --kind timeout" in page
     assert "mac@one" in page
@@ -135,13 +142,6 @@ def test_runs_are_linked_from_flowers_own_pages(site: Site) -> None:
 def test_broker_page_lists_queues_that_nobody_reads(site: Site) -> None:
     page = site.get("/broker", pair=site.pair)[1]
     assert [queue for queue in QUEUES if f'<tr id="{queue}">' in page] == list(QUEUES)
-
-
-def test_it_saves_its_tasks_and_ends_when_asked(site: Site) -> None:
-    site.get("/workers", pair=site.pair)
-    assert site.child.stop(20) == 0
-    assert (site.child.log.parent / "flower").exists() or list(site.child.log.parent.glob("flower.d*"))
-    assert "Traceback" not in site.child.last_lines(1000)
 
 
 @pytest.mark.parametrize(
@@ -178,3 +178,10 @@ def test_taken_port_is_told(site: Site, tmp_path: Path, redis_url: SecretStr) ->
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "choose another --port" in done.stderr
+
+
+def test_it_saves_its_tasks_and_ends_when_asked(site: Site) -> None:  # the last that needs it
+    site.get("/workers", pair=site.pair)
+    assert site.child.stop(20) == 0
+    assert (site.child.log.parent / "flower").exists() or list(site.child.log.parent.glob("flower.d*"))
+    assert "Traceback" not in site.child.last_lines(1000)

@@ -1,0 +1,180 @@
+"""The embedded stack: comes up, mends itself, is found, and leaves nothing behind however it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from config.errors import StoreError, UsageError
+from config.settings import Settings
+from producer.children import session_members
+from producer.local import Stack
+from producer.server import find_live, ping
+
+WAIT = 90.0  # seconds; five Python processes start on two busy cores
+MARK = "APPLEJACK_TEST_MARK"
+
+
+def wait_for(condition: Callable[[], object], seconds: float = WAIT) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Every process that has the mark in its environment; the server is not seen so: it writes its title there."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark and process.pid != os.getpid():
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    monkeypatch.setenv(MARK, str(tmp_path))
+    return str(tmp_path)
+
+
+@pytest.fixture
+def up(tmp_path: Path, mark: str) -> Iterator["subprocess.Popen[str]"]:
+    applejack = [sys.executable, "-c", "from producer.cli import main; main()"]
+    command = [*applejack, "up", "--dir", str(tmp_path / "stack"), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.timeout(240)
+def test_up_leaves_nothing_running_however_it_ends(
+    up: "subprocess.Popen[str]", mark: str, tmp_path: Path, way: signal.Signals
+) -> None:
+    assert up.stdout is not None
+    said = json.loads(up.stdout.readline())
+    assert set(said["urls"]) == {"redis", "flower", "runs"}
+    tree = psutil.Process(up.pid).children(recursive=True)
+    assert len(tree) >= 10  # server, three workers, Flower, and a watchdog for each
+    up.send_signal(way)
+    code = up.wait(WAIT)
+    assert code == (0 if way is not signal.SIGKILL else -signal.SIGKILL)
+    wait_for(lambda: not marked(mark) and not any(process.is_running() for process in tree), seconds=20)
+    assert find_live(tmp_path / "stack") is None
+
+
+@pytest.mark.timeout(240)
+def test_up_that_is_stopped_while_it_starts_leaves_nothing(up: "subprocess.Popen[str]", mark: str) -> None:
+    wait_for(lambda: len(marked(mark)) >= 6)
+    up.send_signal(signal.SIGINT)
+    assert up.wait(WAIT) == 0
+    wait_for(lambda: not marked(mark), seconds=20)
+
+
+@pytest.mark.timeout(240)
+def test_dead_worker_is_told_and_started_again(tmp_path: Path) -> None:
+    with Stack(Settings(dir=tmp_path), generate=1) as stack:
+        stack.wait_ready()
+        victim = stack.member("generate1")
+        before = session_members(victim.child.process.pid)
+        victim.child.send(signal.SIGKILL)
+        victim.child.process.wait(10)
+        [death] = stack.check()
+        assert (death.name, death.exit_code) == ("generate1", 128 + signal.SIGKILL)
+        assert str(victim.log) in str(death)
+        assert stack.check() == []  # it waits for its pause
+        time.sleep(death.pause)
+        assert stack.check() == []
+        assert set(session_members(victim.child.process.pid)).isdisjoint(before)
+        stack.wait_ready()
+
+
+@pytest.mark.timeout(240)
+def test_pause_doubles_for_a_worker_that_dies_again_and_again(tmp_path: Path) -> None:
+    with Stack(Settings(dir=tmp_path), generate=1) as stack:
+        victim = stack.member("generate1")
+        victim.command[:] = [sys.executable, "-c", "raise SystemExit('no such model')"]
+        victim.child.kill()
+        pauses = []
+        for _ in range(3):
+            wait_for(lambda: victim.child.exit_code is not None)
+            [death] = stack.check()
+            pauses.append(death.pause)
+            time.sleep(death.pause)
+            stack.check()
+        assert pauses == [1, 2, 4]
+        assert "no such model" in str(death)
+
+
+@pytest.mark.timeout(240)
+def test_server_that_died_comes_back_for_the_workers(tmp_path: Path) -> None:
+    with Stack(Settings(dir=tmp_path), generate=1) as stack:
+        stack.wait_ready()
+        url = stack.running.redis_url
+        assert url is not None
+        server = stack.server
+        assert server is not None
+        server.child.send(signal.SIGKILL)
+        server.child.process.wait(10)
+        assert not ping(url)
+        stack.check()
+        assert ping(url)
+        stack.wait_ready()
+
+
+def test_worker_that_cannot_start_is_told_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "celery.py").write_text("raise RuntimeError('planted')\n")
+    # -P aside, PYTHONPATH comes before what is installed: this celery is found first.
+    stack = Stack(Settings(dir=tmp_path / "stack"), generate=1, env={"PYTHONPATH": str(broken)})
+    with pytest.raises(StoreError, match="planted"), stack:
+        stack.wait_ready()
+
+
+@pytest.mark.timeout(240)
+def test_users_own_folders_named_like_ours_are_not_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("worker", "config"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('a stranger')\n")
+    monkeypatch.chdir(tmp_path)
+    with Stack(Settings(dir=Path()), generate=1) as stack:
+        stack.wait_ready()
+
+
+@pytest.mark.timeout(240)
+def test_settings_redis_is_used_and_left_running(tmp_path: Path, redis_url: SecretStr) -> None:
+    with Stack(Settings(dir=tmp_path, redis_url=redis_url), generate=1) as stack:
+        stack.wait_ready()
+        assert stack.running.redis_url == redis_url
+        with pytest.raises(UsageError, match="already runs"), Stack(Settings(dir=tmp_path, redis_url=redis_url)):
+            pass
+    assert ping(redis_url)
+
+
+def test_settings_redis_that_is_away_is_told_without_its_password(tmp_path: Path) -> None:
+    url = SecretStr("redis://:hidden@127.0.0.1:1/0")
+    with pytest.raises(StoreError, match="APPLEJACK_REDIS_URL") as failed, Stack(Settings(dir=tmp_path, redis_url=url)):
+        pass
+    assert "hidden" not in str(failed.value)
+
+
+@pytest.mark.timeout(240)
+def test_suspended_worker_does_not_hold_up_the_end(tmp_path: Path, mark: str) -> None:
+    with Stack(Settings(dir=tmp_path), generate=1) as stack:
+        stack.member("generate1").child.send(signal.SIGSTOP)
+    assert marked(mark) == []
