@@ -1,6 +1,7 @@
 import pytest
 
-from config.records import JsonObject, Message, ToolCall, Trajectory
+from config.records import JsonObject, Message, ToolCall, Trajectory, Verdict
+from worker.curate.checks import all_checks, findings
 from worker.curate.seed import SeedError, looks_like_seed, to_trajectory
 
 
@@ -87,6 +88,25 @@ def test_a_phantom_call_stays_a_call() -> None:
 )
 def test_requires_tools_is_true_unless_the_metadata_says_otherwise(metadata: object, needed: bool) -> None:
     assert read(metadata=metadata).requires_tools is needed
+
+
+@pytest.mark.parametrize(
+    ("calls", "metadata", "reasons"),
+    [
+        ([{"tool": "grep", "args": {"p": "x"}}], {}, ["null_result"]),  # missing
+        ([{"tool": "grep", "args": {"p": "x"}, "result": None}], {}, ["null_result"]),  # null
+        ([{"tool": "grep", "args": {"p": "x"}}, {"tool": "grep", "args": {}}], {}, ["null_result", "phantom_call"]),
+        ([{"tool": "grep", "args": {"p": "x"}, "result": "None"}], {}, ["placeholder_result"]),
+        ([{"tool": "grep", "args": "{", "result": "a.py:1: x"}], {}, ["malformed"]),  # arguments cut off
+        ([], {}, ["tools_required_but_none"]),  # nothing says that the question needs no tools
+        ([], {"requires_tools": False}, []),
+        ([{"tool": "grep", "args": {"p": "x"}, "result": "a.py:1: x"}], {}, []),  # sound
+    ],
+)
+def test_records_are_rejected_for_what_is_wrong_with_them(calls: object, metadata: object, reasons: list[str]) -> None:
+    trajectory = read(tool_calls=calls, metadata=metadata, answer="It is there.")
+    found = findings(trajectory, all_checks(max_calls=16))
+    assert [reason.value for reason in Verdict(job_id="1", findings=found).reasons] == reasons
 
 
 def test_unknown_fields_are_kept() -> None:

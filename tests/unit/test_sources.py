@@ -37,7 +37,7 @@ def test_trajectories_and_seed_records_may_be_mixed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (b'{"query": ', "not JSON: Expecting value at column 11"),
+        (b'{"query": ', "not JSON: Expecting value, column 11"),
         (b'{"query": "caf\xe9"}', "not UTF-8: byte 0xe9 at column 15"),
         (b"[1]", "not a JSON object but '[1]'"),
         (b'{"prompt": "x"}', "neither a trajectory"),

@@ -85,10 +85,12 @@ def _name(tool: JsonObject) -> str:
 def _order(trajectory: Trajectory) -> Iterator[Finding]:
     if not trajectory.messages:
         return
+    found = results(trajectory)
     before: Message | None = None
     for index, message in enumerate(trajectory.messages):
         role = before.role if before else None
-        if role not in FOLLOWS[message.role]:
+        missing = role == message.role == "assistant" and before is not None and _unanswered(before, found)
+        if role not in FOLLOWS[message.role] and not missing:  # a missing result has a reason of its own
             yield _malformed(f"the {message.role}'s message follows {role or 'nothing'}", index)
         if message.tool_calls and message.role != "assistant":
             yield _malformed(f"the {message.role} calls {message.tool_calls[0].name!r}", index)
@@ -98,6 +100,11 @@ def _order(trajectory: Trajectory) -> Iterator[Finding]:
         yield _malformed("the first message does not ask the prompt", 0)
     if first.role == "user" and not (first.content or "").strip():
         yield _malformed("the question is empty", 0)
+
+
+def _unanswered(message: Message, found: Mapping[str, Message]) -> bool:
+    """It makes calls, and none of them has a result anywhere."""
+    return bool(message.tool_calls) and not any(call.id in found for call in message.tool_calls)
 
 
 def _against_schema(arguments: JsonObject, schema: JsonObject) -> str:
