@@ -8,6 +8,9 @@ import structlog
 from config.settings import Settings
 
 
+CHATTY = ("httpx", "httpx2")  # a line for every model request; a job has one line of its own
+
+
 def configure(settings: Settings) -> None:
     """Send structlog and the standard library's loggers to stderr in one shape."""
     pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and sys.stderr.isatty())
@@ -39,6 +42,8 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
+    for chatty in CHATTY:
+        logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

@@ -72,6 +72,7 @@ def _scores(scored: Sequence[Metrics | None], targets: Targets) -> list[Line]:
         rate("tool loops", "loop_rate", targets.loop_rate, atmost=True),
         rate("invented turns", "invented_turn_rate", targets.invented_turn_rate, atmost=True),
         rate("invented tool results", "invented_result_rate", targets.invented_turn_rate, atmost=True),
+        rate("calls written as words", "call_in_text_rate"),
         _line(
             "seconds per prompt, median (p90)",
             f"{fast:g}-{slow:g}",

@@ -97,6 +97,16 @@ def test_unloadable_model_is_one_clear_line(tmp_path: Path, fault: str, message:
     assert not [child for child in psutil.Process().children() if "serve_child" in " ".join(child.cmdline())]
 
 
+def test_folder_named_worker_where_the_user_stands_is_not_taken_for_ours(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "worker").mkdir()
+    (tmp_path / "worker" / "__init__.py").write_text("raise SystemExit('the wrong worker')")
+    monkeypatch.chdir(tmp_path)
+    with ModelServer(student, log=tmp_path / "server.log") as server:
+        assert server.alive
+
+
 def test_taken_port_is_named(student: Path, tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))

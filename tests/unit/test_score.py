@@ -60,6 +60,7 @@ def test_sound_trajectory_has_no_fault() -> None:
 A, B, C = ask("count", path="a"), ask("count", path="b"), ask("count", path="c")
 SWAPPED = ask("read", path="x", start="1")
 TURNED = ask("read", start="1", path="x")
+FENCED = '```json\n{"name": "grep", "arguments": {"pattern": "x"}}\n```'
 PLANTED: list[tuple[Fault, Trajectory]] = [
     (Fault.LOOP, trajectory(calls_then_answer(GREP, GREP, GREP))),  # three times the same
     (
@@ -100,6 +101,7 @@ PLANTED: list[tuple[Fault, Trajectory]] = [
             )
         ),
     ),
+    (Fault.CALL_IN_TEXT, trajectory((*SOUND[:-1], says(f"{FENCED}\nIt is in app/base.py")))),
     (Fault.NO_REAL_RESULT, trajectory((SOUND[0], GREP, SOUND[-1]))),  # no tool message at all
     (Fault.NO_REAL_RESULT, trajectory((SOUND[0], GREP, result(None, of=GREP), SOUND[-1]))),  # null
     (Fault.NO_REAL_RESULT, trajectory((SOUND[0], GREP, result("no such tool", of=GREP, is_error=True), SOUND[-1]))),
@@ -171,6 +173,10 @@ def test_nothing_to_count_is_none_and_not_zero() -> None:
 def test_right_answer_without_a_look_is_correct_but_not_grounded() -> None:
     made = score([trajectory((SOUND[0], SOUND[-1]))])
     assert (made.correct_rate, made.grounded_correct_rate) == (1.0, 0.0)
+
+
+def test_call_written_as_words_is_no_final_answer() -> None:
+    assert faults(trajectory((*SOUND[:-1], says(FENCED)))) == {Fault.CALL_IN_TEXT, Fault.NO_FINAL_ANSWER}
 
 
 def test_unknown_need_is_in_neither_rate() -> None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from config.expect import holds
 from config.metrics import Fraction, Metrics, Spread
 from config.records import Message, ToolCall, Trajectory
+from worker.evaluate.calltext import take_apart
 from worker.evaluate.invented import invented_result, invented_turn, texts
 from worker.evaluate.loops import loop
 
@@ -24,6 +25,7 @@ class Fault(StrEnum):
     NO_TOOL_WHEN_NEEDED = "no_tool_when_needed"
     TOOL_WHEN_NOT_NEEDED = "tool_when_not_needed"
     MALFORMED_CALL = "malformed_call"  # arguments that are no object
+    CALL_IN_TEXT = "call_in_text"  # a call written as words, in a notation that the server does not read
     NO_REAL_RESULT = "no_real_result"  # a call that got an error, nothing, or no result at all
     WRONG_ANSWER = "wrong_answer"  # a final answer without the expected facts
 
@@ -52,6 +54,7 @@ class Observation:
     needs_tools: bool | None
     invented_turn: bool | None
     invented_result: bool | None
+    call_in_text: bool | None
     correct: bool | None
     failure: str | None
     found: tuple[Found, ...]
@@ -64,6 +67,7 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> Observation:
     results = [m.content for m in trajectory.messages if m.role == "tool" and m.content]
     turn = next(filter(None, map(invented_turn, said)), None)
     result = next(filter(None, (invented_result(text, results) for text in said)), None)
+    written = next((call for text in said for call in take_apart(text, row="").calls), None)
     circle = loop(trajectory)
     missing = _missing_answer(trajectory)
     right = None if trajectory.expect is None else missing is None and holds(trajectory.expect, trajectory.answer)
@@ -78,6 +82,7 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> Observation:
         (Fault.NO_TOOL_WHEN_NEEDED, "no call was made" if needs_tools and not calls else None),
         (Fault.TOOL_WHEN_NOT_NEEDED, _names(calls) if needs_tools is False and calls else None),
         (Fault.MALFORMED_CALL, str(malformed[0].arguments) if malformed else None),
+        (Fault.CALL_IN_TEXT, f"{written.name} {written.arguments}" if written else None),
         (Fault.NO_REAL_RESULT, _names(unreal) if unreal else None),
         (Fault.WRONG_ANSWER, trajectory.answer if right is False and missing is None else None),
     ]
@@ -91,6 +96,7 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> Observation:
         needs_tools=needs_tools,
         invented_turn=turn is not None if said else None,
         invented_result=result is not None if said else None,
+        call_in_text=written is not None if said else None,
         correct=right,
         failure=trajectory.failure.kind.value if trajectory.failure else None,
         found=tuple(Found(fault, detail) for fault, detail in evidence if detail is not None),
@@ -106,9 +112,10 @@ def metrics(seen: Sequence[Observation]) -> Metrics:
     """The rates over what was observed; null where nothing could be counted.
 
     loop_rate                     of all prompts: loop() in loops.py
-    final_answer_rate             of all prompts: completed, with words at the end that were not cut at max_tokens
+    final_answer_rate             of all prompts: completed, and at the end words that are no call and were not cut
     invented_turn_rate            of prompts with any assistant words: the assistant speaks for another role
     invented_result_rate          of the same: the assistant writes a tool's result that no tool returned
+    call_in_text_rate             of the same: the assistant writes a call as words, so that nobody runs it
     tool_when_needed_rate         of prompts that need tools: at least one call was made
     real_result_when_needed_rate  of the same: at least one call got a real result
     no_tool_when_not_needed_rate  of prompts that need none: no call was made
@@ -126,6 +133,7 @@ def metrics(seen: Sequence[Observation]) -> Metrics:
         "final_answer_rate": _share(seen, lambda one: one.final_answer),
         "invented_turn_rate": _share(_asked(seen), lambda one: one.invented_turn is True),
         "invented_result_rate": _share(_asked(seen), lambda one: one.invented_result is True),
+        "call_in_text_rate": _share(_asked(seen), lambda one: one.call_in_text is True),
         "tool_when_needed_rate": _share(needing, lambda one: one.calls > 0),
         "real_result_when_needed_rate": _share(needing, lambda one: one.real_results > 0),
         "no_tool_when_not_needed_rate": _share(needless, lambda one: one.calls == 0),
@@ -170,6 +178,9 @@ def _missing_answer(trajectory: Trajectory) -> str | None:
         return f"{failure.kind.value}: {failure.message}" if failure else "it failed"
     if not trajectory.answer.strip() or trajectory.messages[-1].tool_calls:
         return "nothing was said at the end"
+    spoken = take_apart(trajectory.answer, row="")
+    if spoken.calls and not spoken.after:
+        return "a call written as words stands at the end"
     if trajectory.finish_reasons[-1:] == ("length",):
         return "cut at max_tokens"
     return None
