@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -169,6 +170,21 @@ def test_many_workers_open_one_commit_at_once(repository: Path, cache: Path) -> 
     assert [process.communicate() for process in processes] == [("two\n\n", "")] * 3
     assert len(set(threads)) == 1
     assert len([path for path in (cache / "workspaces").iterdir() if path.is_dir()]) == 1
+
+
+def test_a_commit_is_checked_out_once(repository: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    really = checkout._write_files
+
+    def slowly(where: Path, commit: str, prefix: str, into: Path) -> None:
+        made.append(commit)
+        time.sleep(0.2)
+        really(where, commit, prefix, into)
+
+    monkeypatch.setattr(checkout, "_write_files", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: open_workspace(str(repository), cache=cache), range(4)))
+    assert len(made) == 1
 
 
 def test_environment_of_a_git_hook_does_not_mislead(

@@ -3,8 +3,10 @@
 import contextlib
 import os
 import socket
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,7 +182,6 @@ def test_command_result_tells_exit_code_and_both_streams(
     ("command", "words"),
     [
         ("sleep 30", "it took longer"),
-        ("sh -c 'sleep 30 & wait'", "it took longer"),  # and its child is ended with it
         ("yes", "it printed more than"),
     ],
 )
@@ -191,6 +192,16 @@ def test_command_that_does_not_end_is_ended(
     result = run_command.run(workspace.root, command, allow=("sleep", "sh", "yes"))
     assert result.startswith(f"ended by us: {words}")
     assert len(result) < 2 * run_command.STREAM_CHARS
+
+
+def test_what_a_command_started_is_ended_with_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_command, "COMMAND_SECONDS", 0.3)
+    result = run_command.run(workspace.root, "sh -c 'sleep 30 & echo $!; wait'", allow=("sh",))
+    child = int(result.splitlines()[2])
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_missing_program_is_told(workspace: Workspace) -> None:
