@@ -21,7 +21,6 @@ from mlx_lm.tuner.datasets import load_dataset
 
 from config.records import JsonObject, TrainProgress
 from worker.student import fenced_json
-from worker.student import fenced_json
 
 
 class Progress(TrainingCallback):
@@ -74,7 +73,6 @@ def train(hyperparameters: JsonObject, progress_fd: int) -> None:
     """Load, train, save; any exception ends the process and its last line tells why."""
     args = types.SimpleNamespace(**{**lora.CONFIG_DEFAULTS, **hyperparameters, "train": True})
     np.random.seed(args.seed)  # mlx_lm draws its batches from numpy's global generator
-    fenced_json.register()
     fenced_json.register()  # a student's tokenizer may name it as its tool parser
     model, tokenizer = mlx_lm.load(args.model)[:2]
     args.num_layers = min(args.num_layers, len(model.layers))
