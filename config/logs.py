@@ -7,7 +7,6 @@ import structlog
 
 from config.settings import Settings
 
-
 CHATTY = ("httpx", "httpx2")  # a line for every model request; a job has one line of its own
 
 
