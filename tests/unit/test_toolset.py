@@ -9,7 +9,7 @@ import pytest
 
 from config.errors import UsageError
 from config.records import TOOL_NAMES, JsonObject, Pin
-from worker.generate import toolset
+from worker.generate import tools, toolset
 from worker.generate.patterns import RefusedError
 from worker.generate.workspace import Workspace
 
@@ -102,20 +102,20 @@ def test_refusal_says_what_to_do_instead(workspace: Workspace, name: str, argume
 
 
 def test_caps_say_what_was_left_out(tmp_path: Path) -> None:
-    for number in range(toolset.ENTRIES + 7):
+    for number in range(tools.ENTRIES + 7):
         (tmp_path / f"f{number:03}.txt").write_text("apple\n" * 2)
     (tmp_path / "f000.txt").write_text("apple " * 1000 + "\n" + "line\n" * 500)
     many = Workspace(tmp_path, Pin(origin="here"))
-    found = toolset.ENTRIES + 7
+    found = tools.ENTRIES + 7
     assert use(many, "grep", pattern="apple").endswith(
-        f"\n[{2 * found - 1 - toolset.MATCHES} more matches not shown; narrow the pattern]"
+        f"\n[{2 * found - 1 - tools.MATCHES} more matches not shown; narrow the pattern]"
     )
     assert use(many, "find_files", glob="*").endswith("\n[7 more files not shown; narrow the glob]")
     assert use(many, "list_dir").endswith("\n[7 more entries not shown; find_files takes a glob]")
     read = use(many, "read_file", path="f000.txt")
     assert "[5760 more characters]" in read.splitlines()[0]
     assert read.endswith("[lines 61-501 not shown; use start=61]")
-    assert max(map(len, (read, use(many, "grep", pattern="apple")))) < toolset.RESULT_CHARS
+    assert max(map(len, (read, use(many, "grep", pattern="apple")))) < tools.RESULT_CHARS
 
 
 def test_large_files_are_said_to_be_left_out_and_binary_ones_hold_no_lines(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_regex_bomb_ends_soon(tmp_path: Path, pattern: str) -> None:
 def test_search_that_takes_too_long_says_what_it_did_not_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         (tmp_path / name).write_text("apple\n")
-    monkeypatch.setattr(toolset, "SEARCH_SECONDS", -1.0)
+    monkeypatch.setattr(tools, "SEARCH_SECONDS", -1.0)
     assert use(Workspace(tmp_path, Pin(origin="here")), "count", pattern="apple") == (
         "0 matching lines in 0 of 0 files\n[3 files not searched to the end in time; narrow the path]"
     )
