@@ -1,4 +1,4 @@
-"""Counts and findings over the rows of a training set; of each row it keeps digests, about 300 bytes, and no text."""
+"""Counts and findings over the rows of a training set; of each row it keeps digests, 300 to 500 bytes, and no text."""
 
 from collections import Counter
 from collections.abc import Sequence

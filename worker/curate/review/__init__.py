@@ -20,6 +20,7 @@ from config.records import JsonObject, Trajectory, Verdict
 BLOCK = 50  # trajectories unpacked together: half a megabyte at 10 KB each, a few milliseconds
 QUESTION = 180  # characters of the question in the index, two lines of a list
 HERE = Path(__file__).parent
+SCRIPTS = ("conversation.js", "lists.js", "filters.js", "page.js")  # one script, in this order
 
 Reviewed = tuple[Trajectory, Verdict]
 
@@ -55,12 +56,11 @@ def _write(file: TextIO, trajectories: Iterator[Reviewed], title: str) -> int:
 
 def _page(title: str) -> tuple[str, str]:
     """The page in front of and behind the data."""
-    page, style, *scripts = (
-        (HERE / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "conversation.js", "page.js")
-    )
+    page, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.html", "page.css"))
+    script = "".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     before, behind = page.split("<!--data-->")
     head = before.replace("<!--style-->", f"<style>\n{style}</style>").replace("<!--title-->", html.escape(title))
-    return head, behind.replace("<!--script-->", f"<script>\n{''.join(scripts)}</script>")
+    return head, behind.replace("<!--script-->", f"<script>\n{script}</script>")
 
 
 def _data(kind: str, content: object) -> str:
