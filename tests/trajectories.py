@@ -50,7 +50,7 @@ def told(content: str | None, key: str = "c1", *, name: str | None = "grep", err
     return Message(role="tool", tool_call_id=key, name=name, content=content, is_error=error)
 
 
-def trajectory(messages: Sequence[Message], **fields: object) -> Trajectory:
+def trajectory(messages: Sequence[Message], /, **fields: object) -> Trajectory:
     """A completed trajectory of these messages."""
     question = messages[0].content if messages and messages[0].role == "user" else "Which?"
     given: dict[str, object] = {
