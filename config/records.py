@@ -70,6 +70,7 @@ class Sampling(Record):
     top_p: float | None = Field(0.8, gt=0, le=1)
 
 
+DEFAULT_MODEL = "default_model"  # mlx_lm: what its --model loaded, with the adapter
 TOOL_NAMES = ("read_file", "grep", "find_files", "list_dir", "count")
 
 
@@ -81,7 +82,7 @@ class Spec(Record):
     workspace: str | None = None
     """PATH, PATH@REV or URL@REV that tools read"""
     teacher: Literal["endpoint", "rehearsal"] = "endpoint"
-    model: str = "default_model"
+    model: str = DEFAULT_MODEL
     """model name asked of the endpoint"""
     system_prompt: str = (
         "You answer questions about the code in your workspace. Use the tools to look before you answer."

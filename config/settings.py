@@ -18,7 +18,11 @@ class Settings(BaseSettings):
     endpoint: str = Field("http://127.0.0.1:8080/v1", description="OpenAI-compatible server on the worker's machine")
     endpoint_key: SecretStr | None = Field(None, description="API key of the endpoint, if it wants one")
     model: str = Field("default_model", description="model name sent to the endpoint; mlx_lm: what --model loaded")
+    serve: str | None = Field(
+        None, description="model that this worker's own mlx_lm server serves: directory or hub id"
+    )
     lease_seconds: float = Field(20.0, gt=1, description="a worker silent for this long has its jobs run elsewhere")
+    drain_seconds: float = Field(60.0, ge=0, description="what a worker that is asked to stop may still finish")
     flower_user: str | None = Field(None, description="Flower's basic-auth user")
     flower_password: SecretStr | None = Field(None, description="Flower's basic-auth password")
     log_format: Literal["auto", "pretty", "json"] = "auto"

@@ -8,7 +8,7 @@ import platform
 from typing import Protocol
 
 from celery import Celery
-from celery.signals import setup_logging, worker_ready, worker_shutdown
+from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
 from config import logs
 from config.broker import make_app
@@ -16,7 +16,11 @@ from config.ledger import Ledger
 from config.ledger.store import connect
 from config.records import JsonObject
 from config.settings import Settings, settings
-from config.topology import ROUTES
+from config.topology import GENERATE, QUEUE_GENERATE, ROUTES
+from worker import redelivery
+from worker.drain import Drain
+from worker.gate import Gate
+from worker.keeper import Keeper
 from worker.leases import Leases
 from worker.messages import Message
 from worker.pulse import Pulse
@@ -25,44 +29,77 @@ from worker.steps import Steps
 from worker.tasks import register
 
 
-class Named(Protocol):
-    """What worker_ready is sent by, celery.worker.consumer.Consumer, as far as it is used."""
+class Consumer(Protocol):
+    """celery.worker.consumer.Consumer, by which worker_ready is sent, as far as it is used."""
 
     hostname: str
+    task_consumer: object
 
 
 class Worker:
-    """One worker process: its application, and the pulse that keeps what it holds."""
+    """One worker process: its application, the pulse that keeps what it holds, the keeper of its endpoint."""
 
     def __init__(self, chosen: Settings) -> None:
         self.app = make_app(chosen)
         assert chosen.redis_url is not None  # make_app has seen to it
         self._client = connect(chosen.redis_url.get_secret_value())
-        ledger = Ledger(self._client)
-        leases = Leases(ledger.fleet, lease_seconds=chosen.lease_seconds)
-        self.steps = Steps(
-            ledger=ledger, leases=leases, settings=chosen, worker=f"worker-{os.getpid()}@{platform.node()}"
-        )
+        self._ledger = Ledger(self._client)
+        self._leases = Leases(self._ledger.fleet, lease_seconds=chosen.lease_seconds)
+        self._settings = chosen
+        self.gate = Gate()
+        self.keeper = Keeper(self.gate, chosen, pause=self._pause, resume=self._resume)
+        name = f"worker-{os.getpid()}@{platform.node()}"
+        self.steps = Steps(self._ledger, self._leases, chosen, name, keeper=self.keeper, again=self._again)
+        self.drain = Drain(self._leases, seconds=chosen.drain_seconds)
         self._pulse: Pulse | None = None
         register(self.app, self.steps)
 
-    def start(self, name: str, queues: list[str]) -> None:
+    def start(self, consumer: Consumer, queues: list[str]) -> None:
         """Begin to beat under Celery's name for this worker."""
-        self.steps.worker = name
-        says: JsonObject = {"queues": list(queues), "pid": os.getpid(), "endpoint": self.steps.settings.endpoint}
-        reconciler = Reconciler(self.steps.ledger, self._client, self.send)
-        self._pulse = Pulse(self.steps.ledger.fleet, self.steps.leases, reconciler, worker=name, says=lambda: says)
+        self.steps.worker = consumer.hostname
+
+        def says() -> JsonObject:
+            endpoint = self.keeper.endpoint if QUEUE_GENERATE in queues else None
+            return {
+                "queues": list(queues),
+                "pid": os.getpid(),
+                "endpoint": endpoint,
+                "paused": self.gate.reason or None,
+            }
+
+        self._pulse = Pulse(
+            self._ledger.fleet,
+            self._leases,
+            Reconciler(self._ledger, self._client, self.send),
+            worker=consumer.hostname,
+            says=says,
+            also=lambda: redelivery.renew(self._client, consumer),
+        )
         self._pulse.start()
+        if QUEUE_GENERATE in queues:
+            self.keeper.start()
 
     def stop(self) -> None:
-        """Stop beating."""
+        """Stop watching and beating; the last thing a worker does in order."""
         if self._pulse:
+            self.keeper.stop()
             self._pulse.stop()
 
     def send(self, message: Message) -> None:
         """Queue owed work again; what it results in is the ledger's to tell."""
         task, *args = message
         self.app.send_task(task, args=args, queue=ROUTES[task]["queue"], ignore_result=True)
+
+    def _again(self, run_id: str, job_id: str, seconds: float) -> None:
+        self.app.send_task(
+            GENERATE, args=(run_id, job_id), queue=QUEUE_GENERATE, ignore_result=True, countdown=seconds or None
+        )
+
+    def _pause(self, _: str) -> None:
+        self.app.control.cancel_consumer(QUEUE_GENERATE, destination=[self.steps.worker])
+
+    def _resume(self) -> None:
+        self.app.control.add_consumer(QUEUE_GENERATE, destination=[self.steps.worker])
 
 
 worker = Worker(settings())
@@ -73,8 +110,12 @@ def _setup_logging(**_: object) -> None:
     logs.configure(settings())
 
 
-def _ready(sender: Named, **_: object) -> None:
-    worker.start(sender.hostname, sorted(app.amqp.queues.consume_from))
+def _ready(sender: Consumer, **_: object) -> None:
+    worker.start(sender, sorted(app.amqp.queues.consume_from))
+
+
+def _shutting_down(**_: object) -> None:  # once for each signal
+    worker.drain.begin()
 
 
 def _shutdown(**_: object) -> None:  # the last signal: jobs that a warm shutdown waits for have kept their leases
@@ -83,4 +124,5 @@ def _shutdown(**_: object) -> None:  # the last signal: jobs that a warm shutdow
 
 setup_logging.connect(_setup_logging)
 worker_ready.connect(_ready)
+worker_shutting_down.connect(_shutting_down)
 worker_shutdown.connect(_shutdown)

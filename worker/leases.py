@@ -1,7 +1,7 @@
 """What this worker holds: leases kept alive while the work goes on, and told when another worker took one over."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,10 +13,17 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease while it is held; `lost` is set when another worker has it."""
+    """A lease while it is held; `lost` is set when another worker has it, `ending` when this worker shuts down."""
 
     held: Held
+    hand_back: Callable[[str], bool]
+    """give it back to the ledger's debt, with the reason"""
     lost: threading.Event = field(default_factory=threading.Event)
+    ending: threading.Event = field(default_factory=threading.Event)
+
+    def cancelled(self) -> bool:
+        """Whether long work should stop now."""
+        return self.lost.is_set() or self.ending.is_set()
 
 
 class Leases:
@@ -26,14 +33,17 @@ class Leases:
         self._fleet = fleet
         self._lock = threading.Lock()
         self._leases: dict[Held, Lease] = {}
+        self._ending = False
         self.lease_seconds = lease_seconds
 
     @contextmanager
-    def hold(self, held: Held) -> Iterator[Lease]:
+    def hold(self, held: Held, hand_back: Callable[[str], bool]) -> Iterator[Lease]:
         """Keep a lease alive for the length of the block."""
-        lease = Lease(held)
+        lease = Lease(held, hand_back)
         with self._lock:
             self._leases[held] = lease
+            if self._ending:
+                lease.ending.set()
         try:
             yield lease
         finally:
@@ -48,6 +58,18 @@ class Leases:
             if not leases[held].lost.is_set():
                 log.warning("lease.lost", run_id=held.run_id, member=held.member)
             leases[held].lost.set()
+
+    def end(self) -> None:
+        """Tell long work that this worker shuts down, and what begins from now on too."""
+        with self._lock:
+            self._ending = True
+            for lease in self._leases.values():
+                lease.ending.set()
+
+    def all(self) -> list[Lease]:
+        """What is held now."""
+        with self._lock:
+            return list(self._leases.values())
 
     def __len__(self) -> int:
         """Leases held now."""

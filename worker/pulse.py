@@ -21,9 +21,17 @@ class Pulse:
     """Started when the worker is ready, stopped when it shuts down."""
 
     def __init__(
-        self, fleet: Fleet, leases: Leases, reconciler: Reconciler, *, worker: str, says: Callable[[], JsonObject]
+        self,
+        fleet: Fleet,
+        leases: Leases,
+        reconciler: Reconciler,
+        *,
+        worker: str,
+        says: Callable[[], JsonObject],
+        also: Callable[[], object],
     ) -> None:
         self._fleet = fleet
+        self._also = also
         self._leases = leases
         self._reconciler = reconciler
         self._worker = worker
@@ -66,6 +74,7 @@ class Pulse:
     def beat(self) -> None:
         """Renew, say, and reconcile when elected; StoreError when the ledger cannot be reached."""
         self._leases.renew()
+        self._also()
         self._fleet.heartbeat(self._worker, {**self._says(), "holds": len(self._leases)})
         if self._fleet.lead(self._worker, seconds=max(5.0, 3 * self._interval)):
             if self._steady():

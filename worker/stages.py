@@ -82,10 +82,10 @@ def train_run(context: Context) -> JsonObject:
         out=context.place("adapter"),
         overrides={"max_seq_length": context.run.spec.max_seq_length, **context.run.spec.lora},
         on_progress=lambda progress: report(context, progress),
-        cancelled=context.lease.lost.is_set,
+        cancelled=context.lease.cancelled,
     )
-    if context.lease.lost.is_set():
-        raise TrainingError("another worker has taken this training over")
+    if context.lease.cancelled():
+        raise TrainingError("this worker shuts down, or another has taken the training over")
     ledger.files.put(run_id, "adapter", context.place("adapter"))
     return adapter.model_dump(mode="json")
 

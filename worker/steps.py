@@ -1,5 +1,6 @@
 """What the tasks do: gather a step's inputs from the ledger, call its stage, store what came of it."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +12,19 @@ from config.ledger import Ledger, RunView
 from config.ledger.fleet import Held
 from config.ledger.jobs import Claim
 from config.ledger.stages import StageClaim, member
-from config.records import Failure, JsonObject, Trajectory
+from config.records import DEFAULT_MODEL, Failure, JsonObject, Trajectory
 from config.settings import Settings
 from config.topology import Stage
+from worker.keeper import ENDPOINT_TROUBLE, Keeper
 from worker.leases import Lease, Leases
 from worker.never_rolled import never_rolled
 from worker.patience import patiently
 from worker.stages import Context, curate_run, evaluate_run, train_run
 
 log = logs.get(__name__)
+
+LONGEST_WAIT = 30.0  # seconds before another try of a job whose endpoint stumbled; under any visibility timeout
+RETRIED = ENDPOINT_TROUBLE | {FailureKind.WORKSPACE_UNAVAILABLE}  # another machine, or a later minute, may do better
 
 StageWork = Callable[[Context], JsonObject]
 
@@ -32,11 +37,17 @@ class Steps:
     leases: Leases
     settings: Settings
     worker: str
+    keeper: Keeper | None = None
+    again: Callable[[str, str, float], None] | None = None
+    """queue a job (run_id, job_id) again, to be taken after some seconds; without it the reconciler does"""
     _runs: dict[str, RunView] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def generate(self, run_id: str, job_id: str) -> str:
         """Run one job, unless it is finished or another worker has it; always answers its id."""
+        if self.keeper and self.keeper.gate.reason:  # it was in hand when the gate closed; the ledger still owes it
+            log.info("job.dropped", run_id=run_id, job_id=job_id, because=self.keeper.gate.reason)
+            return job_id
         run = patiently(lambda: self.run(run_id))
         claim = patiently(
             lambda: self.ledger.jobs.begin(
@@ -50,8 +61,14 @@ class Steps:
         if isinstance(claim, str):
             log.info("job.dropped", run_id=run_id, job_id=job_id, because=claim)
             return job_id
-        with self.leases.hold(Held(run_id, job_id, claim.token)):
+
+        def give_back(why: str) -> bool:
+            return self.ledger.jobs.release(claim, why=why, spent=False)
+
+        with self.leases.hold(Held(run_id, job_id, claim.token), give_back):
             trajectory = self._roll(run, claim)
+            if trajectory.failure and self._hand_back(run, claim, trajectory.failure):
+                return job_id
             finished = patiently(lambda: self.ledger.jobs.finish(trajectory, worker=self.worker))
         log.info(
             "job.finished",
@@ -99,11 +116,30 @@ class Steps:
         from worker.generate.job import roll  # pydantic-ai takes a second to import and 60 MB: only where it is used
 
         try:
-            return roll(run.spec, prompt, claim, self.ledger, self.settings, self.worker)
+            endpoint = self.keeper.endpoint if self.keeper else self.settings.endpoint
+            settings = self.settings.model_copy(update={"endpoint": endpoint})
+            return roll(run.spec, prompt, claim, self.ledger, settings, self.worker)
         except Exception as error:  # a header task that raises aborts its chord: whatever it was becomes data
             log.exception("job.internal", run_id=claim.run_id, job_id=claim.job_id)
             told = f"{type(error).__name__}: {error}"
             return never_rolled(run.spec, prompt, claim, Failure.of(FailureKind.INTERNAL, told))
+
+    def _hand_back(self, run: RunView, claim: Claim, failure: Failure) -> bool:
+        """Whether this job is someone else's now: for the endpoint's trouble at no cost, for passing ones as a try."""
+        if self.keeper is None or run.spec.teacher == "rehearsal" or failure.kind not in RETRIED:
+            return False
+        wants = None if run.spec.model == DEFAULT_MODEL else run.spec.model
+        down = self.keeper.trouble(failure, wants=wants)
+        if not down and claim.deliveries >= run.spec.delivery_limit:
+            return False
+        why = f"{failure.kind.value}: {failure.message}"
+        if not patiently(lambda: self.ledger.jobs.release(claim, why=why, spent=not down)):
+            return True  # another worker has it already
+        wait = min(LONGEST_WAIT, 2.0**claim.deliveries) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads tries, no secret
+        log.info("job.handed_back", run_id=claim.run_id, job_id=claim.job_id, why=why, spent=not down)
+        if self.again:
+            self.again(claim.run_id, claim.job_id, 0.0 if down else wait)
+        return True
 
     def _stage(self, run_id: str, stage: Stage, work: StageWork) -> str:
         claim = patiently(
@@ -112,8 +148,15 @@ class Steps:
         if isinstance(claim, str):
             log.info("stage.dropped", run_id=run_id, stage=stage.value, because=claim)
             return run_id
-        with self.leases.hold(Held(run_id, member(stage), claim.token)) as lease:
+
+        def give_back(why: str) -> bool:
+            return self.ledger.stages.release(claim, why=why)
+
+        with self.leases.hold(Held(run_id, member(stage), claim.token), give_back) as lease:
             result, error = self._attempt(claim, work, lease)
+            if error and lease.ending.is_set():
+                patiently(lambda: give_back("its worker shuts down"))
+                return run_id
             ended = patiently(lambda: self.ledger.stages.finish(claim, result=result, error=error))
         log.info("stage.finished", run_id=run_id, stage=stage.value, error=error or None, ended=ended)
         return run_id

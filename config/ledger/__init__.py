@@ -128,6 +128,12 @@ class Ledger:
             self._redis.hsetnx(key, workspace, pin.model_dump_json())
             return Pin.model_validate_json(text(self._redis.hget(key, workspace)))
 
+    def pinned(self, run_id: str, workspace: str) -> Pin | None:
+        """The code this run reads under a workspace's name, None before the first worker has opened it."""
+        with told():
+            found = self._redis.hget(run_key(run_id, "pins"), workspace)
+        return Pin.model_validate_json(text(found)) if found is not None else None
+
     def set_verdicts(self, run_id: str, verdicts: Iterable[Verdict]) -> None:
         """Replace what curation decided; readers see the old set whole or the new set whole."""
         key = run_key(run_id, "verdicts")

@@ -37,6 +37,8 @@ class Claim:
     job_id: str
     attempt: int
     token: str
+    deliveries: int
+    """times it was begun in this attempt, those handed back for the worker's own troubles not counted"""
     exhausted: bool
     """its workers died as often as is allowed: record that, do not run it"""
     history: tuple[Event, ...]
@@ -102,7 +104,7 @@ class Jobs:
         match answer[0]:
             case "terminal" | "held" | "unknown" as word:
                 return word
-        return Claim(run_id, job_id, int(answer[1]), token, answer[0] == "exhausted", events(answer[2]))
+        return Claim(run_id, job_id, int(answer[1]), token, int(answer[3]), answer[0] == "exhausted", events(answer[2]))
 
     def finish(self, trajectory: Trajectory, *, worker: str) -> Finished:
         """Store a trajectory, completed or failed; the first of an attempt wins and "last" means curation is owed."""

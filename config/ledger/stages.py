@@ -89,6 +89,11 @@ class Stages:
                 return "over"
         return "stale"
 
+    def release(self, claim: StageClaim, *, why: str) -> bool:
+        """Hand a stage back: it is owed again, and this try does not count against it."""
+        keys = [self._key(claim.run_id, claim.stage), run_key(claim.run_id, "leases")]
+        return run_script(self._redis, "release_stage", keys, [member(claim.stage), claim.token, why]) == 1
+
     def view(self, run_id: str, stage: Stage) -> StageView:
         """One stage as it stands; "waiting" when the run is not known."""
         with told():

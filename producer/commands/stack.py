@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from config.errors import UsageError
 from config.settings import Settings
 from producer.commands.options import Dir, Json, chosen
+from producer.commands.submit import absolute
 from producer.connect import reach
 from producer.local import Stack, run_up, worker_command
 from producer.output import Output
@@ -45,6 +47,9 @@ def up(
 
 def worker(
     role: Annotated[Literal["generate", "curate", "train"], typer.Argument(help="Which queue to work on.")],
+    serve: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Start mlx_lm's server with this model, watch and restart it.")
+    ] = None,
     endpoint: Annotated[
         str | None, typer.Option(help="The model server to ask [default: $APPLEJACK_ENDPOINT].")
     ] = None,
@@ -60,8 +65,12 @@ def worker(
     settings = chosen(folder)
     with reach(settings) as (_, reached):
         environment = {**os.environ, **environment_of(reached)}
+    if serve and (endpoint or role != "generate"):
+        raise UsageError("--serve MODEL is for a generate worker without --endpoint: it serves its own")
     if endpoint:
         environment["APPLEJACK_ENDPOINT"] = endpoint
+    if serve:
+        environment["APPLEJACK_SERVE"] = absolute(serve)
     jobs = concurrency or CONCURRENCY[role]
     command = worker_command(role, name=name or f"{role}-{os.getpid()}", concurrency=jobs, loglevel="INFO")
     sys.stderr.write(f"{role} worker on {socket.gethostname()}, {jobs} in flight\n")

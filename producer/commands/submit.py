@@ -71,7 +71,7 @@ def submit(
         allow_commands=allow_command or [],
         sampling={"temperature": temperature},
         limits={"max_tokens": max_tokens, "seconds": job_seconds},
-        student=absolute(student),
+        student=absolute(student) if student else None,
         dataset_format=format_,
         max_seq_length=max_seq_length,
         train=train,
@@ -121,8 +121,8 @@ def overrides(pairs: list[str]) -> JsonObject:
     return read
 
 
-def absolute(student: str | None) -> str | None:
+def absolute(student: str) -> str:
     """A directory of this machine by its whole path, since workers stand elsewhere; other names as they are."""
-    if student is not None and Path(student).expanduser().exists():
+    if Path(student).expanduser().exists():
         return str(Path(student).expanduser().resolve())
     return student

@@ -39,7 +39,13 @@ def request(
 
 
 def complete(
-    base_url: str, question: str, *, max_tokens: int, timeout: float, model: str = "default_model"
+    base_url: str,
+    question: str,
+    *,
+    max_tokens: int,
+    timeout: float,
+    model: str = "default_model",
+    api_key: str | None = None,
 ) -> JsonObject:
     """The first choice of one chat completion at temperature 0, with log probabilities where the server gives them.
 
@@ -52,7 +58,8 @@ def complete(
         "temperature": 0.0,
         "logprobs": True,
     }
-    status, text = request(f"{base_url}/chat/completions", body=body, timeout=timeout)
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    status, text = request(f"{base_url}/chat/completions", body=body, headers=headers, timeout=timeout)
     choice = _first_choice(text) if status == http.client.OK else None
     if choice is None:
         message = f"{base_url!r} answered {status} with {text[:300]!r} instead of a completion"

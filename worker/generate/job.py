@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from config.errors import WorkspaceError
 from config.ledger import Ledger
 from config.ledger.jobs import Claim
-from config.records import Failure, Pin, Prompt, Spec, Trajectory
+from config.records import DEFAULT_MODEL, Failure, Pin, Prompt, Spec, Trajectory
 from config.settings import Settings
 from worker.generate.agent import Teacher, endpoint_teacher
 from worker.generate.rehearsal import rehearsal_teacher
@@ -27,8 +27,9 @@ class Workspaces:
         named = prompt.workspace or self.spec.workspace
         if named is None:
             return None
-        workspace = open_workspace(named, cache=self.settings.cache)
-        pinned = self.ledger.pin(self.spec.run_id, named, workspace.pin)
+        known = self.ledger.pinned(self.spec.run_id, named)  # HEAD may have moved since the run's first job
+        workspace = open_workspace(named, cache=self.settings.cache, expect=known)
+        pinned = known or self.ledger.pin(self.spec.run_id, named, workspace.pin)
         if content(pinned) != content(workspace.pin):
             raise WorkspaceError(
                 f"{named!r} holds other code here ({content(workspace.pin)}) than the run's ({content(pinned)}); "
@@ -49,7 +50,7 @@ def teacher_of(spec: Spec, settings: Settings) -> Teacher:
     key = settings.endpoint_key.get_secret_value() if settings.endpoint_key else None
     return endpoint_teacher(
         settings.endpoint,
-        model=spec.model,
+        model=DEFAULT_MODEL if spec.model == settings.serve else spec.model,  # what --model loaded goes by this name
         api_key=key,
         sampling=spec.sampling,
         request_seconds=spec.limits.request_seconds,

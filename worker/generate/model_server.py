@@ -128,6 +128,11 @@ class ModelServer:
         if process.stdin is not None:
             process.stdin.close()
 
+    @property
+    def log_size(self) -> int:
+        """Bytes written to the log so far; a server at work writes of its progress."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
     def tail(self, lines: int) -> str:
         """The last lines that this start of the server wrote."""
         try:

@@ -18,4 +18,4 @@ redis.call('SMOVE', KEYS[1], KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[5], now + ARGV[4], ARGV[1])
 note(KEYS[6], 'started', ARGV[3])
 local verdict = deliveries > tonumber(ARGV[5]) and 'exhausted' or 'run'
-return {verdict, redis.call('HGET', KEYS[6], 'attempt'), redis.call('HGET', KEYS[6], 'history')}
+return {verdict, redis.call('HGET', KEYS[6], 'attempt'), redis.call('HGET', KEYS[6], 'history'), deliveries}

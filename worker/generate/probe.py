@@ -1,0 +1,36 @@
+"""Whether an endpoint can do a job now: a token within a deadline, from the model that is asked for."""
+
+from dataclasses import dataclass
+
+from config.errors import EndpointError, FailureKind
+from worker.generate.completion import complete
+
+TOKEN_SECONDS = (
+    15.0  # with a beat of 5 s a wedged server is found within 30 s; a busy one batches a one-token request in
+)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What came of asking."""
+
+    error: EndpointError | None = None
+
+    @property
+    def answers(self) -> bool:
+        """A token came."""
+        return self.error is None
+
+    @property
+    def wedged(self) -> bool:
+        """It took the question and gave no token in time."""
+        return self.error is not None and self.error.kind is FailureKind.ENDPOINT_WEDGED
+
+
+def probe(base_url: str, *, model: str, api_key: str | None = None, seconds: float = TOKEN_SECONDS) -> Probe:
+    """Ask for one token. A 200 from /health or /v1/models would be no proof."""
+    try:
+        complete(base_url, "Hello", max_tokens=1, timeout=seconds, model=model, api_key=api_key)
+    except EndpointError as error:
+        return Probe(error)
+    return Probe()

@@ -1,0 +1,161 @@
+"""The keeper of a generate worker: watches endpoint and disk, owns the model server it serves, tends the gate.
+
+With `--serve MODEL` the server is this worker's child: started, watched, restarted with backoff, its log kept. With
+only an endpoint nothing is supervised, and the same is checked. While the gate is closed the worker consumes nothing.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config import logs
+from config.errors import EndpointError, FailureKind
+from config.records import Failure
+from config.settings import Settings
+from worker.gate import Gate
+from worker.generate.model_server import ModelServer
+from worker.generate.probe import Probe, probe
+
+log = logs.get(__name__)
+
+BEAT_SECONDS = 5.0
+FEWEST_FREE_BYTES = (
+    1 << 30
+)  # workspaces, logs and the server's own files need room; under it jobs would fail one by one
+LONGEST_PAUSE = 60.0  # seconds between starts of a server that keeps dying
+ENDPOINT_TROUBLE = frozenset(  # the job is not to blame
+    {
+        FailureKind.ENDPOINT_UNREACHABLE,
+        FailureKind.ENDPOINT_WEDGED,
+        FailureKind.ENDPOINT_ERROR,
+        FailureKind.WRONG_MODEL,
+    }
+)
+
+
+@dataclass
+class Keeper:
+    """Started with the worker. `pause` and `resume` stop and start consuming; both may be called twice."""
+
+    gate: Gate
+    settings: Settings
+    pause: Callable[[str], None]
+    resume: Callable[[], None]
+    beat_seconds: float = BEAT_SECONDS
+    _server: ModelServer | None = None
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _starts: int = 0
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+
+    @property
+    def endpoint(self) -> str:
+        """Where this worker's teacher answers."""
+        return self._server.url if self._server else self.settings.endpoint
+
+    def start(self) -> None:
+        """Begin to watch. A worker that serves takes no job before its server has spoken."""
+        if self.settings.serve:
+            self.close(f"starting the server of {self.settings.serve}")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching, and the server with it."""
+        self._stop.set()
+        self._thread.join(timeout=30)
+        if self._server:
+            self._server.stop()
+
+    def trouble(self, failure: Failure, *, wants: str | None) -> bool:
+        """Whether this failure is the endpoint's: asked again, it still does not answer. Closes the gate when so."""
+        if failure.kind not in ENDPOINT_TROUBLE:
+            return False
+        found = self.look(wants)
+        if found.answers:
+            return False
+        self.close(str(found.error), wants=wants)
+        return True
+
+    def look(self, wants: str | None = None) -> Probe:
+        """Ask the endpoint for a token, of the wanted model where one is wanted."""
+        if self.settings.serve and self._server is None:
+            gone = EndpointError("the model server is not running", kind=FailureKind.ENDPOINT_UNREACHABLE)
+            return Probe(gone)
+        key = self.settings.endpoint_key.get_secret_value() if self.settings.endpoint_key else None
+        return probe(self.endpoint, model=wants or self.settings.model, api_key=key)
+
+    def close(self, reason: str, *, wants: str | None = None) -> None:
+        """Stop taking jobs."""
+        if self.gate.close(reason, wants=wants):
+            log.warning("worker.paused", reason=reason)
+            self.pause(reason)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._beat()
+            except Exception:  # the keeper is what opens the gate again; whatever happened, the next beat must come
+                log.exception("keeper.failed")
+            self._stop.wait(self.beat_seconds)
+
+    def _beat(self) -> None:
+        if self.settings.serve:
+            self._tend(self.settings.serve)
+        if reason := self._disk():
+            self.close(reason)
+        elif self.gate.reason and self.look(self.gate.wants).answers and self.gate.open():
+            log.info("worker.resumed")
+            self.resume()
+
+    def _disk(self) -> str:
+        self.settings.dir.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.settings.dir).free
+        return f"{free >> 20} MB free in {str(self.settings.dir)!r}" if free < FEWEST_FREE_BYTES else ""
+
+    def _tend(self, model: str) -> None:
+        """Have a server that speaks: start one where there is none, restart one that died or is wedged."""
+        server = self._server
+        if server is None:
+            self._serve(model)
+            return
+        if not server.alive:
+            self._lose(f"the server of {model} died: {server.last_words()}")
+            return
+        written = server.log_size
+        found = self.look()
+        if found.wedged and server.log_size == written:  # a busy server writes of its progress, a wedged one nothing
+            self._lose(f"the server of {model} is wedged: {found.error}; {server.last_words()}")
+        elif not found.answers and not found.wedged:
+            self._lose(f"the server of {model} does not answer: {found.error}")
+        else:
+            self._starts = 0
+
+    def _lose(self, reason: str) -> None:
+        self.close(reason)
+        log.warning("server.lost", reason=reason)
+        if self._server:
+            self._server.stop()  # connections break, so that what hangs in it is handed back now
+            self._server = None
+
+    def _serve(self, model: str) -> None:
+        self._starts += 1
+        wait = min(LONGEST_PAUSE, 2.0 ** (self._starts - 2)) if self._starts > 1 else 0.0
+        if wait and self._stop.wait(wait):
+            return
+        folder = Path(model).expanduser()
+        log_file = self.settings.dir / "logs" / "model-server.log"
+        server = ModelServer(folder if folder.is_dir() else model, log=log_file)
+        started = time.monotonic()
+        try:
+            server.start()
+        except EndpointError as error:
+            self.close(str(error))
+            log.warning("server.failed", error=str(error), starts=self._starts)
+            return
+        self._server = server
+        log.info("server.ready", url=server.url, seconds=round(time.monotonic() - started, 1))

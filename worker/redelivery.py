@@ -1,0 +1,42 @@
+"""What this worker has in hand and not acknowledged stays its own in the broker, however long the work takes.
+
+kombu's Redis transport delivers a message again once it is older than the visibility timeout. This is the one file that
+touches the transport's private state: the delivery tags a channel holds, and the index of when each was delivered.
+tests/integration/test_redelivery.py fails when kombu changes either.
+"""
+
+import time
+from typing import Protocol
+
+import redis
+
+from config.ledger.store import told
+
+INDEX = "unacked_index"  # zset delivery tag -> when it was delivered, seconds by the worker's clock
+
+
+class Consumer(Protocol):
+    """celery.worker.consumer.Consumer, as far as it is used."""
+
+    task_consumer: object
+
+
+def held_tags(consumer: Consumer) -> list[str]:
+    """The delivery tags that are out with this worker; none while it has no connection."""
+    channel = getattr(consumer.task_consumer, "channel", None)
+    delivered = getattr(getattr(channel, "qos", None), "_delivered", {})
+    while True:
+        try:
+            return list(delivered)
+        except RuntimeError:  # the consuming thread has just added or removed one
+            continue
+
+
+def renew(client: redis.Redis, consumer: Consumer) -> int:
+    """Make every message in hand look freshly delivered; how many there are. StoreError when Redis is away."""
+    tags = held_tags(consumer)
+    if tags:
+        now = time.time()
+        with told():
+            client.zadd(INDEX, dict.fromkeys(tags, now), xx=True)  # xx: one acknowledged meanwhile stays gone
+    return len(tags)
