@@ -49,6 +49,8 @@ def test_preflight_trains_without_validation_when_there_are_no_rows_for_it(datas
 
 
 def emptied(dataset: Path, _: Path) -> None:
+    """As curate leaves it when nothing was kept: the proof of nothing fails too."""
+    failed_proof(dataset, _)
     (dataset / "train.jsonl").write_text("")
 
 
@@ -79,7 +81,8 @@ def endless_row(dataset: Path, _: Path) -> None:
 
 
 def failed_proof(dataset: Path, _: Path) -> None:
-    (dataset / "dataset.json").write_text(json.dumps({"loss_proof": {"passed": False}}))
+    proof = {"passed": False, "faults": ["12 loss tokens are other people's words"]}
+    (dataset / "dataset.json").write_text(json.dumps({"loss_proof": proof}))
 
 
 def broken_card(dataset: Path, _: Path) -> None:
@@ -136,7 +139,7 @@ FAULTS: list[tuple[Fault, JsonObject, str]] = [
     (mixed_rows, {}, r"train.jsonl:3 holds \['conversation'\]"),
     (endless_row, {}, r"valid.jsonl:2 has \d+ tokens, more than max_seq_length=2048"),
     (lambda *_: None, {"max_seq_length": 16}, r"train.jsonl:1 has \d+ tokens, more than max_seq_length=16"),
-    (failed_proof, {}, "the loss would not lie"),
+    (failed_proof, {}, "wrong thing: 12 loss tokens are other people's words"),
     (broken_card, {}, "dataset.json' is no JSON"),
     (no_config, {}, "has no config.json"),
     (no_model_type, {}, "names no model_type"),

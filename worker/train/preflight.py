@@ -32,12 +32,14 @@ class Plan:
 
 def preflight(dataset: Path, *, student: Path, out: Path, overrides: JsonObject, file: Path | None = None) -> Plan:
     """Check dataset, student, hyperparameters and disk; UsageError or TrainingError says in one line what to mend."""
-    require_proof(dataset)
+    if not dataset.is_dir():
+        raise UsageError(f"no dataset at {str(dataset)!r}: give a directory with train.jsonl and valid.jsonl")
     rows = {split: read_rows(dataset / f"{split}.jsonl") for split in SPLITS}
     if not rows["train"]:
         raise TrainingError(
             f"the dataset {str(dataset)!r} has no training rows: nothing was kept, its rejected.jsonl tells why"
         )
+    require_proof(dataset)
     turns = kind_of(rows["train"][0], dataset) == "turns"
     values = hyperparameters.resolve(overrides, turns=turns, file=file or hyperparameters.DEFAULT_FILE)
     require_rows({split: len(found) for split, found in rows.items()}, values, dataset)
@@ -49,8 +51,6 @@ def preflight(dataset: Path, *, student: Path, out: Path, overrides: JsonObject,
 
 def require_proof(dataset: Path) -> None:
     """Refuse a dataset whose own loss proof failed; one made elsewhere has none."""
-    if not dataset.is_dir():
-        raise UsageError(f"no dataset at {str(dataset)!r}: give a directory with train.jsonl and valid.jsonl")
     card = dataset / "dataset.json"
     try:
         content = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
@@ -58,9 +58,11 @@ def require_proof(dataset: Path) -> None:
         raise TrainingError(f"{str(card)!r} is no JSON: {error}; curate again") from None
     proof = content.get("loss_proof") if isinstance(content, dict) else None
     if isinstance(proof, dict) and proof.get("passed") is False:
+        faults = proof.get("faults") or ["its loss proof failed"]
+        told = "; ".join(str(fault) for fault in faults) if isinstance(faults, list) else str(faults)
         raise TrainingError(
-            f"{str(card)!r} says that the loss would not lie on the assistant's turns and their stop tokens alone; "
-            "curate again with --format turns or another chat template"
+            f"{str(card)!r} says that this dataset would teach the wrong thing: {told}. Curate again with --format turns "
+            "or another chat template"
         )
 
 
