@@ -61,8 +61,8 @@ def require_proof(dataset: Path) -> None:
         faults = proof.get("faults") or ["its loss proof failed"]
         told = "; ".join(str(fault) for fault in faults) if isinstance(faults, list) else str(faults)
         raise TrainingError(
-            f"{str(card)!r} says that this dataset would teach the wrong thing: {told}. Curate again with --format turns "
-            "or another chat template"
+            f"{str(card)!r} says that this dataset would teach the wrong thing: {told}. Curate again with "
+            "--format turns or another chat template"
         )
 
 
