@@ -12,6 +12,7 @@ app = typer.Typer(
     name="applejack",
     help="Tool-calling training data made by several Macs, proven real; a student trained on it and evaluated.",
     no_args_is_help=True,
+    add_completion=False,  # it writes into shell profiles, which nobody asked for here
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
