@@ -1,0 +1,147 @@
+"""The deployed Redis: started by its own script, and its one user may do what a whole run needs, and no more."""
+
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from pydantic import SecretStr
+
+from config.ledger import Ledger
+from config.records import Prompt, Spec
+from config.settings import Settings
+from producer import dispatch
+from producer.binary import find_binary
+from producer.children import start_child
+from producer.progress import status
+from producer.prompts.mine import mine
+from producer.server import connect, free_port, ping
+from tests.tiny_student import make_tiny_student
+from tests.workers import ROOT, start_worker_process
+
+ADMIN = "user admin on >admin ~* &* +@all\n"  # the test's own, to read what was denied
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A Redis that redis-start.sh has started."""
+
+    url: SecretStr
+    admin: SecretStr
+    password: str
+    pid: int
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    folder = tmp_path_factory.mktemp("deployed")
+    shutil.copytree(ROOT / "config" / "deploy", folder / "deploy")
+    with (folder / "deploy" / "users.acl").open("a") as users:
+        users.write(ADMIN)
+    (folder / "bin").mkdir()
+    (folder / "bin" / "redis-server").symlink_to(find_binary().path)
+    (folder / "data").mkdir()
+    password, port = secrets.token_hex(24), free_port()
+    env = {**os.environ, "REDIS_PASSWORD": password, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    command = ["sh", str(folder / "deploy" / "redis-start.sh"), "--port", str(port), "--bind", "127.0.0.1"]
+    command += ["--dir", str(folder / "data")]
+    child = start_child("redis", command, log=folder / "redis.log", env=env, cwd=folder)
+    url = SecretStr(f"redis://applejack:{password}@127.0.0.1:{port}/0")
+    deadline = time.monotonic() + 20
+    try:
+        while not ping(url):
+            assert child.exit_code is None, child.last_lines()
+            assert time.monotonic() < deadline, child.last_lines()
+            time.sleep(0.1)
+        [server] = psutil.Process(child.process.pid).children()
+        yield Deployed(url, SecretStr(f"redis://admin:admin@127.0.0.1:{port}/0"), password, server.pid)
+    finally:
+        child.stop()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("FLUSHALL",),  # the night's work
+        ("CONFIG", "GET", "*"),  # and its SET, which writes files
+        ("KEYS", "*"),  # blocks everybody
+        ("MONITOR",),  # reads everything
+        ("SCRIPT", "FLUSH"),
+        ("ACL", "LIST"),
+        ("SHUTDOWN",),
+    ],
+)
+def test_what_no_worker_needs_is_denied(deployed: Deployed, command: tuple[str, ...]) -> None:
+    with connect(deployed.url, 5) as client, pytest.raises(redis.exceptions.NoPermissionError):
+        client.execute_command(*command)
+
+
+def test_nobody_gets_in_without_the_password(deployed: Deployed) -> None:
+    address = deployed.url.get_secret_value().rpartition("@")[2]
+    for stranger in (
+        f"redis://{address}",
+        f"redis://applejack:wrong@{address}",
+        f"redis://:{deployed.password}@{address}",
+    ):
+        assert not ping(SecretStr(stranger))
+
+
+def test_password_is_in_no_argument(deployed: Deployed) -> None:
+    assert deployed.password not in " ".join(psutil.Process(deployed.pid).cmdline())
+
+
+def test_it_keeps_what_it_is_told(deployed: Deployed) -> None:
+    wanted = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+    with connect(deployed.admin, 5) as client:
+        assert {name: client.config_get(name)[name] for name in wanted} == wanted
+
+
+@pytest.mark.timeout(240)
+def test_a_whole_run_with_a_resubmission_and_flower_is_denied_nothing(deployed: Deployed, tmp_path: Path) -> None:
+    with connect(deployed.admin, 5) as client:
+        client.acl_log_reset()
+    flower = start_child(
+        "flower", [sys.executable, "-m", "producer.flower", "--port", str(free_port())], log=tmp_path / "flower.log",
+        env={**os.environ, "APPLEJACK_REDIS_URL": deployed.url.get_secret_value(), "APPLEJACK_DIR": str(tmp_path)},
+        cwd=tmp_path,
+    )  # fmt: skip
+    workers = [start_worker_process(role, role, url=deployed.url, folder=tmp_path) for role in ("generate", "curate")]
+    ledger = Ledger.connect(deployed.url.get_secret_value())
+    try:
+        submit(ledger, deployed.url, make_tiny_student(tmp_path / "student"), mine([ROOT / "config"], count=12, seed=1))
+        wait_done(ledger, deployed)
+        again = ledger.jobs.resubmit("r", list(ledger.verdicts("r"))[:2], train=False, evaluate=False)
+        assert again == 2
+        wait_done(ledger, deployed)
+    finally:
+        for child in (flower, *(worker.child for worker in workers)):
+            child.stop()
+    assert denied(deployed) == set()
+
+
+def submit(ledger: Ledger, url: SecretStr, student: Path, prompts: list[Prompt]) -> None:
+    spec = Spec(run_id="r", workspace=str(ROOT / "config"), teacher="rehearsal", student=str(student),
+                dataset_format="turns", max_seq_length=4096, train=False)  # fmt: skip
+    dispatch.submit(ledger, Settings(redis_url=url), spec, prompts)
+
+
+def denied(deployed: Deployed) -> set[str]:
+    """What the server has refused since the log was emptied, by command and user."""
+    with connect(deployed.admin, 5) as client:
+        return {f"{entry['object']} ({entry['username']})" for entry in client.acl_log()}
+
+
+def wait_done(ledger: Ledger, deployed: Deployed, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while (seen := status(ledger, "r")).stage != "done":
+        assert seen.stage != "failed", seen.error
+        assert denied(deployed) == set()
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.2)
