@@ -5,10 +5,6 @@ from celery import Celery
 from config.settings import Settings
 from config.topology import QUEUES, ROUTES
 
-# One value for the whole fleet: the unacked index is one per database, and the shortest timeout in it rules all queues.
-# It need not be short: dead workers are found by the ledger's leases, and a second delivery of a held job is dropped.
-VISIBILITY_SECONDS = 900
-
 RESULT_SECONDS = 14 * 86_400  # a chord over a long weekend and more must still find its parts
 
 
@@ -18,6 +14,9 @@ def make_app(settings: Settings) -> Celery:
         raise ValueError("make_app needs a redis_url; the embedded server sets it")
     url = settings.redis_url.get_secret_value()
     app = Celery("applejack", broker=url, backend=url)
+    # One value for the whole fleet: the unacked index is one per database, and the shortest timeout rules all queues.
+    # It need not be short: dead workers are found by the ledger's leases, and a second delivery of a held job is dropped.
+    visibility = settings.visibility_seconds
     app.conf.update(
         # messages hold two ids; pickle would let whoever reaches Redis run code on every Mac
         task_serializer="json",
@@ -38,8 +37,8 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a worker outlives any outage of the broker
         broker_transport_options={
-            "visibility_timeout": VISIBILITY_SECONDS,
-            "unacked_restore_interval": 15,  # seconds; kombu's default of 10 x 10 s sweeps rarely
+            "visibility_timeout": visibility,
+            "unacked_restore_interval": min(15.0, visibility / 3),  # seconds; kombu's 10 x 10 s sweeps rarely
             "unacked_restore_throttle": 1,
             "socket_timeout": 10,  # a half-open connection is noticed; without it the worker never consumes again
             "socket_connect_timeout": 5,
@@ -47,7 +46,7 @@ def make_app(settings: Settings) -> Celery:
             "health_check_interval": 10,
         },
         result_backend_transport_options={
-            "visibility_timeout": VISIBILITY_SECONDS,
+            "visibility_timeout": visibility,
             "retry_policy": {"max_retries": 200, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 3},
         },
         result_backend_always_retry=True,

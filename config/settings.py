@@ -22,6 +22,10 @@ class Settings(BaseSettings):
         None, description="model that this worker's own mlx_lm server serves: directory or hub id"
     )
     lease_seconds: float = Field(20.0, gt=1, description="a worker silent for this long has its jobs run elsewhere")
+    keeper_seconds: float = Field(5.0, gt=0, description="how often a generate worker looks at its endpoint and disk")
+    visibility_seconds: float = Field(
+        900.0, gt=1, description="kombu's visibility timeout; must be the same in the whole fleet"
+    )
     drain_seconds: float = Field(60.0, ge=0, description="what a worker that is asked to stop may still finish")
     flower_user: str | None = Field(None, description="Flower's basic-auth user")
     flower_password: SecretStr | None = Field(None, description="Flower's basic-auth password")

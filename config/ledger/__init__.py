@@ -24,6 +24,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 
 import redis
 
@@ -158,6 +159,15 @@ class Ledger:
         with told():
             found = self._redis.hgetall(run_key(run_id, "verdicts"))
         return {text(key): Verdict.model_validate_json(text(value)) for key, value in found.items()}
+
+    def remove(self, run_id: str) -> None:
+        """Forget a run: out of the lists first, so that nobody sees it half gone."""
+        with told():
+            self._redis.zrem(RUNS, run_id)
+            self._redis.srem(ACTIVE, run_id)
+            keys = self._redis.scan_iter(match=run_key(run_id, "*"), count=1000)
+            while part := list(islice(keys, BATCH)):
+                self._redis.unlink(*part)
 
     def counters(self, run_id: str) -> tuple[dict[int, int], dict[str, int]]:
         """Finished jobs per ten seconds (epoch seconds // 10) and per "worker|state"."""

@@ -11,6 +11,7 @@ from config.records import StageState
 from config.report import Report
 from config.topology import Stage
 from producer import report as rendering
+from producer.archive import archive as moved
 from producer.commands.options import Dir, Json, RunId, chosen
 from producer.connect import reach
 from producer.output import Output
@@ -64,6 +65,25 @@ def fetch(
     for path in files:
         output.console.print(str(path))
     output.result({"run_id": run, "files": [str(path) for path in files]})
+
+
+def archive(
+    run: RunId,
+    out: Annotated[Path | None, typer.Option(help="The folder to make [default: archive/RUN under --dir].")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the run in the ledger too.")] = False,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Move an ended run out of the ledger into a folder: prompts, every attempt, verdicts, dataset, adapter, report.
+
+    Nothing expires by itself. The run is removed from Redis only after all of it has been read back from the disk.
+    """
+    output, settings = Output(as_json), chosen(folder)
+    target = out or settings.dir / "archive" / run
+    with reach(settings, stopped=True) as (ledger, _):
+        counts = moved(ledger, run, target, keep=keep)
+    output.console.print(f"{counts['trajectories']} trajectories of {counts['jobs']} jobs in {target}")
+    output.result({"run_id": run, "out": str(target), "kept": keep, **counts})
 
 
 def report_of(ledger: Ledger, run_id: str) -> Report:

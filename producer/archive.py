@@ -1,0 +1,81 @@
+"""A run moved out of the ledger into a folder: written whole, read back, and only then removed from Redis."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from config.errors import StoreError, UsageError
+from config.ledger import Ledger
+from config.records import Trajectory
+from config.topology import Stage
+from producer.progress import status
+
+FILES = ("dataset", "adapter", "report")
+TRAJECTORIES = "trajectories.jsonl"
+
+
+def archive(ledger: Ledger, run_id: str, out: Path, *, keep: bool) -> dict[str, int]:
+    """Write a run to `out` and, unless `keep`, remove it from the ledger; how many there are of what.
+
+    UsageError when the run has not ended or `out` exists; StoreError when what was written does not read back whole,
+    and then nothing is removed.
+    """
+    seen = status(ledger, run_id)
+    if seen.stage not in {"done", "failed"}:
+        raise UsageError(f"run {run_id!r} is still in {seen.stage!r}; archive it when it has ended")
+    if out.exists():
+        raise UsageError(f"{str(out)!r} exists; choose another --out")
+    place = out.with_name(f".{out.name}.part")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    run = ledger.run(run_id)
+    (place / "spec.json").write_text(run.spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    ids = ledger.jobs.ids(run_id)
+    prompts = write_lines(place / "prompts.jsonl", (one.model_dump_json() for one in ledger.jobs.prompts(run_id, ids)))
+    told = write_lines(place / TRAJECTORIES, (one.model_dump_json() for one in every_attempt(ledger, run_id, ids)))
+    verdicts = write_lines(
+        place / "verdicts.jsonl", (one.model_dump_json() for one in ledger.verdicts(run_id).values())
+    )
+    stages = {stage.value: ledger.stages.view(run_id, stage).result for stage in Stage}
+    (place / "stages.json").write_text(json.dumps(stages, indent=2) + "\n", encoding="utf-8")
+    for name in FILES:
+        if ledger.files.has(run_id, name):
+            ledger.files.get(run_id, name, place / name)
+    require_whole(place, trajectories=told, jobs=seen.total)
+    place.rename(out)
+    if not keep:
+        ledger.remove(run_id)
+    return {"jobs": prompts, "trajectories": told, "verdicts": verdicts}
+
+
+def every_attempt(ledger: Ledger, run_id: str, job_ids: Iterable[str]) -> Iterator[Trajectory]:
+    """The trajectories of all attempts, job by job."""
+    for job_id in job_ids:
+        for attempt in range(1, ledger.jobs.view(run_id, job_id).attempt + 1):
+            trajectory = ledger.jobs.trajectory(run_id, job_id, attempt)
+            if trajectory:
+                yield trajectory
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write lines and see them onto the disk; how many."""
+    count = 0
+    with path.open("w", encoding="utf-8") as out:
+        for count, line in enumerate(lines, start=1):  # noqa: B007 - the last count is the answer
+            out.write(line + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    return count
+
+
+def require_whole(place: Path, *, trajectories: int, jobs: int) -> None:
+    """StoreError unless every trajectory reads back and every job has one."""
+    with (place / TRAJECTORIES).open(encoding="utf-8") as lines:
+        read = [Trajectory.model_validate_json(line).job_id for line in lines]
+    if len(read) != trajectories or len(set(read)) != jobs:
+        raise StoreError(
+            f"{len(read)} trajectories of {len(set(read))} jobs read back from {str(place)!r}, "
+            f"not {trajectories} of {jobs}; nothing was removed"
+        )
