@@ -5,11 +5,13 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import TemplateError
 
 from config.errors import CurationError, UsageError
 from config.records import JsonObject
+from worker.curate.segments import Segments
 
 UNLIMITED = 1 << 40  # tokens; the budget is max_seq_length, and transformers warns at a smaller one of its own
 REMEDY = (
@@ -48,6 +50,9 @@ class Student:
         self.directory = directory
         self._tokenizer = _load(directory)
         self._tokenizer.model_max_length = UNLIMITED
+        self._tokenizer(
+            "", add_special_tokens=False
+        )  # takes off the truncation and padding a tokenizer.json may ask for
         self.eos_id: int | None = self._tokenizer.eos_token_id
         self.eos_ids = frozenset(_eos_ids(directory) | ({self.eos_id} if self.eos_id is not None else set()))
         self.eos_texts = frozenset(str(self._tokenizer.convert_ids_to_tokens(number)) for number in self.eos_ids)
@@ -55,6 +60,8 @@ class Student:
         # mlx_lm passes enable_thinking exactly when it finds thinking markers in the vocabulary
         self._thinking = any(f"<{name}>" in vocabulary for name in ("think", "longcat_think"))
         self.special = frozenset(str(token) for token in self._tokenizer.all_special_tokens)
+        self._segments = Segments(self._encode, _control_tokens(self._tokenizer))
+        self._around = self._special_around()
 
     @property
     def template(self) -> str:
@@ -82,14 +89,17 @@ class Student:
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of rendered texts, without added special tokens, as apply_chat_template encodes them."""
-        if not texts:
-            return []
-        encoded = self._tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)
-        return [list(row) for row in encoded["input_ids"]]
+        if self._segments.usable:
+            return [self._segments.ids(text) for text in texts]
+        return self._encode(texts)
 
     def text_ids(self, text: str) -> list[int]:
         """Token ids of a `{"text"}` row as mlx_lm's TextDataset makes them: encode, then eos unless it is the last."""
-        ids = list(self._tokenizer.encode(text))
+        if self._around is not None and self._segments.usable:
+            before, behind = self._around
+            ids = [*before, *self._segments.ids(text), *behind]
+        else:
+            ids = list(self._tokenizer.encode(text))
         if (not ids or ids[-1] != self.eos_id) and self.eos_id is not None:
             ids.append(self.eos_id)
         return ids
@@ -97,6 +107,26 @@ class Student:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of tokens, special ones included."""
         return str(self._tokenizer.decode(list(ids)))
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        fast = getattr(self._tokenizer, "backend_tokenizer", None)
+        if fast is None:  # a tokenizer in Python, as few models still have
+            return [list(row) for row in self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+        # what the line above does, without the offsets and masks that nobody asks for: half the time
+        return [encoded.ids for encoded in fast.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def _special_around(self) -> tuple[list[int], list[int]] | None:
+        """What encoding puts in front of and behind a text, None where that is not the same for two texts."""
+        found = []
+        for text in ("a", "What is it?"):
+            bare, whole = self._encode([text])[0], list(self._tokenizer.encode(text))
+            start = next((n for n in range(len(whole)) if whole[n : n + len(bare)] == bare), None)
+            if start is None:
+                return None
+            found.append((whole[:start], whole[start + len(bare) :]))
+        return found[0] if found[0] == found[1] else None
 
     def require_tools(self) -> None:
         """UsageError unless the template shows tools, calls, results and answers."""
@@ -135,6 +165,15 @@ def _load(directory: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202 - tr
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(f"the tokenizer of {str(directory)!r} cannot be loaded: {reason}") from error
+
+
+def _control_tokens(tokenizer: Any) -> dict[str, int]:  # noqa: ANN401 - transformers has no types
+    """The tokens every text is cut at first; none when some of them take white space with them."""
+    added = {str(token): (number, token) for number, token in tokenizer.added_tokens_decoder.items()}
+    raw = {text: pair for text, pair in added.items() if not pair[1].normalized}
+    if any(token.lstrip or token.rstrip or token.single_word for _, token in raw.values()):
+        return {}
+    return {text: number for text, (number, _) in raw.items()}
 
 
 def _eos_ids(directory: Path) -> set[int]:

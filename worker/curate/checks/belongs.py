@@ -1,8 +1,8 @@
 """The check that a result is the result of its call: swapped, moved and torn results of the tools applejack offers.
 
 Each rule restates the form in which worker/generate/toolset.py answers. Alone it counts only where a trajectory was
-recorded with that toolset. Anywhere else two results must fit each other's calls and not their own: other people's tools
-of the same name answer in other forms.
+recorded with that toolset. Anywhere else two results must fit each other's calls and not their own: other people's
+tools of the same name answer in other forms.
 """
 
 import re

@@ -7,7 +7,7 @@ Precision first. What counts as fabricated:
 - a number of things that stands in no result and that counting or adding what the results list does not give;
 - a fact the question expects, stated though no result holds it.
 A sentence that denies something asserts nothing. An answer without any result is not judged here
-(tools_required_but_none does that).
+(tools_required_but_none and null_result do that).
 """
 
 import builtins
@@ -34,7 +34,8 @@ MOSTLY = 0.5  # of the symbols an answer names
 def fabricated_result(trajectory: Trajectory) -> Iterator[Finding]:
     """Files, symbols, counts and expected facts of an answer that nothing in the trajectory supports."""
     evidence = Evidence(trajectory)
-    if trajectory.outcome != "completed" or not trajectory.answer or not evidence.results:
+    heard = any((result.content or "").strip() for result in evidence.results)
+    if trajectory.outcome != "completed" or not trajectory.answer or not heard:
         return
     claims = " \n".join(part for part in SENTENCE.split(trajectory.answer) if not DENIAL.search(part))
     index = len(trajectory.messages) - 1

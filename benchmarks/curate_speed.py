@@ -1,0 +1,168 @@
+"""Speed and memory of the curate stage: python benchmarks/curate_speed.py [--count 100000] [--kilobytes 10]
+
+Writes trajectories of that size to a temporary file, then times two processes over it: curate, and the least anybody
+could do: json.loads and the student's template over the same conversations. Prints MB/s, the ratio and the peak RSS.
+"""
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from config.records import Message, Provenance, ToolCall, Trajectory
+from tests.tiny_student import make_tiny_student
+from worker.curate.options import Format, Options
+from worker.curate.pipeline import curate
+from worker.curate.sources import read
+from worker.curate.tokenizer import Student
+from worker.generate.toolset import digest, schemas
+
+WORDS = [
+    "class",
+    "def",
+    "return",
+    "import",
+    "self",
+    "value",
+    "queue",
+    "worker",
+    "task",
+    "result",
+    "error",
+    "broker",
+    "message",
+    "state",
+    "config",
+    "path",
+    "name",
+]
+TOOLS = schemas(("grep", "read_file"))
+LIMIT = 1 << 20  # nothing is over-long here
+
+
+def made(number: int, size: int) -> Trajectory:
+    """One sound trajectory of about `size` bytes with two calls."""
+    rng = random.Random(number)
+    name = f"Thing{number}"
+    code = "\n".join(f"{line}: {' '.join(rng.choices(WORDS, k=8))} {rng.random()}" for line in range(1, 60))
+    while len(code) < size - 2500:
+        code += f" {' '.join(rng.choices(WORDS, k=40))} {rng.random()}"
+    messages = (
+        Message(role="user", content=f"Where is the class {name} defined?"),
+        Message(role="assistant", content="", tool_calls=(ToolCall(id="a", name="grep", arguments={"pattern": name}),)),
+        Message(role="tool", tool_call_id="a", name="grep", content=f"src/mod{number}.py:1: class {name}(Base):"),
+        Message(
+            role="assistant",
+            content="",
+            tool_calls=(ToolCall(id="b", name="read_file", arguments={"path": f"src/mod{number}.py"}),),
+        ),
+        Message(role="tool", tool_call_id="b", name="read_file", content=code),
+        Message(role="assistant", content=f"The class {name} is defined in src/mod{number}.py."),
+    )
+    return Trajectory(
+        run_id="speed",
+        job_id=f"{number:06d}-aaaaaaaa",
+        prompt=str(messages[0].content),
+        system_prompt="You answer questions about the code in your workspace.",
+        tools=TOOLS,
+        messages=messages,
+        outcome="completed",
+        provenance=Provenance(
+            teacher="none", endpoint="none", worker="w", applejack_version="0", toolset_digest=digest(TOOLS)
+        ),
+    )
+
+
+def plain(file: Path, student: Path) -> int:
+    """json.loads, validation of nothing, one rendering: the rows and no more."""
+    model = Student(student)
+    done = 0
+    for line in file.open("rb"):
+        record = Trajectory.model_construct(**json.loads(line))
+        messages = [{"role": "system", "content": record.system_prompt}]
+        for message in record.messages:
+            raw = dict(message)  # type: ignore[call-overload]
+            raw["content"] = raw["content"] or ""
+            if raw["tool_calls"]:
+                raw["tool_calls"] = [{"type": "function", "function": call} for call in raw["tool_calls"]]
+            messages.append(raw)
+        model.render(messages, record.tools)  # type: ignore[arg-type]
+        done += 1
+    return done
+
+
+def curated(file: Path, student: Path, out: Path, format_: Format) -> int:
+    """The stage itself."""
+    options = Options(format=format_, max_seq_length=LIMIT)
+    found = curate(
+        lambda: (sourced.trajectory for sourced in read([file]) if sourced.trajectory),
+        out=out,
+        options=options,
+        student=student,
+    ).summary
+    assert found.kept == found.read, found.reasons
+    return found.read
+
+
+def measured(work: Callable[[], int]) -> dict[str, float]:
+    """Seconds and peak RSS in MB of this process."""
+    started = time.perf_counter()
+    done = work()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10  # macOS counts bytes, Linux kilobytes
+    return {"done": done, "seconds": time.perf_counter() - started, "peak_mb": peak / unit}
+
+
+def child(name: str, *given: str) -> dict[str, float]:
+    """One measurement in a process of its own."""
+    told = subprocess.run(
+        [sys.executable, __file__, "--child", name, *given], check=True, stdout=subprocess.PIPE, text=True
+    )
+    answer: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
+    return answer
+
+
+def main() -> None:
+    """Make the file, measure both, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--kilobytes", type=float, default=10)
+    parser.add_argument("--format", choices=("text", "turns"), default="text")
+    parser.add_argument("--student", type=Path, help="model directory; default: a tiny one with a token per byte")
+    parser.add_argument("--child", nargs="+")
+    asked = parser.parse_args()
+    if asked.child:
+        name, file, student, out, format_ = asked.child
+        work = {
+            "plain": lambda: plain(Path(file), Path(student)),
+            "curate": lambda: curated(Path(file), Path(student), Path(out), format_),
+        }[name]
+        print(json.dumps(measured(work)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "trajectories.jsonl"
+        with file.open("w", encoding="utf-8") as stream:
+            for number in range(asked.count):
+                stream.write(made(number, int(asked.kilobytes * 1000)).model_dump_json() + "\n")
+        student = asked.student or make_tiny_student(Path(folder) / "student")
+        given = (str(file), str(student), str(Path(folder) / "out"), asked.format)
+        megabytes = file.stat().st_size / 1e6
+        print(f"{asked.count} trajectories, {megabytes:.0f} MB, format {asked.format}")
+        base = child("plain", *given)
+        ours = child("curate", *given)
+    for name, told in (("json.loads + template", base), ("curate", ours)):
+        rate = megabytes / told["seconds"]
+        print(f"{name:22} {told['seconds']:8.1f} s {rate:7.2f} MB/s  peak {told['peak_mb']:6.0f} MB")
+    print(f"ratio {ours['seconds'] / base['seconds']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
