@@ -20,7 +20,7 @@ PRODUCTS = {  # rows, columns, inner: the layers of a 135M llama
     "1 row, ffn": (1, 1536, 576),
     "4 rows, ffn": (4, 1536, 576),
     "256 rows, ffn": (256, 1536, 576),
-    "1024 rows, head": (1024, 49152, 576),
+    "64 rows, head": (64, 49152, 576),
 }
 PROMPT_TOKENS = 256
 NEW_TOKENS = 32
