@@ -1,5 +1,6 @@
 """What only the whole set shows: duplicates, unproven rows, the mix, the splits."""
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from config.errors import RejectionReason
@@ -23,6 +24,26 @@ def reject_duplicates(entries: Sequence[Entry]) -> None:
             entry.reject(RejectionReason.DUPLICATE, f"{how} {entries[first].job_id}")
         else:
             seen.add(number, entry.print_)
+
+
+def reject_contradictions(entries: Sequence[Entry]) -> None:
+    """Answers to one question, however worded, that state different numbers: those of the fewest go, all of a tie."""
+    answers: defaultdict[bytes, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.kept and entry.claim:
+            answers[entry.claim.question].append(entry)
+    for asked in answers.values():
+        stated = Counter(entry.claim.number for entry in asked if entry.claim)
+        most = max(stated.values())
+        told = ", ".join(str(number) for number in sorted(stated))
+        for entry in asked:
+            if len(stated) > 1 and entry.claim and (stated[entry.claim.number] < most or _tied(stated)):
+                detail = f"answers to one question differ ({told}); this one says {entry.claim.number}"
+                entry.reject(RejectionReason.FABRICATED_RESULT, detail)
+
+
+def _tied(stated: Counter[int]) -> bool:
+    return sum(times == max(stated.values()) for times in stated.values()) > 1
 
 
 def reject_unproven(entries: Sequence[Entry], *, foreign_allowed: bool) -> None:

@@ -8,6 +8,7 @@ from config.errors import RejectionReason
 from config.records import Finding, Prompt, Trajectory, Verdict
 from worker.curate import seed_text
 from worker.curate.checks import Check, findings
+from worker.curate.claims import Claim, claim_of
 from worker.curate.mask import Losses, losses
 from worker.curate.options import Options
 from worker.curate.render import Rendered, render_text, render_turns, row_bytes
@@ -37,6 +38,8 @@ class Entry:
     member: Member
     print_: Fingerprint
     prompt: Place
+    claim: Claim | None
+    """what the answer counts, to be compared with answers to the same question"""
     rows: tuple[Place, ...] = ()
     tokens: int = 0
     """of its longest row"""
@@ -84,6 +87,7 @@ def read_entry(
         ),
         print_=fingerprint(trajectory),
         prompt=spool.put(_prompt(trajectory).model_dump_json().encode()),
+        claim=claim_of(trajectory),
         turns=sum(message.role == "assistant" for message in trajectory.messages),
         findings=list(findings(trajectory, checks)),
     )

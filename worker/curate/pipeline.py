@@ -12,7 +12,14 @@ from config.records import JsonObject, Split, Trajectory, Verdict
 from worker.curate import dataset
 from worker.curate.card import card
 from worker.curate.checks import all_checks
-from worker.curate.decide import reject_duplicates, reject_unproven, sample_down, split_kept, split_seed
+from worker.curate.decide import (
+    reject_contradictions,
+    reject_duplicates,
+    reject_unproven,
+    sample_down,
+    split_kept,
+    split_seed,
+)
 from worker.curate.entry import Entry, read_entry
 from worker.curate.options import Options, Summary
 from worker.curate.split import RULE_PROMPT, RULE_SEED, RULE_WORKSPACE, leaks
@@ -98,6 +105,7 @@ def _write(
     entries: list[Entry], place: Path, options: Options, student: Student | None, spool: Spool, broken: int
 ) -> Curated:
     reject_duplicates(entries)
+    reject_contradictions(entries)
     reject_unproven(entries, foreign_allowed=foreign(options))
     sample_down(entries, options.no_tools_share)
     seeded = options.format == "seed-text"

@@ -1,9 +1,9 @@
 """Token ids of rendered conversations, each piece between two control tokens encoded once.
 
 A tokenizer cuts a text at its control tokens before it does anything else, so the ids of a text are those of its
-pieces, one after the other. The prefixes of one conversation share nearly all pieces; encoding each prefix anew would take as
-many times as long as there are turns. Where a tokenizer is no such one (a control token that swallows white space, a
-prefix space at the first piece alone), `Segments.usable` says so and whole texts are encoded.
+pieces, one after the other. The prefixes of one conversation share nearly all pieces; encoding each prefix anew would
+take as many times as long as there are turns. Where a tokenizer is no such one (a control token that swallows white
+space, a prefix space at the first piece alone), `Segments.usable` says so and whole texts are encoded.
 """
 
 import re

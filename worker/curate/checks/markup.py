@@ -47,7 +47,7 @@ def chat_markup(special: frozenset[str] = frozenset()) -> Callable[[Trajectory],
 
 def leaked_tool_call(trajectory: Trajectory) -> Iterator[Finding]:
     """Call text where the assistant should speak, in any notation, whole or torn."""
-    names = frozenset(_tool_names(trajectory))
+    names = tool_names(trajectory)
     for index, message in enumerate(trajectory.messages):
         if message.role == "assistant" and (found := call_text(message.content or "", names)):
             yield Finding(
@@ -55,13 +55,12 @@ def leaked_tool_call(trajectory: Trajectory) -> Iterator[Finding]:
             )
 
 
-def _tool_names(trajectory: Trajectory) -> Iterator[str]:
-    for tool in trajectory.tools:
-        function = tool.get("function")
-        if isinstance(function, dict) and isinstance(name := function.get("name"), str):
-            yield name
-    for call in trajectory.tool_calls:
-        yield call.name
+def tool_names(trajectory: Trajectory) -> frozenset[str]:
+    """The tools that were offered or called."""
+    functions = (tool.get("function") for tool in trajectory.tools)
+    offered = [function.get("name") for function in functions if isinstance(function, dict)]
+    called = [call.name for call in trajectory.tool_calls]
+    return frozenset(name for name in (*offered, *called) if isinstance(name, str))
 
 
 def _texts(trajectory: Trajectory) -> Iterator[tuple[int | None, str, str]]:

@@ -1,0 +1,95 @@
+"""curate on files, as people and scripts call it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_student import make_tiny_student
+from tests.trajectories import from_memory, looked_up
+
+ROOT = Path(__file__).parents[2]
+SEED = [
+    {"query": "Where is Foo?", "tool_calls": [{"tool": "grep", "args": {"pattern": "Foo"}}], "answer": "In foo.py."},
+    {
+        "query": "Where is Bar?",
+        "tool_calls": [{"name": "grep", "args": '{"p": "Bar"}', "result": None}],
+        "answer": "x.py",
+    },
+    {"query": "What is 2 + 2?", "tool_calls": [], "answer": "4", "metadata": {"requires_tools": False}},
+    {"query": "Where is Baz?", "tool_calls": [], "answer": "In baz.py."},
+]
+
+
+def command(*given: object) -> subprocess.CompletedProcess[str]:
+    asked = [sys.executable, "-m", "worker", "curate", *map(str, given)]
+    return subprocess.run(asked, capture_output=True, text=True, cwd=ROOT)
+
+
+def written(file: Path, records: list[object]) -> Path:
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return file
+
+
+@pytest.fixture
+def trajectories(tmp_path: Path) -> Path:
+    sample = [*map(looked_up, range(20)), *map(from_memory, range(5))]
+    return written(tmp_path / "in.jsonl", [one.model_dump(mode="json") for one in sample])
+
+
+def test_json_ends_stdout_with_the_contracts_keys(trajectories: Path, tmp_path: Path) -> None:
+    student = make_tiny_student(tmp_path / "student")
+    done = command(trajectories, "--out", tmp_path / "out", "--student", student, "--format", "turns", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["read"], told["kept"], told["rejected"], told["reasons"]) == (25, 25, 0, {})
+    assert (told["with_tools"], told["without_tools"]) == (20, 5)
+    assert sum(told["splits"].values()) == 45
+    assert told["content_hash"] == json.loads((tmp_path / "out" / "dataset.json").read_text())["content_hash"]
+    for words in ("without tools", "with tools and real results", "with tools and no results (skipped)", "total"):
+        assert words in done.stderr
+
+
+def test_seed_records_and_broken_lines_are_counted(tmp_path: Path) -> None:
+    file = written(tmp_path / "seed.jsonl", list(SEED))
+    file.write_text(file.read_text() + '{"query": "torn')
+    done = command(file, "--out", tmp_path / "out", "--format", "seed-text", "--json")
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["read"], told["kept"], told["rejected"], told["broken"]) == (4, 1, 3, 1)
+    assert told["reasons"] == {"null_result": 2, "tools_required_but_none": 1}
+    assert "seed.jsonl:5: " in done.stderr
+
+
+def test_nothing_kept_is_exit_1_with_the_reasons_written(tmp_path: Path) -> None:
+    done = command(written(tmp_path / "in.jsonl", SEED[:2]), "--out", tmp_path / "out", "--format", "seed-text")
+    assert done.returncode == 1
+    assert len((tmp_path / "out" / "rejected.jsonl").read_text().splitlines()) == 2
+
+
+BAD = [
+    # what is asked, what the one line says
+    (("--student", "nowhere"), "no student at 'nowhere'"),
+    ((), "give --student MODEL"),
+    (("--format", "parquet"), "there is no format 'parquet'"),
+    (("--format", "seed-text", "--mix", "tools=1"), "--mix is 'tools=1'"),
+    (("--format", "seed-text", "--split-by", "moon"), "--split-by is 'moon'"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), BAD)
+def test_bad_input_is_one_line_and_changes_nothing(
+    given: tuple[str, ...], said: str, trajectories: Path, tmp_path: Path
+) -> None:
+    done = command(trajectories, "--out", tmp_path / "out", *given)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = command(tmp_path / "none.jsonl", "--out", tmp_path / "out", "--format", "seed-text")
+    assert done.returncode == 2
+    assert "none.jsonl' does not exist" in done.stderr
