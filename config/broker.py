@@ -15,7 +15,7 @@ def make_app(settings: Settings) -> Celery:
     url = settings.redis_url.get_secret_value()
     app = Celery("applejack", broker=url, backend=url)
     # One value for the whole fleet: the unacked index is one per database, and the shortest timeout rules all queues.
-    # It need not be short: dead workers are found by the ledger's leases, and a second delivery of a held job is dropped.
+    # It need not be short: leases find dead workers, and a second delivery of a held job is dropped.
     visibility = settings.visibility_seconds
     app.conf.update(
         # messages hold two ids; pickle would let whoever reaches Redis run code on every Mac

@@ -94,6 +94,8 @@ class ScriptedEndpoint:
 
     script: Script
     models: Sequence[str] = ("default_model",)
+    port: int = 0
+    """0: any free one"""
     raw_requests: list[bytes] = field(default_factory=list)
     """bodies of /chat/completions as they came"""
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -127,7 +129,7 @@ class ScriptedEndpoint:
     def __enter__(self) -> Self:
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
         self._server.daemon_threads = False  # server_close then waits for them, so none outlives its test
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()

@@ -67,6 +67,7 @@ def start_worker_process(
     """Start `celery -A app worker` for the queues (comma separated); its node is NAME@test, its log folder/NAME.log."""
     command = [sys.executable, "-m", "celery", "-A", app, "worker", "-Q", queues, "-n", f"{name}@test"]
     command += ["-P", pool, "-c", str(concurrency), "-E", "--loglevel", "INFO"]
+    command += ["--without-mingle", "--without-gossip"]  # as worker_command in producer/local.py
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ,

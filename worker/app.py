@@ -5,10 +5,14 @@ celery -A worker.app worker -Q generate --pool threads      (what `applejack wor
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
+import redis
 from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
+from kombu.exceptions import OperationalError
 
 from config import logs
 from config.broker import make_app
@@ -27,6 +31,8 @@ from worker.pulse import Pulse
 from worker.reconcile import Reconciler
 from worker.steps import Steps
 from worker.tasks import register
+
+log = logs.get(__name__)
 
 
 class Consumer(Protocol):
@@ -47,16 +53,18 @@ class Worker:
         self._leases = Leases(self._ledger.fleet, lease_seconds=chosen.lease_seconds)
         self._settings = chosen
         self.gate = Gate()
-        self.keeper = Keeper(self.gate, chosen, pause=self._pause, resume=self._resume)
+        self.keeper = Keeper(self.gate, chosen, pause=self._pause, resume=self._resume, consuming=self._consuming)
         name = f"worker-{os.getpid()}@{platform.node()}"
         self.steps = Steps(self._ledger, self._leases, chosen, name, keeper=self.keeper, again=self._again)
         self.drain = Drain(self._leases, seconds=chosen.drain_seconds)
         self._pulse: Pulse | None = None
+        self._consumer: Consumer | None = None
         register(self.app, self.steps)
 
     def start(self, consumer: Consumer, queues: list[str]) -> None:
         """Begin to beat under Celery's name for this worker."""
         self.steps.worker = consumer.hostname
+        self._consumer = consumer
 
         def says() -> JsonObject:
             endpoint = self.keeper.endpoint if QUEUE_GENERATE in queues else None
@@ -70,7 +78,7 @@ class Worker:
         self._pulse = Pulse(
             self._ledger.fleet,
             self._leases,
-            Reconciler(self._ledger, self._client, self.send),
+            Reconciler(self._ledger, self._client, self.send, silent_seconds=self._settings.lease_seconds),
             worker=consumer.hostname,
             says=says,
             also=lambda: redelivery.renew(self._client, consumer),
@@ -91,15 +99,31 @@ class Worker:
         self.app.send_task(task, args=args, queue=ROUTES[task]["queue"], ignore_result=True)
 
     def _again(self, run_id: str, job_id: str, seconds: float) -> None:
-        self.app.send_task(
-            GENERATE, args=(run_id, job_id), queue=QUEUE_GENERATE, ignore_result=True, countdown=seconds or None
-        )
+        with broker_away("job.not_sent", run_id=run_id, job_id=job_id):  # the reconciler sends it
+            self.app.send_task(
+                GENERATE, args=(run_id, job_id), queue=QUEUE_GENERATE, ignore_result=True, countdown=seconds or None
+            )
 
     def _pause(self, _: str) -> None:
-        self.app.control.cancel_consumer(QUEUE_GENERATE, destination=[self.steps.worker])
+        with broker_away("pause.not_sent"):  # the keeper says it again
+            self.app.control.cancel_consumer(QUEUE_GENERATE, destination=[self.steps.worker])
 
     def _resume(self) -> None:
-        self.app.control.add_consumer(QUEUE_GENERATE, destination=[self.steps.worker])
+        with broker_away("resume.not_sent"):
+            self.app.control.add_consumer(QUEUE_GENERATE, destination=[self.steps.worker])
+
+    def _consuming(self) -> bool | None:
+        consuming = getattr(self._consumer and self._consumer.task_consumer, "consuming_from", None)
+        return None if consuming is None or self.drain.begun else bool(consuming(QUEUE_GENERATE))
+
+
+@contextmanager
+def broker_away(event: str, **fields: str) -> Iterator[None]:
+    """Log what could not be sent instead of raising; someone else will see to it."""
+    try:
+        yield
+    except (OperationalError, redis.RedisError) as error:
+        log.warning(event, error=str(error), **fields)
 
 
 worker = Worker(settings())

@@ -28,11 +28,17 @@ class Drain:
             last_words.join(LAST_WORDS_SECONDS)
             os._exit(1)  # threads with a job in flight would hold the interpreter up
         self._begun = True
-        log.info("worker.draining", holds=len(self._leases), seconds=self._seconds)
-        self._leases.end()
+        # in a thread: a signal may come while the main thread is in the middle of writing a log line
         threading.Thread(target=self._wait, name="drain", daemon=True).start()
 
+    @property
+    def begun(self) -> bool:
+        """Whether this worker shuts down."""
+        return self._begun
+
     def _wait(self) -> None:
+        log.info("worker.draining", holds=len(self._leases), seconds=self._seconds)
+        self._leases.end()
         threading.Event().wait(self._seconds)
         self._hand_back()
         os._exit(0)

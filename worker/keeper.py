@@ -13,7 +13,7 @@ from pathlib import Path
 
 from config import logs
 from config.errors import EndpointError, FailureKind
-from config.records import Failure
+from config.records import DEFAULT_MODEL, Failure
 from config.settings import Settings
 from worker.gate import Gate
 from worker.generate.model_server import ModelServer
@@ -21,11 +21,13 @@ from worker.generate.probe import Probe, probe
 
 log = logs.get(__name__)
 
-BEAT_SECONDS = 5.0
 FEWEST_FREE_BYTES = (
     1 << 30
 )  # workspaces, logs and the server's own files need room; under it jobs would fail one by one
 LONGEST_PAUSE = 60.0  # seconds between starts of a server that keeps dying
+STRIKES = 3  # jobs in a row that lost an endpoint which answers a probe, before the probe is no longer believed
+FIRST_HOLD = 10.0  # seconds such an endpoint is left alone, doubled up to LONGEST_PAUSE until a job succeeds
+BROKEN = frozenset({FailureKind.ENDPOINT_UNREACHABLE, FailureKind.ENDPOINT_WEDGED})  # no answer at all to the job
 ENDPOINT_TROUBLE = frozenset(  # the job is not to blame
     {
         FailureKind.ENDPOINT_UNREACHABLE,
@@ -44,11 +46,17 @@ class Keeper:
     settings: Settings
     pause: Callable[[str], None]
     resume: Callable[[], None]
-    beat_seconds: float = BEAT_SECONDS
+    consuming: Callable[[], bool | None] = lambda: None
+    """whether the worker consumes its queue; None where nobody can tell now"""
+    least_free: int = FEWEST_FREE_BYTES
+    """bytes"""
     _server: ModelServer | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _starts: int = 0
+    _strikes: int = 0
+    _hold: float = FIRST_HOLD
+    _held_until: float = 0.0
 
     def __post_init__(self) -> None:
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -71,12 +79,20 @@ class Keeper:
         if self._server:
             self._server.stop()
 
+    def succeeded(self) -> None:
+        """A job got its answers here."""
+        with self._lock:
+            self._strikes, self._hold = 0, FIRST_HOLD
+
     def trouble(self, failure: Failure, *, wants: str | None) -> bool:
         """Whether this failure is the endpoint's: asked again, it still does not answer. Closes the gate when so."""
         if failure.kind not in ENDPOINT_TROUBLE:
             return False
+        if wants in (DEFAULT_MODEL, self.settings.serve):  # the name by which mlx_lm would load it a second time
+            wants = None
         found = self.look(wants)
         if found.answers:
+            self._strike(failure)
             return False
         self.close(str(found.error), wants=wants)
         return True
@@ -95,27 +111,47 @@ class Keeper:
             log.warning("worker.paused", reason=reason)
             self.pause(reason)
 
+    def _strike(self, failure: Failure) -> None:
+        """Close the gate for a while when job after job loses an endpoint that answers small questions."""
+        with self._lock:
+            self._strikes = self._strikes + 1 if failure.kind in BROKEN else 0
+            if self._strikes < STRIKES:
+                return
+            self._strikes, hold = 0, self._hold
+            self._held_until, self._hold = time.monotonic() + hold, min(LONGEST_PAUSE, 2 * hold)
+        self.close(f"{STRIKES} jobs in a row failed although the endpoint answers a probe: {failure.message}")
+
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 self._beat()
             except Exception:  # the keeper is what opens the gate again; whatever happened, the next beat must come
                 log.exception("keeper.failed")
-            self._stop.wait(self.beat_seconds)
+            self._stop.wait(self.settings.keeper_seconds)
 
     def _beat(self) -> None:
         if self.settings.serve:
             self._tend(self.settings.serve)
         if reason := self._disk():
             self.close(reason)
-        elif self.gate.reason and self.look(self.gate.wants).answers and self.gate.open():
+        elif self.gate.reason and time.monotonic() > self._held_until and self.look(self.gate.wants).answers:
+            self.gate.open()
             log.info("worker.resumed")
+            self.resume()
+        self._agree()
+
+    def _agree(self) -> None:
+        """Say it again where consuming and the gate differ: the broadcast that says it can be lost."""
+        consuming, reason = self.consuming(), self.gate.reason
+        if consuming is True and reason:
+            self.pause(reason)
+        elif consuming is False and not reason:
             self.resume()
 
     def _disk(self) -> str:
         self.settings.dir.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.settings.dir).free
-        return f"{free >> 20} MB free in {str(self.settings.dir)!r}" if free < FEWEST_FREE_BYTES else ""
+        return f"{free >> 20} MB free in {str(self.settings.dir)!r}" if free < self.least_free else ""
 
     def _tend(self, model: str) -> None:
         """Have a server that speaks: start one where there is none, restart one that died or is wedged."""

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 import redis
 
-from config.ledger.store import text, told
+from config.ledger.store import text, texts, told
 from config.topology import QUEUES
+from worker.redelivery import INDEX
 
+SILENT_SECONDS = 20.0  # a lease: what was not renewed for so long is in nobody's hand
 CHUNK = 1000  # messages read per round trip: 1 KB each
 UNACKED = "unacked"
 
@@ -26,18 +28,25 @@ def count(client: redis.Redis) -> int:
         return sum(client.llen(queue) for queue in QUEUES) + int(client.hlen(UNACKED))
 
 
-def present(client: redis.Redis) -> set[Message]:
-    """Every message of ours in the broker; one that cannot be read is left out."""
-    return {message for raw in _raw(client) if (message := _message(raw))}
+def present(client: redis.Redis, *, silent_seconds: float = SILENT_SECONDS) -> set[Message]:
+    """Every message of ours in the broker; one that cannot be read is left out.
+
+    So is one in the hand of a worker that has not renewed it for `silent_seconds`: kombu will deliver it again only
+    after the visibility timeout.
+    """
+    return {message for raw in _raw(client, silent_seconds) if (message := _message(raw))}
 
 
-def _raw(client: redis.Redis) -> Iterator[dict[str, object]]:
+def _raw(client: redis.Redis, silent_seconds: float) -> Iterator[dict[str, object]]:
     with told():
         for queue in QUEUES:
             for start in range(0, client.llen(queue), CHUNK):
                 for blob in client.lrange(queue, start, start + CHUNK - 1):
                     yield json.loads(text(blob))
-        for blob in client.hvals(UNACKED):
+        now, _ = client.time()
+        tags = texts(client.zrange(INDEX, str(now - silent_seconds), "+inf", byscore=True))
+        held = client.hmget(UNACKED, tags) if tags else []
+        for blob in (blob for blob in held if blob is not None):  # None: acknowledged meanwhile
             yield json.loads(text(blob))[0]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from config import logs
-from config.errors import StoreError
+from config.errors import StoreAwayError
 
 log = logs.get(__name__)
 
@@ -14,12 +14,15 @@ LONGEST_WAIT = 10.0  # seconds between tries
 
 
 def patiently(ask: Callable[[], T]) -> T:
-    """What `ask` answers, asked again for as long as the ledger is away, full or refusing the password."""
+    """What `ask` answers, asked again for as long as the ledger is away, full or refusing the password.
+
+    What waiting does not mend is raised, StoreError among it.
+    """
     wait = 0.5
     while True:
         try:
             return ask()
-        except StoreError as error:
+        except StoreAwayError as error:
             log.warning("ledger.waiting", error=str(error), seconds=wait)
         time.sleep(wait)
         wait = min(LONGEST_WAIT, wait * 2)

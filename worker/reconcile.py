@@ -25,7 +25,10 @@ Send = Callable[[Message], None]
 class Reconciler:
     """Compares ledger and broker; remembers one pass, so that a message on its way is not taken for a lost one."""
 
-    def __init__(self, ledger: Ledger, client: redis.Redis, send: Send) -> None:
+    def __init__(
+        self, ledger: Ledger, client: redis.Redis, send: Send, *, silent_seconds: float = messages.SILENT_SECONDS
+    ) -> None:
+        self._silent_seconds = silent_seconds
         self._ledger = ledger
         self._redis = client
         self._send = send
@@ -48,7 +51,7 @@ class Reconciler:
         if not owed or (len(owed) > SCAN_FREELY and messages.count(self._redis) >= len(owed)):
             self._missing = frozenset()
             return 0
-        missing = frozenset(owed - messages.present(self._redis))
+        missing = frozenset(owed - messages.present(self._redis, silent_seconds=self._silent_seconds))
         lost = missing & self._missing
         for message in sorted(lost):
             self._send(message)

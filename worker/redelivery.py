@@ -5,14 +5,13 @@ touches the transport's private state: the delivery tags a channel holds, and th
 tests/integration/test_redelivery.py fails when kombu changes either.
 """
 
-import time
 from typing import Protocol
 
 import redis
 
 from config.ledger.store import told
 
-INDEX = "unacked_index"  # zset delivery tag -> when it was delivered, seconds by the worker's clock
+INDEX = "unacked_index"  # zset delivery tag -> when it was delivered or last renewed, epoch seconds
 
 
 class Consumer(Protocol):
@@ -36,7 +35,9 @@ def renew(client: redis.Redis, consumer: Consumer) -> int:
     """Make every message in hand look freshly delivered; how many there are. StoreError when Redis is away."""
     tags = held_tags(consumer)
     if tags:
-        now = time.time()
         with told():
-            client.zadd(INDEX, dict.fromkeys(tags, now), xx=True)  # xx: one acknowledged meanwhile stays gone
+            seconds, _ = client.time()  # the server's clock, by which worker/messages.py tells who has gone silent
+            client.zadd(
+                INDEX, dict.fromkeys(tags, float(seconds)), xx=True
+            )  # xx: one acknowledged meanwhile stays gone
     return len(tags)

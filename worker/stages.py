@@ -3,12 +3,15 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from config.errors import CurationError, TrainingError, UsageError
+from config import logs
+from config.errors import CurationError, StoreAwayError, TrainingError, UsageError
 from config.ledger import Ledger, RunView
 from config.records import Adapter, JsonObject, Prompt, TrainProgress
 from config.settings import Settings
 from config.topology import Stage
 from worker.leases import Lease
+
+log = logs.get(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,11 @@ def train_run(context: Context) -> JsonObject:
 
 
 def report(context: Context, progress: TrainProgress) -> None:
-    """One line of training progress into the ledger."""
-    context.ledger.stages.report(context.run_id, Stage.TRAIN, progress)
+    """One line of training progress into the ledger; an outage loses the line, not the training."""
+    try:
+        context.ledger.stages.report(context.run_id, Stage.TRAIN, progress)
+    except StoreAwayError as error:
+        log.warning("progress.lost", run_id=context.run_id, iteration=progress.iteration, error=str(error))
 
 
 def evaluate_run(context: Context) -> JsonObject:

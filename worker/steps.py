@@ -7,12 +7,12 @@ from pathlib import Path
 from threading import Lock
 
 from config import logs
-from config.errors import ApplejackError, FailureKind
+from config.errors import ApplejackError, FailureKind, StoreAwayError
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import Held
 from config.ledger.jobs import Claim
 from config.ledger.stages import StageClaim, member
-from config.records import DEFAULT_MODEL, Failure, JsonObject, Trajectory
+from config.records import Failure, JsonObject, Trajectory
 from config.settings import Settings
 from config.topology import Stage
 from worker.keeper import ENDPOINT_TROUBLE, Keeper
@@ -69,6 +69,8 @@ class Steps:
             trajectory = self._roll(run, claim)
             if trajectory.failure and self._hand_back(run, claim, trajectory.failure):
                 return job_id
+            if self.keeper and not trajectory.failure and run.spec.teacher != "rehearsal":
+                self.keeper.succeeded()
             finished = patiently(lambda: self.ledger.jobs.finish(trajectory, worker=self.worker))
         log.info(
             "job.finished",
@@ -118,7 +120,8 @@ class Steps:
         try:
             endpoint = self.keeper.endpoint if self.keeper else self.settings.endpoint
             settings = self.settings.model_copy(update={"endpoint": endpoint})
-            return roll(run.spec, prompt, claim, self.ledger, settings, self.worker)
+            # the ledger is asked before the rollout begins, so that asking again repeats no model request
+            return patiently(lambda: roll(run.spec, prompt, claim, self.ledger, settings, self.worker))
         except Exception as error:  # a header task that raises aborts its chord: whatever it was becomes data
             log.exception("job.internal", run_id=claim.run_id, job_id=claim.job_id)
             told = f"{type(error).__name__}: {error}"
@@ -128,8 +131,7 @@ class Steps:
         """Whether this job is someone else's now: for the endpoint's trouble at no cost, for passing ones as a try."""
         if self.keeper is None or run.spec.teacher == "rehearsal" or failure.kind not in RETRIED:
             return False
-        wants = None if run.spec.model == DEFAULT_MODEL else run.spec.model
-        down = self.keeper.trouble(failure, wants=wants)
+        down = self.keeper.trouble(failure, wants=run.spec.model)
         if not down and claim.deliveries >= run.spec.delivery_limit:
             return False
         why = f"{failure.kind.value}: {failure.message}"
@@ -153,7 +155,7 @@ class Steps:
             return self.ledger.stages.release(claim, why=why)
 
         with self.leases.hold(Held(run_id, member(stage), claim.token), give_back) as lease:
-            result, error = self._attempt(claim, work, lease)
+            result, error = patiently(lambda: self._attempt(claim, work, lease))
             if error and lease.ending.is_set():
                 patiently(lambda: give_back("its worker shuts down"))
                 return run_id
@@ -169,6 +171,8 @@ class Steps:
             run = self.ledger.run(claim.run_id)
             context = Context(self.ledger, self.settings, self.worker, run, self.run_folder(claim.run_id), lease)
             return work(context), ""
+        except StoreAwayError:
+            raise  # an outage is no fault of the stage: it is done again when the ledger is back
         except ApplejackError as error:
             return {}, " ".join(str(error).split())
         except Exception as error:  # the run must say that it failed, whatever the fault was

@@ -10,10 +10,11 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from config.errors import StoreError
+from config.errors import StoreAwayError, StoreError
 
 SOCKET_TIMEOUT = 10.0  # seconds; a half-open connection is noticed, a slow disk is not mistaken for one
 Arg = str | int | bytes
+DISK = "MISCONF"  # how Redis begins to say that its disk is full; redis-py has no class for it
 RETRIES = 6  # with the backoff below about 8 s in all; longer outages are the caller's business
 
 
@@ -32,16 +33,20 @@ def connect(url: str) -> redis.Redis:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn a Redis error into a StoreError of one line."""
+    """Turn a Redis error into a StoreError of one line; StoreAwayError where waiting helps."""
     try:
         yield
     except redis.AuthenticationError as error:
-        raise StoreError(f"Redis refused the password: {error}; check APPLEJACK_REDIS_URL") from error
+        raise StoreAwayError(f"Redis refused the password: {error}; check APPLEJACK_REDIS_URL") from error
     except redis.OutOfMemoryError as error:
-        raise StoreError(
+        raise StoreAwayError(
             f"Redis is out of memory, nothing was stored: {error}; raise maxmemory or archive runs"
         ) from error
+    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
+        raise StoreAwayError(f"Redis is away: {error}") from error
     except redis.RedisError as error:
+        if str(error).startswith(DISK):
+            raise StoreAwayError(f"Redis cannot write to its disk, nothing was stored: {error}") from error
         raise StoreError(f"Redis: {error}") from error
 
 

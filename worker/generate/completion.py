@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import JsonValue
 
 from config.errors import EndpointError, FailureKind
-from config.records import JsonObject
+from config.records import DEFAULT_MODEL, JsonObject
 
 Answer = tuple[int, str]  # HTTP status and body
 
@@ -46,10 +46,12 @@ def complete(
     timeout: float,
     model: str = "default_model",
     api_key: str | None = None,
+    same_model: bool = False,
 ) -> JsonObject:
     """The first choice of one chat completion at temperature 0, with log probabilities where the server gives them.
 
-    `base_url` ends in /v1. Raises EndpointError, quoting the server's own words when it answers with an error.
+    `base_url` ends in /v1. Raises EndpointError, quoting the server's own words when it answers with an error, and
+    with `same_model` when another model than the one asked for says that it answered.
     """
     body: JsonObject = {
         "model": model,
@@ -64,6 +66,10 @@ def complete(
     if choice is None:
         message = f"{base_url!r} answered {status} with {text[:300]!r} instead of a completion"
         raise EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
+    served = json.loads(text).get("model")
+    if same_model and model != DEFAULT_MODEL and served and served != model:
+        message = f"asked for model {model!r}, {served!r} answered at {base_url!r}; load that model there"
+        raise EndpointError(message, kind=FailureKind.WRONG_MODEL)
     return choice
 
 

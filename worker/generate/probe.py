@@ -28,9 +28,9 @@ class Probe:
 
 
 def probe(base_url: str, *, model: str, api_key: str | None = None, seconds: float = TOKEN_SECONDS) -> Probe:
-    """Ask for one token. A 200 from /health or /v1/models would be no proof."""
+    """Ask for one token, of this model. A 200 from /health or /v1/models would be no proof."""
     try:
-        complete(base_url, "Hello", max_tokens=1, timeout=seconds, model=model, api_key=api_key)
+        complete(base_url, "Hello", max_tokens=1, timeout=seconds, model=model, api_key=api_key, same_model=True)
     except EndpointError as error:
         return Probe(error)
     return Probe()

@@ -1,0 +1,181 @@
+"""No black holes: a worker whose endpoint or disk cannot serve stops taking jobs, says why, and returns by itself."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from pydantic import SecretStr
+
+from config.broker import make_app
+from config.errors import FailureKind
+from config.ledger import Ledger
+from config.records import JobState, JsonObject
+from config.settings import Settings
+from config.topology import QUEUE_GENERATE, run_key
+from producer.server import connect, free_port
+from tests.fleet import (
+    PROBE,
+    QUICK,
+    RUN,
+    all_terminal,
+    answering,
+    paused,
+    prompts,
+    question,
+    submit,
+    told,
+    until,
+)
+from tests.integration.conftest import StartWorker
+from tests.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says
+from worker.gate import Gate
+from worker.keeper import Keeper
+
+pytestmark = pytest.mark.timeout(150)
+
+
+def queues_of(app: Celery, worker: str) -> list[str]:
+    """The queues a worker consumes, as Flower asks for them."""
+    seen = app.control.inspect(destination=[worker], timeout=2).active_queues() or {}
+    return [queue["name"] for queue in seen.get(worker, [])]
+
+
+def test_an_endpoint_that_is_down_pauses_its_worker_and_costs_nothing(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without `down` in Steps._hand_back (a delivery is spent) and without Worker._pause (it still consumes)."""
+    port = free_port()
+    jobs = submit(ledger, redis_url, prompts(4))
+    start_worker("generate", "w", env={**QUICK, "APPLEJACK_ENDPOINT": f"http://127.0.0.1:{port}/v1"})
+    reason = until(lambda: paused(ledger, "w@test"), "paused in the heartbeat")
+    assert "cannot be reached" in reason
+    app = make_app(Settings(redis_url=redis_url))
+    until(lambda: QUEUE_GENERATE not in queues_of(app, "w@test"), "consumer cancelled")
+    time.sleep(3)  # what it holds and what the reconciler sends goes round, and costs nothing
+    assert ledger.jobs.counts(RUN)[JobState.QUEUED] == 4
+    with ScriptedEndpoint(answering(), port=port):
+        assert all_terminal(ledger)[JobState.GENERATED] == 4
+        assert QUEUE_GENERATE in queues_of(app, "w@test")
+        assert paused(ledger, "w@test") == ""
+    claims = [told(ledger, job) for job in jobs]
+    assert sum(events.count("handed_back") for events in claims) <= 2, claims  # in flight when it was found out
+    assert {deliveries(redis_url, job) for job in jobs} == {1}
+
+
+def deliveries(url: SecretStr, job_id: str) -> int:
+    """What counts towards the delivery limit of a job."""
+    with connect(url, seconds=5) as client:
+        return int(client.hget(run_key(RUN, f"job:{job_id}"), "deliveries"))
+
+
+def sick(fault: Reply, *, probe_too: bool) -> Callable[[JsonObject], Reply]:
+    return lambda body: fault if probe_too or question(body) != PROBE else says("hello")
+
+
+@pytest.mark.parametrize(
+    ("fault", "probe_too"),
+    [
+        (fails(500, "out of memory"), True),  # the server answers, but never with tokens
+        (drops(), True),  # a proxy in front of a dead server
+        (drops(), False),  # answers one token and dies on every real request: the probe alone would send it more
+    ],
+    ids=["errors", "drops", "drops-but-answers-the-probe"],
+)
+def test_of_two_workers_the_one_with_a_sick_endpoint_eats_nothing(
+    fault: Reply, probe_too: bool, ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without the gate in Steps.generate, and its third row without Keeper._strike: jobs end failed."""
+    with ScriptedEndpoint(sick(fault, probe_too=probe_too)) as bad, ScriptedEndpoint(answering(0.4)) as good:
+        for name, endpoint in (("bad", bad), ("good", good)):
+            env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
+            start_worker("generate", name, env=env, wait=False)
+        until(lambda: len(ledger.fleet.workers()) == 2, "both workers")
+        jobs = submit(ledger, redis_url, prompts(24), delivery_limit=8)
+        counts = all_terminal(ledger)
+        assert paused(ledger, "bad@test")
+    assert (counts[JobState.GENERATED], counts[JobState.FAILED]) == (24, 0)
+    eaten = [event for job in jobs for event in ledger.jobs.view(RUN, job).history if event.event == "handed_back"]
+    assert {event.worker for event in eaten} == {"bad@test"}
+    assert len(eaten) <= 6  # two in flight, up to three strikes, and the two that were in flight then
+
+
+def test_a_prompt_that_breaks_healthy_endpoints_is_tried_to_the_limit_and_recorded(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without `claim.deliveries >= run.spec.delivery_limit` in Steps._hand_back: it goes round for ever."""
+    poison = "question 3"
+
+    def reply(body: JsonObject) -> Reply:
+        return fails(500, "no such layout") if question(body) == poison else answering()(body)
+
+    with ScriptedEndpoint(reply) as endpoint:
+        start_worker("generate", "w", env={**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}, wait=False)
+        jobs = submit(ledger, redis_url, prompts(5), delivery_limit=2)
+        counts = all_terminal(ledger)
+        assert paused(ledger, "w@test") == ""
+    assert (counts[JobState.GENERATED], counts[JobState.FAILED]) == (4, 1)
+    seen = ledger.jobs.view(RUN, jobs[2])
+    assert seen.failure is FailureKind.ENDPOINT_ERROR
+    assert [event.event for event in seen.history] == ["started", "handed_back", "started", "failed"]
+    assert "no such layout" in seen.history[1].detail
+
+
+def test_an_endpoint_that_serves_another_model_pauses_its_worker_until_it_serves_the_right_one(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without `same_model` in worker/generate/probe.py: the job is spent and fails as wrong_model."""
+    served = "model-b"
+    with ScriptedEndpoint(lambda _: Reply(text="hello", model=served)) as endpoint:
+        start_worker("generate", "w", env={**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}, wait=False)
+        jobs = submit(ledger, redis_url, prompts(2), model="model-a")
+        reason = until(lambda: paused(ledger, "w@test"), "paused in the heartbeat")
+        assert "'model-a'" in reason
+        assert "'model-b'" in reason
+        served = "model-a"
+        assert all_terminal(ledger)[JobState.GENERATED] == 2
+        assert paused(ledger, "w@test") == ""
+    assert {deliveries(redis_url, job) for job in jobs} == {1}
+
+
+def test_a_full_disk_closes_the_gate_and_room_opens_it(tmp_path: Path) -> None:
+    """Fails without Keeper._disk in Keeper._beat."""
+    said: list[str] = []
+    with ScriptedEndpoint(answering()) as endpoint:
+        chosen = Settings(dir=tmp_path, endpoint=endpoint.base_url, keeper_seconds=0.05)
+        enough = shutil.disk_usage(tmp_path).free // 2
+        keeper = Keeper(Gate(), chosen, pause=said.append, resume=lambda: said.append("resumed"), least_free=1 << 60)
+        keeper.start()
+        until(lambda: said, "paused", seconds=5)
+        time.sleep(0.3)
+        assert "MB free in" in keeper.gate.reason
+        assert len(said) == 1  # said once, although it is looked at again and again
+        keeper.least_free = enough
+        until(lambda: said[1:], "resumed", seconds=5)
+        keeper.stop()
+    assert said[1:] == ["resumed"]
+    assert keeper.gate.reason == ""
+
+
+def test_a_pause_that_was_not_heard_is_said_again() -> None:
+    """Fails without Keeper._agree: a broadcast lost with its connection leaves a worker idle, or eating, for ever."""
+    consuming = True
+    said: list[str] = []
+
+    def resume() -> None:
+        said.append("resume")
+
+    keeper = Keeper(
+        Gate(), Settings(keeper_seconds=0.05), pause=said.append, resume=resume, consuming=lambda: consuming
+    )
+    keeper.close("lost", wants=None)
+    keeper._agree()
+    assert said == ["lost", "lost"]
+    consuming = False
+    keeper._agree()
+    assert said == ["lost", "lost"]
+    keeper.gate.open()
+    keeper._agree()
+    assert said == ["lost", "lost", "resume"]
