@@ -10,9 +10,12 @@ from enum import StrEnum
 from config.expect import holds
 from config.metrics import Fraction, Metrics, Spread
 from config.records import Message, ToolCall, Trajectory
+from worker.curate.checks.calltext import call_text
 from worker.evaluate.calltext import take_apart
 from worker.evaluate.invented import invented_result, invented_turn, texts
 from worker.evaluate.loops import loop
+
+NO_NAMES: frozenset[str] = frozenset()  # "I'll use the grep tool." only announces a call, in the seed's notation
 
 
 class Fault(StrEnum):
@@ -67,7 +70,7 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> Observation:
     results = [m.content for m in trajectory.messages if m.role == "tool" and m.content]
     turn = next(filter(None, map(invented_turn, said)), None)
     result = next(filter(None, (invented_result(text, results) for text in said)), None)
-    written = next((call for text in said for call in take_apart(text, row="").calls), None)
+    written = next((piece for text in said if (piece := call_text(text, NO_NAMES))), None)
     circle = loop(trajectory)
     missing = _missing_answer(trajectory)
     right = None if trajectory.expect is None else missing is None and holds(trajectory.expect, trajectory.answer)
@@ -82,7 +85,7 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> Observation:
         (Fault.NO_TOOL_WHEN_NEEDED, "no call was made" if needs_tools and not calls else None),
         (Fault.TOOL_WHEN_NOT_NEEDED, _names(calls) if needs_tools is False and calls else None),
         (Fault.MALFORMED_CALL, str(malformed[0].arguments) if malformed else None),
-        (Fault.CALL_IN_TEXT, f"{written.name} {written.arguments}" if written else None),
+        (Fault.CALL_IN_TEXT, written),
         (Fault.NO_REAL_RESULT, _names(unreal) if unreal else None),
         (Fault.WRONG_ANSWER, trajectory.answer if right is False and missing is None else None),
     ]
@@ -179,7 +182,7 @@ def _missing_answer(trajectory: Trajectory) -> str | None:
     if not trajectory.answer.strip() or trajectory.messages[-1].tool_calls:
         return "nothing was said at the end"
     spoken = take_apart(trajectory.answer, row="")
-    if spoken.calls and not spoken.after:
+    if call_text(trajectory.answer, NO_NAMES) and not (spoken.calls and spoken.after):
         return "a call written as words stands at the end"
     if trajectory.finish_reasons[-1:] == ("length",):
         return "cut at max_tokens"
