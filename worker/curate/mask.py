@@ -14,7 +14,7 @@ from worker.curate.render import Rendered, Span
 from worker.curate.tokenizer import Student
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Losses:
     """Token counts of one trajectory or of a whole dataset; they add up."""
 

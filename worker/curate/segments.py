@@ -11,8 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
-REMEMBERED = 4096  # pieces; those of one conversation and the preambles that all share
-LONGEST_REMEMBERED = 1 << 16  # characters of one piece
+REMEMBERED = 1 << 18  # ids, about 10 MB: those of one conversation, and the preambles that all share
 PROBES = (
     "a",
     " a",
@@ -35,6 +34,7 @@ class Segments:
         self._control = control
         self._cut = re.compile("(" + "|".join(map(re.escape, sorted(control, key=len, reverse=True))) + ")")
         self._known: OrderedDict[str, tuple[int, ...]] = OrderedDict()
+        self._held = 0
         self.usable = bool(control) and all(self.ids(text) == encode([text])[0] for text in self._probes())
 
     def ids(self, text: str) -> list[int]:
@@ -51,10 +51,10 @@ class Segments:
         known = self._known.get(piece)
         if known is None:
             known = tuple(self._encode([piece])[0])
-            if len(piece) <= LONGEST_REMEMBERED:
-                self._known[piece] = known
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+            self._known[piece] = known
+            self._held += len(known)
+            while self._held > REMEMBERED:
+                self._held -= len(self._known.popitem(last=False)[1])
         else:
             self._known.move_to_end(piece)
         return known

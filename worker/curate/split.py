@@ -59,7 +59,7 @@ def group_keys(trajectory: Trajectory, *, by_workspace: bool) -> tuple[str, ...]
     return tuple(hashlib.sha256(key.encode()).hexdigest()[:24] for key in keys)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """What splitting needs to know of one example."""
 
