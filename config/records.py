@@ -1,6 +1,7 @@
 """Records that cross a process: Prompt -> Job -> Trajectory -> Example -> Dataset -> Adapter -> Report, in a Run.
 
-Frozen pydantic models with a schema_version; derived values are properties and are not stored.
+Frozen pydantic models with a schema_version; derived values are properties and are not stored. One file, though a long
+one: it is the vocabulary that every other file speaks, and is read as a whole.
 """
 
 import hashlib

@@ -7,7 +7,7 @@ from typing import cast
 
 import redis
 
-from config.ledger.jobs import ms
+from config.ledger.encoding import ms
 from config.ledger.store import Arg, run_script, text, texts, told
 from config.records import JsonObject
 from config.topology import ACTIVE, RECONCILER, WORKERS, run_key, worker_key

@@ -1,8 +1,6 @@
 """Jobs and their trajectories in the ledger: claim, finish, hand back, resubmit; every write idempotent and atomic."""
 
-import json
 import secrets
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -10,23 +8,12 @@ from typing import Literal, cast
 import redis
 
 from config.errors import FailureKind, StoreError, UsageError
+from config.ledger.encoding import Event, events, ms, pack, unpack
 from config.ledger.store import Arg, run_script, text, texts, told
 from config.records import JobState, Prompt, Trajectory
 from config.topology import ACTIVE, Stage, run_key
 
 CHUNK = 500  # trajectories read at a time: 500 of 10 KB are 5 MB
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line of a job's or a stage's history."""
-
-    at: float
-    """seconds since the epoch, by the server's clock"""
-    event: str
-    worker: str
-    detail: str
-    attempt: int
 
 
 @dataclass(frozen=True)
@@ -66,24 +53,6 @@ class JobFacts:
 
 
 Finished = Literal["stored", "last", "already", "stale", "unknown"]
-
-
-def events(history: object) -> tuple[Event, ...]:
-    """The history kept by the scripts, one JSON object a line."""
-    lines = [json.loads(line) for line in text(history).splitlines()]
-    return tuple(
-        Event(line["at"] / 1000, line["event"], line["worker"], line["detail"], line["attempt"]) for line in lines
-    )
-
-
-def pack(trajectory: Trajectory) -> bytes:
-    """The trajectory compressed; `unpack` gives it back."""
-    return zlib.compress(trajectory.model_dump_json(exclude_defaults=True).encode())
-
-
-def unpack(blob: bytes) -> Trajectory:
-    """The trajectory of a `pack`."""
-    return Trajectory.model_validate_json(zlib.decompress(blob))
 
 
 class Jobs:
@@ -261,8 +230,3 @@ class Jobs:
     @staticmethod
     def _trajectory(run_id: str, job_id: str, attempt: int) -> str:
         return run_key(run_id, f"trajectory:{job_id}:{attempt}")
-
-
-def ms(seconds: float) -> int:
-    """Whole milliseconds, as the scripts count time."""
-    return round(seconds * 1000)

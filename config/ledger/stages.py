@@ -7,7 +7,7 @@ from typing import Literal
 
 import redis
 
-from config.ledger.jobs import Event, events, ms
+from config.ledger.encoding import Event, events, ms
 from config.ledger.store import Arg, run_script, text, texts, told
 from config.records import JsonObject, StageState, TrainProgress
 from config.topology import ACTIVE, Stage, run_key
