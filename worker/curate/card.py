@@ -48,7 +48,7 @@ def _body(manifest: JsonObject) -> list[str]:
         *_table("Kept by category", "category", manifest["by_category"]),
         *_table("Calls by tool", "tool", manifest["by_tool"]),
         *_list("Warnings", manifest["warnings"]),
-        *_list("Code the tools read", manifest["workspaces"]),
+        *_table("Code the tools read", "workspace", manifest["workspaces"], value="licence as found"),
     ]
 
 
@@ -62,9 +62,9 @@ def _proof(proof: JsonObject) -> str:
     )
 
 
-def _table(title: str, name: str, counts: JsonValue) -> list[str]:
+def _table(title: str, name: str, counts: JsonValue, *, value: str = "count") -> list[str]:
     rows = [f"| {key} | {count} |" for key, count in _object(counts).items()]
-    return [f"## {title}", "", f"| {name} | count |", "|---|---|", *rows, ""] if rows else []
+    return [f"## {title}", "", f"| {name} | {value} |", "|---|---|", *rows, ""] if rows else []
 
 
 def _list(title: str, lines: JsonValue) -> list[str]:

@@ -21,6 +21,7 @@ from worker.curate.decide import (
     split_seed,
 )
 from worker.curate.entry import Entry, read_entry
+from worker.curate.licences import licence_of
 from worker.curate.options import Options, Summary
 from worker.curate.split import RULE_PROMPT, RULE_SEED, RULE_WORKSPACE, leaks
 from worker.curate.spool import Spool
@@ -150,7 +151,7 @@ def _manifest(
         "template_hash": student.template_hash if student else None,
         "toolset_digest": _only({entry.toolset for entry in kept}),
         "source_run": options.source_run or _only({entry.run_id for entry in kept}),
-        "workspaces": [*sorted({entry.workspace for entry in kept if entry.workspace})],
+        "workspaces": {place: licence_of(place) for place in sorted({e.workspace for e in kept if e.workspace})},
         **{key: counts[key] for key in ("read", "kept", "rejected", "broken", "reasons", "splits")},
         **{key: counts[key] for key in ("with_tools", "without_tools", "skipped", "by_category", "by_tool")},
         "turns_per_trajectory": {str(n): c for n, c in sorted(Counter(entry.turns for entry in kept).items())},
