@@ -134,6 +134,8 @@ def test_split_by_workspace_keeps_a_codebase_on_one_side(tmp_path: Path, student
     sides = [{n % 4 for n in range(40) if f"part{n}.py:" in line} for line in _texts(tmp_path / "out")]
     assert sum(map(len, sides)) == 4
     assert all(sides)
+    asked = [Prompt.model_validate(line) for line in lines(tmp_path / "out" / "held_out.jsonl")]
+    assert {prompt.workspace for prompt in asked} <= {f"/code/{n}" for n in range(4)}
 
 
 def _texts(out: Path) -> Iterator[str]:

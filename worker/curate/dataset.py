@@ -79,10 +79,14 @@ def write_rejected(place: Path, entries: Sequence[Entry]) -> None:
 
 
 def write_held_out(place: Path, sides: Mapping[Split, Sequence[Entry]], spool: Spool) -> int:
-    """The questions of the test split, each once, for evaluation to ask; returns how many."""
-    asked = dict.fromkeys(_questions(sides["test"], spool))
+    """The questions of the test split, each once, for evaluation to ask; returns how many.
+
+    Each names its workspace where the dataset knows more than one; otherwise it is the run's.
+    """
+    several = len({entry.workspace for side in sides.values() for entry in side if entry.tools}) > 1
+    asked = dict.fromkeys(_questions(sides["test"], spool, several=several))
     if len(asked) < HELD_OUT_ENOUGH:
-        asked |= dict.fromkeys(_questions(sides["valid"], spool))
+        asked |= dict.fromkeys(_questions(sides["valid"], spool, several=several))
     (place / HELD_OUT).write_bytes(b"".join(line + b"\n" for line in asked))
     return len(asked)
 
@@ -102,12 +106,13 @@ def _rows(entries: Sequence[Entry], *, mixed: bool) -> Iterator[Place]:
         yield row
 
 
-def _questions(entries: Sequence[Entry], spool: Spool) -> Iterator[bytes]:
+def _questions(entries: Sequence[Entry], spool: Spool, *, several: bool) -> Iterator[bytes]:
     seen: set[str] = set()
     for entry in entries:
         if entry.member.prompt not in seen:
             seen.add(entry.member.prompt)
-            yield spool.get(entry.prompt)
+            asked = spool.get(entry.prompt)
+            yield json.dumps({**json.loads(asked), "workspace": entry.pinned or None}).encode() if several else asked
 
 
 def _ours(out: Path) -> bool:

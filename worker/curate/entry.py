@@ -32,6 +32,8 @@ class Entry:
     run_id: str
     category: str
     workspace: str
+    pinned: str
+    """the workspace as a prompt names it, PATH or PATH@COMMIT"""
     toolset: str
     tools: tuple[str, ...]
     """the name of every call"""
@@ -78,6 +80,7 @@ def read_entry(
         run_id=trajectory.run_id,
         category=trajectory.category,
         workspace=workspace_of(trajectory),
+        pinned=_pinned(trajectory),
         toolset=pin.toolset_digest if pin else "",
         tools=tuple(call.name for call in trajectory.tool_calls),
         member=Member(
@@ -129,6 +132,13 @@ def _render_seed(entry: Entry, trajectory: Trajectory, spool: Spool) -> None:
     if entry.kept:
         text = seed_text.render(trajectory, seed_text.system_line(trajectory))
         entry.rows = (spool.put(row_bytes({"text": text})),)
+
+
+def _pinned(trajectory: Trajectory) -> str:
+    pin = trajectory.provenance.workspace if trajectory.provenance else None
+    if pin is None:
+        return ""
+    return f"{pin.origin}@{pin.commit}" if pin.commit else pin.origin
 
 
 def _prompt(trajectory: Trajectory) -> Prompt:
