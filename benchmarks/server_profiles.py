@@ -1,0 +1,246 @@
+"""Simulated generate workers and model servers, in simulated time: what `worker/concurrency.py` is measured on.
+
+Every request in a batch advances at one pace, a token per `step(n)` seconds with n requests served, so the server is one
+virtual clock and a heap. step(n) = alone + each * n is what mlx_lm showed on two CPU cores: 21, 34, 54 and 75 tokens/s
+in all at 1, 2, 4 and 8 requests is 0.040 + 0.0084 n within 4%. As in mlx_lm a client that gives up does not stop its
+generation, prompts cost time too, and nothing ever says "too much".
+A job is two to five requests with a tool call between each two. Calls have a median of 60 output tokens and answers of
+150, both log-normal and cut at 1024; a job whose request fails begins again, and after four attempts it is lost.
+"""
+
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from worker.concurrency import Controller
+from worker.pace import Observation
+
+MOST = 32  # requests mlx_lm decodes together by default; more only wait
+REQUEST_SECONDS = 120.0  # config/records.py, Limits.request_seconds
+ATTEMPTS = 4  # of one job, config/records.py, Spec.delivery_limit; then it is lost
+TOOL_SECONDS = 0.3  # mean of the pause between two turns of one job
+WANDER = 0.02  # the server's pace wanders by about 5% around its mean, a little each second
+WARM_UP = 60.0  # seconds that the figure of merit leaves out
+FIRST = 300.0  # seconds of the second figure, warm-up included
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A server: seconds per decoded token of a batch of n are `alone + each * n`."""
+
+    name: str
+    alone: float
+    each: float
+    prefill: float = 30.0  # prompt tokens that cost as much as one decoded token
+    slots: int = MOST  # served at once; the others wait in line
+    base_memory: float = 0.5  # share in use with nothing in flight
+    each_memory: float = 0.002  # share that one request holds
+    shows_memory: bool = True  # false for a server on another machine
+    throttled: tuple[float, float] = (0.0, 0.0)  # from and until, seconds
+    slowdown: tuple[float, float] = (1.0, 1.0)  # of `alone` and `each` while throttled
+
+    def step(self, n: int, now: float, memory: float) -> float:
+        """Seconds per token with n served; a machine out of memory swaps."""
+        alone, each = self.alone, self.each
+        if self.throttled[0] <= now < self.throttled[1]:
+            alone, each = alone * self.slowdown[0], each * self.slowdown[1]
+        swapping = max(0.0, memory - SWAPS) * 100
+        return (alone + each * n) * (1 + swapping)
+
+
+SWAPS = 0.95  # share of memory in use above which every further hundredth costs the time of one more
+REFUSES = 0.99  # share above which a new request fails
+
+PROFILES = (
+    Profile("fast", alone=0.008, each=0.0012),
+    Profile("slow", alone=0.060, each=0.040),  # the time limit binds before the batch does
+    Profile("batch-friendly", alone=0.040, each=0.0010),
+    Profile("serial", alone=0.0, each=0.020, slots=1),
+    Profile(
+        "memory-limited", alone=0.020, each=0.0020, base_memory=0.55, each_memory=0.034
+    ),  # swaps at 12, fails at 13
+    Profile("degrading", alone=0.020, each=0.0030, throttled=(300.0, 600.0), slowdown=(1.5, 6.0)),
+)
+OTHERS = (  # shown beside the six, not part of the goal
+    Profile("mlx on two cores", alone=0.040, each=0.0084),
+    replace(PROFILES[4], name="memory unseen", shows_memory=False),
+)
+
+
+@dataclass
+class Job:
+    """One job: the output tokens of its turns, drawn once, so that a second attempt has as much to do."""
+
+    turns: tuple[int, ...]
+    attempt: int = 1
+    turn: int = 0
+    spent: int = 0  # tokens of this attempt, given back when it fails
+
+
+@dataclass(eq=False)
+class Request:
+    """One model request in flight; `area` is the integral of the number in flight at its start."""
+
+    job: Job
+    tokens: int
+    work: float
+    began: float
+    area: float
+    ended: bool = False
+
+
+@dataclass
+class Outcome:
+    """What one simulated run came to."""
+
+    tokens: list[tuple[float, int]] = field(default_factory=list)  # when, and how many
+    limits: list[tuple[float, int, str]] = field(default_factory=list)  # when, limit, reason
+    failed: int = 0  # attempts that a time limit or an error ended
+    lost: int = 0  # jobs with no attempt left
+    done: int = 0
+
+    def rate(self, since: float, until: float) -> float:
+        """Output tokens per second of attempts that did not fail."""
+        return sum(count for at, count in self.tokens if since <= at < until) / (until - since)
+
+    def limit_at(self, when: float) -> int:
+        """The limit in force at a time."""
+        return [limit for at, limit, _ in self.limits if at <= when][-1]
+
+
+class Worker:
+    """A worker with endless jobs in front of a simulated server; `limit` is asked once a second."""
+
+    def __init__(self, profile: Profile, seed: int, *, controller: Controller | None = None, fixed: int = 1) -> None:
+        self._profile = profile
+        self._random = random.Random(f"{profile.name} {seed}")
+        self._jobs = random.Random(f"jobs {seed}")  # apart, so that every setting is given the same jobs
+        self._controller = controller
+        self._limit = controller.limit if controller else fixed
+        self._now = self._virtual = self._area = 0.0
+        self._noise, self._memory = 0.0, profile.base_memory
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._served: list[tuple[float, int, Request]] = []
+        self._line: list[Request] = []
+        self._number = itertools.count()
+        self._running = self._in_flight = 0
+        self._again: list[Job] = []
+        self.outcome = Outcome()
+
+    def run(self, seconds: float) -> Outcome:
+        """Simulate so many seconds."""
+        self.outcome.limits.append((0.0, self._limit, "start"))
+        self._tick()
+        while self._now < seconds:
+            finishes = self._next_finish()
+            if self._events[0][0] <= finishes:
+                self._advance(self._events[0][0])
+                heapq.heappop(self._events)[2]()
+            else:
+                self._advance(finishes)
+                self._finish(heapq.heappop(self._served)[2])
+        return self.outcome
+
+    def _step(self) -> float:
+        return self._profile.step(len(self._served), self._now, self._memory) * math.exp(self._noise)
+
+    def _next_finish(self) -> float:
+        return self._now + (self._served[0][0] - self._virtual) * self._step() if self._served else math.inf
+
+    def _advance(self, until: float) -> None:
+        if self._served:
+            self._virtual += (until - self._now) / self._step()
+        self._area += (until - self._now) * self._in_flight
+        self._now = until
+
+    def _after(self, seconds: float, do: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (self._now + seconds, next(self._number), do))
+
+    def _tick(self) -> None:
+        self._noise = 0.9 * self._noise + self._random.gauss(0, WANDER)
+        wanted = self._profile.base_memory + self._profile.each_memory * len(self._served)
+        self._memory += 0.3 * (min(1.0, wanted) - self._memory)  # caches fill, and are given back, over some seconds
+        if self._controller:
+            memory = 1 - self._memory if self._profile.shows_memory else None
+            decision = self._controller.decide(self._now, running=self._running, memory=memory)
+            if decision.limit != self._limit:
+                self._limit = decision.limit
+                self.outcome.limits.append((self._now, decision.limit, decision.reason))
+        while self._running < self._limit:
+            self._begin_job()
+        self._after(1.0, self._tick)
+
+    def _begin_job(self) -> None:
+        if self._again:
+            job = self._again.pop(0)
+        else:
+            calls = [self._jobs.lognormvariate(math.log(60), 0.5) for _ in range(self._jobs.randint(1, 4))]
+            answer = self._jobs.lognormvariate(math.log(150), 0.4)
+            job = Job(tuple(int(min(1024, max(8, tokens))) for tokens in (*calls, answer)))
+        self._running += 1
+        self._ask(job)
+
+    def _ask(self, job: Job) -> None:
+        prompt = 700 if job.turn == 0 else self._random.randint(100, 600)  # the rest is in the prompt cache
+        tokens = job.turns[job.turn]
+        work = tokens + prompt / self._profile.prefill
+        request = Request(job, tokens, work, self._now, self._area)
+        self._in_flight += 1
+        if self._memory > REFUSES:
+            self._after(0.5, lambda: self._end(request, "error"))
+            return
+        self._after(REQUEST_SECONDS, lambda: self._end(request, "timeout"))
+        self._line.append(request)
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._line and len(self._served) < self._profile.slots:
+            request = self._line.pop(0)
+            heapq.heappush(self._served, (self._virtual + request.work, next(self._number), request))
+
+    def _finish(self, request: Request) -> None:
+        self._serve()
+        self._end(request, None)
+
+    def _end(self, request: Request, failure: str | None) -> None:
+        if request.ended:  # given up before: the server worked on for nobody
+            return
+        request.ended = True
+        seconds = self._now - request.began
+        in_flight = (self._area - request.area) / seconds
+        self._in_flight -= 1
+        if self._controller:
+            tokens = 0 if failure else request.tokens
+            self._controller.observe(Observation(self._now, seconds, in_flight, tokens, failure))
+        if failure:
+            self._fail(request.job)
+        else:
+            self._answered(request)
+
+    def _answered(self, request: Request) -> None:
+        job = request.job
+        job.turn += 1
+        job.spent += request.tokens
+        self.outcome.tokens.append((self._now, request.tokens))
+        if job.turn < len(job.turns):
+            self._after(self._random.expovariate(1 / TOOL_SECONDS), lambda: self._ask(job))
+        else:
+            self.outcome.done += 1
+            self._next_job()
+
+    def _fail(self, job: Job) -> None:
+        self.outcome.failed += 1
+        self.outcome.tokens.append((self._now, -job.spent))
+        if job.attempt < ATTEMPTS:
+            self._again.append(Job(job.turns, job.attempt + 1))
+        else:
+            self.outcome.lost += 1
+        self._next_job()
+
+    def _next_job(self) -> None:
+        self._running -= 1
+        if self._running < self._limit:
+            self._begin_job()
