@@ -6,7 +6,7 @@ applejack demo
 import typer
 
 from config.exits import run
-from producer.commands import demo, prompts, resubmit, results, stack, stages, status, submit
+from producer.commands import demo, doctor, prompts, resubmit, results, stack, stages, status, submit
 
 app = typer.Typer(
     name="applejack",
@@ -32,6 +32,7 @@ app.command(rich_help_panel=WATCH)(results.archive)
 app.command(rich_help_panel=RUN)(stack.up)
 app.command(rich_help_panel=RUN)(stack.worker)
 app.command(rich_help_panel=RUN)(stack.flower)
+app.command(rich_help_panel=RUN)(doctor.doctor)
 stages.register(app)
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "train": ("worker.train.command", "train"),
     "evaluate": ("worker.evaluate.command", "evaluate"),
     "score": ("worker.evaluate.command", "score"),
+    "doctor": ("worker.student.doctor_command", "doctor"),
 }
 
 

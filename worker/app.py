@@ -5,6 +5,7 @@ celery -A worker.app worker -Q generate --pool threads      (what `applejack wor
 
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -21,6 +22,7 @@ from config.ledger.store import connect
 from config.records import JsonObject
 from config.settings import Settings, settings
 from config.topology import GENERATE, QUEUE_GENERATE, ROUTES
+from config.version import version
 from worker import redelivery
 from worker.drain import Drain
 from worker.gate import Gate
@@ -73,6 +75,8 @@ class Worker:
                 "pid": os.getpid(),
                 "endpoint": endpoint,
                 "paused": self.gate.reason or None,
+                "version": version(),
+                "clock": time.time(),  # against the ledger's: kombu restores messages by each worker's own
             }
 
         self._pulse = Pulse(

@@ -1,0 +1,52 @@
+"""What only the worker side can look at, asked of it in a process of its own: python -m worker doctor --json"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import cast
+
+from config.errors import UsageError
+from config.exits import BAD_INPUT
+from config.records import JsonObject
+from config.traps import Examined, Severity, Trap, Unseen
+
+SECONDS = 300  # loads a tokenizer and mlx_lm, which may compile its first kernels
+CHECK = "worker side"
+
+
+def ask_worker_side(student: Path | None, *, missing: str | None) -> Examined:
+    """What `python -m worker doctor` found; UsageError when it refuses the student."""
+    asked = f"{CHECK}, student" if student else CHECK
+    if missing:
+        return Examined(
+            not_checked=(Unseen(asked, f"{missing} is not installed here; install applejack[worker] to look"),)
+        )
+    command = [sys.executable, "-P", "-m", "worker", "doctor", "--json"]
+    command += ["--student", str(student)] if student else []
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        return Examined(not_checked=(Unseen(asked, f"it has not ended within {SECONDS} s"),))
+    last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    if done.returncode == BAD_INPUT:
+        raise UsageError(last.removeprefix("applejack: "))
+    try:
+        return examined(json.loads(done.stdout.splitlines()[-1]))
+    except (ValueError, KeyError, TypeError, IndexError):
+        return Examined(not_checked=(Unseen(asked, f"it ended with code {done.returncode}: {last}"),))
+
+
+def examined(body: JsonObject) -> Examined:
+    """The other side's JSON, read back. Raises ValueError, KeyError or TypeError for anything else."""
+    findings = cast("list[dict[str, str]]", body["findings"])
+    unseen = cast("list[dict[str, str]]", body["not_checked"])
+    return Examined(
+        findings=tuple(
+            Trap(one["trap"], cast(Severity, one["severity"]), one["told"], one["remedy"]) for one in findings
+        ),
+        checked=tuple(str(name) for name in cast("list[str]", body["checked"])),
+        not_checked=tuple(Unseen(one["check"], one["why"]) for one in unseen),
+    )
