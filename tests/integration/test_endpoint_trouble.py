@@ -79,15 +79,14 @@ def sick(fault: Reply, *, probe_too: bool) -> Callable[[JsonObject], Reply]:
     ("fault", "probe_too"),
     [
         (fails(500, "out of memory"), True),  # the server answers, but never with tokens
-        (drops(), True),  # a proxy in front of a dead server
         (drops(), False),  # answers one token and dies on every real request: the probe alone would send it more
     ],
-    ids=["errors", "drops", "drops-but-answers-the-probe"],
+    ids=["errors", "drops-but-answers-the-probe"],
 )
 def test_of_two_workers_the_one_with_a_sick_endpoint_eats_nothing(
     fault: Reply, probe_too: bool, ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without the gate in Steps.generate, and its third row without Keeper._strike: jobs end failed."""
+    """Fails without the gate in Steps.generate, and its second row without Keeper._strike: jobs end failed."""
     with ScriptedEndpoint(sick(fault, probe_too=probe_too)) as bad, ScriptedEndpoint(answering(0.4)) as good:
         for name, endpoint in (("bad", bad), ("good", good)):
             env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}

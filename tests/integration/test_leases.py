@@ -1,0 +1,157 @@
+"""A dead worker's jobs run elsewhere soon, a sleeping one overwrites nothing, and a job that kills is stopped."""
+
+import os
+import signal
+import time
+from functools import partial
+
+import pytest
+from pydantic import SecretStr
+
+from config.broker import make_app
+from config.errors import FailureKind
+from config.ledger import Ledger
+from config.ledger.store import connect
+from config.records import JobState, JsonObject, Spec, StageState
+from config.settings import Settings
+from config.topology import GENERATE, QUEUE_GENERATE, Stage
+from tests.fleet import LEASE, QUICK, RUN, all_terminal, answering, prompts, question, submit, told, until, worker_view
+from tests.integration.conftest import StartWorker
+from tests.scripted_endpoint import Reply, ScriptedEndpoint, says
+from tests.workers import WorkerProcess
+from worker import messages
+
+FOUND_SECONDS = LEASE + 6  # a lease, the election of another reconciler (5 s), a beat
+
+pytestmark = pytest.mark.timeout(150)
+
+
+def test_a_killed_workers_job_runs_elsewhere_within_its_lease_and_a_few_seconds(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without Reconciler.reap in Pulse.beat, and without Leases.renew the job starts twice on living workers."""
+    asked: list[str] = []
+
+    def reply(body: JsonObject) -> Reply:
+        asked.append(question(body))
+        return Reply(text="answer", stall=40 if asked.count("question 1") == 1 and asked[-1] == "question 1" else 3)
+
+    with ScriptedEndpoint(reply) as endpoint:
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
+        both = [start_worker("generate", name, env=env, concurrency=1, wait=False) for name in ("one", "two")]
+        until(lambda: len(ledger.fleet.workers()) == 2, "both workers")
+        first, *others = submit(ledger, redis_url, prompts(4))
+        until(lambda: "question 1" in asked, "the job began")
+        holder = ledger.jobs.view(RUN, first).worker
+        time.sleep(LEASE + 1)  # longer than a lease: it is still his, because he renews it
+        assert told(ledger, first) == ["started"]
+        next(worker for worker in both if worker.name == holder).kill()
+        killed = time.monotonic()
+        until(lambda: told(ledger, first).count("started") == 2, "started elsewhere", seconds=30)
+        took = time.monotonic() - killed
+        counts = all_terminal(ledger)
+    print(f"a killed worker's job started elsewhere after {took:.1f} s, lease {LEASE:g} s")
+    assert took < FOUND_SECONDS
+    assert counts[JobState.GENERATED] == 4
+    assert told(ledger, first) == ["started", "lost", "started", "generated"]
+    assert all(told(ledger, job) == ["started", "generated"] for job in others)
+
+
+def test_a_worker_that_slept_past_its_lease_overwrites_nothing(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without the EXISTS in config/ledger/lua/finish.lua."""
+    answers = iter([Reply(text="of the sleeper", stall=2), says("of the heir"), says("one too many")])
+    with ScriptedEndpoint(lambda _: next(answers)) as endpoint:
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
+        sleeper = start_worker("generate", "sleeper", env=env)
+        (job,) = submit(ledger, redis_url, prompts(1))
+        until(lambda: endpoint.requests, "the job began")
+        sleeper.suspend()
+        start_worker("generate", "heir", env=env, wait=False)
+        assert all_terminal(ledger)[JobState.GENERATED] == 1
+        sleeper.resume()
+        until(lambda: '"stored": "already"' in sleeper.child.log.read_text(), "the sleeper finished too", seconds=30)
+        assert "lease.lost" in sleeper.child.log.read_text()
+    trajectory = ledger.jobs.trajectory(RUN, job, 1)
+    assert trajectory is not None
+    assert trajectory.answer == "of the heir"
+    assert trajectory.provenance is not None
+    assert trajectory.provenance.worker == "heir@test"
+    assert ledger.jobs.view(RUN, job).worker == "heir@test"
+    assert ledger.counters(RUN)[1] == {"heir@test|generated": 1}
+
+
+def test_what_a_killed_worker_had_in_hand_and_not_begun_is_queued_again(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without `silent_seconds` in messages.present: it would wait for kombu's visibility timeout, 15 minutes."""
+    with ScriptedEndpoint(answering()) as endpoint, connect(redis_url.get_secret_value()) as client:
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
+        (job,) = ledger.create(Spec(run_id=RUN, dataset_format="seed-text", train=False), prompts(1)).job_ids
+        app = make_app(Settings(redis_url=redis_url))  # as Worker._again sends what is to be tried a little later
+        app.send_task(GENERATE, args=(RUN, job), queue=QUEUE_GENERATE, ignore_result=True, countdown=300)
+        victim = start_worker("generate", "victim", env=env)
+        until(lambda: client.hlen(messages.UNACKED), "in hand")
+        time.sleep(2 * LEASE)
+        assert client.llen(QUEUE_GENERATE) == 0  # a living worker's is not sent again
+        victim.kill()
+        start_worker("generate", "heir", env=env, wait=False)
+        assert all_terminal(ledger, seconds=40)[JobState.GENERATED] == 1
+    assert told(ledger, job) == ["started", "generated"]
+
+
+def dead(worker: WorkerProcess) -> bool:
+    return worker.child.exit_code is not None
+
+
+def test_a_job_that_kills_its_workers_ends_as_worker_lost_with_their_names(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without `exhausted` in Steps._roll (and in config/ledger/lua/begin.lua): it kills worker after worker."""
+
+    def reply(body: JsonObject) -> Reply:
+        if question(body) == "question 2":
+            (name,) = [view.name for view in ledger.fleet.workers() if view.silent_seconds < LEASE]
+            view = worker_view(ledger, name)
+            assert view is not None
+            os.kill(int(str(view.fields["pid"])), signal.SIGKILL)
+        return says("answer")
+
+    with ScriptedEndpoint(reply) as endpoint:
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
+        jobs = submit(ledger, redis_url, prompts(4), delivery_limit=2)
+        worker = start_worker("generate", "w1", env=env, concurrency=1)
+        for number in (2, 3):
+            until(partial(dead, worker), "killed by its job")
+            time.sleep(LEASE)
+            worker = start_worker("generate", f"w{number}", env=env, concurrency=1)
+        counts = all_terminal(ledger)
+        assert worker.child.exit_code is None
+    assert (counts[JobState.GENERATED], counts[JobState.FAILED]) == (3, 1)
+    seen = ledger.jobs.view(RUN, jobs[1])
+    assert seen.failure is FailureKind.WORKER_LOST
+    assert [event.worker for event in seen.history if event.event == "lost"] == ["w1@test", "w2@test"]
+    trajectory = ledger.jobs.trajectory(RUN, jobs[1], 1)
+    assert trajectory is not None
+    assert trajectory.failure is not None
+    assert "w1@test, w2@test" in trajectory.failure.message
+
+
+def test_a_worker_killed_between_stored_and_told_starts_curation_once(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without the stages in Reconciler._owed: the chord has lost count and nobody would start the stage."""
+    with ScriptedEndpoint(answering()) as endpoint:
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
+        (job,) = submit(ledger, redis_url, prompts(1))
+        victim = start_worker("generate", "victim", env=env, app="tests.planted.dies_after_storing", wait=False)
+        until(lambda: victim.child.exit_code is not None, "died after storing")
+        assert told(ledger, job) == ["started", "generated"]
+        start_worker("generate,curate", "heir", env=env, wait=False)
+        ended = (StageState.DONE, StageState.FAILED)
+        until(lambda: ledger.stages.view(RUN, Stage.CURATE).state in ended, "curated", seconds=40)
+        time.sleep(LEASE)
+    seen = ledger.stages.view(RUN, Stage.CURATE)
+    assert [event.event for event in seen.history].count("started") == 1
+    assert len(endpoint.requests) == 1

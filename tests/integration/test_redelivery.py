@@ -1,0 +1,76 @@
+"""A job longer than kombu's visibility timeout is delivered once while its worker lives."""
+
+import pytest
+from celery import Celery
+from pydantic import SecretStr
+
+from config.broker import make_app
+from config.ledger import Ledger
+from config.ledger.store import connect
+from config.records import JobState
+from config.settings import Settings
+from config.topology import GENERATE, QUEUE_GENERATE
+from tests.fleet import QUICK, all_terminal, answering, prompts, submit, told, until
+from tests.integration.conftest import StartWorker
+from tests.scripted_endpoint import ScriptedEndpoint
+from worker import redelivery
+
+VISIBILITY = 3.0  # seconds
+LONG = 7.0  # seconds a job takes: twice that
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.mark.parametrize(
+    ("app", "again"),
+    [
+        ("worker.app", False),
+        ("tests.planted.no_renewal", True),  # the control: without renewal the same job comes again
+    ],
+)
+def test_a_long_job_is_delivered_once_while_its_worker_lives(
+    app: str, again: bool, ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without the zadd in redelivery.renew, and when kombu renames what held_tags reads or its index."""
+    with ScriptedEndpoint(answering(LONG)) as endpoint:
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_VISIBILITY_SECONDS": str(VISIBILITY)}
+        workers = [start_worker("generate", name, env=env, app=app, wait=False) for name in ("one", "two")]
+        until(lambda: len(ledger.fleet.workers()) == 2, "both workers")
+        (job,) = submit(ledger, redis_url, prompts(1))
+        assert all_terminal(ledger)[JobState.GENERATED] == 1
+        assert len(endpoint.requests) == 1  # the ledger drops a second delivery of what is held, so the work is safe
+    dropped = [worker.name for worker in workers if "job.dropped" in worker.child.log.read_text()]
+    assert bool(dropped) is again
+    assert told(ledger, job) == ["started", "generated"]
+
+
+def test_renewing_touches_exactly_what_is_in_hand(redis_url: SecretStr) -> None:
+    """Fails when kombu renames qos._delivered or unacked_index."""
+    app: Celery = make_app(Settings(redis_url=redis_url))
+    client = connect(redis_url.get_secret_value())
+    for number in range(3):
+        app.send_task(GENERATE, args=("r", str(number)), queue=QUEUE_GENERATE, ignore_result=True)
+    with app.connection_for_read() as connection:
+        queue = connection.SimpleQueue(QUEUE_GENERATE)
+        done, kept = queue.get(timeout=5), queue.get(timeout=5)
+        assert len(redelivery.held_tags(queue_consumer(queue))) >= 2
+        done.ack()
+        client.zadd(redelivery.INDEX, dict.fromkeys(client.zrange(redelivery.INDEX, 0, -1), 1.0))
+        assert redelivery.renew(client, queue_consumer(queue)) >= 1
+        tag = kept.delivery_tag
+        now = float(client.time()[0])
+        assert (client.zscore(redelivery.INDEX, tag) or 0) > now - 5
+        assert client.zscore(redelivery.INDEX, done.delivery_tag) is None  # acknowledged: it must not come back
+        kept.requeue()
+
+
+class queue_consumer:  # noqa: N801 - stands for celery's Consumer
+    def __init__(self, queue: object) -> None:
+        self.task_consumer = queue.consumer  # type: ignore[attr-defined]
+
+
+def test_one_visibility_timeout_reaches_broker_and_results(redis_url: SecretStr) -> None:
+    """The shortest in a database rules all queues, so both must be the setting's."""
+    conf = make_app(Settings(redis_url=redis_url, visibility_seconds=77)).conf
+    assert conf.broker_transport_options["visibility_timeout"] == 77
+    assert conf.result_backend_transport_options["visibility_timeout"] == 77
