@@ -156,6 +156,16 @@ def test_other_subjects_in_the_same_words_are_no_duplicates(tmp_path: Path, stud
     assert run(mixed(60), tmp_path / "out", student).summary.rejected == 0
 
 
+def test_names_that_differ_in_capitals_alone_are_other_subjects(tmp_path: Path, student: Path) -> None:
+    twins = [
+        trajectory(
+            [user(f"What is the value of the constant {name}?"), says("It is 3.")], job_id=name, requires_tools=False
+        )
+        for name in ("LIMIT_A", "limit_a")
+    ]
+    assert run([*twins, *mixed(8)], tmp_path / "out", student).summary.rejected == 0
+
+
 def test_near_duplicates_in_other_words_are_found(tmp_path: Path, student: Path) -> None:
     told = (
         "The loader reads every record, checks its kind, and writes one line for each record that it could not use. "

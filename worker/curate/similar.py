@@ -44,7 +44,7 @@ def fingerprint(trajectory: Trajectory) -> Fingerprint:
     sketch = rensa.RMinHash(PERMUTATIONS, 0)
     sketch.update(list(_shingles(said)))
     return Fingerprint(
-        exact=_digest([question, place, *said, *heard]),
+        exact=_digest([question, place, *subjects(trajectory), *said, *heard]),  # subjects: Task is not task
         about=_digest([place, *subjects(trajectory)]),
         words=b"".join(sorted({zlib.crc32(word.encode()).to_bytes(4) for word in question.split()})),
         sketch=sketch,
