@@ -144,7 +144,7 @@ def _texts(out: Path) -> Iterator[str]:
 
 def test_duplicates_keep_one(tmp_path: Path, student: Path) -> None:
     again = looked_up(1, job_id="again")
-    shouted = looked_up(2, job_id="shouted", prompt=looked_up(2).prompt.upper())
+    shouted = looked_up(2, job_id="shouted", prompt=f"  {looked_up(2).prompt} ")
     shouted = shouted.model_copy(
         update={"messages": (user(shouted.prompt), *shouted.messages[1:3], says(shouted.answer.upper()))}
     )
