@@ -1,8 +1,8 @@
-"""The concurrency controller against every fixed setting, simulated: python benchmarks/concurrency.py [--seeds 5] [--json].
+"""The concurrency controller against every fixed setting, simulated: python benchmarks/concurrency.py [--json].
 
 The reference is the fixed setting with the highest mean throughput among those that lose no job with any seed; each
 seed's ratio is to that setting with the same seed and the same jobs. "right" are the limits worth at least 95% of it.
-Throughput is in output tokens of attempts that did not fail, after the first 60 s; "5 min" counts from the first second.
+Throughput is in output tokens of attempts that did not fail, after the first 60 s; "5 min" counts from the start.
 """
 
 import argparse
@@ -16,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.server_profiles import FIRST, MOST, OTHERS, PROFILES, WARM_UP, Outcome, Profile, Worker
 from worker.concurrency import Controller
 
-SECONDS = 1200.0  # simulated, of one run
 SETTINGS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 28, 32)
 GOAL = 0.95  # of the best fixed setting's throughput
 
@@ -72,8 +71,9 @@ def main() -> None:
     sys.exit(0 if met else 1)
 
 
-def measure(profile: Profile, seeds: range, settings: tuple[int, ...] = SETTINGS, seconds: float = SECONDS) -> Row:
+def measure(profile: Profile, seeds: range, settings: tuple[int, ...] = SETTINGS) -> Row:
     """Every fixed setting and the controller, on the same jobs."""
+    seconds = profile.seconds
     fixed = {limit: [Worker(profile, seed, fixed=limit).run(seconds) for seed in seeds] for limit in settings}
     rates = {limit: sum(one.rate(WARM_UP, seconds) for one in runs) / len(runs) for limit, runs in fixed.items()}
     sound = [limit for limit in settings if not any(one.lost for one in fixed[limit])]

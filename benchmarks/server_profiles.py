@@ -1,6 +1,6 @@
 """Simulated generate workers and model servers, in simulated time: what `worker/concurrency.py` is measured on.
 
-Every request in a batch advances at one pace, a token per `step(n)` seconds with n requests served, so the server is one
+Every request in a batch advances at one pace, a token per `step(n)` seconds with n requests served, so the server is a
 virtual clock and a heap. step(n) = alone + each * n is what mlx_lm showed on two CPU cores: 21, 34, 54 and 75 tokens/s
 in all at 1, 2, 4 and 8 requests is 0.040 + 0.0084 n within 4%. As in mlx_lm a client that gives up does not stop its
 generation, prompts cost time too, and nothing ever says "too much".
@@ -41,6 +41,7 @@ class Profile:
     shows_memory: bool = True  # false for a server on another machine
     throttled: tuple[float, float] = (0.0, 0.0)  # from and until, seconds
     slowdown: tuple[float, float] = (1.0, 1.0)  # of `alone` and `each` while throttled
+    seconds: float = 1200.0  # simulated; longer where so few jobs end that their lengths decide
 
     def step(self, n: int, now: float, memory: float) -> float:
         """Seconds per token with n served; a machine out of memory swaps."""
@@ -56,7 +57,7 @@ REFUSES = 0.99  # share above which a new request fails
 
 PROFILES = (
     Profile("fast", alone=0.008, each=0.0012),
-    Profile("slow", alone=0.060, each=0.040),  # the time limit binds before the batch does
+    Profile("slow", alone=0.060, each=0.040, seconds=3600.0),  # the time limit binds before the batch does
     Profile("batch-friendly", alone=0.040, each=0.0010),
     Profile("serial", alone=0.0, each=0.020, slots=1),
     Profile(

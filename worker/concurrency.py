@@ -3,7 +3,7 @@
 The idea is TCP's, with a model server as the bottleneck. The limit starts at 2 and multiplies while that pays (slow
 start). Trouble (a time limit, an error, memory, a stall, sudden slowness) cuts it at once and leaves a ceiling half-way
 between what went well and what did not, tried again later and later (AIMD, Jacobson 1988; binary increase, Xu 2004).
-In between it follows delay, before anything is lost, as TCP Vegas and Netflix's gradient limits do. One answered request
+In between it follows delay, before anything is lost, as TCP Vegas and Netflix's gradient limits do. An answered request
 is a reading (n, y), n requests in flight and y seconds per token, worth n / y tokens a second whatever its length. The
 readings of a batching server lie on a line, y = alone + each * n, which tells what more in flight would bring: the
 target is the smallest limit with 98% of the most. It grows when one standard error more on the slope still promises a
@@ -16,14 +16,14 @@ or the server has become another one, the limit moves a step to learn it anew.
 from collections import deque
 from dataclasses import dataclass
 
-from worker.pace import Line, Observation, Readings, fit, mean, times_expected
+from worker.pace import KEPT, Line, Observation, Readings, fit, mean, times_expected
 
 ENOUGH = 0.98  # share of the best throughput that is worth no more requests in flight
 FLOOR = 2  # without failures: one job's tools run while the model answers the other
 STEP, LEAP = 1.5, 2.0  # growth at most, and at most where the line promises that three quarters of it pay
 CUT = 0.7  # TCP Cubic's share; trouble that goes on cuts again
 DEAD_BAND = 0.85  # a smaller target than this share of the limit is worth a change
-READINGS = 3  # at least, and one per job, before growth is judged
+READINGS = 3  # at least, and one per job up to as many as are kept, before growth is judged
 RECENT = 8  # at least, and a third of the limit, to tell that the server has become another one
 SLOWER, FASTER = 1.5, 0.67  # times the expected pace of another server
 MEMORY_LOW = 0.10  # share available; below, macOS compresses and swaps
@@ -72,7 +72,7 @@ class Controller:
             return self._back_off(now, f"requests take {least:.1f} times as long", ceiling=grown, floor=FLOOR)
         if most < FASTER:
             self._forget(now, fresh)
-        elif len(fresh) >= self.limit:
+        elif len(fresh) >= min(self.limit, KEPT):
             return self._follow(now, fresh, running, memory)
         return Decision(self.limit)
 
@@ -108,11 +108,11 @@ class Controller:
         Readings that tell of a server as it is no more are dropped.
         """
         recent = fresh[-max(RECENT, self.limit // 3) :]
-        older = self._readings.without(recent)
+        grown = self.limit > self._before and len(fresh) <= 2 * len(recent)
+        older = self._readings.without(fresh if grown else recent)
         if len(recent) < RECENT or len(older) < READINGS:
             return 1.0, 1.0, False
         least, most = times_expected(recent, older)
-        grown = self.limit > self._before and len(fresh) <= 2 * len(recent)
         if least > SLOWER:
             self._readings.drop(fresh if grown else older)
         return least, most, grown
