@@ -21,6 +21,7 @@ class Settings(BaseSettings):
     serve: str | None = Field(
         None, description="model that this worker's own mlx_lm server serves: directory or hub id"
     )
+    concurrency: int | None = Field(None, ge=1, description="jobs in flight; unset: found by measuring the endpoint")
     lease_seconds: float = Field(20.0, gt=1, description="a worker silent for this long has its jobs run elsewhere")
     keeper_seconds: float = Field(5.0, gt=0, description="how often a generate worker looks at its endpoint and disk")
     visibility_seconds: float = Field(

@@ -47,8 +47,9 @@ LORA: JsonObject = {
 }
 # Narrow and regular is what 135M parameters learn in two minutes; `applejack prompts` mines five categories more.
 CATEGORIES = (
-    "subclasses", "importers", "where_defined", "constant", "count_matches", "count_files", "parameters", "both_defined",
-)  # fmt: skip
+    *("subclasses", "importers", "where_defined", "constant"),
+    *("count_matches", "count_files", "parameters", "both_defined"),
+)
 TOOLS = ("grep", "count")  # what those need: every tool is tokens in front of every row
 
 
@@ -86,7 +87,9 @@ class Demo:
         (self.folder / "runs" / run_id).mkdir(parents=True, exist_ok=True)
         write(prompts, self.folder / "runs" / run_id / "prompts.jsonl")
         console.print(f"code     {code} ({len(prompts)} questions mined from it)")
-        env = {"APPLEJACK_ENDPOINT": self.endpoint} if self.endpoint else {}
+        env = {"APPLEJACK_CONCURRENCY": str(CONCURRENCY)}
+        if self.endpoint:
+            env["APPLEJACK_ENDPOINT"] = self.endpoint
         with Stack(self.settings, generate=WORKERS, concurrency=CONCURRENCY, env=env) as stack:
             stack.wait_ready()
             assert stack.running.redis_url is not None

@@ -33,8 +33,15 @@ from worker.pulse import Pulse
 from worker.reconcile import Reconciler
 from worker.steps import Steps
 from worker.tasks import register
+from worker.throttle import Qos, Throttle
 
 log = logs.get(__name__)
+
+
+class Pool(Protocol):
+    """celery.concurrency.base.BasePool, as far as it is used."""
+
+    num_processes: int
 
 
 class Consumer(Protocol):
@@ -42,6 +49,8 @@ class Consumer(Protocol):
 
     hostname: str
     task_consumer: object
+    qos: Qos
+    pool: Pool
 
 
 class Worker:
@@ -57,8 +66,12 @@ class Worker:
         self.gate = Gate()
         self.keeper = Keeper(self.gate, chosen, pause=self._pause, resume=self._resume, consuming=self._consuming)
         name = f"worker-{os.getpid()}@{platform.node()}"
-        self.steps = Steps(self._ledger, self._leases, chosen, name, keeper=self.keeper, again=self._again)
+        self.throttle = Throttle(most=1)  # until the size of the pool is known
+        self.steps = Steps(
+            self._ledger, self._leases, chosen, name, self.throttle, keeper=self.keeper, again=self._again
+        )
         self.drain = Drain(self._leases, seconds=chosen.drain_seconds)
+        self._generates = False
         self._pulse: Pulse | None = None
         self._consumer: Consumer | None = None
         register(self.app, self.steps)
@@ -75,6 +88,7 @@ class Worker:
                 "pid": os.getpid(),
                 "endpoint": endpoint,
                 "paused": self.gate.reason or None,
+                **self.throttle.says(),
                 "version": version(),
                 "clock": time.time(),  # against the ledger's: kombu restores messages by each worker's own
             }
@@ -85,11 +99,20 @@ class Worker:
             Reconciler(self._ledger, self._client, self.send, silent_seconds=self._settings.lease_seconds),
             worker=consumer.hostname,
             says=says,
-            also=lambda: redelivery.renew(self._client, consumer),
+            also=lambda: self._tend(consumer),
         )
-        self._pulse.start()
         if QUEUE_GENERATE in queues:
+            self._generates = True
+            self.throttle = Throttle(most=consumer.pool.num_processes, fixed=self._settings.concurrency)
+            self.steps.throttle = self.throttle
+            self.throttle.adjust(consumer.qos, running=0)  # before the first message is taken
             self.keeper.start()
+        self._pulse.start()
+
+    def _tend(self, consumer: Consumer) -> None:
+        if self._generates:
+            self.throttle.adjust(consumer.qos, running=len(self._leases))
+        redelivery.renew(self._client, consumer)
 
     def stop(self) -> None:
         """Stop watching and beating; the last thing a worker does in order."""

@@ -20,6 +20,7 @@ from worker.leases import Lease, Leases
 from worker.never_rolled import never_rolled
 from worker.patience import patiently
 from worker.stages import Context, curate_run, evaluate_run, train_run
+from worker.throttle import Throttle
 
 log = logs.get(__name__)
 
@@ -37,6 +38,7 @@ class Steps:
     leases: Leases
     settings: Settings
     worker: str
+    throttle: Throttle
     keeper: Keeper | None = None
     again: Callable[[str, str, float], None] | None = None
     """queue a job (run_id, job_id) again, to be taken after some seconds; without it the reconciler does"""
@@ -121,7 +123,9 @@ class Steps:
             endpoint = self.keeper.endpoint if self.keeper else self.settings.endpoint
             settings = self.settings.model_copy(update={"endpoint": endpoint})
             # the ledger is asked before the rollout begins, so that asking again repeats no model request
-            return patiently(lambda: roll(run.spec, prompt, claim, self.ledger, settings, self.worker))
+            return patiently(
+                lambda: roll(run.spec, prompt, claim, self.ledger, settings, self.worker, watch=self.throttle.begun)
+            )
         except Exception as error:  # a header task that raises aborts its chord: whatever it was becomes data
             log.exception("job.internal", run_id=claim.run_id, job_id=claim.job_id)
             told = f"{type(error).__name__}: {error}"

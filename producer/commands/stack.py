@@ -17,13 +17,15 @@ from producer.local import Stack, run_up, worker_command
 from producer.output import Output
 from producer.server import free_port
 
-CONCURRENCY = {"generate": 4, "curate": 1, "train": 1}  # jobs in flight; a train worker does one thing at a time
+POOL = {"generate": 16, "curate": 1, "train": 1}  # threads; how many of 16 are used is found by measuring the endpoint
 
 
 def up(
     folder: Dir = None,
     workers: Annotated[int, typer.Option(help="Generate workers.", min=0)] = 1,
-    concurrency: Annotated[int, typer.Option(help="Jobs in flight per generate worker.", min=1)] = 4,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Jobs in flight per generate worker [default: found by measuring].", min=1)
+    ] = None,
     flower: Annotated[bool, typer.Option(help="Flower with the Runs page.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -41,7 +43,9 @@ def up(
         output.console.print("Ctrl-C stops all of it; queued work is kept")
         output.result({"urls": dict(stack.urls)})
 
-    stack = Stack(chosen(folder), generate=workers, concurrency=concurrency, flower=flower)
+    env = {"APPLEJACK_CONCURRENCY": str(concurrency)} if concurrency else {}
+    pool = concurrency or POOL["generate"]
+    stack = Stack(chosen(folder), generate=workers, concurrency=pool, flower=flower, env=env)
     run_up(stack, ready=ready, tell=output.console.print)
 
 
@@ -53,7 +57,9 @@ def worker(
     endpoint: Annotated[
         str | None, typer.Option(help="The model server to ask [default: $APPLEJACK_ENDPOINT].")
     ] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Jobs in flight.", min=1)] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Jobs in flight [default for generate: found by measuring].", min=1)
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The worker's name on this host; must be its own.")] = None,
     folder: Dir = None,
 ) -> None:
@@ -71,9 +77,11 @@ def worker(
         environment["APPLEJACK_ENDPOINT"] = endpoint
     if serve:
         environment["APPLEJACK_SERVE"] = absolute(serve)
-    jobs = concurrency or CONCURRENCY[role]
+    jobs = concurrency or POOL[role]
+    if concurrency:
+        environment["APPLEJACK_CONCURRENCY"] = str(concurrency)
     command = worker_command(role, name=name or f"{role}-{os.getpid()}", concurrency=jobs, loglevel="INFO")
-    sys.stderr.write(f"{role} worker on {socket.gethostname()}, {jobs} in flight\n")
+    sys.stderr.write(f"{role} worker on {socket.gethostname()}, at most {jobs} in flight\n")
     sys.stderr.flush()
     os.chdir(workdir(reached))
     os.execve(command[0], command, environment)  # noqa: S606 - the worker takes this process's place, and its signals

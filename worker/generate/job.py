@@ -10,6 +10,7 @@ from config.settings import Settings
 from worker.generate.agent import Teacher, endpoint_teacher
 from worker.generate.rehearsal import rehearsal_teacher
 from worker.generate.rollout import rollout
+from worker.generate.watch import Watch, unwatched
 from worker.generate.workspace import Workspace, open_workspace
 from worker.never_rolled import never_rolled
 
@@ -43,7 +44,7 @@ def content(pin: Pin) -> str:
     return pin.commit or pin.digest or "unknown"
 
 
-def teacher_of(spec: Spec, settings: Settings) -> Teacher:
+def teacher_of(spec: Spec, settings: Settings, watch: Watch = unwatched) -> Teacher:
     """The run's teacher: the endpoint of this machine, or the rehearsal where the run asks for it by name."""
     if spec.teacher == "rehearsal":
         return rehearsal_teacher()
@@ -54,10 +55,20 @@ def teacher_of(spec: Spec, settings: Settings) -> Teacher:
         api_key=key,
         sampling=spec.sampling,
         request_seconds=spec.limits.request_seconds,
+        watch=watch,
     )
 
 
-def roll(spec: Spec, prompt: Prompt, claim: Claim, ledger: Ledger, settings: Settings, worker: str) -> Trajectory:
+def roll(
+    spec: Spec,
+    prompt: Prompt,
+    claim: Claim,
+    ledger: Ledger,
+    settings: Settings,
+    worker: str,
+    *,
+    watch: Watch = unwatched,
+) -> Trajectory:
     """The trajectory of one claimed job; a bad rollout or a missing workspace is an outcome, not an exception."""
     try:
         workspace = Workspaces(ledger, settings, spec).of(prompt)
@@ -69,6 +80,6 @@ def roll(spec: Spec, prompt: Prompt, claim: Claim, ledger: Ledger, settings: Set
         job_id=claim.job_id,
         attempt=claim.attempt,
         workspace=workspace,
-        teacher=teacher_of(spec, settings),
+        teacher=teacher_of(spec, settings, watch),
         worker=worker,
     )

@@ -1,5 +1,6 @@
 """Who answers in a rollout: a model behind an endpoint, or a programmatic one."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from urllib.parse import urlsplit
 
 import openai
 from openai import AsyncOpenAI
+from pydantic_ai.exceptions import ModelAPIError, ModelTimeoutError
 from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponsePart, TextPart, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -18,6 +20,7 @@ from pydantic_ai.settings import ModelSettings
 from config.errors import EndpointError, FailureKind
 from config.records import Sampling
 from worker.generate.checkout import without_secret
+from worker.generate.watch import Watch, unwatched
 
 CONNECT_SECONDS = 10.0  # the endpoint is on this machine or in this room
 ANY_MODEL = "default_model"  # mlx_lm's name for whatever --model loaded
@@ -39,7 +42,13 @@ class Teacher:
 
 
 def endpoint_teacher(
-    base_url: str, *, model: str, api_key: str | None = None, sampling: Sampling | None, request_seconds: float
+    base_url: str,
+    *,
+    model: str,
+    api_key: str | None = None,
+    sampling: Sampling | None,
+    request_seconds: float,
+    watch: Watch = unwatched,
 ) -> Teacher:
     """An OpenAI-compatible server. Nothing is retried here: another try is the queue's business.
 
@@ -63,7 +72,7 @@ def endpoint_teacher(
             provider = OpenAICompatibleProvider("applejack", openai_client=client)
             # max_tokens is what local servers know; the tools' schemas go out as they are, for the record to be true
             profile = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False, json_schema_transformer=None)
-            yield _Endpoint(OpenAIChatModel(model, provider=provider, profile=profile), asked=model)
+            yield _Endpoint(OpenAIChatModel(model, provider=provider, profile=profile), asked=model, watch=watch)
 
     return Teacher(name=model, endpoint=without_secret(base_url), model=connected, sampling=sampling)
 
@@ -81,9 +90,10 @@ async def opened(source: ModelSource) -> AsyncIterator[Model]:
 class _Endpoint(WrapperModel):
     """A server's answers, made sound: the model that was asked for, and an own id for every call."""
 
-    def __init__(self, wrapped: Model, *, asked: str) -> None:
+    def __init__(self, wrapped: Model, *, asked: str, watch: Watch) -> None:
         super().__init__(wrapped)
         self._asked = asked
+        self._watch = watch
 
     async def request(
         self,
@@ -92,7 +102,7 @@ class _Endpoint(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """The answer to a conversation; EndpointError for another model's."""
-        response = await super().request(messages, model_settings, model_request_parameters)
+        response = await self._watched(messages, model_settings, model_request_parameters)
         if self._asked != ANY_MODEL and response.model_name and response.model_name != self._asked:
             raise EndpointError(
                 f"asked for model {self._asked!r}, {response.model_name!r} answered; "
@@ -101,6 +111,25 @@ class _Endpoint(WrapperModel):
             )
         taken = {call.tool_call_id for said in messages if isinstance(said, ModelResponse) for call in said.tool_calls}
         return replace(response, parts=[_sound(part, taken) for part in response.parts])
+
+    async def _watched(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        ended = self._watch()
+        try:
+            response = await super().request(messages, model_settings, model_request_parameters)
+        except (ModelAPIError, asyncio.CancelledError) as raised:  # cancelled: the job's wall time is over
+            slow = isinstance(raised, ModelTimeoutError | asyncio.CancelledError)
+            ended(0, "timeout" if slow else "error")
+            raise
+        except BaseException:
+            ended(0, None)  # what the model wrote is no sign of how the server does
+            raise
+        ended(response.usage.output_tokens, None)
+        return response
 
 
 def _sound(part: ModelResponsePart, taken: set[str]) -> ModelResponsePart:

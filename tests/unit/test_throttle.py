@@ -1,0 +1,74 @@
+"""The controller connected: requests measured, the prefetch count led, a fixed limit kept."""
+
+import time
+
+from worker.throttle import Throttle
+
+
+class Prefetch:
+    """kombu's QoS, as far as it is used."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def increment_eventually(self, n: int = 1) -> int:
+        self.value += n
+        return self.value
+
+    def decrement_eventually(self, n: int = 1) -> int:
+        self.value = max(1, self.value - n)
+        return self.value
+
+
+def test_a_new_worker_takes_few_jobs_whatever_the_pool_holds() -> None:
+    prefetch = Prefetch(16)
+    Throttle(most=16).adjust(prefetch, running=0)
+    assert prefetch.value == 2
+
+
+def test_a_fixed_limit_is_kept_and_restored_after_a_reconnection() -> None:
+    throttle = Throttle(most=16, fixed=5)
+    prefetch = Prefetch(16)
+    throttle.adjust(prefetch, running=0)
+    throttle.begun()(10, "timeout")
+    throttle.adjust(prefetch, running=5)
+    assert prefetch.value == 5
+    again = Prefetch(16)  # what Celery makes of it when its connection is new
+    throttle.adjust(again, running=5)
+    assert again.value == 5
+    assert throttle.says() == {"limit": 5, "limit_reason": "fixed"}
+
+
+def test_a_failed_request_lowers_the_limit_and_says_why() -> None:
+    throttle = Throttle(most=16)
+    prefetch = Prefetch(2)
+    for _ in range(3):
+        ended = throttle.begun()
+        time.sleep(0.01)
+        ended(20, None)
+    throttle.begun()(0, "error")
+    throttle.adjust(prefetch, running=2)
+    assert prefetch.value == throttle.limit == 1
+    assert "error" in str(throttle.says()["limit_reason"])
+
+
+def test_answers_of_a_batching_server_raise_the_limit() -> None:
+    """Each of two requests in flight takes as long as one alone would: more of them cost nothing."""
+    throttle = Throttle(most=16)
+    prefetch = Prefetch(2)
+    for _ in range(12):
+        both = [throttle.begun(), throttle.begun()]
+        time.sleep(0.01)
+        for ended in both:
+            ended(20, None)
+        throttle.adjust(prefetch, running=throttle.limit)
+    assert prefetch.value == throttle.limit > 2
+
+
+def test_ending_twice_counts_once() -> None:
+    throttle = Throttle(most=16)
+    ended = throttle.begun()
+    ended(5, None)
+    ended(5, "error")
+    throttle.adjust(Prefetch(2), running=1)
+    assert throttle.limit == 2

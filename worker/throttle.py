@@ -1,0 +1,90 @@
+"""The controller at work: what this worker's model requests measure, and how many jobs Celery may hand it.
+
+The limit is Celery's prefetch count: as many messages as may run are in hand, and no more, so that unequal Macs share
+one queue fairly. Each change is logged and stands in the worker's heartbeat with its reason.
+"""
+
+import threading
+import time
+from typing import Protocol
+
+import psutil
+
+from config import logs
+from config.records import JsonObject
+from worker.concurrency import Controller
+from worker.generate.watch import Ended
+from worker.pace import Observation
+
+log = logs.get(__name__)
+
+
+class Qos(Protocol):
+    """kombu.common.QoS, the public part that is used; the consuming thread applies what changed."""
+
+    value: int
+
+    def increment_eventually(self, n: int = 1) -> int:
+        """Raise the prefetch count."""
+
+    def decrement_eventually(self, n: int = 1) -> int:
+        """Lower it; it stays at 1 or more."""
+
+
+class Throttle:
+    """`begun` may be called from any thread, `adjust` from the pulse. A fixed limit is kept as it is."""
+
+    def __init__(self, *, most: int, fixed: int | None = None) -> None:
+        self._controller = None if fixed else Controller(most=most)
+        self.limit = fixed or (self._controller.limit if self._controller else 1)
+        self.reason = "fixed" if fixed else "start"
+        self._lock = threading.Lock()
+        self._running = 0
+        self._area = 0.0  # requests in flight, summed up over time: request-seconds
+        self._at = time.monotonic()
+
+    def begun(self) -> Ended:
+        """A model request begins; call what it answers when it has ended."""
+        started, area = time.monotonic(), self._tick(+1)
+        once = threading.Event()
+
+        def ended(output_tokens: int, failure: str | None) -> None:
+            if once.is_set():
+                return
+            once.set()
+            at = time.monotonic()
+            seconds = max(at - started, 1e-6)
+            in_flight = (self._tick(-1) - area) / seconds
+            if self._controller:
+                self._controller.observe(Observation(at, seconds, in_flight, output_tokens, failure))
+
+        return ended
+
+    def adjust(self, qos: Qos, *, running: int) -> None:
+        """Decide anew, and let Celery know; also after a reconnection, which forgets it."""
+        if self._controller:
+            memory = psutil.virtual_memory()
+            decision = self._controller.decide(
+                time.monotonic(), running=running, memory=memory.available / memory.total
+            )
+            if decision.reason:
+                log.info("limit.changed", before=self.limit, limit=decision.limit, why=decision.reason)
+                self.reason = decision.reason
+            self.limit = decision.limit
+        if (more := self.limit - qos.value) > 0:
+            qos.increment_eventually(more)
+        elif more < 0:
+            qos.decrement_eventually(-more)
+
+    def says(self) -> JsonObject:
+        """For the heartbeat."""
+        return {"limit": self.limit, "limit_reason": self.reason}
+
+    def _tick(self, change: int) -> float:
+        """The area up to now; then so many more requests are in flight."""
+        with self._lock:
+            now = time.monotonic()
+            self._area += self._running * (now - self._at)
+            self._at = now
+            self._running += change
+            return self._area
