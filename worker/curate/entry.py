@@ -21,13 +21,15 @@ UNREAL = frozenset(
     {RejectionReason.NULL_RESULT, RejectionReason.PLACEHOLDER_RESULT, RejectionReason.UNPAIRED_RESULT}
 )  # the user's guide counts these as "with tools and no results (skipped)"
 
+HAPPENED = {"run_id", "attempt", "seconds", "usage", "failure", "provenance"}  # differ where the content does not
+
 
 @dataclass(slots=True)
 class Entry:
     """One trajectory, about 2 KB."""
 
     order: bytes
-    """hash of its whole content: the order of everything, whatever the order it came in"""
+    """hash of its content: the order of everything, whatever the order it came in and whoever made it"""
     job_id: str
     run_id: str
     category: str
@@ -102,8 +104,9 @@ def read_entry(
 
 
 def canonical(trajectory: Trajectory) -> bytes:
-    """The trajectory's bytes, the same whatever the order of keys in its file."""
-    return json.dumps(trajectory.model_dump(mode="json"), sort_keys=True, ensure_ascii=False).encode()
+    """What was asked and said, the same whatever the order of keys in its file, and whichever worker made it when."""
+    content = trajectory.model_dump(mode="json", exclude=HAPPENED)
+    return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
 
 
 def _render(entry: Entry, trajectory: Trajectory, options: Options, student: Student, spool: Spool) -> None:

@@ -98,7 +98,7 @@ def _read(
         if progress:
             progress(len(entries))
     if options.format != "seed-text":  # that one is in file order by definition
-        entries.sort(key=lambda entry: entry.order)
+        entries.sort(key=lambda entry: (entry.order, entry.run_id))
     return entries
 
 
