@@ -1,14 +1,14 @@
 """How many jobs one generate worker runs at once: found by measuring, because mlx_lm batches and never says "too much".
 
 The idea is TCP's, with a model server as the bottleneck. The limit starts at 2 and multiplies while that pays (slow
-start). Trouble (a time limit, an error, memory, a stall, sudden slowness) cuts it at once and leaves a ceiling half-way
-between what went well and what did not, tried again later and later (AIMD, Jacobson 1988; binary increase, Xu 2004).
-In between it follows delay, before anything is lost, as TCP Vegas and Netflix's gradient limits do. An answered request
-is a reading (n, y), n requests in flight and y seconds per token, worth n / y tokens a second whatever its length. The
-readings of a batching server lie on a line, y = alone + each * n, which tells what more in flight would bring: the
-target is the smallest limit with 98% of the most. It grows when one standard error more on the slope still promises a
-gain, shrinks when one less still promises none, and in between stays. When the readings are too old to tell the slope,
-or the server has become another one, the limit moves a step to learn it anew.
+start). Trouble (a time limit, an error, memory, a stall, sudden slowness) cuts it at once and leaves a ceiling half-
+way between what went well and what did not, tried again later and later (AIMD, Jacobson 1988; binary increase, Xu
+2004). In between it follows delay, before anything is lost, as TCP Vegas and Netflix's gradient limits do. An
+answered request is a reading (n, y), n requests in flight and y seconds per token, worth n / y tokens a second
+whatever its length. The readings of a batching server lie on a line, y = alone + each * n, which tells what more in
+flight would bring: the target is the smallest limit with 98% of the most. It grows when a slope half a standard error
+steeper still promises a gain, shrinks when one half an error flatter promises none, and in between stays. When the
+readings are too old to tell the slope, or the server has become another one, the limit moves a step to learn it anew.
 
 `observe` may be called from any thread, `decide` from one, every second or two; the clock is the caller's.
 """
@@ -21,7 +21,9 @@ from worker.pace import KEPT, Line, Observation, Readings, fit, mean, times_expe
 ENOUGH = 0.98  # share of the best throughput that is worth no more requests in flight
 FLOOR = 2  # without failures: one job's tools run while the model answers the other
 STEP, LEAP = 1.5, 2.0  # growth at most, and at most where the line promises that three quarters of it pay
+DOUBT = 0.5  # standard errors of the slope that growth must survive; more, and a slow server is learnt too slowly
 CUT = 0.7  # TCP Cubic's share; trouble that goes on cuts again
+EASE = 0.85  # for memory that runs low, which comes before anything fails
 DEAD_BAND = 0.85  # a smaller target than this share of the limit is worth a change
 READINGS = 3  # at least, and one per job up to as many as are kept, before growth is judged
 RECENT = 8  # at least, and a third of the limit, to tell that the server has become another one
@@ -63,7 +65,7 @@ class Controller:
         failures, news = self._take(now)
         self._free = max(self._free, memory or 0.0)
         if trouble := self._trouble(now, failures, running, memory):
-            return self._back_off(now, trouble)
+            return self._back_off(now, trouble, share=EASE if trouble.startswith("memory") else CUT)
         fresh = self._readings.since(self._changed)
         if not news or len(fresh) < READINGS:
             return Decision(self.limit)
@@ -132,7 +134,7 @@ class Controller:
         line = fit(self._readings.all)
         cap = self._cap(now, line.turned(1) if line else Line(0.0, pace / n), busy, memory)
         if line:
-            least, most = (enough(line.turned(errors), cap, busy) for errors in (1, -1))
+            least, most = (enough(line.turned(errors), cap, busy) for errors in (DOUBT, -DOUBT))
             target = min(max(self.limit, least), most, cap)
             why = f"{line.rate(target * busy) / line.rate(self.limit * busy) - 1:+.0%} tokens/s expected of {target}"
         else:
@@ -166,13 +168,13 @@ class Controller:
             cap -= 1
         return cap
 
-    def _back_off(self, now: float, why: str, *, ceiling: bool = True, floor: int = 1) -> Decision:
+    def _back_off(self, now: float, why: str, *, ceiling: bool = True, floor: int = 1, share: float = CUT) -> Decision:
         if ceiling and self._answered >= self._cut:  # no answer at all is a dead server, which tells no ceiling
             good = self._before if self._before < self.limit else self.limit - 1
             self._hold = min(HOLD_MOST, 2 * self._hold) if now - self._cut < 3 * self._hold else HOLD
             self._ceiling, self._until = max(1, (good + self.limit) // 2), now + self._hold
         self._cut = now
-        return self._change(now, max(min(floor, self.limit), int(self.limit * CUT)), why, 0.0)
+        return self._change(now, max(min(floor, self.limit), int(self.limit * share)), why, 0.0)
 
     def _change(self, now: float, limit: int, why: str, rate: float) -> Decision:
         self._before, self._rate, self._changed = self.limit, rate, now

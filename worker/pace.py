@@ -7,7 +7,7 @@ from dataclasses import dataclass
 PROMPT = 20  # tokens; about what reading a prompt costs, so that short answers do not look slow
 ALIKE = 0.05  # readings whose numbers in flight differ less than this share tell no slope
 KEPT = 10  # readings for each number in flight, so that a long stay at one does not push the others out
-AGE = 600.0  # seconds a reading counts
+AGE = 300.0  # seconds a reading counts
 
 
 @dataclass(frozen=True)
