@@ -31,11 +31,11 @@ JOBS = 150
 FEWEST_JOBS = 60  # fewer leave too little to train on and to ask
 WORKERS = 2
 CONCURRENCY = 2
-EVALUATED = 12  # held-out prompts, each asked twice: about 5 s an answer on two cores
+QUESTIONS = 12  # held-out prompts, each asked twice: about 5 s an answer on two cores
+ITERATIONS = 80
 SEED = 7
 # For 135M parameters on two cores; config/lora.yaml is for students of 7B and more on Metal.
 LORA: JsonObject = {
-    "iters": 60,
     "batch_size": 2,
     "learning_rate": 2e-4,
     "num_layers": 16,
@@ -62,6 +62,8 @@ class Demo:
     endpoint: str | None = None
     model: str = "default_model"
     student: Path | None = None
+    iterations: int = ITERATIONS
+    questions: int = QUESTIONS
 
     @property
     def folder(self) -> Path:
@@ -115,10 +117,10 @@ class Demo:
             max_seq_length=1024,
             valid_share=0.05,
             test_share=0.15,
-            evaluate_prompts=EVALUATED,
+            evaluate_prompts=self.questions,
             evaluate_limits=Limits(requests=5, tool_calls=6, seconds=90, request_seconds=60, max_tokens=96),
             sampling=Sampling(temperature=0.7),
-            lora=LORA,
+            lora={**LORA, "iters": self.iterations},
             seed=SEED,
         )
 

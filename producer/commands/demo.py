@@ -10,7 +10,7 @@ from config.records import JsonObject
 from config.report import Report
 from producer import report as rendering
 from producer.commands.options import Dir, Json, chosen
-from producer.demo import JOBS, Demo
+from producer.demo import ITERATIONS, JOBS, QUESTIONS, Demo
 from producer.output import Output
 
 
@@ -21,6 +21,10 @@ def demo(
         str | None, typer.Option(help="A real teacher's OpenAI-compatible URL, instead of the rehearsal.")
     ] = None,
     model: Annotated[str, typer.Option(help="Model name asked of --endpoint.")] = "default_model",
+    iterations: Annotated[
+        int, typer.Option(help="Training iterations; fewer are quicker and teach less.", min=1)
+    ] = ITERATIONS,
+    questions: Annotated[int, typer.Option(help="Held-out questions to ask before and after.", min=1)] = QUESTIONS,
     student: Annotated[Path | None, typer.Option(help="Another student: a directory that mlx_lm can load.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -30,7 +34,16 @@ def demo(
     model; the rest (queue, checks, dataset, LoRA training, served student, scores) is what every run does.
     """
     output = Output(as_json)
-    ended, body = Demo(chosen(folder), jobs=jobs, endpoint=endpoint, model=model, student=student).run(output)
+    asked = Demo(
+        chosen(folder),
+        jobs=jobs,
+        endpoint=endpoint,
+        model=model,
+        student=student,
+        iterations=iterations,
+        questions=questions,
+    )
+    ended, body = asked.run(output)
     console = output.console
     if body["after"]:
         console.print(rendering.table(Report.read(Path(str(body["report"])))))
