@@ -47,6 +47,7 @@ class Machine:
     directory: Path
     host: Host
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    python: str = sys.executable
     free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
 
     def checks(self) -> list[Check]:
@@ -90,7 +91,7 @@ class Machine:
             yield Trap(
                 "not_installed",
                 "error",
-                f"{sys.executable} finds no package {name!r} from another folder: workers cannot start",
+                f"{self.python} finds no package {name!r} from another folder: workers cannot start",
                 "install applejack into it: `pip install -e .` in the checkout",
             )
         for name, origin in origins.items():
@@ -116,7 +117,7 @@ class Machine:
         with tempfile.TemporaryDirectory() as elsewhere:
             try:
                 done = subprocess.run(
-                    [sys.executable, "-P", "-c", WHOSE % (OURS,)],
+                    [self.python, "-P", "-c", WHOSE % (OURS,)],
                     capture_output=True,
                     text=True,
                     cwd=elsewhere,
@@ -126,7 +127,7 @@ class Machine:
                 )
                 found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
             except (subprocess.SubprocessError, ValueError, IndexError) as error:
-                raise CannotLookError(f"a fresh {sys.executable} does not say what it imports: {error}") from error
+                raise CannotLookError(f"a fresh {self.python} does not say what it imports: {error}") from error
         return found
 
     def disk(self) -> Iterator[Trap]:

@@ -111,10 +111,10 @@ class Host:
                 return
         except Timeout:
             return
-        except PermissionError as error:
+        except OSError as error:
             yield Trap(
                 "lock_not_ours",
                 "error",
                 f"the host's lock cannot be taken: {error}",
-                f"another user made it: remove {str(file)!r}, or train as that user",
+                f"remove {str(file)!r} (another user may have made it), or train as that user",
             )
