@@ -1,0 +1,215 @@
+"""A fleet to be disturbed: a server, workers behind a proxy each, and a hand that does what a schedule says."""
+
+import heapq
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+from pydantic import SecretStr
+
+from config.ledger.store import text
+from config.topology import QUEUE_CURATE, QUEUE_GENERATE, RECONCILER
+from producer.children import session_members
+from producer.server import Server
+from tests.chaos.faults import Fault, Kind
+from tests.proxy import Proxy
+from tests.workers import WorkerProcess, start_worker_process
+
+LEASE = 2.0  # seconds
+AWAY = (0.3, 2.0)  # seconds until a killed worker is started again
+ASLEEP = (1.5 * LEASE, 3 * LEASE)
+OFFLINE = (0.3, 2.5 * LEASE)
+BROKER_DOWN = (0.2, 3.0)
+UNWRITTEN = 1.0  # seconds that a power cut takes from an append-only file of appendfsync everysec
+
+
+@dataclass
+class Node:
+    """One worker of the fleet, its network, and whether it can be disturbed now."""
+
+    name: str
+    proxy: Proxy
+    process: WorkerProcess
+    awake: bool = True
+    connected: bool = True
+
+    @property
+    def lives(self) -> bool:
+        """Runs, and is not suspended; one whose watchdog has not started it yet does not."""
+        child = self.process.child
+        return self.awake and child.exit_code is None and bool(session_members(child.process.pid))
+
+
+@dataclass
+class Fleet:
+    """Made by `fleet`; `inject` returns at once but for the broker's own downtime, `tend` does what is due."""
+
+    server: Server
+    folder: Path
+    job_seconds: float
+    concurrency: int
+    done: Counter[Kind] = field(default_factory=Counter)
+    """faults by kind, as they were really done"""
+    nodes: list[Node] = field(default_factory=list)
+    _due: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        # no retries: an answer that says the server is away is what the caller wants to know
+        self.client = redis.Redis.from_url(self.server.url.get_secret_value(), retry=None, socket_timeout=5)
+
+    def start(self, node_name: str, proxy: Proxy) -> WorkerProcess:
+        """A worker that generates and curates, its ledger and broker behind the proxy."""
+        url = self.server.url.get_secret_value()
+        env = {
+            "APPLEJACK_LEASE_SECONDS": str(LEASE),
+            "TEST_JOB_SECONDS": str(self.job_seconds),
+            "APPLEJACK_LOG_FORMAT": "json",
+        }
+        return start_worker_process(
+            f"{QUEUE_GENERATE},{QUEUE_CURATE}",
+            node_name,
+            url=SecretStr(url.replace(f":{port_of(self.server.url)}/", f":{proxy.port}/")),
+            folder=self.folder,
+            env=env,
+            app="tests.planted.unhurried",
+            concurrency=self.concurrency,
+            wait=False,
+        )
+
+    def inject(self, fault: Fault) -> bool:
+        """Do it; False when there is nothing now that it could be done to."""
+        match fault.kind:
+            case Kind.KILL_BROKER | Kind.POWER_CUT:
+                self._down(fault)
+            case Kind.FLUSH_QUEUE:
+                self.client.delete(QUEUE_GENERATE)
+            case Kind.FLUSH_UNACKED:
+                self.client.delete("unacked", "unacked_index")
+            case _:
+                node = self._target(fault)
+                if node is None:
+                    return False
+                self._disturb(node, fault)
+        self.done[fault.kind] += 1
+        return True
+
+    def kill(self, worker: str) -> bool:
+        """SIGKILL the worker of that Celery name, and start it again after a moment; False when it does not run."""
+        for node in self.nodes:
+            if node.process.name == worker and node.lives:
+                self._kill(node, 0.0)
+                self.done[Kind.KILL_WORKER] += 1
+                return True
+        return False
+
+    def tend(self) -> None:
+        """Start, wake and reconnect what is due."""
+        while self._due and self._due[0][0] <= time.monotonic():
+            heapq.heappop(self._due)[2]()
+
+    def calm(self) -> None:
+        """Wait until everything is back."""
+        while self._due:
+            self.tend()
+            time.sleep(0.05)
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (time.monotonic() + seconds, next(self._numbers), action))
+
+    def _target(self, fault: Fault) -> Node | None:
+        if fault.kind is Kind.KILL_RECONCILER:
+            elected = text(self.client.get(RECONCILER))
+            return next((node for node in self.nodes if node.process.name == elected and node.lives), None)
+        turned = [self.nodes[(fault.target + step) % len(self.nodes)] for step in range(len(self.nodes))]
+        network = fault.kind in {Kind.CUT_NETWORK, Kind.STALL_NETWORK, Kind.LOSE_NETWORK}
+        return next((node for node in turned if node.lives and (node.connected or not network)), None)
+
+    def _disturb(self, node: Node, fault: Fault) -> None:
+        match fault.kind:
+            case Kind.KILL_WORKER | Kind.KILL_RECONCILER:
+                self._kill(node, fault.share)
+            case Kind.SUSPEND_WORKER:
+                node.process.suspend()
+                node.awake = False
+                self._later(between(ASLEEP, fault.share), lambda: self._wake(node))
+            case Kind.CUT_NETWORK:
+                node.proxy.cut()
+                self._offline(node, fault)
+            case Kind.STALL_NETWORK | Kind.LOSE_NETWORK:
+                node.proxy.stall()
+                self._offline(node, fault)
+
+    def _kill(self, node: Node, share: float) -> None:
+        node.process.kill()
+        node.process.child.kill()  # closes its pipe
+        self._later(between(AWAY, share), lambda: self._start_again(node))
+
+    def _start_again(self, node: Node) -> None:
+        node.process = self.start(node.name, node.proxy)
+
+    def _wake(self, node: Node) -> None:
+        node.awake = True
+        node.process.resume()
+
+    def _offline(self, node: Node, fault: Fault) -> None:
+        node.connected = False
+
+        def back() -> None:
+            if fault.kind is Kind.LOSE_NETWORK:
+                node.proxy.cut()
+            node.proxy.resume()
+            node.connected = True
+
+        self._later(between(OFFLINE, fault.share), back)
+
+    def _down(self, fault: Fault) -> None:
+        written = self._append_only_size() if fault.kind is Kind.POWER_CUT else None
+        if written:
+            time.sleep(UNWRITTEN * fault.share)
+        self.server.child.kill()
+        if written:
+            file, size = written
+            with file.open("r+b") as log:
+                log.truncate(min(size, file.stat().st_size))
+        self._later(between(BROKER_DOWN, fault.share), lambda: self.server.revive() and None)
+
+    def _append_only_size(self) -> tuple[Path, int]:
+        """The file the server appends to, and how long it is."""
+        (file,) = (self.folder / "redis" / "appendonlydir").glob("*.incr.aof")
+        return file, file.stat().st_size
+
+
+@contextmanager
+def fleet(folder: Path, *, workers: int, job_seconds: float = 0.5, concurrency: int = 2) -> Iterator[Fleet]:
+    """A fleet in a folder; nothing of it is left afterwards."""
+    with ExitStack() as stack:
+        made = Fleet(stack.enter_context(Server.start(folder)), folder, job_seconds, concurrency)
+        stack.callback(made.client.close)
+        stack.callback(lambda: [node.process.child.kill() for node in made.nodes])
+        for number in range(1, workers + 1):
+            proxy = stack.enter_context(Proxy(port_of(made.server.url)))
+            name = f"mac{number}"
+            made.nodes.append(Node(name, proxy, made.start(name, proxy)))
+        for node in made.nodes:
+            node.process.wait_ready()
+        yield made
+
+
+def port_of(url: SecretStr) -> int:
+    """The port of a Redis url."""
+    port = urlsplit(url.get_secret_value()).port
+    assert port is not None
+    return port
+
+
+def between(bounds: tuple[float, float], share: float) -> float:
+    """The number at a share of the way from the first to the second."""
+    low, high = bounds
+    return low + (high - low) * share

@@ -1,0 +1,38 @@
+"""A run in a storm ends as it ends in calm weather: nothing lost, nothing doubled, the same dataset byte for byte.
+
+`python -m benchmarks.chaos` is the large one.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from producer.prompts.mine import mine
+from tests.chaos.faults import Kind, schedule
+from tests.chaos.fleet import fleet
+from tests.chaos.storm import CALM, STORM, damage, submit, trace, weather
+from tests.tiny_student import make_tiny_student
+
+CODE = Path(__file__).resolve().parents[2] / "config"
+JOBS = 80
+FAULTS = 16
+SEED = 4
+
+
+@pytest.mark.timeout(300)
+def test_a_storm_leaves_no_trace(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(CODE, workspace, ignore=shutil.ignore_patterns("__pycache__"))
+    student = make_tiny_student(tmp_path / "student")
+    prompts = mine([workspace], count=JOBS, seed=SEED)
+    faults = schedule(SEED, faults=FAULTS, jobs=JOBS)
+    with fleet(tmp_path, workers=2) as macs:
+        traces = {}
+        for run_id, storm in ((CALM, []), (STORM, faults)):
+            ledger = submit(macs, run_id, prompts, workspace=workspace, student=student)
+            seconds = weather(macs, ledger, run_id, storm, seconds=200)
+            traces[run_id] = trace(ledger, run_id, tmp_path, seconds=seconds)
+    assert damage(traces[CALM], traces[STORM], JOBS) == []
+    assert set(macs.done) == set(Kind)
+    assert macs.done.total() == FAULTS + 1  # and whoever was curating
