@@ -8,10 +8,13 @@ from filelock import FileLock
 from config.traps import examine
 from worker.student.doctor_host import Host, Process
 
-SHELL = Process(1, "/bin/zsh")
-SERVER = Process(2, "/usr/bin/python3 -m mlx_lm.server --model teacher")
-OURS = Process(3, "python -P -m worker.generate.serve_child --model student")
-TRAINING = Process(4, "python -P -m worker.train.child config.json 5")
+SHELL = Process(1, 0, ("/bin/zsh",))
+SERVER = Process(2, 1, ("/usr/bin/python3", "/opt/bin/mlx_lm.server", "--model", "teacher"))
+OURS = Process(3, 1, ("python", "-P", "-m", "worker.generate.serve_child", "--model", "student"))
+TRAINING = Process(4, 1, ("python", "-m", "mlx_lm", "lora", "--train"))
+WRAPPER = Process(5, 1, ("uv", "run", "mlx_lm.server", "--model", "teacher"))
+WRAPPED = Process(6, 5, ("python", "mlx_lm.server", "--model", "teacher"))
+PAGER = Process(7, 1, ("tail", "-f", "logs/mlx_lm.server.log"))
 
 
 def host(folder: Path, *processes: Process, system: str = "linux", cc: bool = True, wheel: bool = True) -> Host:
@@ -46,6 +49,9 @@ def test_a_missing_hub_cache(tmp_path: Path) -> None:
         ((SERVER, OURS), "darwin", "error"),
         ((OURS,), "darwin", None),
         ((SHELL, TRAINING), "darwin", None),
+        ((WRAPPER, WRAPPED), "darwin", None),  # one server, and what started it
+        ((WRAPPER, WRAPPED, OURS), "darwin", "error"),
+        ((SERVER, PAGER), "darwin", None),  # a name in a file's name
     ],
 )
 def test_models_that_share_a_machine(

@@ -71,6 +71,12 @@ def qwen25_coder(directory: Path) -> None:
     edit(directory / "config.json", _name_or_path="Qwen/Qwen2.5-Coder-0.5B")
 
 
+def untrained(directory: Path) -> None:
+    """Two tokens whose embeddings only noise tells apart."""
+    with_tokens(directory, "<tool_call>", "</tool_call>")
+    with_embeddings(directory, 0.001, 0.001)
+
+
 PLANTED: dict[str, tuple[Plant, set[str]]] = {
     "a template without tools": (with_template(NO_TOOLS), {"student_template"}),
     "a tokenizer cut short": (lambda d: (d / "tokenizer.json").write_text('{"a"'), {"student_template"}),
@@ -94,10 +100,7 @@ PLANTED: dict[str, tuple[Plant, set[str]]] = {
     ),
     "a short context": (lambda d: edit(d / "config.json", max_position_embeddings=512), {"student_context"}),
     "Qwen2.5-Coder with its tags": (qwen25_coder, {"qwen25_coder_calls"}),
-    "tags nobody trained": (
-        lambda d: (with_tokens(d, "<tool_call>", "</tool_call>"), with_embeddings(d, 0.001, 0.001)),
-        {"untrained_tags"},
-    ),
+    "tags nobody trained": (untrained, {"untrained_tags"}),
 }
 
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -15,9 +16,9 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from config.traps import Check, Trap
 from worker.student import blas
 
-# How a process that holds a model is started, as it stands in its command line.
-SERVING = ("mlx_lm.server", "mlx_lm server", "worker.generate.serve_child")
-TRAINING = ("mlx_lm.lora", "mlx_lm lora", "worker.train.child")
+# How a process that holds a model is started: one word of its command line, or `mlx_lm` and the next.
+SERVING = frozenset({"mlx_lm.server", "worker.generate.serve_child", "mlx_lm server"})
+TRAINING = frozenset({"mlx_lm.lora", "worker.train.child", "mlx_lm lora"})
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,27 @@ class Process:
     """A running process, as far as it is told."""
 
     pid: int
-    command: str
+    parent: int
+    command: tuple[str, ...]
+
+    @property
+    def words(self) -> set[str]:
+        """The words of its command line, programs without their folder, and each two in a row."""
+        words = [Path(word).name if "/" in word else word for word in self.command]
+        return {*words, *(f"{one} {next_}" for one, next_ in pairwise(words))}
 
 
 def running() -> list[Process]:
     """Every process whose command line may be read."""
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        line = " ".join(process.info["cmdline"] or ())
-        if line:
-            found.append(Process(process.info["pid"], line))
-    return found
+    seen = [process.info for process in psutil.process_iter(["pid", "ppid", "cmdline"])]
+    return [Process(one["pid"], one["ppid"], tuple(one["cmdline"])) for one in seen if one["cmdline"]]
+
+
+def of_kind(processes: Iterable[Process], kind: frozenset[str]) -> list[Process]:
+    """The processes started so, without those that only started one of them (a shell, `uv run`, a watchdog)."""
+    found = [one for one in processes if one.words & kind]
+    parents = {one.parent for one in found}
+    return [one for one in found if one.pid not in parents]
 
 
 @dataclass(frozen=True)
@@ -89,8 +100,8 @@ class Host:
 
     def models(self) -> Iterator[Trap]:
         """Two Metal processes on one Mac can crash it; elsewhere they share memory and time."""
-        serving = [one for one in self.processes() if any(word in one.command for word in SERVING)]
-        training = [one for one in self.processes() if any(word in one.command for word in TRAINING)]
+        seen = list(self.processes())
+        serving, training = of_kind(seen, SERVING), of_kind(seen, TRAINING)
         if len(serving) + len(training) > 1:
             pids = ", ".join(str(one.pid) for one in (*serving, *training))
             yield Trap(
