@@ -138,7 +138,7 @@ class Controller:
             target = min(max(self.limit, least), most, cap)
             why = f"{line.rate(target * busy) / line.rate(self.limit * busy) - 1:+.0%} tokens/s expected of {target}"
         else:
-            fewer = max(min(FLOOR, self.limit), self.limit - max(1, self.limit // 5))
+            fewer = max(min(FLOOR, self.limit), self.limit - max(1, self.limit // 8))
             target = cap if cap > self.limit else min(fewer, cap)
             why = f"to learn what {'more' if target > self.limit else 'fewer'} would bring"
         if target > self.limit and running >= self.limit:
