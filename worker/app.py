@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import redis
 from celery import Celery
@@ -36,6 +37,8 @@ from worker.tasks import register
 from worker.throttle import Qos, Throttle
 
 log = logs.get(__name__)
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Pool(Protocol):
@@ -111,7 +114,8 @@ class Worker:
 
     def _tend(self, consumer: Consumer) -> None:
         if self._generates:
-            self.throttle.adjust(consumer.qos, running=len(self._leases))
+            local = urlsplit(self.keeper.endpoint).hostname in LOOPBACK
+            self.throttle.adjust(consumer.qos, running=len(self._leases), local=local)
         redelivery.renew(self._client, consumer)
 
     def stop(self) -> None:

@@ -11,8 +11,23 @@ from worker.steps import Steps
 
 
 def register(app: Celery, steps: Steps) -> None:
-    """Give the application its tasks."""
-    app.task(name=GENERATE)(steps.generate)  # (run_id, job_id) -> job_id
-    app.task(name=CURATE)(steps.curate)  # (run_id) -> run_id, as the two below
-    app.task(name=TRAIN)(steps.train)
-    app.task(name=EVALUATE)(steps.evaluate)
+    """Give the application its tasks, and no other application in this process.
+
+    Functions, not the bound methods themselves: Celery counts `self` as an argument of those, and then refuses to send
+    a chord's body.
+    """
+
+    def generate(run_id: str, job_id: str) -> str:
+        return steps.generate(run_id, job_id)
+
+    def curate(run_id: str) -> str:
+        return steps.curate(run_id)
+
+    def train(run_id: str) -> str:
+        return steps.train(run_id)
+
+    def evaluate(run_id: str) -> str:
+        return steps.evaluate(run_id)
+
+    for name, task in ((GENERATE, generate), (CURATE, curate), (TRAIN, train), (EVALUATE, evaluate)):
+        app.task(name=name, shared=False)(task)

@@ -60,13 +60,15 @@ class Throttle:
 
         return ended
 
-    def adjust(self, qos: Qos, *, running: int) -> None:
-        """Decide anew, and let Celery know; also after a reconnection, which forgets it."""
+    def adjust(self, qos: Qos, *, running: int, local: bool = True) -> None:
+        """Decide anew, and let Celery know; also after a reconnection, which forgets it.
+
+        `local`: the model server shares this machine's memory, so that memory counts.
+        """
         if self._controller:
             memory = psutil.virtual_memory()
-            decision = self._controller.decide(
-                time.monotonic(), running=running, memory=memory.available / memory.total
-            )
+            share = memory.available / memory.total if local else None
+            decision = self._controller.decide(time.monotonic(), running=running, memory=share)
             if decision.reason:
                 log.info("limit.changed", before=self.limit, limit=decision.limit, why=decision.reason)
                 self.reason = decision.reason

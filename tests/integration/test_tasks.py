@@ -1,0 +1,82 @@
+"""Task logic in Celery's own embedded worker on a real Redis."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+from pydantic import SecretStr
+
+from config.broker import make_app
+from config.ledger import Ledger
+from config.records import JobState, Prompt, Spec, StageState
+from config.settings import Settings
+from config.topology import CURATE, EVALUATE, GENERATE, QUEUES, TRAIN, Stage
+from worker.leases import Leases
+from worker.steps import Steps
+from worker.tasks import register
+from worker.throttle import Throttle
+
+ANSWERABLE = Prompt(prompt="What is 6 times 7?", category="arithmetic", requires_tools=False)
+
+
+@pytest.fixture
+def ledger(redis_url: SecretStr) -> Ledger:
+    return Ledger.connect(redis_url.get_secret_value())
+
+
+@pytest.fixture
+def app(redis_url: SecretStr, ledger: Ledger, tmp_path: Path) -> Iterator[Celery]:
+    settings = Settings(redis_url=redis_url, dir=tmp_path)
+    made = make_app(settings)
+    made.conf.task_always_eager = False
+    register(made, Steps(ledger, Leases(ledger.fleet, lease_seconds=30), settings, "w", Throttle(most=1)))
+    with start_worker(made, pool="solo", perform_ping_check=False, queues=list(QUEUES), shutdown_timeout=30):
+        yield made
+
+
+def test_tasks_go_by_plain_names_and_their_queues(app: Celery) -> None:
+    assert {name for name in app.tasks if not name.startswith("celery.")} == {GENERATE, CURATE, TRAIN, EVALUATE}
+    assert {type(name) for name in (GENERATE, CURATE, TRAIN, EVALUATE)} == {str}  # an enum member would lose its value
+    assert app.amqp.router.route({}, EVALUATE)["queue"].name == "train"
+
+
+def test_a_job_is_run_once_and_its_task_answers_with_its_id_alone(app: Celery, ledger: Ledger) -> None:
+    spec = Spec(run_id="r", teacher="rehearsal", train=False)
+    job_id = ledger.create(spec, [ANSWERABLE]).job_ids[0]
+    asked = [app.send_task(GENERATE, args=("r", job_id)) for _ in range(2)]  # delivered twice
+    assert [one.get(timeout=30) for one in asked] == [job_id, job_id]
+    view = ledger.jobs.view("r", job_id)
+    assert (view.state, view.attempt) == (JobState.GENERATED, 1)
+    assert [event.event for event in view.history] == ["started", "generated"]
+    told = ledger.jobs.trajectory("r", job_id, 1)
+    assert told is not None
+    assert "42" in told.answer
+
+
+def test_a_header_task_never_raises_for_a_bad_rollout(app: Celery, ledger: Ledger) -> None:
+    spec = Spec(run_id="r", workspace="/nowhere", teacher="rehearsal", train=False)
+    job_id = ledger.create(spec, [Prompt(prompt="How many files import json?")]).job_ids[0]
+    assert app.send_task(GENERATE, args=("r", job_id)).get(timeout=30) == job_id
+    assert ledger.jobs.view("r", job_id).state is JobState.FAILED
+    assert [kind.value for kind in ledger.jobs.kinds("r")] == ["workspace_unavailable"]
+
+
+def test_a_stage_that_is_not_due_changes_nothing(app: Celery, ledger: Ledger) -> None:
+    ledger.create(Spec(run_id="r"), [ANSWERABLE])
+    for task in (CURATE, TRAIN, EVALUATE):
+        assert app.send_task(task, args=("r",)).get(timeout=30) == "r"
+    assert [ledger.stages.view("r", stage).state for stage in Stage] == [StageState.WAITING] * 3
+
+
+def test_an_empty_dataset_fails_the_run_in_words(app: Celery, ledger: Ledger, tmp_path: Path) -> None:
+    spec = Spec(run_id="r", workspace="/nowhere", teacher="rehearsal", dataset_format="seed-text")
+    job_id = ledger.create(spec, [Prompt(prompt="How many files import json?")]).job_ids[0]
+    app.send_task(GENERATE, args=("r", job_id)).get(timeout=30)
+    app.send_task(CURATE, args=("r",)).get(timeout=60)
+    view = ledger.stages.view("r", Stage.CURATE)
+    assert view.state is StageState.FAILED
+    assert view.error.startswith("none of 1 trajectories was kept (failed_generation 1")
+    assert ledger.verdict("r", job_id) is not None
+    assert (tmp_path / "runs" / "r" / "dataset-v1" / "rejected.jsonl").read_text().count("\n") == 1
