@@ -19,6 +19,7 @@ from producer.progress import RunStatus, fleet_lines
 from producer.progress import status as status_of
 from producer.resubmit import job_named
 
+SILENT_SECONDS = 60.0  # three leases: whatever it held runs elsewhere by now
 SHOWN = 400  # characters of one message in `why`; --json has them whole
 
 
@@ -61,12 +62,23 @@ def show(console: Console, seen: RunStatus, ledger: Ledger, workers: list[JsonOb
             str(done.get("generated", 0)),
             str(done.get("failed", 0)),
             f"{worker['silent_seconds']} s ago",
-            str(worker.get("paused") or "consuming"),
+            state(worker),
         )
-    if workers:
+    for name in sorted(set(seen.by_worker) - {str(worker["name"]) for worker in workers}):
+        done = seen.by_worker[name]
+        table.add_row(name, "", "", str(done.get("generated", 0)), str(done.get("failed", 0)), "", "gone")
+    if workers or seen.by_worker:
         console.print(table)
     else:
         console.print("no worker has been heard of in the last day")
+
+
+def state(worker: JsonObject) -> str:
+    """What a worker is doing, in a word or with its reason."""
+    silent = worker["silent_seconds"]
+    if isinstance(silent, float) and silent > SILENT_SECONDS:
+        return "silent"
+    return str(worker.get("paused") or "consuming")
 
 
 def why(
