@@ -13,7 +13,7 @@ def make_app(settings: Settings) -> Celery:
     if settings.redis_url is None:
         raise ValueError("make_app needs a redis_url; the embedded server sets it")
     url = settings.redis_url.get_secret_value()
-    app = Celery("applejack", broker=url, backend=url)
+    app = Celery("applejack", broker=url, backend=f"config.results:PatientBackend+{url}")
     # One value for the whole fleet: the unacked index is one per database, and the shortest timeout rules all queues.
     # It need not be short: leases find dead workers, and a second delivery of a held job is dropped.
     visibility = settings.visibility_seconds
@@ -35,6 +35,7 @@ def make_app(settings: Settings) -> Celery:
         task_track_started=True,
         worker_hijack_root_logger=False,  # config/logs.py shapes the logs
         broker_connection_retry_on_startup=True,
+        broker_channel_error_retry=True,  # a full Redis refuses the worker's own commands: without it the worker ends
         broker_connection_max_retries=None,  # a worker outlives any outage of the broker
         broker_transport_options={
             "visibility_timeout": visibility,
@@ -47,7 +48,7 @@ def make_app(settings: Settings) -> Celery:
         },
         result_backend_transport_options={
             "visibility_timeout": visibility,
-            "retry_policy": {"max_retries": 200, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 3},
+            "retry_policy": {"max_retries": None, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 3},
         },
         result_backend_always_retry=True,
         result_expires=RESULT_SECONDS,

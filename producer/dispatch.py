@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+import redis
 from celery import Celery, chain, chord
+from kombu.exceptions import OperationalError
 
 from config.broker import make_app
+from config.errors import StoreError
 from config.ledger import Ledger
 from config.records import Prompt, Spec
 from config.settings import Settings
@@ -18,7 +21,7 @@ def submit(ledger: Ledger, settings: Settings, spec: Spec, prompts: Sequence[Pro
     """Create a run and queue its jobs; (whether it is new, how many jobs it has).
 
     The same run again queues nothing: what it still owes and no queue holds, the fleet's reconciler sends. Raises
-    UsageError when the id is taken by another run, StoreError when the ledger cannot be reached.
+    UsageError when the id is taken by another run, StoreError when Redis cannot be reached or is full.
     """
     created = ledger.create(spec, prompts)
     if created.new:
@@ -30,8 +33,18 @@ def send(settings: Settings, spec: Spec, job_ids: Sequence[str], prompts: Sequen
     """Queue jobs as a chord whose body is the rest of the run; above CHORD_LIMIT as plain messages.
 
     After plain messages the ledger alone owes curation when the last job is finished, and the reconciler starts it.
+    Raises StoreError when Redis takes the run but not all of its messages; nothing is lost then.
     """
-    app = make_app(settings)
+    try:
+        _publish(make_app(settings), spec, job_ids, prompts)
+    except (OperationalError, redis.RedisError) as error:
+        raise StoreError(
+            f"run {spec.run_id!r} is stored, but not all of its jobs could be queued ({error}); "
+            "submit it again to follow it: workers queue what is missing"
+        ) from error
+
+
+def _publish(app: Celery, spec: Spec, job_ids: Sequence[str], prompts: Sequence[Prompt]) -> None:
     with app.connection_for_write():
         headers = [header(app, spec.run_id, job_id, prompt) for job_id, prompt in zip(job_ids, prompts, strict=True)]
         if len(headers) <= CHORD_LIMIT:

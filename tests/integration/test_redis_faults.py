@@ -1,0 +1,179 @@
+"""Redis goes away, fills up or refuses the password: workers wait and go on, and all that is told done is stored."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from config.errors import StoreError
+from config.ledger import Ledger
+from config.records import JobState, Spec
+from config.settings import Settings
+from producer import dispatch
+from producer.server import Server, connect
+from tests.fleet import QUICK, RUN, all_terminal, answering, prompts, submit, told, until
+from tests.scripted_endpoint import ScriptedEndpoint
+from tests.workers import WorkerProcess, start_worker_process
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = str(ROOT / "config" / "ledger")  # with a workspace a job asks the ledger once more, before its first request
+JOBS = 24
+OUTAGE = 12.0  # seconds: longer than a socket's timeout and six leases
+SPEC = Spec(run_id=RUN, dataset_format="seed-text", train=False)
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server of this test's own, to be broken."""
+    with Server.start(tmp_path / "server") as started:
+        yield started
+
+
+@pytest.fixture
+def store(server: Server) -> Ledger:
+    return Ledger.connect(server.url.get_secret_value())
+
+
+@pytest.fixture
+def workers(server: Server, tmp_path: Path) -> Iterator[list[WorkerProcess]]:
+    """Two generate workers on it, over an endpoint that takes half a second."""
+    with ScriptedEndpoint(answering(0.5)) as endpoint:
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
+        started = [
+            start_worker_process("generate", name, url=server.url, folder=tmp_path, env=env, wait=False)
+            for name in ("one", "two")
+        ]
+        yield started
+        for worker in started:
+            worker.child.kill()
+
+
+def in_mid_run(store: Ledger, server: Server) -> tuple[str, ...]:
+    jobs = submit(store, server.url, prompts(JOBS), workspace=CODE)
+    until(lambda: store.jobs.counts(RUN)[JobState.GENERATED] >= 4, "in mid-run")
+    assert store.jobs.counts(RUN)[JobState.QUEUED] >= 8
+    return jobs
+
+
+def all_generated_and_stored(store: Ledger, jobs: tuple[str, ...], workers: list[WorkerProcess]) -> None:
+    counts = all_terminal(store)
+    assert (counts[JobState.GENERATED], counts[JobState.FAILED]) == (JOBS, 0), store.jobs.kinds(RUN)
+    assert all(store.jobs.trajectory(RUN, job, 1) for job in jobs)
+    assert all(told(store, job)[-1] == "generated" and told(store, job).count("generated") == 1 for job in jobs)
+    assert [worker.child.exit_code for worker in workers] == [None, None]  # they waited, nobody started them again
+
+
+def test_a_server_killed_and_started_again_loses_no_job(
+    server: Server, store: Ledger, workers: list[WorkerProcess]
+) -> None:
+    """Fails without `appendonly yes` in producer/server.py, and without worker/patience.py."""
+    jobs = in_mid_run(store, server)
+    server.child.send(signal.SIGKILL)
+    until(lambda: server.child.exit_code is not None, "the server died")
+    time.sleep(2)
+    assert server.revive()
+    back = time.monotonic()
+    done = store.jobs.counts(RUN)[JobState.GENERATED]
+    until(lambda: store.jobs.counts(RUN)[JobState.GENERATED] > done + 2, "going on")
+    print(f"jobs finish again {time.monotonic() - back:.1f} s after the restart")
+    all_generated_and_stored(store, jobs, workers)
+
+
+def test_an_outage_longer_than_every_timeout_fails_no_job(
+    server: Server, store: Ledger, workers: list[WorkerProcess]
+) -> None:
+    """Fails without patiently in Steps._roll and Steps.generate: jobs end as internal, or are lost with their task."""
+    jobs = in_mid_run(store, server)
+    server.child.send(signal.SIGSTOP)
+    time.sleep(OUTAGE)
+    server.child.send(signal.SIGCONT)
+    back = time.monotonic()
+    done = store.jobs.counts(RUN)[JobState.GENERATED]
+    until(lambda: store.jobs.counts(RUN)[JobState.GENERATED] > done + 2, "going on")
+    print(f"jobs finish again {time.monotonic() - back:.1f} s after an outage of {OUTAGE:g} s")
+    all_generated_and_stored(store, jobs, workers)
+
+
+def test_a_full_memory_stops_work_and_room_lets_it_go_on(
+    server: Server, store: Ledger, workers: list[WorkerProcess]
+) -> None:
+    """Fails without broker_channel_error_retry in config/broker.py: the workers end."""
+    jobs = in_mid_run(store, server)
+    with connect(server.url, seconds=5) as client:
+        client.config_set("maxmemory", "1mb")
+        with pytest.raises(redis.OutOfMemoryError):
+            client.set("x", "y")
+        time.sleep(6)
+        counts = store.jobs.counts(RUN)
+        assert counts[JobState.FAILED] == 0
+        assert counts[JobState.GENERATED] < JOBS
+        client.config_set("maxmemory", "0")
+    back = time.monotonic()
+    until(lambda: store.jobs.counts(RUN)[JobState.GENERATED] > counts[JobState.GENERATED] + 2, "going on")
+    print(f"jobs finish again {time.monotonic() - back:.1f} s after memory was raised")
+    all_generated_and_stored(store, jobs, workers)
+
+
+def test_a_submit_refused_for_memory_queues_nothing_and_the_same_again_queues_all(
+    server: Server, store: Ledger
+) -> None:
+    """Fails without create.lua being the last write of Ledger.create: half a run would be seen."""
+    asked = prompts(50)
+    with connect(server.url, seconds=5) as client:
+        client.config_set("maxmemory", "1mb")
+        with pytest.raises(StoreError, match="out of memory, nothing was stored"):
+            dispatch.submit(store, Settings(redis_url=server.url), SPEC, asked)
+        client.config_set("maxmemory", "0")
+        assert store.run_ids() == []
+        assert client.llen("generate") == 0
+        assert dispatch.submit(store, Settings(redis_url=server.url), SPEC, asked) == (True, 50)
+        assert client.llen("generate") == 50
+
+
+def test_a_run_that_is_stored_and_could_not_be_queued_is_queued_by_its_workers(
+    server: Server, store: Ledger, tmp_path: Path
+) -> None:
+    """Fails without the translation in dispatch.send (a traceback, after minutes), and without Reconciler.resend."""
+    settings = Settings(redis_url=server.url)
+    created = store.create(SPEC, prompts(3))
+    with connect(server.url, seconds=5) as client:
+        client.config_set("maxmemory", "1mb")
+        started = time.monotonic()
+        with pytest.raises(StoreError, match="submit it again"):
+            dispatch.send(settings, SPEC, created.job_ids, prompts(3))
+        assert time.monotonic() - started < 15
+        client.config_set("maxmemory", "0")
+        assert dispatch.submit(store, settings, SPEC, prompts(3)) == (False, 3)
+    with ScriptedEndpoint(answering()) as endpoint:
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
+        worker = start_worker_process("generate", "w", url=server.url, folder=tmp_path, env=env, wait=False)
+        try:
+            assert all_terminal(store)[JobState.GENERATED] == 3
+        finally:
+            worker.child.kill()
+
+
+def test_a_wrong_password_is_one_clear_line_and_changes_nothing(server: Server, store: Ledger, tmp_path: Path) -> None:
+    """Fails without AuthenticationError in config/ledger/store.py's told."""
+    (tmp_path / "p.jsonl").write_text('{"prompt": "question 1"}\n')
+    password = server.url.get_secret_value().partition(":")[2].partition(":")[2].partition("@")[0]
+    wrong = server.url.get_secret_value().replace(password, "not-it")
+    env = {**os.environ, "APPLEJACK_REDIS_URL": wrong, "PYTHONPATH": str(ROOT), "APPLEJACK_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", "from producer.cli import main; main()", "submit", "p.jsonl", "--run", "r"]
+    command += ["--no-train", "--format", "seed-text"]
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert "refused the password" in ended.stderr
+    assert "APPLEJACK_REDIS_URL" in ended.stderr
+    assert "not-it" not in ended.stderr
+    assert store.run_ids() == []
