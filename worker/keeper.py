@@ -75,7 +75,8 @@ class Keeper:
     def stop(self) -> None:
         """Stop watching, and the server with it."""
         self._stop.set()
-        self._thread.join(timeout=30)
+        if self._thread.ident:  # only a generate worker starts it
+            self._thread.join(timeout=30)
         if self._server:
             self._server.stop()
 

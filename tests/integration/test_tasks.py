@@ -1,5 +1,6 @@
 """Task logic in Celery's own embedded worker on a real Redis."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from config.ledger import Ledger
 from config.records import JobState, Prompt, Spec, StageState
 from config.settings import Settings
 from config.topology import CURATE, EVALUATE, GENERATE, QUEUES, TRAIN, Stage
+from tests.integration.conftest import StartWorker
 from worker.leases import Leases
 from worker.steps import Steps
 from worker.tasks import register
@@ -80,3 +82,14 @@ def test_an_empty_dataset_fails_the_run_in_words(app: Celery, ledger: Ledger, tm
     assert view.error.startswith("none of 1 trajectories was kept (failed_generation 1")
     assert ledger.verdict("r", job_id) is not None
     assert (tmp_path / "runs" / "r" / "dataset-v1" / "rejected.jsonl").read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize("queue", ["generate", "curate"])  # only the first has a keeper that was started
+def test_a_worker_that_is_asked_to_stop_says_goodbye(queue: str, ledger: Ledger, start_worker: StartWorker) -> None:
+    worker = start_worker(queue, "polite", env={"APPLEJACK_LEASE_SECONDS": "2"})
+    deadline = time.monotonic() + 20
+    while not ledger.fleet.workers():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert worker.stop() == 0
+    assert ledger.fleet.workers() == []
