@@ -18,6 +18,7 @@ from worker.messages import Message
 log = logs.get(__name__)
 
 SCAN_FREELY = 2000  # owed; above it the queues, 1 KB a message, are read only when they are shorter than the debt
+MOST_AT_ONCE = 500  # messages sent again in one beat, about a second: the same thread renews this worker's leases
 
 Send = Callable[[Message], None]
 
@@ -47,23 +48,38 @@ class Reconciler:
 
     def resend(self) -> int:
         """Queue what two passes in a row found owed and nowhere in the broker; how many."""
-        owed = self._owed()
-        if not owed or (len(owed) > SCAN_FREELY and messages.count(self._redis) >= len(owed)):
+        debt = self._debt()
+        if not debt or (debt > SCAN_FREELY and messages.count(self._redis) >= debt):
             self._missing = frozenset()
             return 0
+        owed = self._owed()
         missing = frozenset(owed - messages.present(self._redis, silent_seconds=self._silent_seconds))
-        lost = missing & self._missing
-        for message in sorted(lost):
+        lost = sorted(missing & self._missing)[:MOST_AT_ONCE]
+        for message in lost:
             self._send(message)
         if lost:
-            log.warning("messages.resent", count=len(lost), first=sorted(lost)[0])
-        self._missing = missing - lost
+            log.warning("messages.resent", count=len(lost), first=lost[0])
+        self._missing = missing.difference(lost)
         return len(lost)
+
+    def _debt(self) -> int:
+        """How much is owed, without naming it: 100,000 job ids are 4 MB and half a second, with every beat."""
+        counts = (self._ledger.jobs.counts(run_id)[JobState.QUEUED] for run_id in self._sent())
+        return sum(counts) + len(self._owed_stages())
+
+    def _sent(self) -> list[str]:
+        """Active runs, but for those whose messages a producer is writing just now."""
+        return [run_id for run_id in self._ledger.fleet.active_runs() if not self._ledger.being_sent(run_id)]
 
     def _owed(self) -> set[Message]:
         owed: set[Message] = set()
-        for run_id in self._ledger.fleet.active_runs():
+        for run_id in self._sent():
             owed |= {(GENERATE, run_id, job_id) for job_id in self._ledger.jobs.ids(run_id, JobState.QUEUED)}
+        return owed | self._owed_stages()
+
+    def _owed_stages(self) -> set[Message]:
+        owed: set[Message] = set()
+        for run_id in self._ledger.fleet.active_runs():
             views = (self._ledger.stages.view(run_id, stage) for stage in Stage)
             owed |= {(view.stage.value, run_id) for view in views if view.state is StageState.OWED}
         return owed

@@ -13,6 +13,7 @@ Keys of a run, all under applejack:run:ID: (config/topology.run_key)
     pins          hash     workspace as the run names it -> Pin
     verdicts      hash     job_id -> Verdict of the current dataset
     files:NAME    hash     dataset, adapter, report: the folders themselves
+    sending       string   there while a producer writes the messages of a big run
     rate by_worker    hashes   finished jobs per ten seconds and per worker
 What changes more than one of them is one Lua script in lua/, so it happens whole or not at all.
 """
@@ -38,6 +39,7 @@ from config.records import JobState, Pin, Prompt, Spec, StageState, Verdict, job
 from config.topology import ACTIVE, RUNS, Stage, run_key
 
 BATCH = 2000  # prompts written per round trip
+SENDING_MS = 120_000  # 100,000 messages take 12 to 50 s; a producer that died is waited for so long
 SUBMIT_LOCK_MS = 60_000  # longer than writing one batch takes; renewed with each
 
 
@@ -184,6 +186,23 @@ class Ledger:
                 f"run {run_id!r} exists with other prompts or settings; choose another --run, nothing was changed"
             )
         return bool(known)
+
+    @contextmanager
+    def sending(self, run_id: str) -> Iterator[None]:
+        """While a producer writes the messages of a big run, what has none yet is not taken for lost."""
+        key = run_key(run_id, "sending")
+        with told():
+            self._redis.set(key, 1, px=SENDING_MS)
+        try:
+            yield
+        finally:
+            with suppress(StoreError), told():  # it expires by itself
+                self._redis.delete(key)
+
+    def being_sent(self, run_id: str) -> bool:
+        """Whether a producer is writing this run's messages."""
+        with told():
+            return bool(self._redis.exists(run_key(run_id, "sending")))
 
     @contextmanager
     def _submitting(self, run_id: str) -> Iterator[str]:
