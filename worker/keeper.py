@@ -16,7 +16,7 @@ from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, Failure
 from config.settings import Settings
 from worker.gate import Gate
-from worker.generate.model_server import ModelServer
+from worker.generate.model_server import ModelServer, ServerFlags
 from worker.generate.probe import Probe, probe
 
 log = logs.get(__name__)
@@ -25,6 +25,7 @@ FEWEST_FREE_BYTES = (
     1 << 30
 )  # workspaces, logs and the server's own files need room; under it jobs would fail one by one
 LONGEST_PAUSE = 60.0  # seconds between starts of a server that keeps dying
+DECODES = 64  # more than a worker has in flight: a full batch would let a probe wait, and look wedged
 STRIKES = 3  # jobs in a row that lost an endpoint which answers a probe, before the probe is no longer believed
 FIRST_HOLD = 10.0  # seconds such an endpoint is left alone, doubled up to LONGEST_PAUSE until a job succeeds
 BROKEN = frozenset({FailureKind.ENDPOINT_UNREACHABLE, FailureKind.ENDPOINT_WEDGED})  # no answer at all to the job
@@ -186,7 +187,8 @@ class Keeper:
             return
         folder = Path(model).expanduser()
         log_file = self.settings.dir / "logs" / "model-server.log"
-        server = ModelServer(folder if folder.is_dir() else model, log=log_file)
+        flags = ServerFlags(decode_concurrency=DECODES)
+        server = ModelServer(folder if folder.is_dir() else model, log=log_file, flags=flags)
         started = time.monotonic()
         try:
             server.start()
