@@ -78,6 +78,8 @@ class Demo:
             raise UsageError(
                 f"--jobs {self.jobs} is too few to train on and to hold some back; give {FEWEST_JOBS} or more"
             )
+        if self.student and not (self.student / "config.json").is_file():
+            raise UsageError(f"no student at {str(self.student)!r}: give a directory that mlx_lm can load")
         if self.endpoint:
             key = self.settings.endpoint_key.get_secret_value() if self.settings.endpoint_key else None
             require_answer(self.endpoint, model=self.model, key=key)
@@ -136,7 +138,7 @@ class Demo:
             "failed": ended.failed,
             "kept": ended.kept or 0,
             "rejected": ended.rejected or 0,
-            "dataset": str(runs / f"dataset-v{ended.version}"),
+            "dataset": results["curate"].get("dataset"),
             "adapter": results["train"].get("path"),
             "report": str(runs / f"report-v{ended.version}" / "report.json") if report else None,
             "before": report.get("before"),

@@ -11,7 +11,7 @@ from config.errors import StoreError
 from config.ledger import Ledger
 from config.records import Prompt, Spec
 from config.settings import Settings
-from config.topology import CURATE, EVALUATE, GENERATE, ROUTES, TRAIN
+from config.topology import CURATE, EVALUATE, GENERATE, ROUTES, TRAIN, Stage
 
 CHORD_LIMIT = 1_000  # jobs: a chord takes 1 to 2 s a thousand to send, and 5 KB of memory a job
 BATCH = 1_000  # messages sent in one round trip: 1 MB
@@ -66,6 +66,12 @@ def _publish_plain(app: Celery, run_id: str, job_ids: Sequence[str], prompts: Se
                 uuid(), GENERATE, (run_id, job_id), {}, ignore_result=True, argsrepr=shown(job_id, prompt)
             )
             app.amqp.send_task_message(publisher, GENERATE, message, queue=ROUTES[GENERATE]["queue"])
+
+
+def send_stage(settings: Settings, run_id: str, stage: Stage) -> None:
+    """Queue one stage; the one behind it is owed when it ends, and the reconciler sends that."""
+    app = make_app(settings)
+    app.send_task(stage.value, args=(run_id,), queue=ROUTES[stage.value]["queue"], ignore_result=True)
 
 
 def header(app: Celery, run_id: str, job_id: str, prompt: Prompt):  # type: ignore[no-untyped-def]  # noqa: ANN201

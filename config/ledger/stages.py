@@ -94,6 +94,11 @@ class Stages:
         keys = [self._key(claim.run_id, claim.stage), run_key(claim.run_id, "leases")]
         return run_script(self._redis, "release_stage", keys, [member(claim.stage), claim.token, why]) == 1
 
+    def reopen(self, run_id: str, stage: Stage) -> str:
+        """Owe an ended stage again, those behind it waiting for it: "owed", or its state when it has not ended."""
+        behind = [self._key(run_id, one) for one in ORDER[ORDER.index(stage) :]]
+        return text(run_script(self._redis, "reopen", [ACTIVE, *behind], [run_id]))
+
     def view(self, run_id: str, stage: Stage) -> StageView:
         """One stage as it stands; "waiting" when the run is not known."""
         with told():

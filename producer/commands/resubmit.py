@@ -9,6 +9,8 @@ from rich.table import Table
 from config.errors import FailureKind, RejectionReason, UsageError
 from config.ledger import Ledger
 from config.records import JobState, JsonObject
+from config.settings import Settings
+from config.topology import Stage
 from producer import dispatch
 from producer.commands.options import Dir, Json, RunId, chosen
 from producer.connect import reach
@@ -24,6 +26,7 @@ def resubmit(
     ] = None,
     job: Annotated[list[str] | None, typer.Option(help="One job, by id or number; repeat for more.")] = None,
     worker: Annotated[list[str] | None, typer.Option(help="Failed and rejected jobs of this worker.")] = None,
+    stage: Annotated[Stage | None, typer.Option(help="No jobs: this ended stage again, and those behind it.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every job, kept ones too.")] = False,
     train: Annotated[bool, typer.Option(help="Train and evaluate on the new dataset.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run again and change nothing.")] = False,
@@ -38,6 +41,9 @@ def resubmit(
     settings, output = chosen(folder), Output(as_json)
     with reach(settings) as (ledger, reached):
         view = ledger.run(run)
+        if stage:
+            output.result(again(ledger, reached, run, stage, output))
+            return
         if train and view.spec.student is None:
             raise UsageError(f"run {run!r} names no student, so it cannot be trained")
         jobs = tuple(job_named(ledger, run, text) for text in job or ())
@@ -68,6 +74,16 @@ def resubmit(
         dispatch.send(reached, spec, ids, ledger.jobs.prompts(run, ids))
     output.console.print(f"{len(ids)} jobs of {run} run again; `applejack status {run} --watch` follows them")
     output.result({**body, "dry_run": False})
+
+
+def again(ledger: Ledger, settings: Settings, run: str, stage: Stage, output: Output) -> JsonObject:
+    """Owe one stage again; UsageError when it has not ended."""
+    state = ledger.stages.reopen(run, stage)
+    if state != "owed":
+        raise UsageError(f"the stage {stage.value!r} of run {run!r} is {state}; only an ended one can run again")
+    dispatch.send_stage(settings, run, stage)
+    output.console.print(f"{stage.value} of {run} runs again; `applejack status {run} --watch` follows it")
+    return {"run_id": run, "resubmitted": 0, "by_kind": {}, "stage": stage.value}
 
 
 def candidates(ledger: Ledger, run_id: str) -> list[Candidate]:

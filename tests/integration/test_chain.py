@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from config.ledger import Ledger
 from config.records import JobState, Prompt, Spec
 from config.settings import Settings
+from config.topology import Stage
 from producer import dispatch
 from producer.progress import RunStatus, status
 from producer.prompts.mine import mine
@@ -63,6 +64,12 @@ def test_a_run_is_generated_by_two_workers_gathered_and_curated(
     assert len(ledger.verdicts("r")) == 40
     assert set(seen.by_worker) == {"one@test", "two@test"}
     assert ledger.files.has("r", "dataset")
+
+    kept = ledger.stages.view("r", Stage.CURATE).result["content_hash"]
+    assert ledger.stages.reopen("r", Stage.CURATE) == "owed"
+    dispatch.send_stage(Settings(redis_url=redis_url), "r", Stage.CURATE)
+    assert ended(ledger).stage == "done"
+    assert ledger.stages.view("r", Stage.CURATE).result["content_hash"] == kept  # the same run in, the same bytes out
 
 
 @pytest.mark.timeout(180)

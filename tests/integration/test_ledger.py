@@ -222,6 +222,24 @@ def test_a_stage_whose_worker_fell_silent_is_owed_again(ledger: Ledger) -> None:
     assert ledger.stages.finish(claim, result={}) == "stale"
 
 
+def test_an_ended_stage_can_be_owed_again_and_the_next_waits_for_it(ledger: Ledger) -> None:
+    finish_all(ledger, ledger.create(SPEC, PROMPTS).job_ids)
+    assert ledger.stages.reopen("r", Stage.TRAIN) == "waiting"
+    claim = ledger.stages.begin("r", Stage.CURATE, worker="w", lease_seconds=LEASE)
+    assert isinstance(claim, StageClaim)
+    assert ledger.stages.reopen("r", Stage.CURATE) == "running"
+    ledger.stages.finish(claim, result={"kept": 4})
+    claim = ledger.stages.begin("r", Stage.TRAIN, worker="w", lease_seconds=LEASE)
+    assert isinstance(claim, StageClaim)
+    ledger.stages.finish(claim, error="bad flag")
+    assert ledger.fleet.active_runs() == []
+    assert ledger.stages.reopen("r", Stage.TRAIN) == "owed"
+    view = ledger.stages.view("r", Stage.TRAIN)
+    assert (view.state, view.error, view.result) == (StageState.OWED, "", {})
+    assert ledger.stages.view("r", Stage.EVALUATE).state is StageState.WAITING
+    assert ledger.fleet.active_runs() == ["r"]
+
+
 def test_resubmitting_numbers_the_attempt_and_keeps_the_old_trajectory(ledger: Ledger) -> None:
     job_ids = ledger.create(SPEC, PROMPTS).job_ids
     finish_all(ledger, job_ids)
