@@ -1,9 +1,11 @@
-"""Celery's Redis result backend, patient with a Redis that is full as it already is with one that is away."""
+"""Celery's Redis result backend, as patient with a Redis that refuses writes as it is with one that is away."""
+
+from collections.abc import Callable
 
 import redis
 from celery.backends.redis import RedisBackend
 
-REFUSED = (redis.OutOfMemoryError, redis.ReadOnlyError)  # not stored now, maybe later
+from config.ledger.store import is_away
 
 
 class PatientBackend(RedisBackend):  # type: ignore[misc]  # celery has no types
@@ -13,12 +15,18 @@ class PatientBackend(RedisBackend):  # type: ignore[misc]  # celery has no types
     acknowledged, and the worker has one slot less for ever.
     """
 
-    connection_errors: tuple[type[Exception], ...]
-    """what is worth another try"""
+    def ensure(self, fun: Callable[..., object], args: tuple[object, ...], **policy: object) -> object:
+        """Call `fun`, again and again while Redis is away, full or cannot write."""
 
-    def __init__(self, *args: object, **options: object) -> None:
-        super().__init__(*args, **options)
-        self.connection_errors = (*self.connection_errors, *REFUSED)
+        def ask(*given: object) -> object:
+            try:
+                return fun(*given)
+            except redis.ResponseError as error:
+                if is_away(error):
+                    raise redis.ConnectionError(str(error)) from error  # which Celery repeats by its retry policy
+                raise
+
+        return super().ensure(ask, args, **policy)
 
     def on_chord_part_return(self, *args: object, **options: object) -> None:
         """Count one part; asked again until Redis has counted it, which it does once for a task id."""

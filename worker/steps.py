@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 
 from config import logs
-from config.errors import ApplejackError, FailureKind, StoreAwayError
+from config.errors import ApplejackError, FailureKind, StoreAwayError, UsageError
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import Held
 from config.ledger.jobs import Claim
@@ -50,7 +50,11 @@ class Steps:
         if self.keeper and self.keeper.gate.reason:  # it was in hand when the gate closed; the ledger still owes it
             log.info("job.dropped", run_id=run_id, job_id=job_id, because=self.keeper.gate.reason)
             return job_id
-        run = patiently(lambda: self.run(run_id))
+        try:
+            run = patiently(lambda: self.run(run_id))
+        except UsageError:
+            log.warning("job.dropped", run_id=run_id, job_id=job_id, because="there is no such run")
+            return job_id
         claim = patiently(
             lambda: self.ledger.jobs.begin(
                 run_id,

@@ -14,7 +14,7 @@ from config.errors import StoreAwayError, StoreError
 
 SOCKET_TIMEOUT = 10.0  # seconds; a half-open connection is noticed, a slow disk is not mistaken for one
 Arg = str | int | bytes
-DISK = "MISCONF"  # how Redis begins to say that its disk is full; redis-py has no class for it
+DISK = "MISCONF"  # with it Redis says that its disk is full; redis-py has no class for it
 RETRIES = 6  # with the backoff below about 8 s in all; longer outages are the caller's business
 
 
@@ -31,6 +31,12 @@ def connect(url: str) -> redis.Redis:
     )
 
 
+def is_away(error: redis.RedisError) -> bool:
+    """Whether the same again may do later: Redis is away, loading, full, a replica for now, or cannot write."""
+    passing = (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, redis.ReadOnlyError)
+    return isinstance(error, passing) or DISK in str(error)
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """Turn a Redis error into a StoreError of one line; StoreAwayError where waiting helps."""
@@ -42,11 +48,10 @@ def told() -> Iterator[None]:
         raise StoreAwayError(
             f"Redis is out of memory, nothing was stored: {error}; raise maxmemory or archive runs"
         ) from error
-    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
-        raise StoreAwayError(f"Redis is away: {error}") from error
     except redis.RedisError as error:
-        if str(error).startswith(DISK):
-            raise StoreAwayError(f"Redis cannot write to its disk, nothing was stored: {error}") from error
+        if is_away(error):
+            what = "cannot write to its disk, nothing was stored" if DISK in str(error) else "is away"
+            raise StoreAwayError(f"Redis {what}: {error}") from error
         raise StoreError(f"Redis: {error}") from error
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -102,23 +102,47 @@ def test_an_outage_longer_than_every_timeout_fails_no_job(
     all_generated_and_stored(store, jobs, workers)
 
 
-def test_a_full_memory_stops_work_and_room_lets_it_go_on(
-    server: Server, store: Ledger, workers: list[WorkerProcess]
+def fill_memory(client: redis.Redis) -> None:
+    client.config_set("maxmemory", "1mb")
+
+
+def fill_disk(client: redis.Redis) -> None:
+    """A snapshot that fails is how a server learns of a full disk: from then on it refuses every write."""
+    client.config_set("save", "3600 1")
+    client.bgsave()
+    until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "a failed snapshot", seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("fill", "refusal"),
+    [
+        (fill_memory, "memory"),  # refuses what needs room: leases and heartbeats too
+        (fill_disk, "MISCONF"),  # refuses every write, taking a message from a queue among them
+    ],
+)
+def test_a_full_server_stops_work_and_room_lets_it_go_on(
+    fill: Callable[[redis.Redis], None],
+    refusal: str,
+    server: Server,
+    store: Ledger,
+    workers: list[WorkerProcess],
 ) -> None:
-    """Fails without broker_channel_error_retry in config/broker.py: the workers end."""
+    """Fails without broker_channel_error_retry in config/broker.py (workers end) and without config/results.py."""
+    (server.folder / "redis" / "dump.rdb").mkdir()  # a snapshot cannot take its place
     jobs = in_mid_run(store, server)
     with connect(server.url, seconds=5) as client:
-        client.config_set("maxmemory", "1mb")
-        with pytest.raises(redis.OutOfMemoryError):
+        fill(client)
+        with pytest.raises(redis.ResponseError, match=refusal):
             client.set("x", "y")
         time.sleep(6)
         counts = store.jobs.counts(RUN)
         assert counts[JobState.FAILED] == 0
         assert counts[JobState.GENERATED] < JOBS
         client.config_set("maxmemory", "0")
+        client.config_set("save", "")
     back = time.monotonic()
     until(lambda: store.jobs.counts(RUN)[JobState.GENERATED] > counts[JobState.GENERATED] + 2, "going on")
-    print(f"jobs finish again {time.monotonic() - back:.1f} s after memory was raised")
+    print(f"jobs finish again {time.monotonic() - back:.1f} s after there was room")
     all_generated_and_stored(store, jobs, workers)
 
 
