@@ -1,10 +1,10 @@
 """The Redis connection of the ledger, its Lua scripts, and one place where its errors are told."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import cast
+from typing import TypeVar, cast
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -14,6 +14,7 @@ from config.errors import StoreAwayError, StoreError
 
 SOCKET_TIMEOUT = 10.0  # seconds; a half-open connection is noticed, a slow disk is not mistaken for one
 Arg = str | int | bytes
+T = TypeVar("T")
 DISK = "MISCONF"  # with it Redis says that its disk is full; redis-py has no class for it
 RETRIES = 6  # with the backoff below about 8 s in all; longer outages are the caller's business
 
@@ -26,9 +27,27 @@ def connect(url: str) -> redis.Redis:
         socket_connect_timeout=5,
         socket_keepalive=True,
         health_check_interval=10,
-        retry=Retry(ExponentialBackoff(cap=3, base=0.1), RETRIES),
+        retry=_Patience(ExponentialBackoff(cap=3, base=0.1), RETRIES),
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
     )
+
+
+class _Patience(Retry):
+    """Repeats what an outage interrupted, but no refused password, which redis-py counts among lost connections."""
+
+    def call_with_retry(
+        self,
+        do: Callable[[], T],
+        fail: Callable[..., object],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> T:
+        def failed(error: Exception, *count: int) -> None:
+            fail(error, *count)
+            if isinstance(error, redis.AuthenticationError):
+                raise error
+
+        return super().call_with_retry(do, failed, is_retryable, with_failure_count)
 
 
 def is_away(error: redis.RedisError) -> bool:

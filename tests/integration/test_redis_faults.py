@@ -23,8 +23,8 @@ from tests.workers import WorkerProcess, start_worker_process
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = str(ROOT / "config" / "ledger")  # with a workspace a job asks the ledger once more, before its first request
-JOBS = 24
-OUTAGE = 12.0  # seconds: longer than a socket's timeout and six leases
+JOBS = 16
+OUTAGE = 11.0  # seconds: longer than a socket's timeout and six leases
 SPEC = Spec(run_id=RUN, dataset_format="seed-text", train=False)
 
 pytestmark = pytest.mark.timeout(180)
@@ -59,7 +59,7 @@ def workers(server: Server, tmp_path: Path) -> Iterator[list[WorkerProcess]]:
 def in_mid_run(store: Ledger, server: Server) -> tuple[str, ...]:
     jobs = submit(store, server.url, prompts(JOBS), workspace=CODE)
     until(lambda: store.jobs.counts(RUN)[JobState.GENERATED] >= 4, "in mid-run")
-    assert store.jobs.counts(RUN)[JobState.QUEUED] >= 8
+    assert store.jobs.counts(RUN)[JobState.QUEUED] >= 4
     return jobs
 
 
@@ -134,7 +134,7 @@ def test_a_full_server_stops_work_and_room_lets_it_go_on(
         fill(client)
         with pytest.raises(redis.ResponseError, match=refusal):
             client.set("x", "y")
-        time.sleep(6)
+        time.sleep(4)
         counts = store.jobs.counts(RUN)
         assert counts[JobState.FAILED] == 0
         assert counts[JobState.GENERATED] < JOBS
@@ -193,7 +193,9 @@ def test_a_wrong_password_is_one_clear_line_and_changes_nothing(server: Server, 
     env = {**os.environ, "APPLEJACK_REDIS_URL": wrong, "PYTHONPATH": str(ROOT), "APPLEJACK_DIR": str(tmp_path)}
     command = [sys.executable, "-c", "from producer.cli import main; main()", "submit", "p.jsonl", "--run", "r"]
     command += ["--no-train", "--format", "seed-text"]
+    started = time.monotonic()
     ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert time.monotonic() - started < 8  # nothing is tried again that cannot succeed
     assert ended.returncode == 1, ended.stderr
     assert ended.stdout == ""
     assert ended.stderr.count("\n") == 1
