@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from config.broker import make_app
 from config.errors import FailureKind
 from config.ledger import Ledger
-from config.records import JobState, JsonObject
+from config.records import JobState, JsonObject, Spec
 from config.settings import Settings
 from config.topology import QUEUE_GENERATE, run_key
 from producer.server import connect, free_port
@@ -33,6 +33,9 @@ from tests.integration.conftest import StartWorker
 from tests.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says
 from worker.gate import Gate
 from worker.keeper import Keeper
+from worker.leases import Leases
+from worker.steps import Steps
+from worker.throttle import Throttle
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -86,7 +89,7 @@ def sick(fault: Reply, *, probe_too: bool) -> Callable[[JsonObject], Reply]:
 def test_of_two_workers_the_one_with_a_sick_endpoint_eats_nothing(
     fault: Reply, probe_too: bool, ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without the gate in Steps.generate, and its second row without Keeper._strike: jobs end failed."""
+    """Fails without self.close in Keeper.trouble, and its second row without Keeper._strike."""
     with ScriptedEndpoint(sick(fault, probe_too=probe_too)) as bad, ScriptedEndpoint(answering(0.4)) as good:
         for name, endpoint in (("bad", bad), ("good", good)):
             env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
@@ -137,6 +140,18 @@ def test_an_endpoint_that_serves_another_model_pauses_its_worker_until_it_serves
         assert all_terminal(ledger)[JobState.GENERATED] == 2
         assert paused(ledger, "w@test") == ""
     assert {deliveries(redis_url, job) for job in jobs} == {1}
+
+
+def test_a_job_in_hand_when_the_gate_closed_is_not_begun(ledger: Ledger, tmp_path: Path) -> None:
+    """Fails without the gate in Steps.generate: it goes round until the pause is heard."""
+    chosen = Settings(dir=tmp_path)
+    (job,) = ledger.create(Spec(run_id=RUN, dataset_format="seed-text", train=False), prompts(1)).job_ids
+    keeper = Keeper(Gate(), chosen, pause=lambda _: None, resume=lambda: None)
+    keeper.close("no endpoint")
+    steps = Steps(ledger, Leases(ledger.fleet, lease_seconds=9), chosen, "w", Throttle(most=1), keeper=keeper)
+    assert steps.generate(RUN, job) == job
+    assert told(ledger, job) == []
+    assert ledger.jobs.counts(RUN)[JobState.QUEUED] == 1
 
 
 def test_a_full_disk_closes_the_gate_and_room_opens_it(tmp_path: Path) -> None:
