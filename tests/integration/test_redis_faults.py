@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,13 +14,18 @@ import redis
 
 from config.errors import StoreError
 from config.ledger import Ledger
-from config.records import JobState, Spec
+from config.records import JobState, JsonObject, Spec, StageState, TrainProgress, Trajectory
 from config.settings import Settings
+from config.topology import Stage
 from producer import dispatch
 from producer.server import Server, connect
 from tests.fleet import QUICK, RUN, all_terminal, answering, prompts, submit, told, until
 from tests.scripted_endpoint import ScriptedEndpoint
 from tests.workers import WorkerProcess, start_worker_process
+from worker.leases import Leases
+from worker.stages import Context, report
+from worker.steps import Steps
+from worker.throttle import Throttle
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = str(ROOT / "config" / "ledger")  # with a workspace a job asks the ledger once more, before its first request
@@ -144,6 +150,38 @@ def test_a_full_server_stops_work_and_room_lets_it_go_on(
     until(lambda: store.jobs.counts(RUN)[JobState.GENERATED] > counts[JobState.GENERATED] + 2, "going on")
     print(f"jobs finish again {time.monotonic() - back:.1f} s after there was room")
     all_generated_and_stored(store, jobs, workers)
+
+
+def test_an_outage_in_mid_stage_fails_no_run(server: Server, store: Ledger, tmp_path: Path) -> None:
+    """Fails without StoreAwayError in Steps._attempt (the run fails) and in worker/stages.py's report."""
+    (job,) = store.create(SPEC, prompts(1)).job_ids
+    store.jobs.begin(RUN, job, worker="w", lease_seconds=30, delivery_limit=4)
+    store.jobs.finish(Trajectory(run_id=RUN, job_id=job, prompt="q", outcome="completed"), worker="w")
+    tries: list[str] = []
+    progress = TrainProgress(iteration=1, iterations=2)
+
+    def work(context: Context) -> JsonObject:
+        tries.append("begun")
+        with connect(server.url, seconds=5) as client:
+            if len(tries) == 1:
+                fill_memory(client)
+                report(context, progress)  # a line of progress is not worth a training
+                tries.append("reported")
+                threading.Timer(1.5, server_has_room, [server]).start()
+            context.ledger.stages.report(RUN, Stage.TRAIN, progress)
+        return {"kept": 1}
+
+    steps = Steps(store, Leases(store.fleet, lease_seconds=30), Settings(dir=tmp_path), "w", Throttle(most=1))
+    steps._stage(RUN, Stage.CURATE, work)
+    assert tries[:2] == ["begun", "reported"]
+    assert tries.count("begun") > 1
+    assert store.stages.view(RUN, Stage.CURATE).state is StageState.DONE
+    assert len(store.stages.progress(RUN, Stage.TRAIN)) == 1
+
+
+def server_has_room(server: Server) -> None:
+    with connect(server.url, seconds=5) as client:
+        client.config_set("maxmemory", "0")
 
 
 def test_a_submit_refused_for_memory_queues_nothing_and_the_same_again_queues_all(
