@@ -140,7 +140,9 @@ def measure(jobs: int, *, resubmit: bool) -> Measured:
             ("mac2", "generate", "tests.planted.stand_in"),
             ("curator", "curate", "worker.app"),
         ):
-            worker = start_worker_process(queue, name, url=server.url, folder=folder, app=app)
+            worker = start_worker_process(
+                queue, name, url=server.url, folder=folder, app=app, env={"APPLEJACK_CONCURRENCY": "2"}
+            )
             stack.callback(worker.child.kill)
             memory.watch("curator" if queue == "curate" else "worker", worker.child.process.pid)
         started = time.monotonic()

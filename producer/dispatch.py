@@ -61,11 +61,17 @@ def _publish_plain(app: Celery, run_id: str, job_ids: Sequence[str], prompts: Se
     app.conf.task_send_sent_event = False  # as costly as the message itself; `status` counts what waits
     with app.producer_pool.acquire(block=True) as publisher, publisher.batch(BATCH):
         for job_id, prompt in zip(job_ids, prompts, strict=True):
-            # what signature.apply_async comes to, in half the time
+            # what signature.apply_async comes to, in a third of the time: nothing is declared again for each message
             message = app.amqp.create_task_message(
                 uuid(), GENERATE, (run_id, job_id), {}, ignore_result=True, argsrepr=shown(job_id, prompt)
             )
-            app.amqp.send_task_message(publisher, GENERATE, message, queue=ROUTES[GENERATE]["queue"])
+            publisher.publish(
+                message.body,
+                routing_key=ROUTES[GENERATE]["queue"],  # the exchange without a name puts it in the queue of that name
+                serializer="json",
+                headers=message.headers,
+                **message.properties,
+            )
 
 
 def send_stage(settings: Settings, run_id: str, stage: Stage) -> None:

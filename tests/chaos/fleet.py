@@ -70,6 +70,7 @@ class Fleet:
         env = {
             "APPLEJACK_LEASE_SECONDS": str(LEASE),
             "TEST_JOB_SECONDS": str(self.job_seconds),
+            "APPLEJACK_CONCURRENCY": str(self.concurrency),
             "APPLEJACK_LOG_FORMAT": "json",
         }
         return start_worker_process(

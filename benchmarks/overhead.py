@@ -1,0 +1,195 @@
+"""What queue, ledger and agent cost per job, and how workers add up: python -m benchmarks.overhead [--quick]
+
+A job is three model requests and two real tool calls against a scripted endpoint that takes a fixed time per request.
+The baseline is a bare asyncio loop in one process that runs pydantic-ai with the same tools against the same endpoint,
+with as many jobs at once as the one worker it is compared with; both are warm. Then the same jobs on 1, 2, 4 and 8
+workers. Everything shares this machine's cores, the endpoint too.
+"""
+
+import argparse
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import redis
+
+from config.ledger import Ledger
+from config.records import JobState, JsonObject, Limits, Prompt, Spec
+from config.settings import Settings
+from producer import dispatch
+from producer.server import Server
+from tests.scripted_endpoint import Reply, ScriptedEndpoint, call, calls, says
+from tests.workers import start_worker_process
+
+CODE = Path(__file__).resolve().parent.parent / "config"
+PER_JOB = 3  # model requests
+SYSTEM = "You answer questions about the code in your workspace. Use the tools to look before you answer."
+TOOLS = ("count", "read_file")
+POLL = 0.01
+
+
+def main() -> int:
+    """Measure the cost per job, then the efficiency."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--at-once", type=int, default=4, help="jobs in flight in the loop and in the worker")
+    parser.add_argument("--quick", action="store_true", help="a third of the jobs, and no more than 4 workers")
+    parser.add_argument("--bare", nargs=5, metavar=("URL", "ROOT", "JOBS", "AT_ONCE", "TIMES"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.bare:
+        url, root, jobs, at_once, times = asked.bare
+        print(json.dumps(bare(url, Path(root), int(jobs), int(at_once), int(times))))
+        return 0
+    share = 3 if asked.quick else 1
+    with tempfile.TemporaryDirectory(prefix="applejack-overhead-") as name:
+        folder = Path(name)
+        shutil.copytree(CODE, folder / "code", ignore=shutil.ignore_patterns("__pycache__"))
+        commit(folder / "code")
+        costs = {
+            f"{each:g} s": cost(folder, each, jobs // share, asked.at_once) for each, jobs in ((0.1, 240), (5, 24))
+        }
+        workers = (1, 2, 4) if asked.quick else (1, 2, 4, 8)
+        times = {n: fleet(folder, workers=n, at_once=2, each=1.0, jobs=96 // share) for n in workers}
+    efficiency = {n: times[1] / (n * seconds) for n, seconds in times.items()}
+    print(f"efficiency, 2 jobs at once in each worker, 1 s per model request, {96 // share} jobs")
+    for n, seconds in times.items():
+        print(f"  {n} workers: {seconds:6.1f} s, efficiency {efficiency[n]:.2f}")
+    print(json.dumps({"ratio": {key: round(value, 3) for key, value in costs.items()}, "efficiency": efficiency}))
+    return 0
+
+
+def commit(folder: Path) -> None:
+    """Make it a work tree with one commit, as a workspace usually is."""
+    who = ["-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "as it is"]):
+        subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True)
+
+
+def cost(folder: Path, each: float, jobs: int, at_once: int) -> float:
+    """Ratio of one worker's time to the bare loop's; prints both."""
+    with ScriptedEndpoint(replies(each)) as endpoint:
+        command = [sys.executable, "-m", "benchmarks.overhead", "--bare", endpoint.base_url, str(folder / "code")]
+        command += [str(jobs), str(at_once), "1"]
+        loop = float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    ours = fleet(folder, workers=1, at_once=at_once, each=each, jobs=jobs)
+    floor = jobs * PER_JOB * each / at_once
+    print(f"{each:g} s per model request, {jobs} jobs, {at_once} at once (the endpoint alone: {floor:.1f} s)")
+    print(f"  bare asyncio loop {loop:7.2f} s   {loop / jobs * 1000:7.1f} ms a job")
+    extra = (ours - loop) * at_once / jobs * 1000
+    print(f"  applejack         {ours:7.2f} s   {ours / jobs * 1000:7.1f} ms a job   ratio {ours / loop:.3f}")
+    print(f"  queue, ledger and agent: {extra:.1f} ms of a job's own time", flush=True)
+    return ours / loop
+
+
+def replies(each: float):
+    """A teacher that counts, reads and answers, and takes `each` seconds to say anything."""
+
+    def reply(body: JsonObject) -> Reply:
+        said = body["messages"]
+        assert isinstance(said, list)
+        results = sum(isinstance(one, dict) and one.get("role") == "tool" for one in said)
+        turns = (
+            calls(call("count", pattern="def ", glob="*.py")),
+            calls(call("read_file", path="topology.py")),
+            says("There are some Python files, and topology.py names the queues."),
+        )
+        turn = turns[min(results, 2)]
+        return Reply(text=turn.text, calls=turn.calls, stall=each)
+
+    return reply
+
+
+def bare(url: str, root: Path, jobs: int, at_once: int, times: int) -> float:
+    """Seconds of the bare loop for the jobs, after one to warm it; the best of some times."""
+    from pydantic_ai import Agent, Tool
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    from config.records import Pin
+    from worker.generate import toolset
+    from worker.generate.workspace import Workspace
+
+    workspace = Workspace(root, Pin(origin=str(root)))
+    functions = toolset.build(workspace, names=TOOLS, allow_commands=())
+
+    def tool(schema) -> Tool[None]:
+        function = schema["function"]
+
+        async def run(**arguments) -> str:
+            return functions[function["name"]](arguments)
+
+        return Tool.from_schema(run, function["name"], function["description"], function["parameters"])
+
+    async def loop() -> float:
+        model = OpenAIChatModel("default_model", provider=OpenAIProvider(base_url=url, api_key="none"))
+        agent = Agent(model, system_prompt=SYSTEM, tools=[tool(schema) for schema in toolset.schemas(TOOLS)])
+        turnstile = asyncio.Semaphore(at_once)
+
+        async def one(number: int) -> str:
+            async with turnstile:
+                return (await agent.run(f"question {number}")).output
+
+        await one(0)
+        best = float("inf")
+        for _ in range(times):
+            started = time.monotonic()
+            answers = await asyncio.gather(*(one(number) for number in range(1, jobs + 1)))
+            assert len(answers) == jobs
+            best = min(best, time.monotonic() - started)
+        return best
+
+    return asyncio.run(loop())
+
+
+def fleet(folder: Path, *, workers: int, at_once: int, each: float, jobs: int) -> float:
+    """Seconds from submit to the last job stored, on warm workers."""
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
+        server = stack.enter_context(Server.start(place))
+        endpoint = stack.enter_context(ScriptedEndpoint(replies(0.0)))
+        ledger = Ledger(stack.enter_context(redis.Redis.from_url(server.url.get_secret_value())))
+        env = {"APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_CONCURRENCY": str(at_once)}
+        for number in range(workers):
+            started = start_worker_process(
+                "generate", f"mac{number}", url=server.url, folder=place, env=env, concurrency=at_once, wait=False
+            )
+            stack.callback(started.child.kill)
+            stack.callback(lambda one=started: one.child.ask_to_end())
+        warm = 0
+        while len(ledger.fleet.workers()) < workers or warm == 0 or not all_worked(ledger, warm, workers):
+            warm += 1  # imports are no part of the cost of a job
+            run(ledger, server, f"warm{warm}", folder / "code", workers * at_once * 2)
+        endpoint.script = replies(each)
+        return run(ledger, server, "timed", folder / "code", jobs)
+
+
+def all_worked(ledger: Ledger, warm: int, workers: int) -> bool:
+    """Whether every worker has done a job of some warming run."""
+    done = {name.split("|")[0] for number in range(1, warm + 1) for name in ledger.counters(f"warm{number}")[1]}
+    return len(done) == workers
+
+
+def run(ledger: Ledger, server: Server, run_id: str, workspace: Path, jobs: int) -> float:
+    """Seconds from submit to the last job stored; every one of them must have completed."""
+    limits = Limits(seconds=120, request_seconds=60)
+    spec = Spec(
+        run_id=run_id, workspace=str(workspace), dataset_format="seed-text", train=False, limits=limits, tools=TOOLS,
+        system_prompt=SYSTEM,
+    )  # fmt: skip
+    prompts = [Prompt(prompt=f"question {number}") for number in range(1, jobs + 1)]
+    started = time.monotonic()
+    dispatch.submit(ledger, Settings(redis_url=server.url), spec, prompts)
+    while (counts := ledger.jobs.counts(run_id))[JobState.QUEUED] + counts[JobState.RUNNING]:
+        time.sleep(POLL)
+    seconds = time.monotonic() - started
+    assert counts[JobState.GENERATED] == jobs, f"{counts}, {ledger.jobs.kinds(run_id)}"
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main())
