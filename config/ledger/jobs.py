@@ -75,8 +75,11 @@ class Jobs:
                 return word
         return Claim(run_id, job_id, int(answer[1]), token, int(answer[3]), answer[0] == "exhausted", events(answer[2]))
 
-    def finish(self, trajectory: Trajectory, *, worker: str) -> Finished:
-        """Store a trajectory, completed or failed; the first of an attempt wins and "last" means curation is owed."""
+    def finish(self, trajectory: Trajectory, *, worker: str, token: str = "") -> Finished:
+        """Store a trajectory, completed or failed; the first of an attempt wins and "last" means curation is owed.
+
+        With the token of a claim, a failure counts only while that claim holds; it is "stale" afterwards.
+        """
         run_id, job_id = trajectory.run_id, trajectory.job_id
         state = JobState.GENERATED if trajectory.outcome == "completed" else JobState.FAILED
         kind = trajectory.failure.kind.value if trajectory.failure else ""
@@ -98,6 +101,7 @@ class Jobs:
             worker,
             kind,
             ms(trajectory.seconds),
+            token,
         ]
         answer = text(run_script(self._redis, "finish", keys, args))
         match answer:

@@ -122,6 +122,20 @@ def test_the_first_trajectory_of_an_attempt_wins_and_a_second_changes_nothing(le
     }  # fmt: skip
 
 
+def test_a_failure_brought_after_its_lease_lapsed_is_not_the_jobs(ledger: Ledger) -> None:
+    """Fails without the token in finish.lua: a laptop that slept past a job's wall time would fail it for everybody."""
+    job_id = ledger.create(SPEC, PROMPTS).job_ids[0]
+    asleep = claimed(ledger, job_id, lease=0.05, worker="asleep")
+    wait_past(ledger, 0.06)
+    late = trajectory(job_id, failure=Failure.of(FailureKind.TIMEOUT, "180 s are over"))
+    assert ledger.fleet.reap("r") == [job_id]
+    assert ledger.jobs.finish(late, worker="asleep", token=asleep.token) == "stale"  # owed, in nobody's hand
+    awake = claimed(ledger, job_id, worker="awake")
+    assert ledger.jobs.finish(late, worker="asleep", token=asleep.token) == "stale"  # in another's hand
+    assert ledger.jobs.counts("r")[JobState.RUNNING] == 1
+    assert ledger.jobs.finish(late, worker="awake", token=awake.token) == "stored"  # its own is its own
+
+
 def test_a_job_is_held_by_one_worker_until_its_lease_lapses(ledger: Ledger) -> None:
     job_id = ledger.create(SPEC, PROMPTS).job_ids[0]
     slow = claimed(ledger, job_id, lease=0.05, worker="slow")
