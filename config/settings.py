@@ -24,6 +24,9 @@ class Settings(BaseSettings):
     concurrency: int | None = Field(None, ge=1, description="jobs in flight; unset: found by measuring the endpoint")
     lease_seconds: float = Field(20.0, gt=1, description="a worker silent for this long has its jobs run elsewhere")
     keeper_seconds: float = Field(5.0, gt=0, description="how often a generate worker looks at its endpoint and disk")
+    probe_seconds: float = Field(
+        15.0, gt=0, description="a one-token answer that takes longer means that the endpoint hangs"
+    )
     visibility_seconds: float = Field(
         900.0, gt=1, description="kombu's visibility timeout; must be the same in the whole fleet"
     )

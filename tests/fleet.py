@@ -11,7 +11,7 @@ from config.ledger.fleet import WorkerView
 from config.records import JobState, JsonObject, Limits, Prompt, Spec
 from config.settings import Settings
 from producer import dispatch
-from tests.scripted_endpoint import Reply
+from tests.scripted_endpoint import Reply, ScriptedEndpoint
 
 T = TypeVar("T")
 RUN = "r"
@@ -38,6 +38,11 @@ def question(body: JsonObject) -> str:
     messages = body["messages"]
     assert isinstance(messages, list)
     return next(str(one["content"]) for one in messages if isinstance(one, dict) and one["role"] == "user")
+
+
+def jobs_requests(endpoint: ScriptedEndpoint) -> list[str]:
+    """The questions of the jobs that asked, one a request; the keeper's probes left out."""
+    return [asked for asked in map(question, endpoint.requests) if asked != PROBE]
 
 
 def answering(slow: float = 0.0) -> Callable[[JsonObject], Reply]:

@@ -7,7 +7,9 @@ only an endpoint nothing is supervised, and the same is checked. While the gate 
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +56,9 @@ class Keeper:
     _server: ModelServer | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _asked: Counter[str] = field(default_factory=Counter)
+    """jobs that ask now, by model"""
+    _answered: int = 0
     _starts: int = 0
     _strikes: int = 0
     _hold: float = FIRST_HOLD
@@ -86,12 +91,24 @@ class Keeper:
         with self._lock:
             self._strikes, self._hold = 0, FIRST_HOLD
 
+    @contextmanager
+    def asking(self, model: str) -> Iterator[None]:
+        """For the length of the block a job asks the endpoint for this model."""
+        with self._lock:
+            self._asked[model] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked[model] -= 1
+                self._answered += 1
+
     def trouble(self, failure: Failure, *, wants: str | None) -> bool:
         """Whether this failure is the endpoint's: asked again, it still does not answer. Closes the gate when so."""
+        if failure.kind is FailureKind.TIMEOUT:  # of the job, whose last request may be what never came back
+            return bool(self.gate.reason)
         if failure.kind not in ENDPOINT_TROUBLE:
             return False
-        if wants in (DEFAULT_MODEL, self.settings.serve):  # the name by which mlx_lm would load it a second time
-            wants = None
         found = self.look(wants)
         if found.answers:
             self._strike(failure)
@@ -104,8 +121,10 @@ class Keeper:
         if self.settings.serve and self._server is None:
             gone = EndpointError("the model server is not running", kind=FailureKind.ENDPOINT_UNREACHABLE)
             return Probe(gone)
+        if wants in (None, DEFAULT_MODEL, self.settings.serve):  # by its own name mlx_lm would load it a second time
+            wants = self.settings.model
         key = self.settings.endpoint_key.get_secret_value() if self.settings.endpoint_key else None
-        return probe(self.endpoint, model=wants or self.settings.model, api_key=key)
+        return probe(self.endpoint, model=wants, api_key=key, seconds=self.settings.probe_seconds)
 
     def close(self, reason: str, *, wants: str | None = None) -> None:
         """Stop taking jobs."""
@@ -134,6 +153,8 @@ class Keeper:
     def _beat(self) -> None:
         if self.settings.serve:
             self._tend(self.settings.serve)
+        elif not self.gate.reason:
+            self._watch()
         if reason := self._disk():
             self.close(reason)
         elif self.gate.reason and time.monotonic() > self._held_until and self.look(self.gate.wants).answers:
@@ -141,6 +162,15 @@ class Keeper:
             log.info("worker.resumed")
             self.resume()
         self._agree()
+
+    def _watch(self) -> None:
+        """Close the gate when an endpoint that jobs wait for gives no token: they would wait for their own time."""
+        with self._lock:
+            asked, before = [model for model, jobs in self._asked.items() if jobs], self._answered
+        for model in asked[:1]:
+            found = self.look(model)
+            if not found.answers and before == self._answered:  # a full server lets a probe wait, and finishes jobs
+                self.close(str(found.error), wants=model)
 
     def _agree(self) -> None:
         """Say it again where consuming and the gate differ: the broadcast that says it can be lost."""

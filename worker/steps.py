@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -26,6 +27,7 @@ log = logs.get(__name__)
 
 LONGEST_WAIT = 30.0  # seconds before another try of a job whose endpoint stumbled; under any visibility timeout
 RETRIED = ENDPOINT_TROUBLE | {FailureKind.WORKSPACE_UNAVAILABLE}  # another machine, or a later minute, may do better
+HANDED_BACK = RETRIED | {FailureKind.TIMEOUT}  # a timeout only where the endpoint is to blame
 
 StageWork = Callable[[Context], JsonObject]
 
@@ -72,12 +74,13 @@ class Steps:
             return self.ledger.jobs.release(claim, why=why, spent=False)
 
         with self.leases.hold(Held(run_id, job_id, claim.token), give_back):
-            trajectory = self._roll(run, claim)
+            with self._asking(run):
+                trajectory = self._roll(run, claim)
             if trajectory.failure and self._hand_back(run, claim, trajectory.failure):
                 return job_id
             if self.keeper and not trajectory.failure and run.spec.teacher != "rehearsal":
                 self.keeper.succeeded()
-            finished = patiently(lambda: self.ledger.jobs.finish(trajectory, worker=self.worker))
+            finished = patiently(lambda: self.ledger.jobs.finish(trajectory, worker=self.worker, token=claim.token))
         log.info(
             "job.finished",
             run_id=run_id,
@@ -115,6 +118,12 @@ class Steps:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def _asking(self, run: RunView) -> AbstractContextManager[None]:
+        """So that the keeper watches the endpoint while a job waits for it."""
+        if self.keeper is None or run.spec.teacher == "rehearsal":
+            return nullcontext()
+        return self.keeper.asking(run.spec.model)
+
     def _roll(self, run: RunView, claim: Claim) -> Trajectory:
         prompt = patiently(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
         if claim.exhausted:
@@ -137,10 +146,10 @@ class Steps:
 
     def _hand_back(self, run: RunView, claim: Claim, failure: Failure) -> bool:
         """Whether this job is someone else's now: for the endpoint's trouble at no cost, for passing ones as a try."""
-        if self.keeper is None or run.spec.teacher == "rehearsal" or failure.kind not in RETRIED:
+        if self.keeper is None or run.spec.teacher == "rehearsal" or failure.kind not in HANDED_BACK:
             return False
         down = self.keeper.trouble(failure, wants=run.spec.model)
-        if not down and claim.deliveries >= run.spec.delivery_limit:
+        if not down and (failure.kind not in RETRIED or claim.deliveries >= run.spec.delivery_limit):
             return False
         why = f"{failure.kind.value}: {failure.message}"
         if not patiently(lambda: self.ledger.jobs.release(claim, why=why, spent=not down)):

@@ -1,6 +1,7 @@
 """No black holes: a worker whose endpoint or disk cannot serve stops taking jobs, says why, and returns by itself."""
 
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 from config.broker import make_app
 from config.errors import FailureKind
 from config.ledger import Ledger
-from config.records import JobState, JsonObject, Spec
+from config.records import JobState, JsonObject, Limits, Spec
 from config.settings import Settings
 from config.topology import QUEUE_GENERATE, run_key
 from producer.server import connect, free_port
@@ -139,6 +140,31 @@ def test_an_endpoint_that_serves_another_model_pauses_its_worker_until_it_serves
         served = "model-a"
         assert all_terminal(ledger)[JobState.GENERATED] == 2
         assert paused(ledger, "w@test") == ""
+    assert {deliveries(redis_url, job) for job in jobs} == {1}
+
+
+def test_an_endpoint_that_hangs_is_found_by_its_probe_and_charged_to_no_job(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without Keeper._watch: HTTP is healthy, and the worker goes on taking jobs until their own time is over."""
+    hangs = threading.Event()
+
+    def reply(body: JsonObject) -> Reply:
+        return Reply(text="answer", stall=60 if hangs.is_set() else 0.5 * (question(body) != PROBE))
+
+    with ScriptedEndpoint(reply) as endpoint:
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_PROBE_SECONDS": "3"}
+        start_worker("generate", "w", env=env)
+        jobs = submit(ledger, redis_url, prompts(12), limits=Limits(seconds=12, request_seconds=40))
+        until(lambda: ledger.jobs.counts(RUN)[JobState.GENERATED] >= 3, "under way")
+        hangs.set()
+        began = time.monotonic()
+        reason = until(lambda: paused(ledger, "w@test"), "found", seconds=10)
+        print(f"a hanging endpoint was found after {time.monotonic() - began:.1f} s")
+        assert "gave no answer" in reason
+        until(lambda: ledger.jobs.counts(RUN)[JobState.RUNNING] == 0, "those that waited are handed back", seconds=30)
+        hangs.clear()
+        assert all_terminal(ledger)[JobState.GENERATED] == 12
     assert {deliveries(redis_url, job) for job in jobs} == {1}
 
 

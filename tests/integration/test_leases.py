@@ -15,7 +15,21 @@ from config.ledger.store import connect
 from config.records import JobState, JsonObject, Spec, StageState
 from config.settings import Settings
 from config.topology import GENERATE, QUEUE_GENERATE, Stage
-from tests.fleet import LEASE, QUICK, RUN, all_terminal, answering, prompts, question, submit, told, until, worker_view
+from tests.fleet import (
+    LEASE,
+    PROBE,
+    QUICK,
+    RUN,
+    all_terminal,
+    answering,
+    jobs_requests,
+    prompts,
+    question,
+    submit,
+    told,
+    until,
+    worker_view,
+)
 from tests.integration.conftest import StartWorker
 from tests.scripted_endpoint import Reply, ScriptedEndpoint, says
 from tests.workers import WorkerProcess
@@ -34,7 +48,9 @@ def test_a_killed_workers_job_runs_elsewhere_within_its_lease_and_a_few_seconds(
 
     def reply(body: JsonObject) -> Reply:
         asked.append(question(body))
-        return Reply(text="answer", stall=40 if asked.count("question 1") == 1 and asked[-1] == "question 1" else 3)
+        if asked[-1] == PROBE:
+            return says("hello")
+        return Reply(text="answer", stall=40 if asked[-1] == "question 1" and asked.count("question 1") == 1 else 2)
 
     with ScriptedEndpoint(reply) as endpoint:
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
@@ -62,11 +78,15 @@ def test_a_worker_that_slept_past_its_lease_overwrites_nothing(
 ) -> None:
     """Fails without the EXISTS in config/ledger/lua/finish.lua."""
     answers = iter([Reply(text="of the sleeper", stall=2), says("of the heir"), says("one too many")])
-    with ScriptedEndpoint(lambda _: next(answers)) as endpoint:
+
+    def reply(body: JsonObject) -> Reply:
+        return says("hello") if question(body) == PROBE else next(answers)
+
+    with ScriptedEndpoint(reply) as endpoint:
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
         sleeper = start_worker("generate", "sleeper", env=env)
         (job,) = submit(ledger, redis_url, prompts(1))
-        until(lambda: endpoint.requests, "the job began")
+        until(lambda: jobs_requests(endpoint), "the job began")
         sleeper.suspend()
         start_worker("generate", "heir", env=env, wait=False)
         assert all_terminal(ledger)[JobState.GENERATED] == 1
@@ -154,4 +174,4 @@ def test_a_worker_killed_between_stored_and_told_starts_curation_once(
         time.sleep(LEASE)
     seen = ledger.stages.view(RUN, Stage.CURATE)
     assert [event.event for event in seen.history].count("started") == 1
-    assert len(endpoint.requests) == 1
+    assert len(jobs_requests(endpoint)) == 1

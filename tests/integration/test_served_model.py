@@ -18,7 +18,8 @@ from tests.tiny_student import make_tiny_student
 from tests.workers import WorkerProcess
 
 JOBS = 12
-FOUND_SECONDS = 30.0  # a wedged server is found within
+PROBE = 5.0  # seconds; 15 by default
+FOUND_SECONDS = PROBE + 10  # a beat and a busy machine; with the defaults a wedged server is found within 30 s
 SHORT = Limits(seconds=60, request_seconds=40, max_tokens=400, requests=2)
 
 pytestmark = pytest.mark.timeout(240)
@@ -30,7 +31,12 @@ def serving(start_worker: StartWorker, tmp_path: Path) -> Callable[[], WorkerPro
     student = make_tiny_student(tmp_path / "student")
 
     def start() -> WorkerProcess:
-        return start_worker("generate", "w", env={**QUICK, "APPLEJACK_SERVE": str(student)}, wait=False)
+        return start_worker(
+            "generate",
+            "w",
+            env={**QUICK, "APPLEJACK_SERVE": str(student), "APPLEJACK_PROBE_SECONDS": str(PROBE)},
+            wait=False,
+        )
 
     return start
 
@@ -94,7 +100,7 @@ def test_a_served_model_is_awaited_restarted_when_killed_and_dies_with_its_worke
     )
 
 
-def test_a_wedged_server_is_found_within_thirty_seconds_and_its_jobs_go_on(
+def test_a_wedged_server_is_found_by_its_silence_and_its_jobs_go_on(
     ledger: Ledger, redis_url: SecretStr, serving: Callable[[], WorkerProcess]
 ) -> None:
     """Fails without `found.wedged` in Keeper._tend: TCP accepts, and every job waits for its own time to be over."""

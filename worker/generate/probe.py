@@ -5,10 +5,6 @@ from dataclasses import dataclass
 from config.errors import EndpointError, FailureKind
 from worker.generate.completion import complete
 
-TOKEN_SECONDS = (
-    15.0  # with a beat of 5 s a wedged server is found within 30 s; a busy one batches a one-token request in
-)
-
 
 @dataclass(frozen=True)
 class Probe:
@@ -27,8 +23,8 @@ class Probe:
         return self.error is not None and self.error.kind is FailureKind.ENDPOINT_WEDGED
 
 
-def probe(base_url: str, *, model: str, api_key: str | None = None, seconds: float = TOKEN_SECONDS) -> Probe:
-    """Ask for one token, of this model. A 200 from /health or /v1/models would be no proof."""
+def probe(base_url: str, *, model: str, api_key: str | None = None, seconds: float) -> Probe:
+    """Ask for one token, of this model, within `seconds`. A 200 from /health or /v1/models is no proof."""
     try:
         complete(base_url, "Hello", max_tokens=1, timeout=seconds, model=model, api_key=api_key, same_model=True)
     except EndpointError as error:
