@@ -90,7 +90,7 @@ def sick(fault: Reply, *, probe_too: bool) -> Callable[[JsonObject], Reply]:
 def test_of_two_workers_the_one_with_a_sick_endpoint_eats_nothing(
     fault: Reply, probe_too: bool, ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without self.close in Keeper.trouble, and its second row without Keeper._strike."""
+    """Fails without self.pause in Keeper.close, and its second row without Keeper._strike."""
     with ScriptedEndpoint(sick(fault, probe_too=probe_too)) as bad, ScriptedEndpoint(answering(0.4)) as good:
         for name, endpoint in (("bad", bad), ("good", good)):
             env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}

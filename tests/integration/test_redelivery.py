@@ -38,9 +38,7 @@ def test_a_long_job_is_delivered_once_while_its_worker_lives(
         until(lambda: len(ledger.fleet.workers()) == 2, "both workers")
         (job,) = submit(ledger, redis_url, prompts(1))
         assert all_terminal(ledger)[JobState.GENERATED] == 1
-        assert (
-            len(jobs_requests(endpoint)) == 1
-        )  # the ledger drops a second delivery of what is held, so the work is safe
+        assert len(jobs_requests(endpoint)) == 1  # the ledger drops what is held
     dropped = [worker.name for worker in workers if "job.dropped" in worker.child.log.read_text()]
     assert bool(dropped) is again
     assert told(ledger, job) == ["started", "generated"]

@@ -133,7 +133,7 @@ def test_a_full_server_stops_work_and_room_lets_it_go_on(
     store: Ledger,
     workers: list[WorkerProcess],
 ) -> None:
-    """Fails without broker_channel_error_retry in config/broker.py (workers end) and without config/results.py."""
+    """Fails without config/results.py: each result that could not be stored costs a slot for ever."""
     (server.folder / "redis" / "dump.rdb").mkdir()  # a snapshot cannot take its place
     jobs = in_mid_run(store, server)
     with connect(server.url, seconds=5) as client:
@@ -150,6 +150,23 @@ def test_a_full_server_stops_work_and_room_lets_it_go_on(
     until(lambda: store.jobs.counts(RUN)[JobState.GENERATED] > counts[JobState.GENERATED] + 2, "going on")
     print(f"jobs finish again {time.monotonic() - back:.1f} s after there was room")
     all_generated_and_stored(store, jobs, workers)
+
+
+def test_a_worker_that_comes_to_a_full_server_waits_for_room(server: Server, store: Ledger, tmp_path: Path) -> None:
+    """Fails without broker_channel_error_retry in config/broker.py: the worker ends."""
+    submit(store, server.url, prompts(3))
+    with ScriptedEndpoint(answering()) as endpoint, connect(server.url, seconds=5) as client:
+        fill_memory(client)
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
+        worker = start_worker_process("generate", "w", url=server.url, folder=tmp_path, env=env, wait=False)
+        try:
+            until(lambda: "not allowed when used memory" in worker.child.log.read_text(), "refused")
+            time.sleep(3)
+            assert worker.child.exit_code is None
+            server_has_room(server)
+            assert all_terminal(store)[JobState.GENERATED] == 3
+        finally:
+            worker.child.kill()
 
 
 def test_an_outage_in_mid_stage_fails_no_run(server: Server, store: Ledger, tmp_path: Path) -> None:
