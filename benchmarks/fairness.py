@@ -3,7 +3,7 @@
 python -m benchmarks.fairness [--jobs 300]
 
 Each worker asks an endpoint of its own, real HTTP, that takes a fixed time per answer. The lower bound is all work
-spread over all speeds without a gap; the baseline in the same run is the same fleet with Celery's default prefetch of 4.
+spread over all speeds without a gap; the baseline in the same run is the same fleet with Celery's default prefetch, 4.
 """
 
 import tempfile
