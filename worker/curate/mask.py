@@ -7,7 +7,8 @@ row: one more target per row, said by nobody and never served, counted apart as 
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from operator import add, attrgetter
 
 from config.records import JsonObject
 from worker.curate.render import Rendered, Span
@@ -35,8 +36,7 @@ class Losses:
     padding: int = 0
 
     def __add__(self, other: "Losses") -> "Losses":
-        mine, theirs = asdict(self), asdict(other)
-        return Losses(**{name: mine[name] + theirs[name] for name in mine})
+        return Losses(*map(add, _counts(self), _counts(other)))
 
     def faults(self, *, foreign_allowed: bool) -> tuple[str, ...]:
         """What is wrong, in words; nothing when the proof holds."""
@@ -50,6 +50,9 @@ class Losses:
             f"{self.prefix_mismatches} trained prefixes differ from the served prompt": self.prefix_mismatches,
         }
         return tuple(words for words, count in found.items() if count)
+
+
+_counts = attrgetter(*(field.name for field in fields(Losses)))
 
 
 def losses(rendered: Rendered, student: Student, *, max_seq_length: int) -> Losses:

@@ -40,9 +40,10 @@ class Rendered:
 def render_text(trajectory: Trajectory, student: Student) -> Rendered:
     """The `text` row of a trajectory; raises RenderError."""
     messages = chat_messages(trajectory)
-    text = closed(student.render(messages, trajectory.tools), student)
-    ids = tuple(student.text_ids(text))
     spans = _spans(messages, trajectory.tools, turns(trajectory), student)
+    ends = bool(spans) and spans[-1].turn.index == len(messages) - 1  # then that turn's text is the whole one
+    text = closed(spans[-1].through if ends else student.render(messages, trajectory.tools), student)
+    ids = tuple(student.text_ids(text))
     return Rendered(rows=({"text": text},), lengths=(len(ids),), spans=spans, text_ids=ids)
 
 
@@ -69,8 +70,8 @@ def row_bytes(row: JsonObject) -> bytes:
 def _spans(
     messages: list[JsonObject], tools: tuple[JsonObject, ...], learnt: tuple[Turn, ...], student: Student
 ) -> tuple[Span, ...]:
-    prompts = [student.render(messages[: turn.index], tools, prompt=True) for turn in learnt]
-    throughs = [student.render(messages[: turn.index + 1], tools) for turn in learnt]
+    prompts = student.render_each([messages[: turn.index] for turn in learnt], tools, prompt=True)
+    throughs = student.render_each([messages[: turn.index + 1] for turn in learnt], tools)
     ids = [tuple(row) for row in student.ids([*prompts, *throughs])]
     return tuple(
         Span(turn=turn, prompt=prompt, through=through, prompt_ids=before, through_ids=after)

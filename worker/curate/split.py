@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from config.questions import parse
 from config.records import Split, Trajectory
@@ -34,13 +35,18 @@ def subjects(trajectory: Trajectory) -> tuple[str, ...]:
 
     A question about two definitions has two subjects; everywhere else what it names counts together.
     """
-    if question := parse(trajectory.prompt):
+    return _subjects(trajectory.prompt)
+
+
+@lru_cache(maxsize=16)  # splitting, fingerprints and claims ask it of one trajectory in turn
+def _subjects(prompt: str) -> tuple[str, ...]:
+    if question := parse(prompt):
         slots = {slot: value for slot, value in question.slots.items() if slot != "kind"}
         if "other" in slots:
             return tuple(sorted(slots.values()))
         return ("\0".join(sorted(slots.values())),)
-    quoted = {next(part for part in found.groups() if part is not None) for found in CODE.finditer(trajectory.prompt)}
-    bare = {word for word in WORD.findall(CODE.sub(" ", trajectory.prompt)) if CODE_WORD.search(word)}
+    quoted = {next(part for part in found.groups() if part is not None) for found in CODE.finditer(prompt)}
+    bare = {word for word in WORD.findall(CODE.sub(" ", prompt)) if CODE_WORD.search(word)}
     return ("\0".join(sorted(quoted | bare)),) if quoted | bare else ()
 
 

@@ -75,9 +75,19 @@ class Student:
 
     def render(self, messages: Sequence[JsonObject], tools: Sequence[JsonObject], *, prompt: bool = False) -> str:
         """The text of a conversation; `prompt` adds the generation prompt, as the server does. Raises RenderError."""
+        return self.render_each([messages], tools, prompt=prompt)[0]
+
+    def render_each(
+        self, conversations: Sequence[Sequence[JsonObject]], tools: Sequence[JsonObject], *, prompt: bool = False
+    ) -> list[str]:
+        """`render` of several conversations with the same tools, which are looked at once. Raises RenderError."""
+        if not conversations:
+            return []
+        if not all(conversations):
+            raise RenderError("the student's chat template cannot render this conversation: it has no message")
         try:
-            text = self._tokenizer.apply_chat_template(
-                list(messages),
+            texts = self._tokenizer.apply_chat_template(
+                [list(messages) for messages in conversations],
                 tools=list(tools) or None,
                 add_generation_prompt=prompt,
                 tokenize=False,
@@ -85,7 +95,7 @@ class Student:
             )
         except (TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
             raise RenderError(f"the student's chat template cannot render this conversation: {error}") from error
-        return str(text)
+        return [str(text) for text in texts]
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of rendered texts, without added special tokens, as apply_chat_template encodes them."""
@@ -157,7 +167,7 @@ def _load(directory: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202 - tr
     if not directory.is_dir():
         raise UsageError(f"no student at {str(directory)!r}: give the directory of a model with its tokenizer files")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it advises to install torch, which is not needed
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # texts come one at a time: threads only cost then
     from transformers import AutoTokenizer  # takes a second, and other processes never need it
 
     try:

@@ -19,7 +19,7 @@ from pydantic import JsonValue
 
 from config.errors import RejectionReason
 from config.records import Finding, Trajectory
-from worker.curate.checks.evidence import Evidence, counts, listed, names, paths
+from worker.curate.checks.evidence import Evidence, counts, listed, names, paths, stands_whole
 
 DENIAL = re.compile(
     r"(?i)\b(?:no|not|nor|never|without|neither|cannot|could ?n['\u2019]t|does ?n['\u2019]t|is ?n['\u2019]t|nothing"
@@ -93,7 +93,7 @@ def _supported(item: str, evidence: Evidence) -> bool:
 
 
 def _states(item: str, claims: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(item.lower())}(?!\w)", claims.lower()) is not None
+    return stands_whole(item.lower(), claims.lower())
 
 
 def _texts(value: JsonValue) -> list[str]:

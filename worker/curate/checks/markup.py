@@ -1,7 +1,7 @@
 """Checks for text that would be read as structure: chat markup anywhere, call text in what the assistant says."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
 
 from config.errors import RejectionReason
@@ -19,6 +19,7 @@ MARKUP = re.compile(
     r"|</?tool_response\b>?|</?tool_result>|</?function_results?>"
     r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|<\uff5c[^\uff5c<>]{1,40}\uff5c>"
 )
+IN_MARKUP = ("<", "|>", "INST]")  # each match of MARKUP holds one of these, and finding them is far quicker
 CALL_TAGS = re.compile(r"</?tool_call>|<function=\w|</function>\s*</tool_call>")  # in a user's or a tool's words
 INVENTED = re.compile(
     r"(?m)^\s*(?:\*\*)?(?:user|human)(?:\*\*)?\s*:(?:.*\n)+?\s*(?:\*\*)?(?:assistant|ai)(?:\*\*)?\s*:", re.I
@@ -34,7 +35,8 @@ def chat_markup(special: frozenset[str] = frozenset()) -> Callable[[Trajectory],
 
     def check(trajectory: Trajectory) -> Iterator[Finding]:
         for index, where, text in _texts(trajectory):
-            for pattern in (MARKUP, own):
+            patterns = (MARKUP if _any_of(IN_MARKUP, text) else None, own if _any_of(special, text) else None)
+            for pattern in patterns:
                 if pattern and (found := pattern.search(text)):
                     yield _markup(f"{found.group()!r} in {where}", index)
                     break
@@ -43,6 +45,10 @@ def chat_markup(special: frozenset[str] = frozenset()) -> Callable[[Trajectory],
         yield from _split_markup(trajectory)
 
     return check
+
+
+def _any_of(parts: Collection[str], text: str) -> bool:
+    return any(part in text for part in parts)
 
 
 def leaked_tool_call(trajectory: Trajectory) -> Iterator[Finding]:
