@@ -174,8 +174,8 @@ SLOTS: Final[Mapping[str, str]] = {  # what may stand in a slot
 }
 
 
-# The regular expressions whose lines answer, of categories that are looked up by one. None needs a backslash: in the JSON
-# of a call it stands doubled, and small students stumble over that first.
+# The regular expressions whose lines answer, of categories that are looked up by one. None needs a backslash: in the
+# JSON of a call it stands doubled, and small students stumble over that first.
 NEEDLES: Final[Mapping[str, str]] = {
     "subclasses": "^class .*[(, ]{name}[,)]",
     "importers": "^(from|import) {module}( |$)",
