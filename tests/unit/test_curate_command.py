@@ -72,7 +72,7 @@ BAD = [
     # what is asked, what the one line says
     (("--student", "nowhere"), "no student at 'nowhere'"),
     ((), "give --student MODEL"),
-    (("--format", "parquet"), "there is no format 'parquet'"),
+    (("--format", "csv"), "there is no format 'csv'; choose one of text, turns, seed-text, parquet"),
     (("--format", "seed-text", "--mix", "tools=1"), "--mix is 'tools=1'"),
     (("--format", "seed-text", "--split-by", "moon"), "--split-by is 'moon'"),
 ]

@@ -14,7 +14,10 @@ def card(manifest: JsonObject) -> str:
 
 def _header(manifest: JsonObject) -> list[str]:
     splits = _object(manifest["splits"])
-    files = [f"      - split: {_hub_name(name)}\n        path: {name}.jsonl" for name, rows in splits.items() if rows]
+    ending = "parquet" if _object(manifest["options"])["parquet"] else "jsonl"
+    files = [
+        f"      - split: {_hub_name(name)}\n        path: {name}.{ending}" for name, rows in splits.items() if rows
+    ]
     configs = ["configs:", "  - config_name: default", "    data_files:", *files] if files else []
     return [
         "---",
@@ -40,6 +43,7 @@ def _body(manifest: JsonObject) -> list[str]:
         "",
         f"- Format `{manifest['format']}`, rendered for the student `{manifest['student']}` "
         f"(template sha256 `{manifest['template_hash']}`), at most {manifest['max_seq_length']} tokens a row.",
+        *_parquet(manifest),
         f"- Split {manifest['split_rule']}. Leaks, counted: `{json.dumps(manifest['leaks'])}`.",
         f"- Loss proof: {_proof(proof)}.",
         "",
@@ -49,6 +53,15 @@ def _body(manifest: JsonObject) -> list[str]:
         *_table("Calls by tool", "tool", manifest["by_tool"]),
         *_list("Warnings", manifest["warnings"]),
         *_table("Code the tools read", "workspace", manifest["workspaces"], value="licence as found"),
+    ]
+
+
+def _parquet(manifest: JsonObject) -> list[str]:
+    if not _object(manifest["options"])["parquet"]:
+        return []
+    return [
+        "- The parquet files hold the rows of the .jsonl files, which trainers read; in them `tools` and the arguments "
+        "of each call are JSON text."
     ]
 
 

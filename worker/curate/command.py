@@ -15,6 +15,7 @@ from worker.curate.options import FORMATS, MAX_CALLS, Format, Options, SplitBy, 
 from worker.curate.pipeline import curate as run_curate
 
 TOLD = 20  # broken lines named one by one
+PARQUET = "parquet"  # no format of rows but a second form of the files
 STEP = 500  # trajectories between two lines of progress
 
 
@@ -22,7 +23,9 @@ def curate(
     files: Annotated[list[Path], typer.Argument(help="trajectories or the seed generator's records, JSONL")],
     out: Annotated[Path, typer.Option(help="directory of the dataset")],
     student: Annotated[Path | None, typer.Option(help="model directory; not needed for seed-text")] = None,
-    format_: Annotated[str, typer.Option("--format", help="text, turns or seed-text")] = "text",
+    format_: Annotated[
+        str, typer.Option("--format", help="text, turns, seed-text, or parquet: turns and its rows as parquet files")
+    ] = "text",
     mix: Annotated[str | None, typer.Option(help="no_tools=0.3: sample examples without tools down")] = None,
     split_by: Annotated[str, typer.Option(help="prompt, or workspace: a whole codebase on one side")] = "prompt",
     max_seq_length: Annotated[int, typer.Option(min=64, help="tokens of one row")] = 2048,
@@ -34,7 +37,8 @@ def curate(
 ) -> None:
     """Check trajectories, keep the real ones and write a dataset with the proof of what it trains."""
     options = Options(
-        format=_format(format_),
+        format="turns" if format_ == PARQUET else _format(format_),
+        parquet=format_ == PARQUET,
         max_seq_length=max_seq_length,
         valid_share=valid_share,
         test_share=test_share,
@@ -101,7 +105,7 @@ def _format(text: str) -> Format:
     for known in FORMATS:
         if text == known:
             return known
-    raise UsageError(f"there is no format {text!r}; choose one of {', '.join(FORMATS)}")
+    raise UsageError(f"there is no format {text!r}; choose one of {', '.join((*FORMATS, PARQUET))}")
 
 
 def _split_by(text: str) -> SplitBy:

@@ -27,6 +27,12 @@ class Options:
     """examples without tools are sampled down to this share; None leaves them alone"""
     split_by: SplitBy = "prompt"
     source_run: str | None = None
+    parquet: bool = False
+    """the rows of `turns` also as parquet files"""
+
+    def __post_init__(self) -> None:
+        if self.parquet and self.format != "turns":
+            raise ValueError("parquet files hold the rows of turns")
 
 
 @dataclass(frozen=True)

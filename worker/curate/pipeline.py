@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config.errors import UsageError
 from config.records import JsonObject, Split, Trajectory, Verdict
-from worker.curate import dataset
+from worker.curate import dataset, parquet
 from worker.curate.card import card
 from worker.curate.checks import all_checks
 from worker.curate.decide import (
@@ -64,6 +64,8 @@ def curate(
         UsageError: no usable student, or `out` holds something else.
     """
     dataset.require_free(out)
+    if options.parquet:
+        parquet.require()
     model = _student(student, options)
     place = dataset.workplace(out)
     try:
@@ -112,6 +114,9 @@ def _write(
     seeded = options.format == "seed-text"
     sides = split_seed(entries) if seeded else split_kept(entries, options)
     content_hash = dataset.write_splits(place, sides, spool, mixed=not seeded)
+    if options.parquet:
+        for split in (split for split, side in sides.items() if side):
+            parquet.copy(place / dataset.SPLIT_FILES[split], place / f"{split}.parquet")
     dataset.write_rejected(place, entries)
     held_out = dataset.write_held_out(place, sides, spool)
     found = _leaks(sides)
