@@ -16,6 +16,7 @@ from config.ledger import Ledger
 from config.records import JobState, JsonObject, Limits, Spec
 from config.settings import Settings
 from config.topology import QUEUE_GENERATE, run_key
+from producer.progress import fleet_lines
 from producer.server import connect, free_port
 from tests.fleet import (
     PROBE,
@@ -56,6 +57,7 @@ def test_an_endpoint_that_is_down_pauses_its_worker_and_costs_nothing(
     start_worker("generate", "w", env={**QUICK, "APPLEJACK_ENDPOINT": f"http://127.0.0.1:{port}/v1"})
     reason = until(lambda: paused(ledger, "w@test"), "paused in the heartbeat")
     assert "cannot be reached" in reason
+    assert [line["paused"] for line in fleet_lines(ledger.fleet.workers())] == [reason]  # what `status` shows
     app = make_app(Settings(redis_url=redis_url))
     until(lambda: QUEUE_GENERATE not in queues_of(app, "w@test"), "consumer cancelled")
     time.sleep(3)  # what it holds and what the reconciler sends goes round, and costs nothing

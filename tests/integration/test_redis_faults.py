@@ -30,7 +30,7 @@ from worker.throttle import Throttle
 ROOT = Path(__file__).resolve().parents[2]
 CODE = str(ROOT / "config" / "ledger")  # with a workspace a job asks the ledger once more, before its first request
 JOBS = 16
-OUTAGE = 11.0  # seconds: longer than a socket's timeout and six leases
+OUTAGE = 11.0  # seconds: longer than a socket's timeout, a refused client's retries and five leases
 SPEC = Spec(run_id=RUN, dataset_format="seed-text", train=False)
 
 pytestmark = pytest.mark.timeout(180)
@@ -80,11 +80,11 @@ def all_generated_and_stored(store: Ledger, jobs: tuple[str, ...], workers: list
 def test_a_server_killed_and_started_again_loses_no_job(
     server: Server, store: Ledger, workers: list[WorkerProcess]
 ) -> None:
-    """Fails without `appendonly yes` in producer/server.py, and without worker/patience.py."""
+    """Fails without `appendonly yes` in producer/server.py, and without the retry in worker/patience.py."""
     jobs = in_mid_run(store, server)
     server.child.send(signal.SIGKILL)
     until(lambda: server.child.exit_code is not None, "the server died")
-    time.sleep(2)
+    time.sleep(OUTAGE)
     assert server.revive()
     back = time.monotonic()
     done = store.jobs.counts(RUN)[JobState.GENERATED]
@@ -96,7 +96,7 @@ def test_a_server_killed_and_started_again_loses_no_job(
 def test_an_outage_longer_than_every_timeout_fails_no_job(
     server: Server, store: Ledger, workers: list[WorkerProcess]
 ) -> None:
-    """Fails without patiently in Steps._roll and Steps.generate: jobs end as internal, or are lost with their task."""
+    """A server that hangs instead of refusing. Fails without both the RETRIES of the ledger's client and patience."""
     jobs = in_mid_run(store, server)
     server.child.send(signal.SIGSTOP)
     time.sleep(OUTAGE)
