@@ -1,11 +1,13 @@
 """The dataset card and the licences it tells."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.trajectories import from_memory, looked_up
+from worker.curate.card import card
 from worker.curate.licences import licence_of
 from worker.curate.options import Options
 from worker.curate.pipeline import curate
@@ -49,8 +51,7 @@ def test_the_card_has_a_header_a_hub_reads_and_the_counts(tmp_path: Path) -> Non
     sample = [looked_up(n, provenance=provenance) for n in range(20)] + [from_memory(n) for n in range(6)]
     bad = looked_up(50, messages=looked_up(50).messages[:2])
     curate([*sample, bad], out=tmp_path / "out", options=Options(format="seed-text"), student=None)
-    card = (tmp_path / "out" / "README.md").read_text()
-    _, header, body = card.split("---\n", 2)
+    _, header, body = (tmp_path / "out" / "README.md").read_text().split("---\n", 2)
     told = yaml.safe_load(header)
     assert told["size_categories"] == ["n<1K"]
     assert [file["split"] for file in told["configs"][0]["data_files"]] == ["train", "validation"]
@@ -58,3 +59,25 @@ def test_the_card_has_a_header_a_hub_reads_and_the_counts(tmp_path: Path) -> Non
     assert "26 of 27 trajectories were kept: 20 with tools and real results, 6 without tools" in body
     assert f"| {tmp_path / 'code'} | MIT |" in body
     assert "| null_result | 1 |" in body
+    assert "Format `seed-text`, which is the same for every student" in body
+
+
+SIZES = [
+    # rows, the category a hub knows
+    (0, "n<1K"),
+    (999, "n<1K"),
+    (1000, "1K<n<10K"),
+    (99_999, "10K<n<100K"),
+    (100_000, "100K<n<1M"),
+    (1_000_000, "1M<n<10M"),
+    (10_000_000, "10M<n<100M"),
+]
+
+
+@pytest.mark.parametrize(("rows", "category"), SIZES)
+def test_the_size_is_one_a_hub_knows_and_cells_stay_cells(rows: int, category: str, tmp_path: Path) -> None:
+    curate([looked_up(0)], out=tmp_path / "out", options=Options(format="seed-text"), student=None)
+    manifest = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    made = card(manifest | {"splits": {"train": rows}, "by_category": {"a|b\nc": 3}})
+    assert yaml.safe_load(made.split("---\n")[1])["size_categories"] == [category]
+    assert "| a\\|b c | 3 |" in made

@@ -1,6 +1,7 @@
 """curate on files, as people and scripts call it."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,7 @@ BAD = [
     ((), "give --student MODEL"),
     (("--format", "csv"), "there is no format 'csv'; choose one of text, turns, seed-text, parquet"),
     (("--format", "seed-text", "--mix", "tools=1"), "--mix is 'tools=1'"),
+    (("--format", "turns", "--valid-share", "0.5", "--test-share", "0.5"), "leave nothing to train on"),
     (("--format", "seed-text", "--split-by", "moon"), "--split-by is 'moon'"),
 ]
 
@@ -93,3 +95,33 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = command(tmp_path / "none.jsonl", "--out", tmp_path / "out", "--format", "seed-text")
     assert done.returncode == 2
     assert "none.jsonl' does not exist" in done.stderr
+
+
+def test_files_without_a_trajectory_cost_no_dataset(trajectories: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert command(trajectories, "--out", out, "--format", "seed-text").returncode == 0
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    noise = tmp_path / "noise.jsonl"
+    noise.write_bytes(b"\xff\n" * 23)
+    done = command(noise, "--out", out, "--format", "seed-text")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-2:] == [
+        "and 3 more lines that could not be read",
+        f"applejack: no trajectory could be read; '{out}' is left as it was",
+    ]
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+    assert command(noise, "--out", tmp_path / "new", "--format", "seed-text", "--json").returncode == 1
+
+
+def test_an_interrupt_leaves_nothing_half_written(trajectories: Path, tmp_path: Path) -> None:
+    many = tmp_path / "many.jsonl"
+    many.write_text(trajectories.read_text() * 200)
+    asked = [sys.executable, "-m", "worker", "curate", many, "--out", tmp_path / "out", "--format", "seed-text"]
+    with subprocess.Popen([*map(str, asked)], stderr=subprocess.PIPE, text=True, cwd=ROOT) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline() == "500 trajectories read\n"  # it is in the middle of them
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read()
+    assert running.returncode == 130
+    assert "Traceback" not in said
+    assert {file.name for file in tmp_path.iterdir()} == {"in.jsonl", "many.jsonl"}

@@ -1,10 +1,13 @@
 """The dataset card: README.md with the YAML header that hubs read."""
 
 import json
+from itertools import pairwise
 
 from pydantic import JsonValue
 
 from config.records import JsonObject
+
+HUB_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")  # the steps of size_categories that hubs know
 
 
 def card(manifest: JsonObject) -> str:
@@ -41,8 +44,7 @@ def _body(manifest: JsonObject) -> list[str]:
         f"{manifest['without_tools']} without tools. Made by applejack {manifest['applejack']}; "
         f"content hash `{manifest['content_hash']}`.",
         "",
-        f"- Format `{manifest['format']}`, rendered for the student `{manifest['student']}` "
-        f"(template sha256 `{manifest['template_hash']}`), at most {manifest['max_seq_length']} tokens a row.",
+        f"- Format `{manifest['format']}`{_rendered(manifest)}.",
         *_parquet(manifest),
         f"- Split {manifest['split_rule']}. Leaks, counted: `{json.dumps(manifest['leaks'])}`.",
         f"- Loss proof: {_proof(proof)}.",
@@ -54,6 +56,15 @@ def _body(manifest: JsonObject) -> list[str]:
         *_list("Warnings", manifest["warnings"]),
         *_table("Code the tools read", "workspace", manifest["workspaces"], value="licence as found"),
     ]
+
+
+def _rendered(manifest: JsonObject) -> str:
+    if manifest["student"] is None:
+        return ", which is the same for every student; no limit of tokens was applied"
+    return (
+        f", rendered for the student `{manifest['student']}` (template sha256 `{manifest['template_hash']}`), "
+        f"at most {manifest['max_seq_length']} tokens a row"
+    )
 
 
 def _parquet(manifest: JsonObject) -> list[str]:
@@ -76,8 +87,12 @@ def _proof(proof: JsonObject) -> str:
 
 
 def _table(title: str, name: str, counts: JsonValue, *, value: str = "count") -> list[str]:
-    rows = [f"| {key} | {count} |" for key, count in _object(counts).items()]
+    rows = [f"| {_cell(key)} | {count} |" for key, count in _object(counts).items()]
     return [f"## {title}", "", f"| {name} | {value} |", "|---|---|", *rows, ""] if rows else []
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
 
 
 def _list(title: str, lines: JsonValue) -> list[str]:
@@ -94,7 +109,9 @@ def _hub_name(split: str) -> str:
 
 
 def _size(rows: int) -> str:
-    for limit, words in ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
-        if rows < limit:
-            return words
-    return "n>1M"
+    if rows < 1000:
+        return "n<1K"
+    for power, (above, below) in enumerate(pairwise(HUB_SIZES)):
+        if rows < 10_000 * 10**power:
+            return f"{above}<n<{below}"
+    return f"n>{HUB_SIZES[-1]}"

@@ -21,7 +21,7 @@ STEP = 500  # trajectories between two lines of progress
 
 def curate(
     files: Annotated[list[Path], typer.Argument(help="trajectories or the seed generator's records, JSONL")],
-    out: Annotated[Path, typer.Option(help="directory of the dataset")],
+    out: Annotated[Path, typer.Option(help="directory of the dataset; one that stands there is replaced")],
     student: Annotated[Path | None, typer.Option(help="model directory; not needed for seed-text")] = None,
     format_: Annotated[
         str, typer.Option("--format", help="text, turns, seed-text, or parquet: turns and its rows as parquet files")
@@ -30,8 +30,8 @@ def curate(
     split_by: Annotated[str, typer.Option(help="prompt, or workspace: a whole codebase on one side")] = "prompt",
     max_seq_length: Annotated[int, typer.Option(min=64, help="tokens of one row")] = 2048,
     max_calls: Annotated[int, typer.Option(min=1, help="calls of one trajectory")] = MAX_CALLS,
-    valid_share: Annotated[float, typer.Option(min=0, max=0.9)] = 0.1,
-    test_share: Annotated[float, typer.Option(min=0, max=0.9)] = 0.1,
+    valid_share: Annotated[float, typer.Option(min=0, max=0.9, help="of the kept, for validation")] = 0.1,
+    test_share: Annotated[float, typer.Option(min=0, max=0.9, help="of the kept, for the evaluation to ask")] = 0.1,
     seed: Annotated[int, typer.Option(help="of the order and the splits")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
 ) -> None:
@@ -47,7 +47,9 @@ def curate(
         no_tools_share=_share(mix),
         split_by=_split_by(split_by),
     )
-    lines = Lines(files)
+    if valid_share + test_share >= 1:
+        raise UsageError(f"--valid-share {valid_share} and --test-share {test_share} leave nothing to train on")
+    lines = Lines(files, keep=out if out.exists() else None)
     curated = run_curate(
         lines.trajectories, out=out, options=options, student=student, progress=_progress, broken=lambda: lines.broken
     )
@@ -61,19 +63,26 @@ def curate(
 class Lines:
     """The trajectories of files; lines that hold none are told on stderr and counted."""
 
-    def __init__(self, files: list[Path]) -> None:
+    def __init__(self, files: list[Path], *, keep: Path | None) -> None:
         self._sourced = sources.read(files)
+        self._keep = keep
         self.broken = 0
 
     def trajectories(self) -> Iterator[Trajectory]:
-        """Each line's trajectory, in order."""
+        """Each line's trajectory, in order. Raises UsageError where there is none and a dataset would go for it."""
+        read = 0
         for sourced in self._sourced:
             if sourced.trajectory is not None:
+                read += 1
                 yield sourced.trajectory
                 continue
             self.broken += 1
             if self.broken <= TOLD:
                 print(f"{sourced.where}: {sourced.problem}", file=sys.stderr)
+        if self.broken > TOLD:
+            print(f"and {self.broken - TOLD} more lines that could not be read", file=sys.stderr)
+        if not read and self._keep:
+            raise UsageError(f"no trajectory could be read; {str(self._keep)!r} is left as it was")
 
 
 def tell(summary: Summary, out: Path) -> None:

@@ -14,10 +14,9 @@ from config.records import JsonObject
 from worker.curate.segments import Segments
 
 UNLIMITED = 1 << 40  # tokens; the budget is max_seq_length, and transformers warns at a smaller one of its own
-REMEDY = (
-    "give the student a template that can: copy worker/student/templates/chatml_tools.jinja into its directory as "
-    "chat_template.jinja"
-)
+TEMPLATE = Path(__file__).parents[1] / "student" / "templates" / "chatml_tools.jinja"
+REMEDY = f"give the student a template that can: copy {TEMPLATE} into its directory as chat_template.jinja"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 PROBE_TOOL: JsonObject = {
     "type": "function",
     "function": {
@@ -166,6 +165,10 @@ class Student:
 def _load(directory: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202 - transformers has no types
     if not directory.is_dir():
         raise UsageError(f"no student at {str(directory)!r}: give the directory of a model with its tokenizer files")
+    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
+        raise UsageError(
+            f"the student {str(directory)!r} has no tokenizer: none of {', '.join(TOKENIZER_FILES)} is there"
+        )
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it advises to install torch, which is not needed
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # texts come one at a time: threads only cost then
     from transformers import AutoTokenizer  # takes a second, and other processes never need it
