@@ -38,4 +38,6 @@ def run(command: Callable[[], object], *, interrupted: str) -> Never:
             raise
         error.show()
         sys.exit(error.exit_code)
+    if code == INTERRUPTED:  # typer's own answer to Ctrl-C, given without a word
+        sys.stderr.write(f"{interrupted}\n")
     sys.exit(code if isinstance(code, int) else 0)

@@ -27,11 +27,16 @@ def main() -> None:
     if name not in COMMANDS:
         sys.stderr.write(f"applejack: no stage {name!r}; there are {', '.join(COMMANDS)}\n")
         sys.exit(BAD_INPUT)
+    run(lambda: _stage(name), interrupted="interrupted")
+
+
+def _stage(name: str) -> object:
+    """Its imports take seconds: an interrupt in them is one like any other."""
     module, function = COMMANDS[name]
     app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
     app.command()(getattr(import_module(module), function))
     logs.configure(settings())
-    run(lambda: app(sys.argv[2:], prog_name=f"applejack {name}", standalone_mode=False), interrupted="interrupted")
+    return app(sys.argv[2:], prog_name=f"applejack {name}", standalone_mode=False)
 
 
 if __name__ == "__main__":

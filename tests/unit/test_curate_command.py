@@ -124,4 +124,5 @@ def test_an_interrupt_leaves_nothing_half_written(trajectories: Path, tmp_path: 
         said = running.stderr.read()
     assert running.returncode == 130
     assert "Traceback" not in said
+    assert said.endswith("interrupted\n")
     assert {file.name for file in tmp_path.iterdir()} == {"in.jsonl", "many.jsonl"}
