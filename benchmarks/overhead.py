@@ -3,7 +3,7 @@
 A job is three model requests and two real tool calls against a scripted endpoint that takes a fixed time per request.
 The baseline is a bare asyncio loop in one process that runs pydantic-ai with the same tools against the same endpoint,
 with as many jobs at once as the one worker it is compared with; both are warm. Then the same jobs on 1, 2, 4 and 8
-workers. Everything shares this machine's cores, the endpoint too.
+workers. Everything shares this machine's cores, the endpoint too; the CPU that is told leaves the endpoint out.
 """
 
 import argparse
@@ -15,8 +15,10 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import redis
 
 from config.ledger import Ledger
@@ -39,11 +41,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--at-once", type=int, default=4, help="jobs in flight in the loop and in the worker")
     parser.add_argument("--quick", action="store_true", help="a third of the jobs, and no more than 4 workers")
-    parser.add_argument("--bare", nargs=5, metavar=("URL", "ROOT", "JOBS", "AT_ONCE", "TIMES"), help=argparse.SUPPRESS)
+    parser.add_argument("--bare", nargs=4, metavar=("URL", "ROOT", "JOBS", "AT_ONCE"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.bare:
-        url, root, jobs, at_once, times = asked.bare
-        print(json.dumps(bare(url, Path(root), int(jobs), int(at_once), int(times))))
+        url, root, jobs, at_once = asked.bare
+        print(json.dumps(bare(url, Path(root), int(jobs), int(at_once))))
         return 0
     share = 3 if asked.quick else 1
     with tempfile.TemporaryDirectory(prefix="applejack-overhead-") as name:
@@ -54,13 +56,21 @@ def main() -> int:
             f"{each:g} s": cost(folder, each, jobs // share, asked.at_once) for each, jobs in ((0.1, 240), (5, 24))
         }
         workers = (1, 2, 4) if asked.quick else (1, 2, 4, 8)
-        times = {n: fleet(folder, workers=n, at_once=2, each=1.0, jobs=96 // share) for n in workers}
+        times = {n: fleet(folder, workers=n, at_once=2, each=1.0, jobs=96 // share).seconds for n in workers}
     efficiency = {n: times[1] / (n * seconds) for n, seconds in times.items()}
     print(f"efficiency, 2 jobs at once in each worker, 1 s per model request, {96 // share} jobs")
     for n, seconds in times.items():
         print(f"  {n} workers: {seconds:6.1f} s, efficiency {efficiency[n]:.2f}")
     print(json.dumps({"ratio": {key: round(value, 3) for key, value in costs.items()}, "efficiency": efficiency}))
     return 0
+
+
+@dataclass(frozen=True)
+class Took:
+    """Seconds by the clock, and of CPU."""
+
+    seconds: float
+    cpu: float
 
 
 def commit(folder: Path) -> None:
@@ -74,16 +84,17 @@ def cost(folder: Path, each: float, jobs: int, at_once: int) -> float:
     """Ratio of one worker's time to the bare loop's; prints both."""
     with ScriptedEndpoint(replies(each)) as endpoint:
         command = [sys.executable, "-m", "benchmarks.overhead", "--bare", endpoint.base_url, str(folder / "code")]
-        command += [str(jobs), str(at_once), "1"]
-        loop = float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        command += [str(jobs), str(at_once)]
+        loop = Took(*json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
     ours = fleet(folder, workers=1, at_once=at_once, each=each, jobs=jobs)
     floor = jobs * PER_JOB * each / at_once
     print(f"{each:g} s per model request, {jobs} jobs, {at_once} at once (the endpoint alone: {floor:.1f} s)")
-    print(f"  bare asyncio loop {loop:7.2f} s   {loop / jobs * 1000:7.1f} ms a job")
-    extra = (ours - loop) * at_once / jobs * 1000
-    print(f"  applejack         {ours:7.2f} s   {ours / jobs * 1000:7.1f} ms a job   ratio {ours / loop:.3f}")
-    print(f"  queue, ledger and agent: {extra:.1f} ms of a job's own time", flush=True)
-    return ours / loop
+    for name, took in (("bare asyncio loop", loop), ("applejack", ours)):
+        ratio = took.seconds / loop.seconds
+        print(f"  {name:18} {took.seconds:7.2f} s, ratio {ratio:.3f}; {took.cpu / jobs * 1000:6.1f} ms of CPU a job")
+    extra = (ours.seconds - loop.seconds) * at_once / jobs * 1000
+    print(f"  queue, ledger and agent lengthen a job by {extra:.1f} ms", flush=True)
+    return ours.seconds / loop.seconds
 
 
 def replies(each: float):
@@ -104,8 +115,8 @@ def replies(each: float):
     return reply
 
 
-def bare(url: str, root: Path, jobs: int, at_once: int, times: int) -> float:
-    """Seconds of the bare loop for the jobs, after one to warm it; the best of some times."""
+def bare(url: str, root: Path, jobs: int, at_once: int) -> tuple[float, float]:
+    """What the bare loop takes for the jobs, after one to warm it."""
     from pydantic_ai import Agent, Tool
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
@@ -125,7 +136,7 @@ def bare(url: str, root: Path, jobs: int, at_once: int, times: int) -> float:
 
         return Tool.from_schema(run, function["name"], function["description"], function["parameters"])
 
-    async def loop() -> float:
+    async def loop() -> tuple[float, float]:
         model = OpenAIChatModel("default_model", provider=OpenAIProvider(base_url=url, api_key="none"))
         agent = Agent(model, system_prompt=SYSTEM, tools=[tool(schema) for schema in toolset.schemas(TOOLS)])
         turnstile = asyncio.Semaphore(at_once)
@@ -135,29 +146,28 @@ def bare(url: str, root: Path, jobs: int, at_once: int, times: int) -> float:
                 return (await agent.run(f"question {number}")).output
 
         await one(0)
-        best = float("inf")
-        for _ in range(times):
-            started = time.monotonic()
-            answers = await asyncio.gather(*(one(number) for number in range(1, jobs + 1)))
-            assert len(answers) == jobs
-            best = min(best, time.monotonic() - started)
-        return best
+        started, spent = time.monotonic(), time.process_time()
+        answers = await asyncio.gather(*(one(number) for number in range(1, jobs + 1)))
+        assert len(answers) == jobs
+        return time.monotonic() - started, time.process_time() - spent
 
     return asyncio.run(loop())
 
 
-def fleet(folder: Path, *, workers: int, at_once: int, each: float, jobs: int) -> float:
-    """Seconds from submit to the last job stored, on warm workers."""
+def fleet(folder: Path, *, workers: int, at_once: int, each: float, jobs: int) -> Took:
+    """From submit to the last job stored, on warm workers."""
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
         server = stack.enter_context(Server.start(place))
         endpoint = stack.enter_context(ScriptedEndpoint(replies(0.0)))
         ledger = Ledger(stack.enter_context(redis.Redis.from_url(server.url.get_secret_value())))
         env = {"APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_CONCURRENCY": str(at_once)}
+        children = []
         for number in range(workers):
             started = start_worker_process(
                 "generate", f"mac{number}", url=server.url, folder=place, env=env, concurrency=at_once, wait=False
             )
+            children.append(started.child)
             stack.callback(started.child.kill)
             stack.callback(lambda one=started: one.child.ask_to_end())
         warm = 0
@@ -165,7 +175,16 @@ def fleet(folder: Path, *, workers: int, at_once: int, each: float, jobs: int) -
             warm += 1  # imports are no part of the cost of a job
             run(ledger, server, f"warm{warm}", folder / "code", workers * at_once * 2)
         endpoint.script = replies(each)
-        return run(ledger, server, "timed", folder / "code", jobs)
+        watched = [child.process.pid for child in (server.child, *children)]
+        spent = cpu(watched)
+        seconds = run(ledger, server, "timed", folder / "code", jobs)
+        return Took(seconds, cpu(watched) - spent)
+
+
+def cpu(watchdogs: list[int]) -> float:
+    """Seconds of CPU that what these watchdogs have started took so far."""
+    running = [child for pid in watchdogs for child in psutil.Process(pid).children(recursive=True)]
+    return sum(times.user + times.system for times in (child.cpu_times() for child in running))
 
 
 def all_worked(ledger: Ledger, warm: int, workers: int) -> bool:

@@ -5,6 +5,10 @@ Submit, generate and curate runs of these sizes over a real server and real work
 seconds to submit, beside a bare LPUSH of as many messages of the same length; jobs a second; seconds from the last job
 stored to the start of curation; the most memory each process held. Then the same command that a person types resubmits
 a whole run of --resubmit jobs.
+
+With --directly no worker generates: this process finishes every job in the ledger, with the same small trajectory, and
+the messages stay in the queue. It spares a small machine most of the time and leaves what is measured of the producer,
+the server, the reconciler and the start of curation; jobs a second are then only the ledger's.
 """
 
 import argparse
@@ -27,7 +31,7 @@ from pydantic import SecretStr
 
 from config.ledger import Ledger
 from config.ledger.store import text
-from config.records import JobState, Prompt, Spec, StageState
+from config.records import JobState, Message, Prompt, Spec, StageState, Trajectory
 from config.settings import Settings
 from config.topology import Stage, run_key
 from producer import dispatch
@@ -67,6 +71,9 @@ def main() -> int:
     parser.add_argument(
         "--resubmit", type=int, default=10_000, help="size that is resubmitted whole, if it is among them"
     )
+    parser.add_argument(
+        "--directly", action="store_true", help="finish the jobs in the ledger, without generate workers"
+    )
     parser.add_argument("--submit", nargs=2, metavar=("URL", "JOBS"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.submit:
@@ -88,7 +95,7 @@ def main() -> int:
     print("seconds and MB  " + "".join(f"{name:>10}" for name in head), flush=True)
     found = []
     for jobs in asked.jobs:
-        one = measure(jobs, resubmit=jobs == asked.resubmit)
+        one = measure(jobs, resubmit=jobs == asked.resubmit, directly=asked.directly)
         found.append(one)
         row = (
             one.jobs,
@@ -124,7 +131,7 @@ def peak_mb() -> float:
     return peak / MB if sys.platform == "darwin" else peak / 1024
 
 
-def measure(jobs: int, *, resubmit: bool) -> Measured:
+def measure(jobs: int, *, resubmit: bool, directly: bool) -> Measured:
     """One run of that size on a server and workers of its own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="applejack-scale-")))
@@ -135,11 +142,8 @@ def measure(jobs: int, *, resubmit: bool) -> Measured:
         bare = push(client, jobs)
         memory = stack.enter_context(Memory())
         memory.watch("server", server.child.process.pid)
-        for name, queue, app in (
-            ("mac1", "generate", "tests.planted.stand_in"),
-            ("mac2", "generate", "tests.planted.stand_in"),
-            ("curator", "curate", "worker.app"),
-        ):
+        generators = [] if directly else [(f"mac{n}", "generate", "tests.planted.stand_in") for n in (1, 2)]
+        for name, queue, app in (*generators, ("curator", "curate", "worker.app")):
             worker = start_worker_process(
                 queue, name, url=server.url, folder=folder, app=app, env={"APPLEJACK_CONCURRENCY": "2"}
             )
@@ -149,6 +153,8 @@ def measure(jobs: int, *, resubmit: bool) -> Measured:
         command = [sys.executable, "-m", "benchmarks.scale", "--submit", url, str(jobs)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         seconds, _, producer = json.loads(done.stdout)
+        if directly:
+            finish_all(ledger)
         wait(lambda: owed(ledger) == 0)
         generated = time.monotonic() - started
         wait(lambda: ledger.stages.view(RUN, Stage.CURATE).state in {StageState.DONE, StageState.FAILED})
@@ -166,7 +172,7 @@ def measure(jobs: int, *, resubmit: bool) -> Measured:
             curate=view.seconds or 0.0,
             producer_mb=producer,
             server_mb=memory.most["server"] / MB,
-            worker_mb=memory.most["worker"] / MB,
+            worker_mb=memory.most.get("worker", 0) / MB,
             curator_mb=memory.most["curator"] / MB,
             resubmit=again,
         )
@@ -193,6 +199,23 @@ def resubmitted(url: str, folder: Path) -> float:
     started = time.monotonic()
     subprocess.run(command, check=True, capture_output=True, env=env)
     return time.monotonic() - started
+
+
+def finish_all(ledger: Ledger) -> None:
+    """Finish every job of the run with the stand-in's kind of trajectory, as workers would."""
+    for job_id in ledger.jobs.ids(RUN):
+        question, answer = f"What is job {job_id}?", f"It is one of many, the one called {job_id}."
+        said = (Message(role="user", content=question), Message(role="assistant", content=answer))
+        made = Trajectory(
+            run_id=RUN,
+            job_id=job_id,
+            prompt=question,
+            requires_tools=False,
+            messages=said,
+            finish_reasons=("stop",),
+            outcome="completed",
+        )
+        ledger.jobs.finish(made, worker="stand-in")
 
 
 def owed(ledger: Ledger) -> int:
