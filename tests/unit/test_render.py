@@ -88,6 +88,9 @@ def test_a_student_without_a_template_is_refused(tmp_path: Path) -> None:
 def test_a_student_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no student at"):
         Student(tmp_path / "none")
+    with pytest.raises(UsageError, match="has no tokenizer: none of"):
+        Student(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(UsageError, match="cannot be loaded"):
         Student(tmp_path)
 
