@@ -56,9 +56,7 @@ class Audit:
         lines += [f"rows with a call: {told['tool_share']:.1%}    notations: {notations}"]
         for name, split in self.tally.splits.items():
             if split.lost_call_rows:
-                lines.append(
-                    f"{name}: {split.lost_call_rows} rows have their call in an earlier turn than the last"
-                )
+                lines.append(f"{name}: {split.lost_call_rows} rows have their call in an earlier turn than the last")
         if self.clean:
             return "\n".join([*lines, "no faults found"])
         lines += ["", *self._findings()]
