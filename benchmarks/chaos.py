@@ -67,7 +67,7 @@ def run(asked: argparse.Namespace, folder: Path) -> int:
     print(f"calm {calm.seconds:.0f} s (not held back), storm {storm_.seconds:.0f} s")
     print(f"content hash calm  {calm.summary.get('content_hash')}")
     print(f"content hash storm {storm_.summary.get('content_hash')}")
-    broken = damage(calm, storm_, asked.jobs)
+    broken = [*damage(calm, storm_, asked.jobs), *macs.ended]
     for line in broken:
         print(f"BROKEN: {line}")
     print("verdict: " + ("the storm left a trace" if broken else "nothing lost, nothing doubled, the same dataset"))

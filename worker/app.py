@@ -157,6 +157,7 @@ def broker_away(event: str, **fields: str) -> Iterator[None]:
         log.warning(event, error=str(error), **fields)
 
 
+redelivery.use_channel()
 worker = Worker(settings())
 app: Celery = worker.app
 

@@ -8,6 +8,7 @@ tests/integration/test_redelivery.py fails when kombu changes either.
 from typing import Protocol
 
 import redis
+from kombu.transport import redis as kombu_redis
 
 from config.ledger.store import told
 
@@ -41,3 +42,20 @@ def renew(client: redis.Redis, consumer: Consumer) -> int:
                 INDEX, dict.fromkeys(tags, float(seconds)), xx=True
             )  # xx: one acknowledged meanwhile stays gone
     return len(tags)
+
+
+class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no types
+    """kombu's, but for what it raises when messages in hand are to be put back over a connection that is gone.
+
+    kombu 5.7 raises AttributeError there, which Celery takes for its own fault: a cut network ended the worker.
+    """
+
+    def _connparams(self, asynchronous: bool = False) -> object:
+        if self.connection.client is None:
+            raise redis.ConnectionError("the connection is closed; what was in hand is owed and queued again")
+        return super()._connparams(asynchronous=asynchronous)  # type: ignore[no-untyped-call]
+
+
+def use_channel() -> None:
+    """Have every connection to the broker that this process opens use it."""
+    kombu_redis.Transport.Channel = Channel

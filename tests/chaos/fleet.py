@@ -38,6 +38,7 @@ class Node:
     process: WorkerProcess
     awake: bool = True
     connected: bool = True
+    killed: bool = False
 
     @property
     def lives(self) -> bool:
@@ -56,6 +57,8 @@ class Fleet:
     concurrency: int
     done: Counter[Kind] = field(default_factory=Counter)
     """faults by kind, as they were really done"""
+    ended: list[str] = field(default_factory=list)
+    """workers that nobody killed and that ended all the same, with their last lines"""
     nodes: list[Node] = field(default_factory=list)
     _due: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -111,7 +114,12 @@ class Fleet:
         return False
 
     def tend(self) -> None:
-        """Start, wake and reconnect what is due."""
+        """Start, wake and reconnect what is due; notice, and start again, what ended by itself."""
+        for node in self.nodes:
+            code = node.process.child.exit_code
+            if code is not None and not node.killed:
+                self.ended.append(f"{node.name} ended by itself ({code}): {node.process.child.last_lines(3)[-2000:]}")
+                self._kill(node, 0.0)
         while self._due and self._due[0][0] <= time.monotonic():
             heapq.heappop(self._due)[2]()
 
@@ -148,12 +156,14 @@ class Fleet:
                 self._offline(node, fault)
 
     def _kill(self, node: Node, share: float) -> None:
+        node.killed = True
         node.process.kill()
         node.process.child.kill()  # closes its pipe
         self._later(between(AWAY, share), lambda: self._start_again(node))
 
     def _start_again(self, node: Node) -> None:
         node.process = self.start(node.name, node.proxy)
+        node.killed = False
 
     def _wake(self, node: Node) -> None:
         node.awake = True

@@ -34,5 +34,6 @@ def test_a_storm_leaves_no_trace(tmp_path: Path) -> None:
             seconds = weather(macs, ledger, run_id, storm, seconds=200)
             traces[run_id] = trace(ledger, run_id, tmp_path, seconds=seconds)
     assert damage(traces[CALM], traces[STORM], JOBS) == []
+    assert macs.ended == []
     assert set(macs.done) == set(Kind)
     assert macs.done.total() == FAULTS + 1  # and whoever was curating

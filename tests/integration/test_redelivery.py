@@ -2,6 +2,7 @@
 
 import pytest
 from celery import Celery
+from kombu.transport import redis as kombu_redis
 from pydantic import SecretStr
 
 from config.broker import make_app
@@ -74,3 +75,21 @@ def test_one_visibility_timeout_reaches_broker_and_results(redis_url: SecretStr)
     conf = make_app(Settings(redis_url=redis_url, visibility_seconds=77)).conf
     assert conf.broker_transport_options["visibility_timeout"] == 77
     assert conf.result_backend_transport_options["visibility_timeout"] == 77
+
+
+def test_messages_in_hand_when_the_connection_is_gone_end_no_worker(
+    redis_url: SecretStr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without redelivery.Channel: an AttributeError, for which Celery ends the worker."""
+    monkeypatch.setattr(kombu_redis.Transport, "Channel", kombu_redis.Transport.Channel)
+    redelivery.use_channel()
+    app = make_app(Settings(redis_url=redis_url))
+    app.send_task(GENERATE, args=("r", "j"), queue=QUEUE_GENERATE, ignore_result=True)
+    with app.connection_for_read() as connection:
+        channel = connection.channel()
+        channel.basic_get(QUEUE_GENERATE)
+        channel._disconnect_pools()  # what a lost connection leaves: a message in hand, and no way to Redis
+        client, channel.connection.client = channel.connection.client, None
+        with pytest.raises(connection.connection_errors):
+            channel.close()
+        channel.connection.client = client
