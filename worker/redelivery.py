@@ -44,7 +44,7 @@ def renew(client: redis.Redis, consumer: Consumer) -> int:
     return len(tags)
 
 
-class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no types
+class Channel(kombu_redis.Channel):
     """kombu's, but for what it raises when messages in hand are to be put back over a connection that is gone.
 
     kombu 5.7 raises AttributeError there, which Celery takes for its own fault: a cut network ended the worker.
