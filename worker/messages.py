@@ -6,7 +6,7 @@ is the one file that knows that layout; tests/integration/test_messages.py fails
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import redis
 
@@ -28,18 +28,20 @@ def count(client: redis.Redis) -> int:
         return sum(client.llen(queue) for queue in QUEUES) + int(client.hlen(UNACKED))
 
 
-def present(client: redis.Redis, *, silent_seconds: float = SILENT_SECONDS) -> set[Message]:
-    """Every message of ours in the broker; one that cannot be read is left out.
+def present(
+    client: redis.Redis, *, silent_seconds: float = SILENT_SECONDS, queues: Iterable[str] = QUEUES
+) -> set[Message]:
+    """Every message of ours in these queues, and in hand; one that cannot be read is left out.
 
     So is one in the hand of a worker that has not renewed it for `silent_seconds`: kombu will deliver it again only
     after the visibility timeout.
     """
-    return {message for raw in _raw(client, silent_seconds) if (message := _message(raw))}
+    return {message for raw in _raw(client, silent_seconds, queues) if (message := _message(raw))}
 
 
-def _raw(client: redis.Redis, silent_seconds: float) -> Iterator[dict[str, object]]:
+def _raw(client: redis.Redis, silent_seconds: float, queues: Iterable[str]) -> Iterator[dict[str, object]]:
     with told():
-        for queue in QUEUES:
+        for queue in queues:
             for start in range(0, client.llen(queue), CHUNK):
                 for blob in client.lrange(queue, start, start + CHUNK - 1):
                     yield json.loads(text(blob))

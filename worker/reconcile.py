@@ -11,7 +11,7 @@ import redis
 from config import logs
 from config.ledger import Ledger
 from config.records import JobState, StageState
-from config.topology import GENERATE, Stage
+from config.topology import GENERATE, ROUTES, Stage
 from worker import messages
 from worker.messages import Message
 
@@ -53,7 +53,9 @@ class Reconciler:
             self._missing = frozenset()
             return 0
         owed = self._owed()
-        missing = frozenset(owed - messages.present(self._redis, silent_seconds=self._silent_seconds))
+        queues = {ROUTES[task]["queue"] for task, *_ in owed}  # an owed stage does not wait for a look at 100,000 jobs
+        there = messages.present(self._redis, silent_seconds=self._silent_seconds, queues=queues)
+        missing = frozenset(owed - there)
         lost = sorted(missing & self._missing)[:MOST_AT_ONCE]
         for message in lost:
             self._send(message)
