@@ -48,7 +48,8 @@ def make_app(settings: Settings) -> Celery:
         },
         result_backend_transport_options={
             "visibility_timeout": visibility,
-            "retry_policy": {"max_retries": None, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 3},
+            # what forgets results gives up, or a process would not end while Redis is away; storing never does
+            "retry_policy": {"max_retries": 10, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 3},
         },
         result_backend_always_retry=True,
         result_expires=RESULT_SECONDS,

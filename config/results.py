@@ -26,7 +26,7 @@ class PatientBackend(RedisBackend):  # type: ignore[misc]  # celery has no types
                     raise redis.ConnectionError(str(error)) from error  # which Celery repeats by its retry policy
                 raise
 
-        return super().ensure(ask, args, **policy)
+        return super().ensure(ask, args, **{**policy, "max_retries": None})
 
     def on_chord_part_return(self, *args: object, **options: object) -> None:
         """Count one part; asked again until Redis has counted it, which it does once for a task id."""

@@ -199,7 +199,7 @@ class Keeper:
         if found.wedged and server.log_size == written:  # a busy server writes of its progress, a wedged one nothing
             self._lose(f"the server of {model} is wedged: {found.error}; {server.last_words()}")
         elif not found.answers and not found.wedged:
-            self._lose(f"the server of {model} does not answer: {found.error}")
+            self._lose(f"the server of {model} does not answer: {found.error}; {server.last_words()}")
         else:
             self._starts = 0
 

@@ -60,7 +60,8 @@ def test_an_endpoint_that_is_down_pauses_its_worker_and_costs_nothing(
     assert [line["paused"] for line in fleet_lines(ledger.fleet.workers())] == [reason]  # what `status` shows
     app = make_app(Settings(redis_url=redis_url))
     until(lambda: QUEUE_GENERATE not in queues_of(app, "w@test"), "consumer cancelled")
-    time.sleep(3)  # what it holds and what the reconciler sends goes round, and costs nothing
+    until(lambda: ledger.jobs.counts(RUN)[JobState.QUEUED] == 4, "all handed back")
+    time.sleep(2)  # what it holds and what the reconciler sends goes round, and costs nothing
     assert ledger.jobs.counts(RUN)[JobState.QUEUED] == 4
     with ScriptedEndpoint(answering(), port=port):
         assert all_terminal(ledger)[JobState.GENERATED] == 4
@@ -92,7 +93,7 @@ def sick(fault: Reply, *, probe_too: bool) -> Callable[[JsonObject], Reply]:
 def test_of_two_workers_the_one_with_a_sick_endpoint_eats_nothing(
     fault: Reply, probe_too: bool, ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without self.pause in Keeper.close, and its second row without Keeper._strike."""
+    """The second row fails without Keeper._strike; the first has two guards, Keeper.trouble and Keeper._watch."""
     with ScriptedEndpoint(sick(fault, probe_too=probe_too)) as bad, ScriptedEndpoint(answering(0.4)) as good:
         for name, endpoint in (("bad", bad), ("good", good)):
             env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from config.errors import StoreError
+from config.errors import StoreAwayError, StoreError
 from config.ledger import Ledger
 from config.records import JobState, JsonObject, Spec, StageState, TrainProgress, Trajectory
 from config.settings import Settings
@@ -23,6 +23,7 @@ from tests.fleet import QUICK, RUN, all_terminal, answering, prompts, submit, to
 from tests.scripted_endpoint import ScriptedEndpoint
 from tests.workers import WorkerProcess, start_worker_process
 from worker.leases import Leases
+from worker.patience import patiently
 from worker.stages import Context, report
 from worker.steps import Steps
 from worker.throttle import Throttle
@@ -80,7 +81,7 @@ def all_generated_and_stored(store: Ledger, jobs: tuple[str, ...], workers: list
 def test_a_server_killed_and_started_again_loses_no_job(
     server: Server, store: Ledger, workers: list[WorkerProcess]
 ) -> None:
-    """Fails without `appendonly yes` in producer/server.py, and without the retry in worker/patience.py."""
+    """Fails without `appendonly yes` in producer/server.py."""
     jobs = in_mid_run(store, server)
     server.child.send(signal.SIGKILL)
     until(lambda: server.child.exit_code is not None, "the server died")
@@ -96,7 +97,7 @@ def test_a_server_killed_and_started_again_loses_no_job(
 def test_an_outage_longer_than_every_timeout_fails_no_job(
     server: Server, store: Ledger, workers: list[WorkerProcess]
 ) -> None:
-    """A server that hangs instead of refusing. Fails without both the RETRIES of the ledger's client and patience."""
+    """A server that hangs instead of refusing: the client's retries, patience and the leases all serve here."""
     jobs = in_mid_run(store, server)
     server.child.send(signal.SIGSTOP)
     time.sleep(OUTAGE)
@@ -167,6 +168,21 @@ def test_a_worker_that_comes_to_a_full_server_waits_for_room(server: Server, sto
             assert all_terminal(store)[JobState.GENERATED] == 3
         finally:
             worker.child.kill()
+
+
+def test_waiting_asks_again_and_raises_what_waiting_does_not_mend() -> None:
+    """Fails without the retry in worker/patience.py, and when it waits for what will not change."""
+    answers: list[Exception | str] = [StoreAwayError("away"), StoreAwayError("full"), "here", StoreError("lost")]
+
+    def ask() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert patiently(ask) == "here"
+    with pytest.raises(StoreError, match="lost"):
+        patiently(ask)
 
 
 def test_an_outage_in_mid_stage_fails_no_run(server: Server, store: Ledger, tmp_path: Path) -> None:
