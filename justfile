@@ -19,7 +19,7 @@ unit:
 
 # all tests
 test:
-    .venv/bin/pytest -n 2 --dist loadfile
+    .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # resolve every version anew; addresses are left out on purpose
 pins:

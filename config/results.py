@@ -28,6 +28,13 @@ class PatientBackend(RedisBackend):  # type: ignore[misc]  # celery has no types
 
         return super().ensure(ask, args, **{**policy, "max_retries": None})
 
+    def on_task_call(self, producer: object, task_id: str) -> None:
+        """Subscribe to no result when a task is sent: the ledger tells what came of it.
+
+        A subscription a job would be a command each, and its end, from AsyncResult.__del__, would ask a Redis that may
+        have gone.
+        """
+
     def on_chord_part_return(self, *args: object, **options: object) -> None:
         """Count one part; asked again until Redis has counted it, which it does once for a task id."""
         self.ensure(lambda: super(PatientBackend, self).on_chord_part_return(*args, **options), ())

@@ -115,7 +115,7 @@ def test_files_without_a_trajectory_cost_no_dataset(trajectories: Path, tmp_path
 
 def test_an_interrupt_leaves_nothing_half_written(trajectories: Path, tmp_path: Path) -> None:
     many = tmp_path / "many.jsonl"
-    many.write_text(trajectories.read_text() * 200)
+    many.write_text(trajectories.read_text() * 2000)  # seconds of work
     asked = [sys.executable, "-m", "worker", "curate", many, "--out", tmp_path / "out", "--format", "seed-text"]
     with subprocess.Popen([*map(str, asked)], stderr=subprocess.PIPE, text=True, cwd=ROOT) as running:
         assert running.stderr is not None
