@@ -20,7 +20,7 @@ def wilson(count: int, of: int) -> Interval:
     share, z2 = count / of, Z95 * Z95
     middle = (share + z2 / (2 * of)) / (1 + z2 / of)
     half = Z95 / (1 + z2 / of) * math.sqrt(share * (1 - share) / of + z2 / (4 * of * of))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, middle - half) if count else 0.0, min(1.0, middle + half) if count < of else 1.0
 
 
 class Fraction(Record):
