@@ -16,8 +16,13 @@ class PatientBackend(RedisBackend):  # type: ignore[misc]  # celery has no types
     """
 
     def ensure(self, fun: Callable[..., object], args: tuple[object, ...], **policy: object) -> object:
-        """Call `fun`, again and again while Redis is away, full or cannot write."""
+        """Call `fun`, again while Redis is away, full or cannot write: to store a result for ever, else for a while.
 
+        What only listens for results or forgets them must not keep a process from ending.
+        """
+        return self._ensured(fun, args, {**policy, "max_retries": None} if fun == self._set else policy)
+
+    def _ensured(self, fun: Callable[..., object], args: tuple[object, ...], policy: dict[str, object]) -> object:
         def ask(*given: object) -> object:
             try:
                 return fun(*given)
@@ -26,7 +31,7 @@ class PatientBackend(RedisBackend):  # type: ignore[misc]  # celery has no types
                     raise redis.ConnectionError(str(error)) from error  # which Celery repeats by its retry policy
                 raise
 
-        return super().ensure(ask, args, **{**policy, "max_retries": None})
+        return super().ensure(ask, args, **policy)
 
     def on_task_call(self, producer: object, task_id: str) -> None:
         """Subscribe to no result when a task is sent: the ledger tells what came of it.
@@ -37,4 +42,5 @@ class PatientBackend(RedisBackend):  # type: ignore[misc]  # celery has no types
 
     def on_chord_part_return(self, *args: object, **options: object) -> None:
         """Count one part; asked again until Redis has counted it, which it does once for a task id."""
-        self.ensure(lambda: super(PatientBackend, self).on_chord_part_return(*args, **options), ())
+        count = super().on_chord_part_return
+        self._ensured(lambda: count(*args, **options), (), {"max_retries": None})

@@ -66,7 +66,7 @@ def test_an_endpoint_that_is_down_pauses_its_worker_and_costs_nothing(
     with ScriptedEndpoint(answering(), port=port):
         assert all_terminal(ledger)[JobState.GENERATED] == 4
         assert QUEUE_GENERATE in queues_of(app, "w@test")
-        assert paused(ledger, "w@test") == ""
+        until(lambda: paused(ledger, "w@test") == "", "resumed in the heartbeat")
     claims = [told(ledger, job) for job in jobs]
     assert sum(events.count("handed_back") for events in claims) <= 2, claims  # in flight when it was found out
     assert {deliveries(redis_url, job) for job in jobs} == {1}

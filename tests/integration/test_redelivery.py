@@ -10,7 +10,7 @@ from config.ledger import Ledger
 from config.ledger.store import connect
 from config.records import JobState
 from config.settings import Settings
-from config.topology import GENERATE, QUEUE_GENERATE
+from config.topology import GENERATE, QUEUE_GENERATE, QUEUE_TRAIN
 from tests.fleet import QUICK, all_terminal, answering, jobs_requests, prompts, submit, told, until
 from tests.integration.conftest import StartWorker
 from tests.scripted_endpoint import ScriptedEndpoint
@@ -49,10 +49,10 @@ def test_renewing_touches_exactly_what_is_in_hand(redis_url: SecretStr) -> None:
     """Fails when kombu renames qos._delivered or unacked_index."""
     app: Celery = make_app(Settings(redis_url=redis_url))
     client = connect(redis_url.get_secret_value())
-    for number in range(3):
-        app.send_task(GENERATE, args=("r", str(number)), queue=QUEUE_GENERATE, ignore_result=True)
+    for number in range(8):
+        app.send_task(GENERATE, args=("r", str(number)), queue=QUEUE_TRAIN, ignore_result=True)
     with app.connection_for_read() as connection:
-        queue = connection.SimpleQueue(QUEUE_GENERATE)
+        queue = connection.SimpleQueue(QUEUE_TRAIN)
         done, kept = queue.get(timeout=5), queue.get(timeout=5)
         assert len(redelivery.held_tags(queue_consumer(queue))) >= 2
         done.ack()
