@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from config.errors import FailureKind, RejectionReason, UsageError
 from config.ledger import Ledger
-from config.records import JobState
+from config.records import Prompt
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Candidate:
     """None when it completed"""
     reasons: tuple[RejectionReason, ...]
     worker: str
-    category: str
+    prompt: Prompt
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ def by_kind(chosen: Sequence[Candidate]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def shift(chosen: Sequence[Candidate], everyone: dict[str, int]) -> list[tuple[str, float, float]]:
+def shift(chosen: Sequence[Candidate], of_run: Sequence[Candidate]) -> list[tuple[str, float, float]]:
     """(category, its share of the run, its share of the retried), most over-represented first."""
-    retried = Counter(one.category for one in chosen)
-    total, again = sum(everyone.values()), len(chosen)
+    retried, everyone = (Counter(one.prompt.category for one in some) for some in (chosen, of_run))
+    total, again = len(of_run), len(chosen)
     rows = [(name, count / total, retried[name] / again) for name, count in everyone.items()] if total and again else []
     return sorted(rows, key=lambda row: row[1] - row[2])
 
@@ -72,8 +72,3 @@ def job_named(ledger: Ledger, run_id: str, text: str) -> str:
             f"run {run_id!r} has no job {text!r}; job ids look like {ids[0] if ids else '000001-3fa9c1d2'!r}"
         )
     return found[0]
-
-
-def terminal(ledger: Ledger, run_id: str) -> list[str]:
-    """Every finished job, in order."""
-    return ledger.jobs.ids(run_id, JobState.GENERATED, JobState.FAILED)

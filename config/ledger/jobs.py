@@ -139,14 +139,9 @@ class Jobs:
         found: list[JobFacts] = []
         for start in range(0, len(job_ids), CHUNK):
             part = job_ids[start : start + CHUNK]
-            with told(), self._redis.pipeline(transaction=False) as pipe:
-                for job_id in part:
-                    pipe.hmget(self._job(run_id, job_id), ["kind", "worker"])
-                rows = [(text(kind), text(worker)) for kind, worker in pipe.execute()]
-            found += [
-                JobFacts(job_id, FailureKind(kind) if kind else None, worker)
-                for job_id, (kind, worker) in zip(part, rows, strict=True)
-            ]
+            told_ = iter(texts(run_script(self._redis, "facts", [], [run_key(run_id, "job:"), *part])))
+            rows = zip(part, told_, told_, strict=True)
+            found += [JobFacts(job_id, FailureKind(kind) if kind else None, worker) for job_id, kind, worker in rows]
         return found
 
     def ids(self, run_id: str, *states: JobState) -> list[str]:

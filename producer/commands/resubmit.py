@@ -1,6 +1,5 @@
 """`applejack resubmit`: run again exactly the jobs that match."""
 
-from collections import Counter
 from typing import Annotated
 
 import typer
@@ -57,7 +56,7 @@ def resubmit(
         for cause, number in by_kind(chosen_jobs).items():
             table.add_row(cause, str(number))
         output.console.print(table)
-        rows = shift(chosen_jobs, dict(Counter(one.category for one in everyone)))
+        rows = shift(chosen_jobs, everyone)
         mix = Table("category", "share of the run", "share of the retried", title="How this shifts the mix")
         for name, of_run, of_retried in rows:
             mix.add_row(name, f"{of_run:.0%}", f"{of_retried:.0%}")
@@ -71,7 +70,7 @@ def resubmit(
         ids = [one.job_id for one in chosen_jobs]
         spec = view.spec.model_copy(update={"train": train, "evaluate": train and view.spec.evaluate})
         ledger.jobs.resubmit(run, ids, train=spec.train, evaluate=spec.evaluate)
-        dispatch.send(reached, spec, ids, ledger.jobs.prompts(run, ids))
+        dispatch.send(reached, spec, ids, [one.prompt for one in chosen_jobs])
     output.console.print(f"{len(ids)} jobs of {run} run again; `applejack status {run} --watch` follows them")
     output.result({**body, "dry_run": False})
 
@@ -95,5 +94,5 @@ def candidates(ledger: Ledger, run_id: str) -> list[Candidate]:
     for facts, prompt in zip(ledger.jobs.facts(run_id, ids), prompts, strict=True):
         verdict = verdicts.get(facts.job_id)
         reasons = verdict.reasons if verdict else ()
-        made.append(Candidate(facts.job_id, facts.failure, reasons, facts.worker, prompt.category))
+        made.append(Candidate(facts.job_id, facts.failure, reasons, facts.worker, prompt))
     return made

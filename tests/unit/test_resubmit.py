@@ -3,16 +3,19 @@
 import pytest
 
 from config.errors import FailureKind, RejectionReason
+from config.records import Prompt
 from producer.resubmit import Candidate, Wanted, by_kind, choose, shift
 
 TIMEOUT, LOST = FailureKind.TIMEOUT, FailureKind.WORKER_LOST
 NULL, DUPLICATE = RejectionReason.NULL_RESULT, RejectionReason.DUPLICATE
 
+COUNT, DEFINE = Prompt(prompt="How many?", category="count"), Prompt(prompt="Where?", category="define")
+
 JOBS = [
-    Candidate("000001-a", TIMEOUT, (RejectionReason.FAILED_GENERATION,), "mac1", "count"),
-    Candidate("000002-b", LOST, (RejectionReason.FAILED_GENERATION,), "mac2", "count"),
-    Candidate("000003-c", None, (NULL, DUPLICATE), "mac1", "define"),
-    Candidate("000004-d", None, (DUPLICATE,), "mac2", "define"),
+    Candidate("000001-a", TIMEOUT, (RejectionReason.FAILED_GENERATION,), "mac1", COUNT),
+    Candidate("000002-b", LOST, (RejectionReason.FAILED_GENERATION,), "mac2", COUNT),
+    Candidate("000003-c", None, (NULL, DUPLICATE), "mac1", DEFINE),
+    Candidate("000004-d", None, (DUPLICATE,), "mac2", DEFINE),
 ]
 
 
@@ -39,6 +42,6 @@ def test_causes_are_counted_by_kind_and_else_by_reason() -> None:
 
 
 def test_the_shift_names_over_represented_categories_first() -> None:
-    rows = shift(JOBS[:2], {"count": 10, "define": 30})
+    rows = shift(JOBS[:2], [*JOBS[:2], *JOBS[2:] * 3])
     assert rows == [("count", 0.25, 1.0), ("define", 0.75, 0.0)]
-    assert shift([], {"count": 10}) == []
+    assert shift([], JOBS) == []
