@@ -24,7 +24,7 @@ from producer.server import Server
 from tests.scripted_endpoint import Reply, ScriptedEndpoint, says, stalls
 from tests.workers import WorkerProcess, start_worker_process
 
-SECONDS = (2.4, 1.2, 0.6, 0.3)  # per answer; long against the 0.1 s of CPU that a job costs here
+SECONDS = (9.6, 4.8, 2.4, 1.2)  # per answer; a teacher of 30B takes longer still, and so do several turns
 
 
 def answer(seconds: float, _: JsonObject) -> Reply:

@@ -143,6 +143,8 @@ class Keeper:
         self.close(f"{STRIKES} jobs in a row failed although the endpoint answers a probe: {failure.message}")
 
     def _run(self) -> None:
+        import worker.generate.job  # noqa: F401 - pydantic-ai takes a second to import: not the first job's second
+
         while not self._stop.is_set():
             try:
                 self._beat()
