@@ -1,9 +1,10 @@
 """A long run in a storm against the same in calm weather: python -m benchmarks.chaos --faults 200 --jobs 5000 --seed 1
 
-Workers are killed and suspended, networks cut, stalled and lost, the broker killed with and without the last second of
-its append-only file, its queue and its list of messages in hand flushed, all drawn from the seed and spread over the
-run. Prints a table of the faults done and the verdict; the exit code is 1 when the storm left a trace. The teacher is
-the rehearsal, which says the same every time; a rollout is held back to last at least --seconds-per-job.
+Workers and their model servers are killed and suspended, networks cut, stalled and lost, the broker killed with and
+without the last second of its append-only file, its queue and its list of messages in hand flushed, all drawn from the
+seed and spread over the run. Prints a table of the faults done and the verdict; the exit code is 1 when the storm left
+a trace. Each worker supervises a model server of its own, a process that answers over HTTP as the rehearsal teacher
+does: the same every time. A rollout is held back to last at least --seconds-per-job.
 """
 
 import argparse
@@ -62,7 +63,10 @@ def run(asked: argparse.Namespace, folder: Path) -> int:
         print(f"  {macs.done[kind]:5d} {kind.value}")
     print(f"  {macs.done.total():5d} faults in all, one of them on whoever was curating")
     begun = storm_.deliveries
-    print(f"jobs by times begun: {dict(sorted(begun.items()))}; leases lapsed: {storm_.lost}")
+    print(
+        f"jobs by times begun: {dict(sorted(begun.items()))}; leases lapsed: {storm_.lost}; "
+        f"handed back: {storm_.handed_back}"
+    )
     print(f"curation begun {storm_.curations} times; kept {storm_.status.kept}, rejected {storm_.status.rejected}")
     print(f"calm {calm.seconds:.0f} s (not held back), storm {storm_.seconds:.0f} s")
     print(f"content hash calm  {calm.summary.get('content_hash')}")

@@ -11,6 +11,10 @@ class Kind(StrEnum):
     KILL_WORKER = "kill worker"  # SIGKILL; started again after a moment
     KILL_RECONCILER = "kill reconciler"  # the same, of whichever worker is elected
     SUSPEND_WORKER = "suspend worker"  # SIGSTOP past the lease, then SIGCONT
+    KILL_SERVER = "kill model server"  # SIGKILL; its worker starts it again
+    SUSPEND_SERVER = (
+        "suspend model server"  # SIGSTOP, its port open, past what a probe waits; SIGCONT if it still lives
+    )
     CUT_NETWORK = "cut network"  # connections reset and refused for a while
     STALL_NETWORK = "stall network"  # connections open and silent, then everything arrives
     LOSE_NETWORK = "lose network"  # the same, then reset: what was under way never arrives
@@ -24,6 +28,8 @@ WEIGHTS = {
     Kind.KILL_WORKER: 5,
     Kind.KILL_RECONCILER: 3,
     Kind.SUSPEND_WORKER: 4,
+    Kind.KILL_SERVER: 5,
+    Kind.SUSPEND_SERVER: 4,
     Kind.CUT_NETWORK: 3,
     Kind.STALL_NETWORK: 3,
     Kind.LOSE_NETWORK: 2,

@@ -1,15 +1,16 @@
-"""A fleet to be disturbed: a server, workers behind a proxy each, and a hand that does what a schedule says."""
+"""A fleet to be disturbed: a broker, workers behind a proxy each and their model servers, and a hand for faults."""
 
 import heapq
 import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import redis
 from pydantic import SecretStr
 
@@ -21,11 +22,15 @@ from tests.chaos.faults import Fault, Kind
 from tests.proxy import Proxy
 from tests.workers import WorkerProcess, start_worker_process
 
+MODEL_SERVER = "tests.planted.rehearsal_server"  # as tests/planted/unhurried.py has it started
 LEASE = 2.0  # seconds
 AWAY = (0.3, 2.0)  # seconds until a killed worker is started again
+PROBE = 2.0  # seconds a model server may take for a token
+WEDGED = (1.5 * PROBE, 4.5 * PROBE)  # its worker ends it with SIGTERM, and 5 s later with SIGKILL: either may end it
 ASLEEP = (1.5 * LEASE, 3 * LEASE)
 OFFLINE = (0.3, 2.5 * LEASE)
 BROKER_DOWN = (0.2, 3.0)
+ANSWER_SECONDS = 0.1  # of a model server, in calm weather too
 UNWRITTEN = 1.0  # seconds that a power cut takes from an append-only file of appendfsync everysec
 
 
@@ -46,6 +51,16 @@ class Node:
         child = self.process.child
         return self.awake and child.exit_code is None and bool(session_members(child.process.pid))
 
+    @property
+    def model_server(self) -> psutil.Process | None:
+        """Its model server, when it has one that is not suspended."""
+        for pid in session_members(self.process.child.process.pid):
+            with suppress(psutil.Error):
+                for child in psutil.Process(pid).children():
+                    if MODEL_SERVER in child.cmdline() and child.status() != psutil.STATUS_STOPPED:
+                        return child
+        return None
+
 
 @dataclass
 class Fleet:
@@ -60,6 +75,8 @@ class Fleet:
     ended: list[str] = field(default_factory=list)
     """workers that nobody killed and that ended all the same, with their last lines"""
     nodes: list[Node] = field(default_factory=list)
+    suspended: list[psutil.Process] = field(default_factory=list)
+    """model servers"""
     _due: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -68,10 +85,15 @@ class Fleet:
         self.client = redis.Redis.from_url(self.server.url.get_secret_value(), retry=None, socket_timeout=5)
 
     def start(self, node_name: str, proxy: Proxy) -> WorkerProcess:
-        """A worker that generates and curates, its ledger and broker behind the proxy."""
+        """A worker that generates and curates, with a model server, its ledger and broker behind the proxy."""
         url = self.server.url.get_secret_value()
         env = {
+            "APPLEJACK_DIR": str(self.folder / node_name),  # a Mac of its own
             "APPLEJACK_LEASE_SECONDS": str(LEASE),
+            "APPLEJACK_SERVE": "rehearsal",
+            "APPLEJACK_KEEPER_SECONDS": "0.5",
+            "APPLEJACK_PROBE_SECONDS": str(PROBE),
+            "TEST_ANSWER_SECONDS": str(ANSWER_SECONDS),
             "TEST_JOB_SECONDS": str(self.job_seconds),
             "APPLEJACK_CONCURRENCY": str(self.concurrency),
             "APPLEJACK_LOG_FORMAT": "json",
@@ -96,6 +118,9 @@ class Fleet:
                 self.client.delete(QUEUE_GENERATE)
             case Kind.FLUSH_UNACKED:
                 self.client.delete("unacked", "unacked_index")
+            case Kind.KILL_SERVER | Kind.SUSPEND_SERVER:
+                if not self._disturb_server(fault):
+                    return False
             case _:
                 node = self._target(fault)
                 if node is None:
@@ -136,9 +161,12 @@ class Fleet:
         if fault.kind is Kind.KILL_RECONCILER:
             elected = text(self.client.get(RECONCILER))
             return next((node for node in self.nodes if node.process.name == elected and node.lives), None)
-        turned = [self.nodes[(fault.target + step) % len(self.nodes)] for step in range(len(self.nodes))]
         network = fault.kind in {Kind.CUT_NETWORK, Kind.STALL_NETWORK, Kind.LOSE_NETWORK}
-        return next((node for node in turned if node.lives and (node.connected or not network)), None)
+        return next((node for node in self._turned(fault) if node.lives and (node.connected or not network)), None)
+
+    def _turned(self, fault: Fault) -> list[Node]:
+        """The workers, from the fault's target on."""
+        return [self.nodes[(fault.target + step) % len(self.nodes)] for step in range(len(self.nodes))]
 
     def _disturb(self, node: Node, fault: Fault) -> None:
         match fault.kind:
@@ -154,6 +182,27 @@ class Fleet:
             case Kind.STALL_NETWORK | Kind.LOSE_NETWORK:
                 node.proxy.stall()
                 self._offline(node, fault)
+
+    def _disturb_server(self, fault: Fault) -> bool:
+        found = (node.model_server for node in self._turned(fault) if node.lives)
+        server = next((server for server in found if server), None)
+        if server is None:
+            return False
+        try:
+            if fault.kind is Kind.KILL_SERVER:
+                server.kill()
+            else:
+                server.suspend()
+                self.suspended.append(server)
+                self._later(between(WEDGED, fault.share), lambda: self._wake_server(server))
+        except psutil.NoSuchProcess:  # it ended by itself just now
+            return False
+        return True
+
+    def _wake_server(self, server: psutil.Process) -> None:
+        self.suspended.remove(server)
+        with suppress(psutil.NoSuchProcess):
+            server.resume()
 
     def _kill(self, node: Node, share: float) -> None:
         node.killed = True
@@ -203,6 +252,7 @@ def fleet(folder: Path, *, workers: int, job_seconds: float = 0.5, concurrency: 
     with ExitStack() as stack:
         made = Fleet(stack.enter_context(Server.start(folder)), folder, job_seconds, concurrency)
         stack.callback(made.client.close)
+        stack.callback(lambda: [made._wake_server(server) for server in list(made.suspended)])  # their parents are gone
         stack.callback(lambda: [node.process.child.kill() for node in made.nodes])
         for number in range(1, workers + 1):
             proxy = stack.enter_context(Proxy(port_of(made.server.url)))

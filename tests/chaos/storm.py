@@ -39,15 +39,17 @@ class Trace:
     """jobs by the times they were begun"""
     lost: int
     """leases that lapsed"""
+    handed_back: int
+    """jobs that a worker gave back because its model server was in trouble"""
     curations: int
     """times curation was begun"""
     seconds: float
 
 
 def submit(fleet: Fleet, run_id: str, prompts: Sequence[Prompt], *, workspace: Path, student: Path) -> Ledger:
-    """Queue a run of the rehearsal teacher; its ledger."""
+    """Queue a run whose teacher is the model server of whichever worker has the job; its ledger."""
     spec = Spec(
-        run_id=run_id, workspace=str(workspace), teacher="rehearsal", student=str(student), dataset_format="turns",
+        run_id=run_id, workspace=str(workspace), student=str(student), dataset_format="turns",
         max_seq_length=4096, train=False, delivery_limit=UNLIMITED,
     )  # fmt: skip
     ledger = Ledger(fleet.client)
@@ -102,6 +104,7 @@ def trace(ledger: Ledger, run_id: str, folder: Path, *, seconds: float) -> Trace
         summary=curation.result,
         deliveries=Counter(seen.count("started") for seen in events),
         lost=sum(seen.count("lost") for seen in events),
+        handed_back=sum(seen.count("handed_back") for seen in events),
         curations=[event.event for event in curation.history].count("started"),
         seconds=seconds,
     )
