@@ -1,43 +1,53 @@
 """Whether mlx_lm's own server reads back what a template writes: asked of mlx_lm in a process of its own."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.normalizers import Lowercase
 
-from config.traps import CannotLookError, Trap
+from config.traps import Examined, examine
 from tests.students import student_with, template
-from worker.curate.tokenizer import Student
-from worker.student import fenced_json, readback, templates
-from worker.student.doctor import TOOL
+from tests.tiny_student import make_tiny_student
+from worker.student import fenced_json, templates
+from worker.student.doctor import StudentDoctor
 
-CHATML = templates.path(templates.CHATML_TOOLS).read_text(encoding="utf-8")
+QWEN25 = template("qwen25")
 FENCED = templates.path(templates.QWEN25_CODER_FENCED).read_text(encoding="utf-8")
 
 
-def faults(folder: Path, source: str, parser: str | None = None) -> list[Trap]:
+def student(folder: Path, source: str, parser: str | None = None) -> Path:
+    """A tiny student with this template, and with the parser it names if it names one."""
     directory = student_with(source, folder / "student")
     if parser:
         file = directory / "tokenizer_config.json"
         config = json.loads(file.read_text(encoding="utf-8"))
         file.write_text(json.dumps({**config, "tool_parser_type": parser}), encoding="utf-8")
-    return list(readback.faults(Student(directory), TOOL))
+    return directory
+
+
+def looked(directory: Path) -> Examined:
+    return examine(StudentDoctor(directory).checks())
 
 
 @pytest.mark.parametrize(
-    ("source", "parser"),
+    "make",
     [
-        (template("qwen25"), None),  # the parser is left to mlx_lm to infer
-        (template("qwen3_coder"), None),
-        (FENCED, fenced_json.NAME),
+        lambda folder: make_tiny_student(folder / "student"),  # the bundled template, and its parser by name
+        lambda folder: student(folder, QWEN25),  # the parser is left to mlx_lm to infer
+        lambda folder: student(folder, template("qwen3_coder")),
+        lambda folder: student(folder, FENCED, fenced_json.NAME),
     ],
 )
-def test_every_hard_sample_comes_back_as_it_went_in(tmp_path: Path, source: str, parser: str | None) -> None:
-    assert faults(tmp_path, source, parser) == []
+def test_every_hard_sample_comes_back_as_it_went_in(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    seen = looked(make(tmp_path))
+    assert (seen.findings, seen.not_checked) == ((), ())
 
 
 WRITES = "tool_call.arguments | tojson }}"
-ONE_LINE = template("qwen25").replace(WRITES, "tool_call.arguments | tojson | replace('\\\\n', ' ') }}")
+ONE_LINE = QWEN25.replace(WRITES, "tool_call.arguments | tojson | replace('\\\\n', ' ') }}")
 
 
 @pytest.mark.parametrize(
@@ -45,24 +55,41 @@ ONE_LINE = template("qwen25").replace(WRITES, "tool_call.arguments | tojson | re
     [
         (FENCED, None, "no_tool_parser", "infers no tool parser"),
         (template("qwen3_coder"), "json_tools", "tool_parser", "JSONDecodeError"),
+        (QWEN25, "qwen3_coder", "tool_parser", "misreads 9 of 10"),  # all but the answer without a call
+        (QWEN25, "moonspeak", "mlx_refuses", "cannot load this tokenizer"),  # no such parser: no server would start
         (ONE_LINE, None, "tool_parser", "misreads 1 of"),  # only the sample with newlines tells it
     ],
 )
 def test_a_notation_that_is_misread(tmp_path: Path, source: str, parser: str | None, trap: str, said: str) -> None:
-    (found,) = faults(tmp_path, source, parser)
+    (found,) = looked(student(tmp_path, source, parser)).findings
     assert (found.trap, found.severity) == (trap, "error")
     assert said in found.told
 
 
-def test_a_template_that_refuses_some_calls(tmp_path: Path) -> None:
-    refusing = template("qwen25").replace(
-        "{%- for tool_call in message.tool_calls %}",
-        "{%- for tool_call in message.tool_calls %}"
-        "{%- if loop.index > 1 %}{{ raise_exception('one call') }}{% endif %}",
+def test_what_the_tokens_do_not_carry_is_misread(tmp_path: Path) -> None:
+    directory = student(tmp_path, QWEN25)
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    tokenizer.normalizer = Lowercase()  # the text that the template writes is sound, what the student says is not
+    tokenizer.save(str(directory / "tokenizer.json"))
+    (found,) = [trap for trap in looked(directory).findings if trap.trap == "tool_parser"]
+    assert "misreads 1 of 10 turns of this template (letters of other scripts)" in found.told
+
+
+def test_behind_another_prompt_than_the_served_one_nothing_is_read(tmp_path: Path) -> None:
+    thinks = QWEN25.replace(
+        "'<|im_start|>assistant\\n' }}\n{%- endif %}", "'<|im_start|>assistant\\nHm. ' }}\n{%- endif %}"
     )
-    assert [found.trap for found in faults(tmp_path, refusing)] == ["template_refuses"]
+    seen = looked(student(tmp_path, thinks))
+    assert [(unseen.check, unseen.why.rpartition(", ")[2]) for unseen in seen.not_checked] == [
+        ("student: tool parser", "see the finding `loss`")
+    ]
 
 
-def test_a_parser_that_mlx_lm_does_not_have_is_told_as_not_checked(tmp_path: Path) -> None:
-    with pytest.raises(CannotLookError, match="no_such_parser"):
-        faults(tmp_path, CHATML, "no_such_parser")
+def test_without_mlx_lm_the_parser_is_told_as_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mlx_lm.py").write_text("raise ImportError('no Metal device')", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (unseen,) = looked(student(tmp_path, QWEN25)).not_checked
+    assert (unseen.check, unseen.why) == (
+        "student: tool parser",
+        "mlx_lm cannot be asked: ImportError: no Metal device",
+    )

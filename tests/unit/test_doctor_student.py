@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from tokenizers import AddedToken, Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from config.traps import CannotLookError, Check, Examined, examine
 from tests.students import NO_TOOLS, student_with, template
@@ -17,7 +18,15 @@ from worker.student.doctor import StudentDoctor
 from worker.student.embeddings import cosine
 
 CHATML = templates.path(templates.CHATML_TOOLS).read_text(encoding="utf-8")
+FENCED = templates.path(templates.QWEN25_CODER_FENCED).read_text(encoding="utf-8")
+QWEN25 = template("qwen25")
+ONE_CALL = QWEN25.replace(  # as some families' templates say
+    "{%- for tool_call in message.tool_calls %}",
+    "{%- for tool_call in message.tool_calls %}{%- if loop.index > 1 %}{{ raise_exception('one call') }}{% endif %}",
+)
 GENERATION = '{{- "\\n<|im_start|>assistant\\n" -}}'
+QWEN25_GENERATION = "'<|im_start|>assistant\\n' }}\n{%- endif %}\n"
+BOTH = QWEN25_GENERATION.replace("}}", "+ ('Both. ' if messages[-2].role == 'tool' else '') }}")
 PARSER = "student: tool parser"
 Plant = Callable[[Path], object]
 
@@ -77,6 +86,16 @@ def untrained(directory: Path) -> None:
     with_embeddings(directory, 0.001, 0.001)
 
 
+def adds_a_token(directory: Path) -> None:
+    """The tokenizer puts a token in front of every text, and the template does not know."""
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    start = "<|endoftext|>"
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"{start} $A", special_tokens=[(start, tokenizer.token_to_id(start))]
+    )
+    tokenizer.save(str(directory / "tokenizer.json"))
+
+
 PLANTED: dict[str, tuple[Plant, set[str]]] = {
     "a template without tools": (with_template(NO_TOOLS), {"student_template"}),
     "a tokenizer cut short": (lambda d: (d / "tokenizer.json").write_text('{"a"'), {"student_template"}),
@@ -84,8 +103,20 @@ PLANTED: dict[str, tuple[Plant, set[str]]] = {
         with_template(CHATML.replace("<|im_start|>", "<|turn_start|>")),
         {"marker_split"},
     ),
+    "an end of turn the tokenizer does not know": (
+        with_template(QWEN25.replace("<|im_end|>", "<|turn_end|>")),
+        {"marker_split", "end_of_turn_is_no_eos", "loss", "text_row_end"},
+    ),
+    "another family's marker": (
+        with_template(QWEN25.replace("<|im_start|>", "<start_of_turn>")),
+        {"marker_split"},
+    ),
     "one tag of a pair is a token": (lambda d: with_tokens(d, "<tool_call>"), {"marker_pair"}),
     "the server stops at another token": (eos_of_text, {"end_of_turn_is_no_eos", "loss", "text_row_end"}),
+    "a stop token that the tokenizer does not have": (
+        lambda d: edit(d / "config.json", eos_token_id=[2, 99_999]),
+        {"stop_token_unknown"},
+    ),
     "a second stop token behind text rows": (
         lambda d: with_eos(d, "<|endoftext|>"),
         {"second_eos"},
@@ -93,6 +124,16 @@ PLANTED: dict[str, tuple[Plant, set[str]]] = {
     "a served prompt that training never saw": (
         with_template(CHATML.replace(GENERATION, GENERATION.replace("assistant\\n", "assistant\\n<think>\\n"))),
         {"loss"},
+    ),
+    "a served prompt that training never saw, after two results only": (
+        with_template(QWEN25.replace(QWEN25_GENERATION, BOTH)),
+        {"loss"},
+    ),
+    "a tokenizer that adds a token to text rows": (adds_a_token, {"text_loss"}),
+    "a template that takes one call a turn": (with_template(ONE_CALL), {"template_refuses"}),
+    "no end of turn, in Qwen's template": (
+        with_template(QWEN25.replace("<|im_end|>", "")),
+        {"no_end_of_turn", "loss", "text_row_end"},
     ),
     "no end of turn": (
         with_template(CHATML.replace('{{- "<|im_end|>" -}}\n{%- endfor -%}', "{%- endfor -%}")),
@@ -112,17 +153,63 @@ def test_a_planted_trap_is_found_and_no_other(tmp_path: Path, plant: Plant, foun
     assert all(trap.told and trap.remedy for trap in seen.findings)
 
 
+TOLD = [
+    # what is planted, the finding, and what it says
+    ("a template without tools", "student_template", "leaves out the tools"),
+    ("an end of turn the tokenizer does not know", "marker_split", "the template's marker '<|turn_end|>' is"),
+    ("no end of turn, in Qwen's template", "loss", "19 assistant turns have no stop token in the loss"),
+    ("a served prompt that training never saw", "loss", "of every conversation, 19 trained prefixes differ"),
+    (
+        "a served prompt that training never saw, after two results only",
+        "loss",
+        "of some conversations (two calls in one turn), 1 trained prefixes differ",
+    ),
+    ("a tokenizer that adds a token to text rows", "text_loss", "19 trained prefixes differ from the served prompt"),
+    ("a template that takes one call a turn", "template_refuses", "1 of 10 conversations (two calls in one turn)"),
+]
+
+
+@pytest.mark.parametrize(("planted", "trap", "said"), TOLD)
+def test_what_is_told_of_it(tmp_path: Path, planted: str, trap: str, said: str) -> None:
+    PLANTED[planted][0](make_tiny_student(tmp_path / "student"))
+    told = [found.told for found in looked(tmp_path / "student").findings if found.trap == trap]
+    assert said in " ".join(told)
+
+
+def test_a_template_that_refuses_every_conversation_leaves_the_loss_unchecked(tmp_path: Path) -> None:
+    picky = QWEN25 + "{% if tools[0].function.name == 'look_up' %}{{ raise_exception('not this tool') }}{% endif %}"
+    seen = looked(student_with(picky, tmp_path / "student"))
+    assert [found.trap for found in seen.findings] == ["template_refuses"]
+    assert {"student: loss", "student: text rows"} <= {unseen.check for unseen in seen.not_checked}
+
+
 def test_without_a_usable_template_the_rest_is_told_as_not_checked(tmp_path: Path) -> None:
     seen = looked(student_with(NO_TOOLS, tmp_path / "student"))
     assert "student: loss" in [unseen.check for unseen in seen.not_checked]
     assert "student: loss" not in seen.checked
 
 
-@pytest.mark.parametrize("source", [CHATML, template("qwen25"), template("qwen3_coder")])
+@pytest.mark.parametrize("source", [CHATML, FENCED, QWEN25, template("qwen3_coder")])
 def test_a_sound_student_has_no_finding(tmp_path: Path, source: str) -> None:
     seen = looked(student_with(source, tmp_path / "student"))
     assert seen.findings == ()
     assert seen.not_checked == ()
+
+
+@pytest.mark.parametrize(
+    ("folder", "found"),
+    [
+        ("Qwen2.5-Coder-1.5B-Instruct", {"qwen25_coder_calls"}),
+        ("qwen25-coder", {"qwen25_coder_calls"}),
+        ("models--Qwen--Qwen2.5-Coder-0.5B/snapshots/0a1b2c", {"qwen25_coder_calls"}),  # as the hub cache has it
+        ("qwen2.5-coder-notes/Qwen3-4B", set()),  # where a student lies is not what it is
+    ],
+)
+def test_the_family_is_known_by_the_students_folder(tmp_path: Path, folder: str, found: set[str]) -> None:
+    directory = make_tiny_student(tmp_path / folder)
+    with_tokens(directory, "<tool_call>", "</tool_call>")
+    with_embeddings(directory, 1.0, 1.0)
+    assert {trap.trap for trap in looked(directory).findings} == found
 
 
 def test_trained_tags_are_sound(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def mlx_environment() -> dict[str, str]:
 
 def fast_blas() -> dict[str, str]:
     """LD_PRELOAD and thread settings for mlx on a Linux CPU; empty elsewhere and where it cannot be built."""
-    if sys.platform != "linux" or any(_installed(backend) for backend in GPU_BACKENDS):
+    if sys.platform != "linux" or has_gpu_backend():
         return {}
     library = built_library(settings().cache.absolute() / "blas")
     if library is None:
@@ -56,6 +56,11 @@ def fast_blas() -> dict[str, str]:
         "OMP_WAIT_POLICY": "passive",  # threads that spin between products take the cores from the rest of mlx
         "OPENBLAS_NUM_THREADS": "1",  # sgemm.c divides the work; see there
     }
+
+
+def has_gpu_backend() -> bool:
+    """Whether one of mlx's CUDA distributions is installed here: products are then the GPU's, and need no BLAS."""
+    return any(_installed(backend) for backend in GPU_BACKENDS)
 
 
 @cache

@@ -72,7 +72,7 @@ class Host:
 
     def products(self) -> Iterator[Trap]:
         """mlx's Linux wheel multiplies about 20 times slower than a fast BLAS; macOS has Metal."""
-        if self.system != "linux" or any(blas._installed(backend) for backend in blas.GPU_BACKENDS):
+        if self.system != "linux" or blas.has_gpu_backend():
             return
         missing = [
             name
