@@ -17,6 +17,7 @@ from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_
 from kombu.exceptions import OperationalError
 
 from config import logs
+from config.address import is_loopback
 from config.broker import make_app
 from config.ledger import Ledger
 from config.ledger.store import connect
@@ -38,8 +39,6 @@ from worker.throttle import Qos, Throttle
 
 log = logs.get(__name__)
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
 
 class Pool(Protocol):
     """celery.concurrency.base.BasePool, as far as it is used."""
@@ -54,6 +53,9 @@ class Consumer(Protocol):
     task_consumer: object
     qos: Qos
     pool: Pool
+
+    def cancel_task_queue(self, queue: str) -> None:
+        """Consume a queue no longer; only in the thread that consumes, which is the one that says worker_ready."""
 
 
 class Worker:
@@ -109,12 +111,14 @@ class Worker:
             self.throttle = Throttle(most=consumer.pool.num_processes, fixed=self._settings.concurrency)
             self.steps.throttle = self.throttle
             self.throttle.adjust(consumer.qos, running=0)  # before the first message is taken
+            if self._settings.serve:  # the keeper's own word for it is a broadcast, and this worker listens to none yet
+                consumer.cancel_task_queue(QUEUE_GENERATE)
             self.keeper.start()
         self._pulse.start()
 
     def _tend(self, consumer: Consumer) -> None:
         if self._generates:
-            local = urlsplit(self.keeper.endpoint).hostname in LOOPBACK
+            local = is_loopback(urlsplit(self.keeper.endpoint).hostname)
             self.throttle.adjust(consumer.qos, running=len(self._leases), local=local)
         redelivery.renew(self._client, consumer)
 

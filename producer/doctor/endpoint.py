@@ -1,10 +1,11 @@
 """The doctor's look at the model endpoint: a token comes back, and what it says of its models can be used."""
 
 import json
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 
+from config.completion import request
 from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, JsonObject
 from config.traps import CannotLookError, Check, Trap
@@ -39,11 +40,11 @@ class Endpoint:
         try:
             require_answer(self.url, model=self.model, key=self.key, seconds=self.seconds)
         except EndpointError as error:
-            if error.kind is FailureKind.ENDPOINT_UNREACHABLE and not self.named:
+            silent = error.kind is not FailureKind.ENDPOINT_ERROR
+            if silent and not self.named:
                 raise CannotLookError(
                     f"nothing answers at {self.url!r}, and APPLEJACK_ENDPOINT names no other"
                 ) from error
-            silent = error.kind is FailureKind.ENDPOINT_UNREACHABLE
             yield Trap(
                 "endpoint_silent" if silent else "endpoint_error",
                 "error",
@@ -98,14 +99,13 @@ class Endpoint:
 
     def get(self, path: str) -> str:
         """The body of an answer with status 200; CannotLookError otherwise."""
-        request = urllib.request.Request(  # noqa: S310 - the URL is the user's own
-            f"{self.url.rstrip('/')}/{path}", headers={"Authorization": f"Bearer {self.key}"} if self.key else {}
-        )
         try:
-            with urllib.request.urlopen(request, timeout=self.seconds) as answer:  # noqa: S310 - as above
-                return str(answer.read().decode(errors="replace"))
-        except (OSError, ValueError) as error:
-            raise CannotLookError(f"{self.url}/{path} does not answer: {error}") from error
+            status, body = request(f"{self.url.rstrip('/')}/{path}", api_key=self.key, timeout=self.seconds)
+        except EndpointError as error:
+            raise CannotLookError(str(error)) from error
+        if status != HTTPStatus.OK:
+            raise CannotLookError(f"{self.url}/{path} answered {status}")
+        return body
 
 
 def context_of(entry: JsonObject) -> int | None:

@@ -1,6 +1,5 @@
 """The doctor's look at Redis: version, what a full memory and a crash would lose, who can reach it, its clock."""
 
-import ipaddress
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 import redis
 from pydantic import SecretStr
 
+from config.address import is_loopback
 from config.ledger.store import told
 from config.traps import CannotLookError, Check, Trap
 from producer.binary import OLDEST
@@ -118,7 +118,7 @@ class Store:
         parts = urlsplit(self.url.get_secret_value())
         if parts.scheme not in {"redis", "rediss"}:
             return  # a socket: the file's mode guards it
-        distant = not loopback(parts.hostname or "127.0.0.1")
+        distant = not is_loopback(parts.hostname or "127.0.0.1")
         if self.open() and (distant or self.wide()):
             yield Trap("redis_open", "error", f"{self.shown} lets in whoever reaches it, without a password", OPEN)
         elif distant and parts.scheme == "redis":
@@ -146,7 +146,7 @@ class Store:
         with told(), connect(self.url, SECONDS) as client:
             said = cast(dict[str, str], client.config_get("bind", "protected-mode"))
         addresses = [address.lstrip("-") for address in said.get("bind", "").split()]
-        narrow = bool(addresses) and all(loopback(address) for address in addresses)
+        narrow = bool(addresses) and all(is_loopback(address) for address in addresses)
         return not narrow and said.get("protected-mode") != "yes"  # protected: others are refused while it is open
 
     def memory(self) -> Iterator[Trap]:
@@ -191,13 +191,3 @@ def number(seen: Info, key: str) -> int:
     """A whole number of INFO, 0 where it is missing."""
     value = seen.get(key, 0)
     return int(value) if isinstance(value, int | float) else 0
-
-
-def loopback(host: str) -> bool:
-    """Whether an address, or localhost, stays on the machine."""
-    if host in {"localhost", ""}:
-        return bool(host)
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,6 +1,5 @@
 """Flower's own application with our options and our Runs page; strangers see nothing but its health check."""
 
-import ipaddress
 import logging
 import os
 import signal
@@ -14,6 +13,7 @@ from flower.views.monitor import Metrics
 from tornado.web import authenticated, url
 
 from config import logs
+from config.address import is_loopback
 from config.broker import make_app
 from config.errors import UsageError
 from config.ledger import Ledger
@@ -99,11 +99,3 @@ def _run(app: Flower) -> None:
         return
     finally:
         app.stop()
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this machine can reach an address; "" is every interface."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from config.completion import complete
 from config.errors import EndpointError
 from tests.tiny_student import make_tiny_student
-from worker.generate.completion import complete
 from worker.generate.model_server import ModelServer
 
 ROOT = Path(__file__).parents[2]

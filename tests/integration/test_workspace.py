@@ -101,11 +101,6 @@ def test_url_is_cloned_and_a_branch_followed(repository: Path, cache: Path) -> N
     assert (open_workspace(f"{url}@first", cache=cache).root / "pkg/a.py").read_text() == "one\n"
 
 
-def test_secret_of_a_url_is_not_recorded() -> None:
-    assert checkout.without_secret("https://me:token@host.example/x/y@z") == "https://host.example/x/y@z"
-    assert checkout.without_secret("git@host.example:x/y") == "git@host.example:x/y"
-
-
 def test_run_keeps_its_commit_when_head_moves_on(repository: Path, cache: Path) -> None:
     pin = open_workspace(str(repository), cache=cache).pin
     (repository / "pkg/a.py").write_text("three\n")

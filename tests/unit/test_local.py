@@ -12,7 +12,6 @@ from config.settings import Settings
 from config.topology import QUEUES
 from producer.flower.credentials import find_credentials
 from producer.flower.runs import ago, cell, duration, share
-from producer.flower.serve import is_loopback
 from producer.local import QUEUE_OF, worker_command
 from producer.member import Death
 from producer.server import without_password
@@ -53,24 +52,6 @@ def test_shown_url_has_no_password(url: str, shown: str) -> None:
 def test_death_says_how_and_where_to_look(exit_code: int, said: str) -> None:
     told = str(Death("train", exit_code, 2.0, Path("logs/train.log"), "MemoryError"))
     assert told == f"train ended ({said}), starting it again in 2 s; the end of logs/train.log:\nMemoryError"
-
-
-@pytest.mark.parametrize(
-    ("address", "loopback"),
-    [
-        ("127.0.0.1", True),
-        ("::1", True),
-        ("localhost", True),
-        ("127.8.8.8", True),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("", False),  # Tornado's word for every interface
-        ("192.168.1.7", False),
-        ("mac-studio.local", False),  # whatever it resolves to
-    ],
-)
-def test_only_loopback_is_loopback(address: str, loopback: bool) -> None:
-    assert is_loopback(address) is loopback
 
 
 def test_password_is_made_once_and_kept(tmp_path: Path) -> None:

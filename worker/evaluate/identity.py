@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from config.completion import complete
 from config.errors import EvaluationError
-from config.records import JsonObject
-from worker.generate.completion import complete
+from config.records import DEFAULT_MODEL, JsonObject
 
-DEFAULT_MODEL = "default_model"  # what mlx_lm was started with, adapter included; any other name loads other weights
 QUESTIONS = (
     "Which file defines the class Task?",
     "How many Python files are there in this project?",
     "What is the capital of France?",
 )
 TOKENS = 16  # of each answer
+EXACT: JsonObject = {"temperature": 0.0, "logprobs": True}  # asked of mlx_lm only: hosted servers refuse either
 SECONDS = 300.0  # one answer; a cold 30B model takes its time
 SMALLEST = 1e-4  # difference in log probability that float32 sums in another order do not make
 OTHER_WORDS = float("inf")  # the distance of answers that are not the same tokens
@@ -53,7 +53,8 @@ def canaries(base_url: str, *, model: str = DEFAULT_MODEL) -> Canaries:
     Raises EndpointError.
     """
     return tuple(
-        _canary(complete(base_url, question, max_tokens=TOKENS, timeout=SECONDS, model=model)) for question in QUESTIONS
+        _canary(complete(base_url, question, max_tokens=TOKENS, timeout=SECONDS, model=model, options=EXACT))
+        for question in QUESTIONS
     )
 
 

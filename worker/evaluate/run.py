@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from config.errors import EndpointError, EvaluationError, WorkspaceError
-from config.records import Prompt, Sampling, Spec, Trajectory, job_id
+from config.records import DEFAULT_MODEL, Prompt, Sampling, Spec, Trajectory, job_id
 from config.report import Report
-from worker.evaluate.identity import DEFAULT_MODEL, Canaries, canaries, prove_constant, prove_different
+from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
 from worker.evaluate.score import score
 from worker.generate.agent import endpoint_teacher
 from worker.generate.model_server import ModelServer, ServerFlags

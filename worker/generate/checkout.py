@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from config.address import without_secret
 from config.errors import WorkspaceError
 from worker.generate.files import content_digest
 
@@ -80,13 +81,6 @@ def from_url(url: str, rev: str, *, cache: Path) -> Checkout:
     if commit is None:
         raise WorkspaceError(f"{without_secret(url)!r} has no revision {rev!r}; check the name after the '@'")
     return Checkout(_made(lambda into: _write_files(mirror, commit, "", into), commit, cache), commit)
-
-
-def without_secret(url: str) -> str:
-    """A URL without user and password, fit for records and messages."""
-    scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else url
 
 
 def _made(write: Callable[[Path], None], name: str, cache: Path) -> Path:

@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Self
 
 import config
+from config.completion import complete, request
 from config.errors import EndpointError, FailureKind
-from worker.generate.completion import complete, request
 from worker.student.blas import fast_blas, mlx_environment
 
 CHILD = "worker.generate.serve_child"

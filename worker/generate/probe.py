@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from config.completion import complete
 from config.errors import EndpointError, FailureKind
-from worker.generate.completion import complete
 
 
 @dataclass(frozen=True)

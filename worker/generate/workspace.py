@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.address import without_secret
 from config.errors import WorkspaceError
 from config.records import Pin
 from worker.generate import checkout
@@ -33,7 +34,7 @@ def parse(text: str) -> tuple[str, str | None]:
     """
     if not text.strip() or "\0" in text:
         raise WorkspaceError(f"{text!r} names no workspace; give PATH, PATH@REV or URL@REV")
-    shown = checkout.without_secret(text)
+    shown = without_secret(text)
     url = _URL.match(text)
     # the "@" of user@host is part of a URL, and a directory may have one in its name
     first = (text.find("/", url.end()) if "://" in text else url.end()) if url else 0
@@ -62,7 +63,7 @@ def open_workspace(text: str, *, cache: Path, expect: Pin | None = None) -> Work
     cache = cache.resolve()  # git runs in other directories than we do
     pinned = expect.commit if expect else None
     if pinned and rev and re.fullmatch("[0-9a-f]{7,40}", rev) and not pinned.startswith(rev):
-        raise WorkspaceError(f"{checkout.without_secret(text)!r} names another commit than the run's pin {pinned!r}")
+        raise WorkspaceError(f"{without_secret(text)!r} names another commit than the run's pin {pinned!r}")
     if _URL.match(origin):
         found: checkout.Checkout | None = checkout.from_url(origin, pinned or rev or "", cache=cache)
     else:
@@ -70,7 +71,7 @@ def open_workspace(text: str, *, cache: Path, expect: Pin | None = None) -> Work
         if not path.is_dir():
             raise WorkspaceError(f"there is no directory {origin!r} on this machine; check the path, or give URL@REV")
         found = checkout.from_work_tree(path.resolve(), pinned or rev, cache=cache)
-    name = checkout.without_secret(origin)
+    name = without_secret(origin)
     if found is None:
         root = Path(origin).expanduser().resolve()
         workspace = Workspace(root, Pin(origin=name, digest=content_digest(root)))

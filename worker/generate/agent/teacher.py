@@ -20,14 +20,12 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 
+from config.address import is_loopback, without_secret
 from config.errors import EndpointError, FailureKind
-from config.records import Sampling
-from worker.generate.checkout import without_secret
+from config.records import DEFAULT_MODEL, Sampling
 from worker.generate.watch import Watch, unwatched
 
 CONNECT_SECONDS = 10.0  # the endpoint is on this machine or in this room
-ANY_MODEL = "default_model"  # mlx_lm's name for whatever --model loaded
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 ModelSource = Model | Callable[[], AbstractAsyncContextManager[Model]]
 
@@ -61,7 +59,7 @@ def endpoint_teacher(
         request_seconds: silence after which a request is given up as endpoint_wedged.
     """
     # A proxy from the environment must not be asked for what runs on this machine.
-    local = urlsplit(base_url).hostname in LOOPBACK
+    local = is_loopback(urlsplit(base_url).hostname)
 
     @asynccontextmanager
     async def connected() -> AsyncIterator[Model]:
@@ -112,7 +110,7 @@ class _Endpoint(WrapperModel):
     ) -> ModelResponse:
         """The answer to a conversation; EndpointError for another model's."""
         response = await self._watched(messages, model_settings, model_request_parameters)
-        if self._asked != ANY_MODEL and response.model_name and response.model_name != self._asked:
+        if self._asked != DEFAULT_MODEL and response.model_name and response.model_name != self._asked:
             raise EndpointError(
                 f"asked for model {self._asked!r}, {response.model_name!r} answered; "
                 "load that model in the endpoint, or name the one it serves",
