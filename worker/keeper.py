@@ -154,7 +154,8 @@ class Keeper:
 
     def _beat(self) -> None:
         if self.settings.serve:
-            self._tend(self.settings.serve)
+            with self._agreeing():
+                self._tend(self.settings.serve)
         elif not self.gate.reason:
             self._watch()
         if reason := self._disk():
@@ -181,6 +182,23 @@ class Keeper:
             self.pause(reason)
         elif consuming is False and not reason:
             self.resume()
+
+    @contextmanager
+    def _agreeing(self) -> Iterator[None]:
+        """For the length of the block, which may be minutes of loading a model, agree as in any beat."""
+        done = threading.Event()
+
+        def agree() -> None:
+            while not done.wait(self.settings.keeper_seconds):
+                self._agree()
+
+        thread = threading.Thread(target=agree, name="keeper-agrees", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def _disk(self) -> str:
         self.settings.dir.mkdir(parents=True, exist_ok=True)

@@ -34,6 +34,7 @@ from tests.fleet import (
 from tests.integration.conftest import StartWorker
 from tests.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says
 from worker.gate import Gate
+from worker.generate import model_server
 from worker.keeper import Keeper
 from worker.leases import Leases
 from worker.steps import Steps
@@ -222,3 +223,31 @@ def test_a_pause_that_was_not_heard_is_said_again() -> None:
     keeper.gate.open()
     keeper._agree()
     assert said == ["lost", "lost", "resume"]
+
+
+def test_a_worker_that_waits_for_its_own_server_takes_no_job_meanwhile(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without cancel_task_queue in Worker.start: it takes and drops, and those that could work get nothing."""
+    env = {**QUICK, "APPLEJACK_SERVE": "rehearsal", "TEST_LOAD_SECONDS": "4", "TEST_JOB_SECONDS": "0"}
+    submit(ledger, redis_url, prompts(8))
+    worker = start_worker("generate", "w", env=env, app="tests.planted.unhurried", wait=False)
+    assert all_terminal(ledger)[JobState.GENERATED] == 8
+    log = worker.child.log.read_text()
+    assert "server.ready" in log
+    assert "job.dropped" not in log
+
+
+def test_a_pause_that_was_not_heard_is_said_again_while_a_server_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without Keeper._agreeing: loading a model takes minutes, and all the while the worker would eat."""
+    monkeypatch.setattr(model_server, "CHILD", "tests.planted.rehearsal_server")
+    monkeypatch.setenv("TEST_LOAD_SECONDS", "2")
+    said: list[str] = []
+    settings = Settings(dir=tmp_path, serve="rehearsal", keeper_seconds=0.2)
+    keeper = Keeper(Gate(), settings, pause=said.append, resume=lambda: said.append("resume"), consuming=lambda: True)
+    keeper.start()
+    until(lambda: "resume" in said, "the server speaks", seconds=30)
+    keeper.stop()
+    assert said.index("resume") > 4, said  # once would be by the gate itself

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import threading
+import time
 from collections.abc import Sequence
 
 from pydantic import BaseModel
@@ -19,6 +20,7 @@ from worker.generate.plans import Result
 from worker.generate.serve_child import end_with_parent
 
 SECONDS = float(os.environ.get("TEST_ANSWER_SECONDS", "0"))
+LOAD_SECONDS = float(os.environ.get("TEST_LOAD_SECONDS", "0"))  # until the first token
 
 
 class _Function(BaseModel):
@@ -89,6 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     asked, _ = parser.parse_known_args()
+    time.sleep(LOAD_SECONDS)
     with RehearsalServer((), port=asked.port):
         reply(Request(messages=()))  # what it has to import is imported before the first job comes
         threading.Event().wait()
