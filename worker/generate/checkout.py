@@ -90,7 +90,7 @@ def _made(write: Callable[[Path], None], name: str, cache: Path) -> Path:
     with FileLock(f"{root}.lock"):
         if root.is_dir() and recorded.exists() and recorded.read_text() == content_digest(root):
             return root
-        with tempfile.TemporaryDirectory(dir=root.parent, prefix="making-") as making:
+        with _own_folder(root) as making:
             fresh = Path(making) / "tree"
             fresh.mkdir()
             write(fresh)
@@ -114,13 +114,21 @@ def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None
 
 
 def _clone(url: str, mirror: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=mirror.parent, prefix="cloning-") as folder:
+    with _own_folder(mirror) as folder:
         made = Path(folder) / "mirror"
         cloned = _git(Path(folder), "clone", "--quiet", "--mirror", "--", url, str(made))
         if cloned.returncode != 0:
             raise WorkspaceError(f"{without_secret(url)!r} cannot be cloned: {_last_line(cloned.stderr)}")
         (made / "FETCH_HEAD").touch()
         made.rename(mirror)
+
+
+def _own_folder(wanted: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder to make `wanted` in, beside it; under its lock, so what an earlier maker left was left by a dead one."""
+    prefix = f"making-{wanted.name}."  # names hold no dot: none is the beginning of another
+    for left in wanted.parent.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(dir=wanted.parent, prefix=prefix)
 
 
 def _commit(repository: Path, rev: str) -> str | None:
