@@ -143,7 +143,7 @@ def test_an_endpoint_that_serves_another_model_pauses_its_worker_until_it_serves
         assert "'model-b'" in reason
         served = "model-a"
         assert all_terminal(ledger)[JobState.GENERATED] == 2
-        assert paused(ledger, "w@test") == ""
+        until(lambda: paused(ledger, "w@test") == "", "resumed in the heartbeat")
     assert {deliveries(redis_url, job) for job in jobs} == {1}
 
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from typing import BinaryIO, NoReturn
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from config.records import JsonObject
 
@@ -50,6 +50,14 @@ def parse_object(line: bytes) -> JsonObject:
     if "\\u" in text:
         _refuse_half_characters(value)
     return value
+
+
+def first_error(error: ValidationError) -> str:
+    """The first complaint about an object in words, with how many more there are."""
+    first, *others = error.errors(include_url=False)
+    more = f" (and {len(others)} more)" if others else ""
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}, not {repr(first['input'])[:60]}{more}"
 
 
 def too_deep(value: JsonValue) -> bool:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from config.errors import UsageError
 from config.records import JsonObject, Trajectory
 from worker.curate import seed
-from worker.curate.jsonlines import MAX_LINE, numbered_lines, parse_object
+from worker.curate.jsonlines import MAX_LINE, first_error, numbered_lines, parse_object
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,8 @@ def _lift_system(record: JsonObject) -> JsonObject:
 
 
 def _problem(error: ValueError, *, torn: bool) -> str:
-    text = _first_error(error) if isinstance(error, ValidationError) else str(error)
+    text = first_error(error) if isinstance(error, ValidationError) else str(error)
     return f"torn last line: {text}" if torn else text
-
-
-def _first_error(error: ValidationError) -> str:
-    """The first complaint in words, with how many more there are."""
-    first, *others = error.errors(include_url=False)
-    more = f" (and {len(others)} more)" if others else ""
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}, not {repr(first['input'])[:60]}{more}"
 
 
 def _is_torn(file: BinaryIO, line: bytes) -> bool:

@@ -21,7 +21,7 @@ from pydantic import JsonValue, ValidationError
 from config.errors import UsageError
 from config.records import JOB_DIGITS, JsonObject, Message, ToolCall, Trajectory
 from worker.curate import seed
-from worker.curate.jsonlines import numbered_lines, parse_object
+from worker.curate.jsonlines import first_error, numbered_lines, parse_object
 from worker.evaluate.calltext import take_apart
 
 PROMPT_KEYS = ("prompt", "question", "instruction", "input", "query")
@@ -62,9 +62,7 @@ def _read_file(path: Path) -> Iterator[Recorded]:
                 record = parse_object(line)
                 trajectory = to_trajectory(record, run_id=path.stem, number=number)
             except ValidationError as error:
-                first = error.errors(include_url=False)[0]
-                place = ".".join(map(str, first["loc"]))
-                yield Recorded(path, number, problem=f"{place}: {first['msg']}, not {repr(first['input'])[:60]}")
+                yield Recorded(path, number, problem=first_error(error))
             except ValueError as error:
                 yield Recorded(path, number, problem=str(error))
             else:

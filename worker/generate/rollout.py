@@ -51,11 +51,7 @@ def rollout(
         run_id=spec.run_id,
         job_id=job_id,
         attempt=attempt,
-        prompt=prompt.prompt,
-        category=prompt.category,
-        requires_tools=prompt.requires_tools,
-        expect=prompt.expect,
-        split=prompt.split,
+        **prompt.model_dump(exclude={"workspace"}),  # where it was asked is told by the provenance, as pinned
         system_prompt=spec.system_prompt,
         tools=schemas,
         messages=conversation.messages,
