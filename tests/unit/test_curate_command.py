@@ -77,6 +77,10 @@ BAD = [
     (("--format", "seed-text", "--mix", "tools=1"), "--mix is 'tools=1'"),
     (("--format", "turns", "--valid-share", "0.5", "--test-share", "0.5"), "leave nothing to train on"),
     (("--format", "seed-text", "--split-by", "moon"), "--split-by is 'moon'"),
+    # what its own split leaves without effect
+    (("--format", "seed-text", "--split-by", "workspace"), "--split-by is 'workspace', but seed-text has"),
+    (("--format", "seed-text", "--seed", "7"), "--seed is 7, but seed-text has"),
+    (("--format", "seed-text", "--valid-share", "0.3"), "--valid-share is 0.3, but seed-text has"),
 ]
 
 

@@ -49,6 +49,8 @@ def curate(
     )
     if valid_share + test_share >= 1:
         raise UsageError(f"--valid-share {valid_share} and --test-share {test_share} leave nothing to train on")
+    if options.format == "seed-text":
+        _require_seed_split(options)
     lines = Lines(files, keep=out if out.exists() else None)
     curated = run_curate(
         lines.trajectories, out=out, options=options, student=student, progress=_progress, broken=lambda: lines.broken
@@ -121,6 +123,19 @@ def _split_by(text: str) -> SplitBy:
     if text == "prompt" or text == "workspace":
         return "prompt" if text == "prompt" else "workspace"
     raise UsageError(f"--split-by is {text!r}; it takes prompt or workspace")
+
+
+def _require_seed_split(options: Options) -> None:
+    """UsageError for an option that the seed pipeline's own split would leave without effect."""
+    fits: dict[str, tuple[object, ...]] = {
+        "split_by": ("prompt",), "valid_share": (0.1,), "test_share": (0.1, 0.0), "seed": (0, 42)
+    }  # fmt: skip
+    for name, values in fits.items():
+        if (given := getattr(options, name)) not in values:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is {given!r}, but seed-text has the seed pipeline's own split "
+                "(seed 42, 90% train, 10% valid, no test); leave it out, or choose another --format"
+            )
 
 
 def _share(text: str | None) -> float | None:
