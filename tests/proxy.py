@@ -2,9 +2,10 @@
 
 with Proxy(redis_port) as proxy:
     ...  # workers connect to 127.0.0.1:proxy.port
-    proxy.stall()  # nothing passes, every connection stays open, as behind a router that forgot it
+    proxy.stall()  # nothing passes, every connection stays open
     proxy.cut()    # every connection is reset, and so is each new one
     proxy.resume()
+    proxy.forget() # what is open now is silent for ever on both sides, and closed on neither; new connections pass
 """
 
 import asyncio
@@ -27,6 +28,8 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._known: set[asyncio.Task[None]] = set()
+        """connections that have not been forgotten"""
         self._down = False
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self._ready = threading.Event()
@@ -42,6 +45,10 @@ class Proxy:
     def resume(self) -> None:
         """Pass everything again: new connections, and what was held back on those still open."""
         self._call(self._resume)
+
+    def forget(self) -> None:
+        """Lose every connection without telling either side, as a router that lost its table."""
+        self._call(self._known.clear)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -87,6 +94,7 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._known.add(task)
         task.add_done_callback(self._tasks.discard)
         self._open.add(writer)
         other: asyncio.StreamWriter | None = None
@@ -96,21 +104,29 @@ class Proxy:
                 return
             far, other = await asyncio.open_connection("127.0.0.1", self.target)
             self._open.add(other)
-            await asyncio.gather(self._pump(reader, other), self._pump(far, writer))
+            await asyncio.gather(self._pump(task, reader, other), self._pump(task, far, writer))
         except OSError:
             pass  # reset by either side, by us, or nobody there: the connection ends, as a cable would
         finally:
+            self._known.discard(task)
             for one in (writer, other):
                 if one is not None:
                     _reset(one)
                     self._open.discard(one)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, connection: "asyncio.Task[None]", source: asyncio.StreamReader, sink: asyncio.StreamWriter
+    ) -> None:
         while data := await source.read(CHUNK):
             await self._flowing.wait()
+            if connection not in self._known:
+                break
             sink.write(data)
             await sink.drain()
-        sink.close()
+        if connection in self._known:
+            sink.close()
+        else:
+            await self._done.wait()  # the other side is not told
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
