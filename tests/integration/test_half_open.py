@@ -20,8 +20,6 @@ from tests.workers import WorkerProcess, start_worker_process
 JOBS = 16
 IN_HAND = 2  # jobs at most that a worker begins although its consumer hears nothing any more
 BACK_SECONDS = 45.0  # 30 to 32 seen: 20 until a health check finds out, 10 for each silent connection a job then meets
-    35.0  # of silence, at most: 20 s until a health check fails, then the ledger's silent connections, 10 s each
-)
 
 pytestmark = pytest.mark.timeout(150)
 
