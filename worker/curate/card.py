@@ -1,7 +1,9 @@
 """The dataset card: README.md with the YAML header that hubs read."""
 
 import json
+from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -44,6 +46,7 @@ def _body(manifest: JsonObject) -> list[str]:
         f"{manifest['without_tools']} without tools. Made by applejack {manifest['applejack']}; "
         f"content hash `{manifest['content_hash']}`.",
         "",
+        f"- Answered by {_teachers(manifest)}.",
         f"- Format `{manifest['format']}`{_rendered(manifest)}.",
         *_parquet(manifest),
         f"- Split {manifest['split_rule']}. Leaks, counted: `{json.dumps(manifest['leaks'])}`.",
@@ -54,16 +57,33 @@ def _body(manifest: JsonObject) -> list[str]:
         *_table("Kept by category", "category", manifest["by_category"]),
         *_table("Calls by tool", "tool", manifest["by_tool"]),
         *_list("Warnings", manifest["warnings"]),
-        *_table("Code the tools read", "workspace", manifest["workspaces"], value="licence as found"),
+        *_table("Code the tools read", "workspace", _workspaces(manifest), value="licence as found"),
     ]
+
+
+def _teachers(manifest: JsonObject) -> str:
+    told = (f"`{_shared(name)}` ({count})" for name, count in _object(manifest["teachers"]).items())
+    return ", ".join(told) or "nobody"
+
+
+def _workspaces(manifest: JsonObject) -> JsonObject:
+    """By the names to be shown; two of one name keep their paths."""
+    found = _object(manifest["workspaces"])
+    names = Counter(_shared(place) for place in found)
+    return {_shared(place) if names[_shared(place)] == 1 else place: licence for place, licence in found.items()}
+
+
+def _shared(name: str) -> str:
+    """A directory of this machine by its last part, for a card is published; hub names and URLs as they are."""
+    return Path(name).name if Path(name).is_absolute() else name
 
 
 def _rendered(manifest: JsonObject) -> str:
     if manifest["student"] is None:
         return ", which is the same for every student; no limit of tokens was applied"
     return (
-        f", rendered for the student `{manifest['student']}` (template sha256 `{manifest['template_hash']}`), "
-        f"at most {manifest['max_seq_length']} tokens a row"
+        f", rendered for the student `{_shared(str(manifest['student']))}` "
+        f"(template sha256 `{manifest['template_hash']}`), at most {manifest['max_seq_length']} tokens a row"
     )
 
 

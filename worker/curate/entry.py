@@ -36,6 +36,8 @@ class Entry:
     workspace: str
     pinned: str
     """the workspace as a prompt names it, PATH or PATH@COMMIT"""
+    teacher: str
+    """who answered, as the endpoint calls it; "" when it was not recorded"""
     toolset: str
     tools: tuple[str, ...]
     """the name of every call"""
@@ -83,6 +85,7 @@ def read_entry(
         category=trajectory.category,
         workspace=workspace_of(trajectory),
         pinned=_pinned(trajectory),
+        teacher=pin.teacher if pin else "",
         toolset=pin.toolset_digest if pin else "",
         tools=tuple(call.name for call in trajectory.tool_calls),
         member=Member(

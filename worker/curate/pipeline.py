@@ -155,6 +155,7 @@ def _manifest(
         "student": str(student.directory) if student else None,
         "template_hash": student.template_hash if student else None,
         "toolset_digest": _only({entry.toolset for entry in kept}),
+        "teachers": dict(sorted(Counter(entry.teacher or "not recorded" for entry in kept).items())),
         "source_run": options.source_run or _only({entry.run_id for entry in kept}),
         "workspaces": {place: licence_of(place) for place in sorted({e.workspace for e in kept if e.workspace})},
         **{key: counts[key] for key in ("read", "kept", "rejected", "broken", "reasons", "splits")},
