@@ -57,10 +57,9 @@ def test_renewing_touches_exactly_what_is_in_hand(redis_url: SecretStr) -> None:
         assert len(redelivery.held_tags(queue_consumer(queue))) >= 2
         done.ack()
         client.zadd(redelivery.INDEX, dict.fromkeys(client.zrange(redelivery.INDEX, 0, -1), 1.0))
-        assert redelivery.renew(client, queue_consumer(queue)) >= 1
-        tag = kept.delivery_tag
         now = float(client.time()[0])
-        assert (client.zscore(redelivery.INDEX, tag) or 0) > now - 5
+        assert redelivery.renew(client, queue_consumer(queue)) >= 1
+        assert (client.zscore(redelivery.INDEX, kept.delivery_tag) or 0) >= now
         assert client.zscore(redelivery.INDEX, done.delivery_tag) is None  # acknowledged: it must not come back
         kept.requeue()
 
@@ -75,6 +74,11 @@ def test_one_visibility_timeout_reaches_broker_and_results(redis_url: SecretStr)
     conf = make_app(Settings(redis_url=redis_url, visibility_seconds=77)).conf
     assert conf.broker_transport_options["visibility_timeout"] == 77
     assert conf.result_backend_transport_options["visibility_timeout"] == 77
+
+
+def test_a_worker_takes_one_message_for_each_thing_it_does_at_once(redis_url: SecretStr) -> None:
+    """With Celery's own four a slow Mac holds what a fast one waits for."""
+    assert make_app(Settings(redis_url=redis_url)).conf.worker_prefetch_multiplier == 1
 
 
 def test_messages_in_hand_when_the_connection_is_gone_end_no_worker(
