@@ -83,7 +83,7 @@ class Worker:
 
     def start(self, consumer: Consumer, queues: list[str]) -> None:
         """Begin to beat under Celery's name for this worker."""
-        self.steps.worker = consumer.hostname
+        self.steps.worker = self.keeper.worker = consumer.hostname
         self._consumer = consumer
 
         def says() -> JsonObject:

@@ -23,9 +23,7 @@ from worker.generate.probe import Probe, probe
 
 log = logs.get(__name__)
 
-FEWEST_FREE_BYTES = (
-    1 << 30
-)  # workspaces, logs and the server's own files need room; under it jobs would fail one by one
+FEWEST_FREE_BYTES = 1 << 30  # for workspaces, logs and the server's files; under it jobs would fail one by one
 LONGEST_PAUSE = 60.0  # seconds between starts of a server that keeps dying
 DECODES = 64  # more than a worker has in flight: a full batch would let a probe wait, and look wedged
 STRIKES = 3  # jobs in a row that lost an endpoint which answers a probe, before the probe is no longer believed
@@ -53,6 +51,8 @@ class Keeper:
     """whether the worker consumes its queue; None where nobody can tell now"""
     least_free: int = FEWEST_FREE_BYTES
     """bytes"""
+    worker: str = "worker"
+    """names its server's log: where two workers share a folder, the words of one would pass for the other's progress"""
     _server: ModelServer | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -236,7 +236,7 @@ class Keeper:
         if wait and self._stop.wait(wait):
             return
         folder = Path(model).expanduser()
-        log_file = self.settings.dir / "logs" / "model-server.log"
+        log_file = self.settings.dir / "logs" / f"model-server-{self.worker}.log"
         flags = ServerFlags(decode_concurrency=DECODES)
         server = ModelServer(folder if folder.is_dir() else model, log=log_file, flags=flags)
         started = time.monotonic()

@@ -1,6 +1,8 @@
 """No black holes: a worker whose endpoint or disk cannot serve stops taking jobs, says why, and returns by itself."""
 
+import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -251,3 +253,24 @@ def test_a_pause_that_was_not_heard_is_said_again_while_a_server_starts(
     until(lambda: "resume" in said, "the server speaks", seconds=30)
     keeper.stop()
     assert said.index("resume") > 4, said  # once would be by the gate itself
+
+
+def test_a_wedged_server_is_found_where_another_worker_shares_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without Keeper.worker in the name of the log: what the other server writes would pass for progress."""
+    monkeypatch.setattr(model_server, "CHILD", "tests.planted.rehearsal_server")
+    settings = Settings(dir=tmp_path, serve="rehearsal", keeper_seconds=0.2, probe_seconds=1)
+    said: dict[str, list[str]] = {"one": [], "two": []}
+    one, two = (Keeper(Gate(), settings, pause=say.append, resume=lambda: None, worker=w) for w, say in said.items())
+    try:
+        one.start()
+        two.start()
+        until(lambda: not one.gate.reason and not two.gate.reason, "both speak", seconds=30)
+        assert one._server is not None
+        assert one._server.process is not None
+        os.kill(one._server.process.pid, signal.SIGSTOP)
+        until(lambda: any("is wedged" in reason for reason in said["one"]), "found", seconds=15)
+    finally:
+        one.stop()
+        two.stop()
