@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psutil
 import redis
@@ -16,13 +15,12 @@ from pydantic import SecretStr
 
 from config.ledger.store import text
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, RECONCILER
-from producer.children import session_members
 from producer.server import Server
 from tests.chaos.faults import Fault, Kind
+from tests.chaos.node import Node, port_of
 from tests.proxy import Proxy
 from tests.workers import WorkerProcess, start_worker_process
 
-MODEL_SERVER = "tests.planted.rehearsal_server"  # as tests/planted/unhurried.py has it started
 LEASE = 2.0  # seconds
 AWAY = (0.3, 2.0)  # seconds until a killed worker is started again
 PROBE = 2.0  # seconds a model server may take for a token
@@ -32,34 +30,6 @@ OFFLINE = (0.3, 2.5 * LEASE)
 BROKER_DOWN = (0.2, 3.0)
 ANSWER_SECONDS = 0.1  # of a model server, in calm weather too
 UNWRITTEN = 1.0  # seconds that a power cut takes from an append-only file of appendfsync everysec
-
-
-@dataclass
-class Node:
-    """One worker of the fleet, its network, and whether it can be disturbed now."""
-
-    name: str
-    proxy: Proxy
-    process: WorkerProcess
-    awake: bool = True
-    connected: bool = True
-    killed: bool = False
-
-    @property
-    def lives(self) -> bool:
-        """Runs, and is not suspended; one whose watchdog has not started it yet does not."""
-        child = self.process.child
-        return self.awake and child.exit_code is None and bool(session_members(child.process.pid))
-
-    @property
-    def model_server(self) -> psutil.Process | None:
-        """Its model server, when it has one that is not suspended."""
-        for pid in session_members(self.process.child.process.pid):
-            with suppress(psutil.Error):
-                for child in psutil.Process(pid).children():
-                    if MODEL_SERVER in child.cmdline() and child.status() != psutil.STATUS_STOPPED:
-                        return child
-        return None
 
 
 @dataclass
@@ -147,6 +117,13 @@ class Fleet:
                 self._kill(node, 0.0)
         while self._due and self._due[0][0] <= time.monotonic():
             heapq.heappop(self._due)[2]()
+
+    def end(self) -> None:
+        """Kill every worker, with which its model server ends; one that is suspended has to wake for it."""
+        for node in self.nodes:
+            node.process.child.kill()
+        for server in list(self.suspended):
+            self._wake_server(server)
 
     def calm(self) -> None:
         """Wait until everything is back."""
@@ -238,7 +215,10 @@ class Fleet:
             file, size = written
             with file.open("r+b") as log:
                 log.truncate(min(size, file.stat().st_size))
-        self._later(between(BROKER_DOWN, fault.share), lambda: self.server.revive() and None)
+        self._later(between(BROKER_DOWN, fault.share), self._revive)
+
+    def _revive(self) -> None:
+        self.server.revive()
 
     def _append_only_size(self) -> tuple[Path, int]:
         """The file the server appends to, and how long it is."""
@@ -252,8 +232,7 @@ def fleet(folder: Path, *, workers: int, job_seconds: float = 0.5, concurrency: 
     with ExitStack() as stack:
         made = Fleet(stack.enter_context(Server.start(folder)), folder, job_seconds, concurrency)
         stack.callback(made.client.close)
-        stack.callback(lambda: [made._wake_server(server) for server in list(made.suspended)])  # their parents are gone
-        stack.callback(lambda: [node.process.child.kill() for node in made.nodes])
+        stack.callback(made.end)
         for number in range(1, workers + 1):
             proxy = stack.enter_context(Proxy(port_of(made.server.url)))
             name = f"mac{number}"
@@ -261,13 +240,6 @@ def fleet(folder: Path, *, workers: int, job_seconds: float = 0.5, concurrency: 
         for node in made.nodes:
             node.process.wait_ready()
         yield made
-
-
-def port_of(url: SecretStr) -> int:
-    """The port of a Redis url."""
-    port = urlsplit(url.get_secret_value()).port
-    assert port is not None
-    return port
 
 
 def between(bounds: tuple[float, float], share: float) -> float:

@@ -128,7 +128,7 @@ def damage(calm: Trace, storm: Trace, jobs: int) -> list[str]:
             lambda: storm.summary.get("content_hash") == calm.summary.get("content_hash"),
         ),
         *(
-            (f"{name} differs from the calm run's", lambda name=name: storm.files.get(name) == calm.files.get(name))  # type: ignore[misc]
+            (f"{name} differs from the calm run's", lambda name=name: storm.files.get(name) == calm.files.get(name))
             for name in WRITTEN
         ),
     ]

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from config.ledger import Ledger
 from config.records import JobState
 from producer.server import Server
-from tests.chaos.fleet import port_of
+from tests.chaos.node import port_of
 from tests.fleet import QUICK, RUN, all_terminal, answering, prompts, submit, told, until
 from tests.proxy import Proxy
 from tests.scripted_endpoint import ScriptedEndpoint
@@ -43,7 +44,7 @@ def mac(folder: Path, endpoint: str, *, app: str) -> Iterator[Mac]:
         url = server.url.get_secret_value()
         ledger = Ledger.connect(url)
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint}
-        url_there = type(server.url)(url.replace(f":{port_of(server.url)}/", f":{router.port}/"))
+        url_there = SecretStr(url.replace(f":{port_of(server.url)}/", f":{router.port}/"))
         worker = start_worker_process("generate", "w", url=url_there, folder=folder, env=env, app=app, wait=False)
         stack.callback(worker.child.kill)
         submit(ledger, server.url, prompts(JOBS))

@@ -80,7 +80,7 @@ def test_a_worker_that_slept_past_its_lease_overwrites_nothing(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
     """Fails without the EXISTS in config/ledger/lua/finish.lua."""
-    answers = iter([Reply(text="of the sleeper", stall=2), says("of the heir"), says("one too many")])
+    answers = iter([Reply(text="of the sleeper", stall=5), says("of the heir"), says("one too many")])
 
     def reply(body: JsonObject) -> Reply:
         return says("hello") if question(body) == PROBE else next(answers)

@@ -14,7 +14,7 @@ from worker.generate import model_server
 
 SECONDS = float(os.environ.get("TEST_JOB_SECONDS", "0.5"))
 
-model_server.CHILD = "tests.planted.rehearsal_server"  # type: ignore[misc]
+model_server.CHILD = "tests.planted.rehearsal_server"
 steps = composed.worker.steps
 roll = steps._roll
 
