@@ -3,6 +3,7 @@
 with ScriptedEndpoint([calls(call("grep", pattern="x")), says("done")]) as endpoint:
     ...  # endpoint.base_url is ".../v1"; endpoint.requests holds every request's body as it came over the wire
 
+A request that asks for a stream gets one, ended as mlx_lm does it by closing the connection; others get plain JSON.
 A script is a sequence of replies, one a request, or a function of the request for endless or concurrent ones.
 Several in a row can be mixed: stalls, dropped connections, error statuses, wrong models, broken calls.
 """
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from config.records import JsonObject
+from tests.event_stream import events
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,18 @@ class Reply:
     """close the connection without a byte"""
     half: bool = False
     """close the connection in the middle of the body"""
+    pause: float = 0.0
+    """seconds of silence in the middle of the body"""
+    plain: bool = False
+    """answer in one piece of JSON even where a stream is asked for"""
     status: int = 200
     body: str | None = None
     """sent as it is instead of a completion"""
+    stream: str | None = None
+    """sent as it is instead of the events of a stream"""
 
 
+AS_IT_IS = Reply()
 Script = Sequence[Reply] | Callable[[JsonObject], Reply]
 
 
@@ -197,19 +206,36 @@ def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
             if reply.drop:
                 self.close_connection = True
                 return
-            body = reply.body
-            if body is None:
-                body = json.dumps(completion(reply, json.loads(raw), len(endpoint.raw_requests)))
-            self.answer(reply.status, body, half=reply.half)
+            if reply.body is not None:
+                self.answer(reply.status, reply.body, reply)
+                return
+            asked = json.loads(raw)
+            whole = completion(reply, asked, len(endpoint.raw_requests))
+            if not asked.get("stream") or reply.plain:
+                self.answer(reply.status, json.dumps(whole), reply)
+            elif reply.stream is not None:
+                self.send([reply.stream.encode()], {"Content-Type": "text/event-stream"}, reply)
+            else:
+                self.send(list(events(whole, asked)), {"Content-Type": "text/event-stream"}, reply)
 
-        def answer(self, status: int, body: str, *, half: bool = False) -> None:
+        def answer(self, status: int, body: str, reply: Reply = AS_IT_IS) -> None:
             data = body.encode()
+            headers = {"Content-Type": "application/json", "Content-Length": str(len(data))}
+            middle = len(data) // 2
+            self.send([data[:middle], data[middle:]], headers, replace(reply, status=status))
+
+        def send(self, body: Sequence[bytes], headers: dict[str, str], reply: Reply) -> None:
             try:
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
+                self.send_response(reply.status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(data[: len(data) // 2] if half else data)
+                middle = (len(body) + 1) // 2
+                self.wfile.write(b"".join(body[:middle]))
+                if reply.pause:
+                    endpoint.wait(reply.pause)
+                if not reply.half:
+                    self.wfile.write(b"".join(body[middle:]))
             except (BrokenPipeError, ConnectionResetError):
                 pass  # the client gave up, which some tests want
 

@@ -21,6 +21,8 @@ class Observation:
     output_tokens: int
     failure: str | None = None
     """what the endpoint did, "timeout" or "error"; a malformed call or a used-up limit is no failure here"""
+    first_token: float | None = None
+    """seconds until the first token, or until the endpoint said that it had read the prompt; None when none came"""
 
     @property
     def work(self) -> int:

@@ -6,6 +6,8 @@ one queue fairly. Each change is logged and stands in the worker's heartbeat wit
 
 import threading
 import time
+from collections import deque
+from statistics import median
 from typing import Protocol
 
 import psutil
@@ -17,6 +19,8 @@ from worker.generate.watch import Ended
 from worker.pace import Observation
 
 log = logs.get(__name__)
+
+RECENT = 20  # requests whose time to the first token is told
 
 
 class Qos(Protocol):
@@ -42,21 +46,25 @@ class Throttle:
         self._running = 0
         self._area = 0.0  # requests in flight, summed up over time: request-seconds
         self._at = time.monotonic()
+        self._first_tokens: deque[float] = deque(maxlen=RECENT)
 
     def begun(self) -> Ended:
         """A model request begins; call what it answers when it has ended."""
         started, area = time.monotonic(), self._tick(+1)
         once = threading.Event()
 
-        def ended(output_tokens: int, failure: str | None) -> None:
+        def ended(output_tokens: int, failure: str | None, first_token: float | None = None, /) -> None:
             if once.is_set():
                 return
             once.set()
             at = time.monotonic()
             seconds = max(at - started, 1e-6)
             in_flight = (self._tick(-1) - area) / seconds
+            if first_token is not None:
+                with self._lock:
+                    self._first_tokens.append(first_token)
             if self._controller:
-                self._controller.observe(Observation(at, seconds, in_flight, output_tokens, failure))
+                self._controller.observe(Observation(at, seconds, in_flight, output_tokens, failure, first_token))
 
         return ended
 
@@ -79,8 +87,11 @@ class Throttle:
             qos.decrement_eventually(-more)
 
     def says(self) -> JsonObject:
-        """For the heartbeat."""
-        return {"limit": self.limit, "limit_reason": self.reason}
+        """For the heartbeat; `first_token_seconds` is the median of the last requests, None before the first."""
+        with self._lock:
+            seen = tuple(self._first_tokens)
+        first = round(median(seen), 3) if seen else None
+        return {"limit": self.limit, "limit_reason": self.reason, "first_token_seconds": first}
 
     def _tick(self, change: int) -> float:
         """The area up to now; then so many more requests are in flight."""

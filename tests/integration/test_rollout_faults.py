@@ -1,14 +1,16 @@
 """Every way in which a rollout can fail, reached over real HTTP: a failure kind and what was said so far."""
 
+import json
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from config.errors import RETRYABLE, FailureKind
-from config.records import Limits, Pin, Prompt, Spec, Trajectory
+from config.records import JsonObject, Limits, Pin, Prompt, Spec, Trajectory
 from tests.scripted_endpoint import (
     Call,
     Reply,
@@ -59,7 +61,20 @@ def roll(tmp_path: Path) -> Roll:
     return run
 
 
+def piece(delta: JsonObject | None, finish_reason: str | None = None, **more: object) -> str:
+    """One event of a stream, as mlx_lm writes it."""
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
+    return f"data: {json.dumps({'id': 'x', 'model': 'default_model', 'choices': choices, **more})}\n\n"
+
+
+def streams(*events: str) -> Reply:
+    """Events as they are."""
+    return Reply(stream="".join(events))
+
+
 LOOK = calls(call("grep", pattern="Apple"))
+TOLD = piece({"role": "assistant", "content": "Apple is"})
+DONE = "data: [DONE]\n\n"
 OTHER = [calls(call("grep", pattern=f"x{number}")) for number in range(9)]
 BROKEN = calls(Call("grep", '{"pattern": "App'))
 
@@ -71,6 +86,24 @@ BROKEN = calls(Call("grep", '{"pattern": "App'))
         ([drops()], FailureKind.ENDPOINT_UNREACHABLE, "no answer from the endpoint"),
         # and in the middle of the answer
         ([Reply(text="x" * 500, half=True)], FailureKind.ENDPOINT_UNREACHABLE, "no answer from the endpoint"),
+        ([Reply(text="x" * 500, half=True, plain=True)], FailureKind.ENDPOINT_UNREACHABLE, "no answer from"),
+        # in the middle of a call
+        ([replace(LOOK, half=True)], FailureKind.ENDPOINT_UNREACHABLE, "without a finish_reason"),
+        # a stream that ends well, but never said why
+        ([streams(TOLD, DONE)], FailureKind.ENDPOINT_UNREACHABLE, "without a finish_reason"),
+        # and one without anything in it
+        ([streams(DONE)], FailureKind.ENDPOINT_UNREACHABLE, "without a finish_reason"),
+        # the event with the reason is cut itself
+        ([streams(TOLD, piece({}, "stop")[:-9])], FailureKind.ENDPOINT_UNREACHABLE, "without a finish_reason"),
+        # the endpoint's words within a stream, as an object and as mlx_lm's kind of text
+        ([streams(TOLD, 'data: {"error": {"message": "out of memory"}}\n\n')], FailureKind.ENDPOINT_ERROR, "out of m"),
+        ([streams('data: {"error": "out of memory"}\n\n')], FailureKind.ENDPOINT_ERROR, "off: out of memory"),
+        ([streams('data: {"error": "context length is 4096"}\n\n')], FailureKind.CONTEXT_OVERFLOW, "4096"),
+        ([streams('data: {"error": "no such model"}\n\n')], FailureKind.WRONG_MODEL, "no such model"),
+        # events that are no pieces of an answer
+        ([streams(TOLD, "data: no json\n\n", DONE)], FailureKind.ENDPOINT_ERROR, "streamed 'no json'"),
+        ([streams("data: [1]\n\n", DONE)], FailureKind.ENDPOINT_ERROR, "streamed '[1]'"),
+        ([streams('data: {"choices": [1]}\n\n')], FailureKind.ENDPOINT_ERROR, "instead of a piece of an answer"),
         # mlx_lm says 404 for nearly everything: its words must be quoted
         ([fails(404, "cannot unpack non-iterable")], FailureKind.ENDPOINT_ERROR, "404: cannot unpack non-iterable"),
         ([fails(500, "out of memory")], FailureKind.ENDPOINT_ERROR, "500: out of memory"),
@@ -133,6 +166,21 @@ def test_silence_on_an_open_connection_is_wedged(roll: Roll) -> None:
     assert trajectory.failure is not None
     assert trajectory.failure.kind is FailureKind.ENDPOINT_WEDGED
     assert [message.role for message in trajectory.messages] == ["user", "assistant", "tool"]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_silence_in_the_middle_of_an_answer_is_wedged(roll: Roll, plain: bool) -> None:
+    silent = Reply(text="x" * 500, pause=30, plain=plain)
+    trajectory = roll([silent], limits=LIMITS.model_copy(update={"request_seconds": 0.3}))
+    assert trajectory.failure is not None
+    assert trajectory.failure.kind is FailureKind.ENDPOINT_WEDGED
+
+
+def test_answer_that_takes_longer_than_the_silence_allowed_is_waited_for(roll: Roll) -> None:
+    """Half of it after 0.6 s, the rest 0.6 s later."""
+    slow = Reply(text="x" * 500, stall=0.6, pause=0.6)
+    trajectory = roll([slow], limits=LIMITS.model_copy(update={"request_seconds": 0.9}))
+    assert trajectory.answer == "x" * 500
 
 
 def test_wall_time_ends_a_job_whatever_it_waits_for(roll: Roll) -> None:

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -155,12 +156,14 @@ def test_trajectory_is_what_went_over_the_wire(roll: Roll) -> None:
 def test_request_asks_for_what_the_run_says(roll: Roll) -> None:
     _, endpoint = roll([says("x")], limits=Limits(max_tokens=77), sampling=Sampling(temperature=0.5, top_p=0.9))
     request = endpoint.requests[0]
-    assert {key: request[key] for key in ("model", "max_tokens", "temperature", "top_p", "stream")} == {
+    asked = ("model", "max_tokens", "temperature", "top_p", "stream", "stream_options")
+    assert {key: request[key] for key in asked} == {
         "model": "default_model",
         "max_tokens": 77,
         "temperature": 0.5,
         "top_p": 0.9,
-        "stream": False,
+        "stream": True,
+        "stream_options": {"include_usage": True},
     }
     # a seeded request is served alone by mlx_lm; the rest it refuses or ignores
     assert not {"seed", "max_completion_tokens", "response_format", "parallel_tool_calls"} & request.keys()
@@ -296,3 +299,64 @@ def test_many_threads_roll_out_at_once_with_one_teacher_and_leave_nothing_open(w
         assert_own_results(trajectory)
     assert threading.active_count() == threads
     assert len(psutil.Process().net_connections()) <= sockets
+
+
+SAID = "Let me see.\n\U0001f34e"
+TWO = (Call("grep", '{"pattern": "AAA"}', "a"), Call("grep", '{"pattern": "BBB"}', "b"))
+
+
+def event(delta: JsonObject, finish_reason: str | None = None) -> str:
+    piece = {"id": "x", "model": "m", "choices": [{"delta": delta, "finish_reason": finish_reason}]}
+    return f"data: {json.dumps(piece)}\r\n\r\n"
+
+
+def wire(index: int | None, name: str | None, arguments: str | None, one: str | None) -> JsonObject:
+    """A call's piece; what is None is left out."""
+    function = {"name": name, "arguments": arguments}
+    call = {"index": index, "id": one, "function": {key: value for key, value in function.items() if value is not None}}
+    return {key: value for key, value in call.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        # one piece for each call, numbered, as mlx_lm does it; text after a call and between two is the one text
+        [
+            {"content": "Let me "},
+            {"tool_calls": [wire(0, "grep", TWO[0].arguments, "a")]},
+            {"content": "see.\n\U0001f34e"},
+            {"tool_calls": [wire(1, "grep", TWO[1].arguments, "b")]},
+        ],
+        # both in one
+        [{"content": SAID, "tool_calls": [wire(at, "grep", one.arguments, one.id) for at, one in enumerate(TWO)]}],
+        # interleaved, the name and the id again with each piece
+        [{"content": SAID}]
+        + [{"tool_calls": [wire(at, "grep", one.arguments[:5], one.id)]} for at, one in enumerate(TWO)]
+        + [{"tool_calls": [wire(at, "grep", one.arguments[5:], one.id)]} for at, one in enumerate(TWO)],
+        # every call has the number 0: another id begins another call
+        [{"content": SAID}, *({"tool_calls": [wire(0, "grep", one.arguments, one.id)]} for one in TWO)],
+        # no numbers at all
+        [{"content": SAID}, *({"tool_calls": [wire(None, "grep", one.arguments, one.id)]} for one in TWO)],
+        # half of a surrogate pair in each of two pieces
+        [{"content": "Let me see.\n\ud83c"}, {"content": "\udf4e"}]
+        + [{"tool_calls": [wire(at, "grep", one.arguments, one.id)]} for at, one in enumerate(TWO)],
+    ],
+)
+def test_pieces_make_the_answer_that_comes_whole(roll: Roll, told: list[JsonObject]) -> None:
+    stream = "".join([": ping\r\n\r\n", *map(event, told), event({}, "tool_calls"), "data: [DONE]\r\n\r\n"])
+    streamed, _ = roll([Reply(stream=stream), says("Both.")])
+    whole, _ = roll([Reply(text=SAID, calls=TWO, plain=True), Reply(text="Both.", plain=True)])
+    assert whole.messages[1].content == SAID
+    assert_own_results(whole)
+    assert streamed.outcome == "completed", streamed.failure
+    assert (streamed.messages, streamed.finish_reasons) == (whole.messages, whole.finish_reasons)
+
+
+def test_an_endpoint_that_does_not_stream_leaves_the_same_record(roll: Roll) -> None:
+    script = [Reply(text=SAID, calls=TWO), calls(Call("list_dir", "")), says("<think>Hm.</think>Both.")]
+    whole, _ = roll([replace(reply, plain=True) for reply in script])
+    streamed, _ = roll(script)
+    assert whole.outcome == "completed", whole.failure
+    assert whole.answer == "Both."
+    assert streamed.model_dump(exclude={"seconds", "provenance"}) == whole.model_dump(exclude={"seconds", "provenance"})
+    assert streamed.usage.output_tokens == 15

@@ -36,7 +36,7 @@ def test_a_fixed_limit_is_kept_and_restored_after_a_reconnection() -> None:
     again = Prefetch(16)  # what Celery makes of it when its connection is new
     throttle.adjust(again, running=5)
     assert again.value == 5
-    assert throttle.says() == {"limit": 5, "limit_reason": "fixed"}
+    assert throttle.says() == {"limit": 5, "limit_reason": "fixed", "first_token_seconds": None}
 
 
 def test_a_failed_request_lowers_the_limit_and_says_why() -> None:
@@ -72,3 +72,11 @@ def test_ending_twice_counts_once() -> None:
     ended(5, "error")
     throttle.adjust(Prefetch(2), running=1)
     assert throttle.limit == 2
+
+
+def test_the_time_to_the_first_token_is_told_as_the_median_of_the_last_requests() -> None:
+    throttle = Throttle(most=16, fixed=1)
+    for seconds in (9.0, None, *[0.5] * 10, *[0.7] * 9):  # of 20 the 9.0 has gone with the twenty-first
+        throttle.begun()(5, None, seconds)
+    throttle.begun()(0, "timeout", 0.5)
+    assert throttle.says()["first_token_seconds"] == 0.5

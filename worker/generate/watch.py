@@ -1,9 +1,15 @@
 """Who is told of each model request: what the worker's controller measures by."""
 
 from collections.abc import Callable
+from typing import Protocol
 
-Ended = Callable[[int, str | None], None]
-"""(output tokens, None or what the endpoint did: "timeout" or "error"); calls after the first change nothing"""
+
+class Ended(Protocol):
+    """Called when a request has ended; calls after the first change nothing."""
+
+    def __call__(self, output_tokens: int, failure: str | None, first_token: float | None = None, /) -> None:
+        """`failure`: what the endpoint did, "timeout" or "error"; `first_token`: after so many seconds, if any came."""
+
 
 Watch = Callable[[], Ended]
 """Called when a request begins."""
@@ -11,4 +17,4 @@ Watch = Callable[[], Ended]
 
 def unwatched() -> Ended:
     """Nobody is told."""
-    return lambda output_tokens, failure: None  # noqa: ARG005 - the signature is the protocol
+    return lambda output_tokens, failure, first_token=None: None  # noqa: ARG005 - the signature is the protocol

@@ -65,6 +65,18 @@ def _endpoint_error(raised: ModelAPIError) -> EndpointError:
     return EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
 
 
+def error_in_stream(error: object) -> EndpointError:
+    """What an endpoint reports when its answer, status 200, has already begun."""
+    words = error.get("message") if isinstance(error, dict) else error
+    said = _quoted(str(words or error))
+    message = f"the endpoint broke its answer off: {said}"
+    if _CONTEXT.search(said):
+        return EndpointError(message, kind=FailureKind.CONTEXT_OVERFLOW)
+    if _NO_MODEL.search(said):
+        return EndpointError(message, kind=FailureKind.WRONG_MODEL)
+    return EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
+
+
 def _model_error(raised: UnexpectedModelBehavior) -> GenerationError:
     if isinstance(raised, IncompleteToolCall):
         return RolloutError("max_tokens cut a tool call in two", kind=FailureKind.MALFORMED_TOOL_CALL)

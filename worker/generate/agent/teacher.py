@@ -23,6 +23,7 @@ from pydantic_ai.settings import ModelSettings
 from config.address import is_loopback, without_secret
 from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, Sampling
+from worker.generate.agent.streaming import STREAMED, StreamingClient
 from worker.generate.watch import Watch, unwatched
 
 CONNECT_SECONDS = 10.0  # the endpoint is on this machine or in this room
@@ -56,7 +57,7 @@ def endpoint_teacher(
     Args:
         base_url: with its /v1.
         model: asked for; another name in an answer is an error, unless this is "default_model".
-        request_seconds: silence after which a request is given up as endpoint_wedged.
+        request_seconds: silence after which a request is given up as endpoint_wedged; a long answer is none.
     """
     # A proxy from the environment must not be asked for what runs on this machine.
     local = is_loopback(urlsplit(base_url).hostname)
@@ -65,7 +66,9 @@ def endpoint_teacher(
     async def connected() -> AsyncIterator[Model]:
         timeout = openai.Timeout(request_seconds, connect=min(CONNECT_SECONDS, request_seconds))
         async with (
-            openai.DefaultAsyncHttpx2Client(trust_env=not local, timeout=timeout, verify=_certificates()) as http,
+            StreamingClient(
+                trust_env=not local, timeout=timeout, verify=_certificates(), follow_redirects=True
+            ) as http,
             AsyncOpenAI(
                 base_url=base_url, api_key=api_key or "none", max_retries=0, timeout=timeout, http_client=http
             ) as client,
@@ -73,7 +76,8 @@ def endpoint_teacher(
             provider = OpenAICompatibleProvider("applejack", openai_client=client)
             # max_tokens is what local servers know; the tools' schemas go out as they are, for the record to be true
             profile = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False, json_schema_transformer=None)
-            yield _Endpoint(OpenAIChatModel(model, provider=provider, profile=profile), asked=model, watch=watch)
+            answers = OpenAIChatModel(model, provider=provider, profile=profile)
+            yield _Endpoint(answers, asked=model, watch=watch, http=http)
 
     return Teacher(name=model, endpoint=without_secret(base_url), model=connected, sampling=sampling)
 
@@ -97,10 +101,11 @@ async def opened(source: ModelSource) -> AsyncIterator[Model]:
 class _Endpoint(WrapperModel):
     """A server's answers, made sound: the model that was asked for, and an own id for every call."""
 
-    def __init__(self, wrapped: Model, *, asked: str, watch: Watch) -> None:
+    def __init__(self, wrapped: Model, *, asked: str, watch: Watch, http: StreamingClient) -> None:
         super().__init__(wrapped)
         self._asked = asked
         self._watch = watch
+        self._http = http
 
     async def request(
         self,
@@ -126,16 +131,17 @@ class _Endpoint(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         ended = self._watch()
+        settings = ModelSettings(**(model_settings or {}), extra_body=STREAMED)
         try:
-            response = await super().request(messages, model_settings, model_request_parameters)
-        except (ModelAPIError, asyncio.CancelledError) as raised:  # cancelled: the job's wall time is over
+            response = await super().request(messages, settings, model_request_parameters)
+        except (ModelAPIError, EndpointError, asyncio.CancelledError) as raised:  # cancelled: the wall time is over
             slow = isinstance(raised, ModelTimeoutError | asyncio.CancelledError)
-            ended(0, "timeout" if slow else "error")
+            ended(0, "timeout" if slow else "error", self._http.first_token)
             raise
         except BaseException:
-            ended(0, None)  # what the model wrote is no sign of how the server does
+            ended(0, None, self._http.first_token)  # what the model wrote is no sign of how the server does
             raise
-        ended(response.usage.output_tokens, None)
+        ended(response.usage.output_tokens, None, self._http.first_token)
         return response
 
 
