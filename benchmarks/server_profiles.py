@@ -2,10 +2,11 @@
 
 Every request in a batch advances at one pace, a token per `step(n)` seconds with n requests served, so the server is a
 virtual clock and a heap. step(n) = alone + each * n is what mlx_lm showed on two CPU cores: 21, 34, 54 and 75 tokens/s
-in all at 1, 2, 4 and 8 requests is 0.040 + 0.0084 n within 4%. As in mlx_lm a client that gives up does not stop its
-generation, prompts cost time too, and nothing ever says "too much".
+in all at 1, 2, 4 and 8 requests is 0.040 + 0.0084 n within 4%. As in mlx_lm prompts cost time too, a request that is
+streamed ends when its client gives up, and nothing ever says "too much".
 A job is two to five requests with a tool call between each two. Calls have a median of 60 output tokens and answers of
-150, both log-normal and cut at 1024; a job whose request fails begins again, and after four attempts it is lost.
+150, both log-normal and cut at 1024. A job whose request fails begins again, and after four attempts it is lost; one
+whose own time is over is lost at once, unless the controller has found meanwhile that the server is in trouble.
 """
 
 import heapq
@@ -19,7 +20,8 @@ from worker.concurrency import Controller
 from worker.pace import Observation
 
 MOST = 32  # requests mlx_lm decodes together by default; more only wait
-REQUEST_SECONDS = 120.0  # config/records.py, Limits.request_seconds
+REQUEST_SECONDS = 120.0  # of silence, config/records.py, Limits.request_seconds; what is served is not silent
+JOB_SECONDS = 180.0  # config/records.py, Limits.seconds
 ATTEMPTS = 4  # of one job, config/records.py, Spec.delivery_limit; then it is lost
 TOOL_SECONDS = 0.3  # mean of the pause between two turns of one job
 WANDER = 0.02  # the server's pace wanders by about 5% around its mean, a little each second
@@ -57,7 +59,7 @@ REFUSES = 0.99  # share above which a new request fails
 
 PROFILES = (
     Profile("fast", alone=0.008, each=0.0012),
-    Profile("slow", alone=0.060, each=0.040, seconds=3600.0),  # the time limit binds before the batch does
+    Profile("slow", alone=0.060, each=0.040, seconds=3600.0),  # the time of a job binds before the batch does
     Profile("batch-friendly", alone=0.040, each=0.0010),
     Profile("serial", alone=0.0, each=0.020, slots=1),
     Profile(
@@ -77,8 +79,11 @@ class Job:
 
     turns: tuple[int, ...]
     attempt: int = 1
+    began: float = 0.0
     turn: int = 0
     spent: int = 0  # tokens of this attempt, given back when it fails
+    request: "Request | None" = None  # the one in flight
+    ended: bool = False
 
 
 @dataclass(eq=False)
@@ -90,6 +95,7 @@ class Request:
     work: float
     began: float
     area: float
+    served: bool = False
     ended: bool = False
 
 
@@ -99,8 +105,8 @@ class Outcome:
 
     tokens: list[tuple[float, int]] = field(default_factory=list)  # when, and how many
     limits: list[tuple[float, int, str]] = field(default_factory=list)  # when, limit, reason
-    failed: int = 0  # attempts that a time limit or an error ended
-    lost: int = 0  # jobs with no attempt left
+    failed: int = 0  # attempts that silence or an error ended
+    lost: int = 0  # jobs with no attempt or no time left
     done: int = 0
 
     def rate(self, since: float, until: float) -> float:
@@ -182,24 +188,29 @@ class Worker:
             answer = self._jobs.lognormvariate(math.log(150), 0.4)
             job = Job(tuple(int(min(1024, max(8, tokens))) for tokens in (*calls, answer)))
         self._running += 1
+        job.began = self._now
+        self._after(JOB_SECONDS, lambda: self._over(job))
         self._ask(job)
 
     def _ask(self, job: Job) -> None:
+        if job.ended:
+            return
         prompt = 700 if job.turn == 0 else self._random.randint(100, 600)  # the rest is in the prompt cache
         tokens = job.turns[job.turn]
         work = tokens + prompt / self._profile.prefill
-        request = Request(job, tokens, work, self._now, self._area)
+        job.request = request = Request(job, tokens, work, self._now, self._area)
         self._in_flight += 1
         if self._memory > REFUSES:
             self._after(0.5, lambda: self._end(request, "error"))
             return
-        self._after(REQUEST_SECONDS, lambda: self._end(request, "timeout"))
+        self._after(REQUEST_SECONDS, lambda: None if request.served else self._end(request, "timeout"))
         self._line.append(request)
         self._serve()
 
     def _serve(self) -> None:
         while self._line and len(self._served) < self._profile.slots:
             request = self._line.pop(0)
+            request.served = True
             heapq.heappush(self._served, (self._virtual + request.work, next(self._number), request))
 
     def _finish(self, request: Request) -> None:
@@ -207,19 +218,37 @@ class Worker:
         self._end(request, None)
 
     def _end(self, request: Request, failure: str | None) -> None:
-        if request.ended:  # given up before: the server worked on for nobody
+        if request.ended:
             return
-        request.ended = True
+        request.ended, request.job.request = True, None
         seconds = self._now - request.began
         in_flight = (self._area - request.area) / seconds
         self._in_flight -= 1
+        if failure:  # nobody listens any more: the server notices with the next token
+            self._line = [one for one in self._line if one is not request]
+            self._served = [one for one in self._served if one[2] is not request]
+            heapq.heapify(self._served)
+            self._serve()
         if self._controller:
-            tokens = 0 if failure else request.tokens
-            self._controller.observe(Observation(self._now, seconds, in_flight, tokens, failure))
+            tokens, share = 0 if failure else request.tokens, (self._now - request.job.began) / JOB_SECONDS
+            self._controller.observe(Observation(self._now, seconds, in_flight, tokens, failure, job_share=share))
         if failure:
             self._fail(request.job)
         else:
             self._answered(request)
+
+    def _over(self, job: Job) -> None:
+        """The job's own time is over, wherever it is."""
+        if job.ended:
+            return
+        if not (
+            self._controller and self._controller.cut_since(job.began)
+        ):  # else worker/steps.py gives it another try
+            job.attempt = ATTEMPTS
+        if job.request:
+            self._end(job.request, "timeout")
+        else:
+            self._fail(job)
 
     def _answered(self, request: Request) -> None:
         job = request.job
@@ -230,9 +259,11 @@ class Worker:
             self._after(self._random.expovariate(1 / TOOL_SECONDS), lambda: self._ask(job))
         else:
             self.outcome.done += 1
+            job.ended = True
             self._next_job()
 
     def _fail(self, job: Job) -> None:
+        job.ended = True
         self.outcome.failed += 1
         self.outcome.tokens.append((self._now, -job.spent))
         if job.attempt < ATTEMPTS:

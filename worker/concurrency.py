@@ -30,8 +30,9 @@ RECENT = 8  # at least, and a third of the limit, to tell that the server has be
 SLOWER, FASTER = 1.5, 0.67  # times the expected pace of another server
 MEMORY_LOW = 0.10  # share available; below, macOS compresses and swaps
 MEMORY_WAIT = 10.0  # seconds until jobs that end have given their memory back
-TIME_SHARE = 0.85  # of the time limit, for the longest answer; the rest is for a bad minute
-LONG = 3.0  # times the mean: as long as some answer will be, though none was yet
+TIME_SHARE = 0.85  # of a job's wall time, for the longest job; the rest is for a bad minute
+LONG = 3.2  # times the mean at the end of a request: as long as some job will be, though none was yet
+FADE = 0.998  # with each reading, of the longest job seen: half of it is forgotten after 350
 HOLD, HOLD_MOST = 90.0, 720.0  # seconds a ceiling holds at first, doubled each time it proves right, and at most
 
 
@@ -44,21 +45,26 @@ class Decision:
 
 
 class Controller:
-    """The limit of one worker, within [1, most]; `request_seconds` is the time limit of one model request."""
+    """The limit of one worker, within [1, most]."""
 
-    def __init__(self, *, most: int, start: int = 2, request_seconds: float = 120.0) -> None:
+    def __init__(self, *, most: int, start: int = 2) -> None:
         self.limit = max(1, min(start, most))
-        self._most, self._request_seconds = most, request_seconds
+        self._most = most
         self._inbox: deque[Observation] = deque()  # append and popleft are atomic
         self._readings = Readings()
         self._changed = self._cut = self._answered = 0.0  # when: the limit, by trouble; a request
         self._before, self._rate = self.limit, 0.0  # the limit before the last change, and what it made
         self._ceiling, self._until, self._hold = most, 0.0, HOLD / 2
+        self._longest = 0.0  # the largest share of a job's wall time per second a token, slowly fading
         self._free = 0.0  # the largest share of memory ever available
 
     def observe(self, seen: Observation) -> None:
         """Take note of a request that ended."""
         self._inbox.append(seen)
+
+    def cut_since(self, when: float) -> bool:
+        """Whether trouble has cut the limit since then: what was begun before it was begun on a better server."""
+        return self._cut > when
 
     def decide(self, now: float, *, running: int, memory: float | None = None) -> Decision:
         """The limit from now on, given the jobs running and the share of this machine's memory available."""
@@ -90,6 +96,7 @@ class Controller:
             self._answered = max(self._answered, one.at)
             if one.seconds > 0 and one.in_flight <= self.limit + 0.5:  # else jobs above a cut limit are still ending
                 self._readings.add(one)
+                self._longest = max(FADE * self._longest, one.job_share / one.pace)
                 news = True
         self._readings.age(now)
         return failures, news
@@ -157,14 +164,14 @@ class Controller:
         return self.limit + max(1, self.limit - self._ceiling)
 
     def _cap(self, now: float, line: Line, busy: float, memory: float | None) -> int:
-        """The most that the ceiling, memory and the time limit of a request allow."""
+        """The most that the ceiling, memory and the wall time of a job allow."""
         cap = self._ceiling if now < self._until else self._most
         if memory is not None and memory < self._free:
             each = (self._free - memory) / self.limit
             cap = min(cap, self.limit + max(0, int((memory - MEMORY_LOW) / each)))
-        works = [one.work for one in self._readings.all]
-        longest = max(*works, LONG * sum(works) / len(works))
-        while cap > 1 and longest * line.pace(cap * busy) > TIME_SHARE * self._request_seconds:
+        jobs = [one.job_share / one.pace for one in self._readings.all]
+        longest = max(self._longest, LONG * sum(jobs) / len(jobs))
+        while cap > 1 and longest * line.pace(cap * busy) > TIME_SHARE:
             cap -= 1
         return cap
 

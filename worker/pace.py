@@ -24,6 +24,9 @@ class Observation:
     first_token: float | None = None
     """seconds until the first token, or until the endpoint said that it had read the prompt; None when none came"""
 
+    job_share: float = 0.0
+    """of its job's wall time, used when it ended"""
+
     @property
     def work(self) -> int:
         """Tokens, with the prompt's share."""

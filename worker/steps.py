@@ -1,6 +1,7 @@
 """What the tasks do: gather a step's inputs from the ledger, call its stage, store what came of it."""
 
 import random
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -74,9 +75,10 @@ class Steps:
             return self.ledger.jobs.release(claim, why=why, spent=False)
 
         with self.leases.hold(Held(run_id, job_id, claim.token), give_back):
+            began = time.monotonic()
             with self._asking(run):
                 trajectory = self._roll(run, claim)
-            if trajectory.failure and self._hand_back(run, claim, trajectory.failure):
+            if trajectory.failure and self._hand_back(run, claim, trajectory.failure, began):
                 return job_id
             if self.keeper and not trajectory.failure and run.spec.teacher != "rehearsal":
                 self.keeper.succeeded()
@@ -136,20 +138,23 @@ class Steps:
             endpoint = self.keeper.endpoint if self.keeper else self.settings.endpoint
             settings = self.settings.model_copy(update={"endpoint": endpoint})
             # the ledger is asked before the rollout begins, so that asking again repeats no model request
-            return patiently(
-                lambda: roll(run.spec, prompt, claim, self.ledger, settings, self.worker, watch=self.throttle.begun)
-            )
+            watch = self.throttle.job(run.spec.limits.seconds)
+            return patiently(lambda: roll(run.spec, prompt, claim, self.ledger, settings, self.worker, watch=watch))
         except Exception as error:  # a header task that raises aborts its chord: whatever it was becomes data
             log.exception("job.internal", run_id=claim.run_id, job_id=claim.job_id)
             told = f"{type(error).__name__}: {error}"
             return never_rolled(run.spec, prompt, claim, Failure.of(FailureKind.INTERNAL, told))
 
-    def _hand_back(self, run: RunView, claim: Claim, failure: Failure) -> bool:
-        """Whether this job is someone else's now: for the endpoint's trouble at no cost, for passing ones as a try."""
+    def _hand_back(self, run: RunView, claim: Claim, failure: Failure, began: float) -> bool:
+        """Whether this job is someone else's now: for the endpoint's trouble at no cost, for passing ones as a try.
+
+        A job whose time is over has itself to blame, unless its server was found slower or in trouble meanwhile.
+        """
         if self.keeper is None or run.spec.teacher == "rehearsal" or failure.kind not in HANDED_BACK:
             return False
         down = self.keeper.trouble(failure, wants=run.spec.model)
-        if not down and (failure.kind not in RETRIED or claim.deliveries >= run.spec.delivery_limit):
+        passes = failure.kind in RETRIED or self.throttle.cut_since(began)
+        if not down and (not passes or claim.deliveries >= run.spec.delivery_limit):
             return False
         why = f"{failure.kind.value}: {failure.message}"
         if not patiently(lambda: self.ledger.jobs.release(claim, why=why, spent=not down)):

@@ -15,7 +15,7 @@ import psutil
 from config import logs
 from config.records import JsonObject
 from worker.concurrency import Controller
-from worker.generate.watch import Ended
+from worker.generate.watch import Ended, Watch
 from worker.pace import Observation
 
 log = logs.get(__name__)
@@ -36,7 +36,7 @@ class Qos(Protocol):
 
 
 class Throttle:
-    """`begun` may be called from any thread, `adjust` from the pulse. A fixed limit is kept as it is."""
+    """`job` and what it answers may be called from any thread, `adjust` from the pulse. A fixed limit is kept."""
 
     def __init__(self, *, most: int, fixed: int | None = None) -> None:
         self._controller = None if fixed else Controller(most=most)
@@ -48,8 +48,16 @@ class Throttle:
         self._at = time.monotonic()
         self._first_tokens: deque[float] = deque(maxlen=RECENT)
 
-    def begun(self) -> Ended:
-        """A model request begins; call what it answers when it has ended."""
+    def job(self, seconds: float) -> Watch:
+        """A job begins that may take so many seconds; what it answers is called when a request of it begins."""
+        began = time.monotonic()
+        return lambda: self._begun(began, seconds)
+
+    def cut_since(self, when: float) -> bool:
+        """Whether the server has been found in trouble since then, on the monotonic clock."""
+        return self._controller is not None and self._controller.cut_since(when)
+
+    def _begun(self, job_began: float, job_seconds: float) -> Ended:
         started, area = time.monotonic(), self._tick(+1)
         once = threading.Event()
 
@@ -64,7 +72,10 @@ class Throttle:
                 with self._lock:
                     self._first_tokens.append(first_token)
             if self._controller:
-                self._controller.observe(Observation(at, seconds, in_flight, output_tokens, failure, first_token))
+                share = (at - job_began) / job_seconds
+                self._controller.observe(
+                    Observation(at, seconds, in_flight, output_tokens, failure, first_token, share)
+                )
 
         return ended
 

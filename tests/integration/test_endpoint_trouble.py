@@ -34,7 +34,8 @@ from tests.fleet import (
     until,
 )
 from tests.integration.conftest import StartWorker
-from tests.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says
+from tests.prefetch import Prefetch
+from tests.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says, stalls
 from worker.gate import Gate
 from worker.generate import model_server
 from worker.keeper import Keeper
@@ -184,6 +185,28 @@ def test_a_job_in_hand_when_the_gate_closed_is_not_begun(ledger: Ledger, tmp_pat
     assert steps.generate(RUN, job) == job
     assert told(ledger, job) == []
     assert ledger.jobs.counts(RUN)[JobState.QUEUED] == 1
+
+
+@pytest.mark.parametrize(("slower", "state"), [(True, JobState.QUEUED), (False, JobState.FAILED)])
+def test_a_job_whose_time_is_over_has_another_try_where_its_server_became_worse(
+    ledger: Ledger, tmp_path: Path, slower: bool, state: JobState
+) -> None:
+    """Fails without cut_since in Steps._hand_back; with no cut the job has itself to blame."""
+    throttle = Throttle(most=4)
+
+    def reply(_: JsonObject) -> Reply:
+        if slower:
+            throttle.job(60)()(0, "error")
+            throttle.adjust(Prefetch(2), running=1)
+        return stalls(5)
+
+    spec = Spec(run_id=RUN, dataset_format="seed-text", train=False, limits=Limits(seconds=1))
+    (job,) = ledger.create(spec, prompts(1)).job_ids
+    with ScriptedEndpoint(reply) as endpoint:
+        chosen = Settings(dir=tmp_path, endpoint=endpoint.base_url)
+        keeper = Keeper(Gate(), chosen, pause=lambda _: None, resume=lambda: None)
+        Steps(ledger, Leases(ledger.fleet, lease_seconds=9), chosen, "w", throttle, keeper=keeper).generate(RUN, job)
+    assert ledger.jobs.counts(RUN)[state] == 1
 
 
 def test_a_full_disk_closes_the_gate_and_room_opens_it(tmp_path: Path) -> None:

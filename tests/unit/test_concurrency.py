@@ -9,18 +9,20 @@ TOKENS = 100
 class Hands:
     """A controller's worker and server in one: requests of one length at the pace the test says."""
 
-    def __init__(self, *, most: int = 32, start: int = 2) -> None:
+    def __init__(self, *, most: int = 32, start: int = 2, job_seconds: float = 1e9) -> None:
         self.controller = Controller(most=most, start=start)
+        self.job_seconds = job_seconds
         self.now = 0.0
 
     def round(
         self, pace: float, *, times: int = 1, running: int | None = None, memory: float | None = None
     ) -> Decision:
         """Each of the jobs in flight has one request answered; then the controller decides."""
-        limit = self.controller.limit
-        self.now += pace * TOKENS
+        limit, seconds = self.controller.limit, pace * TOKENS
+        self.now += seconds
         for _ in range(max(times, 1) * limit):
-            self.controller.observe(Observation(self.now, pace * TOKENS, limit, TOKENS))
+            share = seconds / self.job_seconds
+            self.controller.observe(Observation(self.now, seconds, limit, TOKENS, job_share=share))
         return self.decide(running=running, memory=memory)
 
     def decide(self, *, running: int | None = None, memory: float | None = None) -> Decision:
@@ -36,8 +38,8 @@ BATCHING = Line(0.040, 0.001)
 SERIAL = Line(0.0, 0.02)
 
 
-def grown(line: Line = BATCHING, **options: int) -> Hands:
-    hands = Hands(**options)
+def grown(line: Line = BATCHING, *, most: int = 32, start: int = 2, job_seconds: float = 1e9) -> Hands:
+    hands = Hands(most=most, start=start, job_seconds=job_seconds)
     hands.grow(line, 12)
     return hands
 
@@ -175,10 +177,21 @@ def test_a_slower_server_of_its_own_leaves_no_ceiling() -> None:
     assert hands.grow(slow, 6)[-1] > 0.9 * before
 
 
-def test_requests_that_would_take_longer_than_their_time_limit_are_not_risked() -> None:
-    slow = Line(0.05, 0.05)  # 300 tokens, three times the mean, take 120 s with 7 in flight
-    limits = Hands().grow(slow, 15)
-    assert 3 <= max(limits) <= 5
+def test_jobs_that_would_take_longer_than_their_wall_time_are_not_risked() -> None:
+    slow = Line(0.05, 0.05)  # 320 tokens, 3.2 times the mean, take 120 s with 6.5 in flight
+    assert 3 <= max(Hands(job_seconds=120).grow(slow, 15)) <= 5
+    assert max(Hands().grow(Line(0.05, 0.005), 15)) > 20  # what it would be otherwise
+
+
+def test_the_longest_job_seen_is_remembered_and_forgotten_slowly() -> None:
+    """One job of many turns took nearly all of its time at half the pace: as many more would be lost, for a while."""
+    line = Line(0.05, 0.01)
+    hands = grown(line, start=4, job_seconds=200)
+    before = hands.controller.limit
+    seconds = line.pace(before) / 2 * TOKENS
+    hands.controller.observe(Observation(hands.now, seconds, before, TOKENS, job_share=0.95))
+    assert hands.round(line.pace(before)).limit < before
+    assert hands.grow(line, 60)[-1] >= before
 
 
 @pytest.mark.parametrize("failure", ["timeout", "error"])
