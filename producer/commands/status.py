@@ -52,7 +52,7 @@ def show(console: Console, seen: RunStatus, ledger: Ledger, workers: list[JsonOb
     console.print(line(seen, ledger))
     if seen.kinds:
         console.print("failures: " + ", ".join(f"{kind} {count}" for kind, count in seen.kinds.items()))
-    table = Table("worker", "queues", "holds", "generated", "failed", "heard", "state")
+    table = Table("worker", "queues", "holds", "generated", "failed", "first token", "heard", "state")
     for worker in workers:
         done = seen.by_worker.get(str(worker["name"]), {})
         table.add_row(
@@ -61,12 +61,13 @@ def show(console: Console, seen: RunStatus, ledger: Ledger, workers: list[JsonOb
             str(worker.get("holds", "")),
             str(done.get("generated", 0)),
             str(done.get("failed", 0)),
+            f"{first:.1f} s" if isinstance(first := worker.get("first_token_seconds"), float) else "",
             f"{worker['silent_seconds']} s ago",
             state(worker),
         )
     for name in sorted(set(seen.by_worker) - {str(worker["name"]) for worker in workers}):
         done = seen.by_worker[name]
-        table.add_row(name, "", "", str(done.get("generated", 0)), str(done.get("failed", 0)), "", "gone")
+        table.add_row(name, "", "", str(done.get("generated", 0)), str(done.get("failed", 0)), "", "", "gone")
     if workers or seen.by_worker:
         console.print(table)
     else:
