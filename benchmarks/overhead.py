@@ -1,9 +1,10 @@
 """What queue, ledger and agent cost per job, and how workers add up: python -m benchmarks.overhead [--quick]
 
 A job is three model requests and two real tool calls against a scripted endpoint that takes a fixed time per request.
-The baseline is a bare asyncio loop in one process that runs pydantic-ai with the same tools against the same endpoint,
-with as many jobs at once as the one worker it is compared with; both are warm. Then the same jobs on 1, 2, 4 and 8
-workers. Everything shares this machine's cores, the endpoint too; the CPU that is told leaves the endpoint out.
+The baseline is a bare asyncio loop in one process that runs pydantic-ai with the same tools against the same
+endpoint, streamed as ours are, with as many jobs at once as the one worker it is compared with; both are warm. Then
+the same jobs on 1, 2, 4 and 8 workers. Everything shares this machine's cores, the endpoint too; the CPU that is told
+leaves the endpoint out.
 """
 
 import argparse
@@ -142,8 +143,13 @@ def bare(url: str, root: Path, jobs: int, at_once: int) -> tuple[float, float]:
         turnstile = asyncio.Semaphore(at_once)
 
         async def one(number: int) -> str:
-            async with turnstile:
-                return (await agent.run(f"question {number}")).output
+            async with turnstile, agent.iter(f"question {number}") as answering:
+                async for node in answering:
+                    if agent.is_model_request_node(node):
+                        async with node.stream(answering.ctx) as pieces:
+                            async for _ in pieces:
+                                pass
+                return answering.result.output
 
         await one(0)
         started, spent = time.monotonic(), time.process_time()
