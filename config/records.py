@@ -59,7 +59,7 @@ class Limits(Record):
     seconds: float = Field(180.0, gt=0)
     """wall time"""
     request_seconds: float = Field(120.0, gt=0)
-    """silence after which a model request is given up; answers are streamed, but of a tool call mlx_lm sends the whole"""
+    """of silence; answers are streamed, but mlx_lm sends a tool call as a whole"""
     max_tokens: int = Field(1024, ge=1)
     """sent with every request; the server's own default is 512"""
 

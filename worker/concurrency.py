@@ -31,7 +31,7 @@ SLOWER, FASTER = 1.5, 0.67  # times the expected pace of another server
 MEMORY_LOW = 0.10  # share available; below, macOS compresses and swaps
 MEMORY_WAIT = 10.0  # seconds until jobs that end have given their memory back
 TIME_SHARE = 0.85  # of a job's wall time, for the longest job; the rest is for a bad minute
-LONG = 3.2  # times the mean at the end of a request: as long as some job will be, though none was yet
+LONG = 3.15  # times the mean at the end of a request: as long as some job will be, though none was yet
 FADE = 0.998  # with each reading, of the longest job seen: half of it is forgotten after 350
 HOLD, HOLD_MOST = 90.0, 720.0  # seconds a ceiling holds at first, doubled each time it proves right, and at most
 

@@ -178,7 +178,7 @@ def test_a_slower_server_of_its_own_leaves_no_ceiling() -> None:
 
 
 def test_jobs_that_would_take_longer_than_their_wall_time_are_not_risked() -> None:
-    slow = Line(0.05, 0.05)  # 320 tokens, 3.2 times the mean, take 120 s with 6.5 in flight
+    slow = Line(0.05, 0.05)  # 315 tokens, 3.15 times the mean, take 120 s with 6.6 in flight
     assert 3 <= max(Hands(job_seconds=120).grow(slow, 15)) <= 5
     assert max(Hands().grow(Line(0.05, 0.005), 15)) > 20  # what it would be otherwise
 
