@@ -8,7 +8,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, TypeGuard
 
 from config.questions import Question, fits
 from config.records import JsonObject
@@ -95,10 +95,15 @@ def _constant(code: Code) -> Iterator[Candidate]:
     assigned = Counter(line.text.partition(" = ")[0] for line in code.assigning.lines)
     for source in code.sources:
         for node in source.tree.body if source.tree else ():
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and len(node.targets) == 1:
+            if _in_one_line(node) and isinstance(node.value, ast.Constant) and len(node.targets) == 1:
                 target, expect = node.targets[0], _value(node.value, source)
                 if isinstance(target, ast.Name) and target.id.isupper() and assigned[target.id] == 1 and expect:
                     yield Candidate(Question("constant", {"name": target.id}), expect)
+
+
+def _in_one_line(node: ast.stmt) -> TypeGuard[ast.Assign]:
+    """An assignment that a search for its first line finds whole."""
+    return isinstance(node, ast.Assign) and node.lineno == node.end_lineno
 
 
 def _value(node: ast.Constant, source: Source) -> JsonObject | None:

@@ -20,7 +20,7 @@ def importers(code: Code) -> Iterator[Candidate]:
     """Files that import a module."""
     files: dict[str, set[str]] = {}
     for source in code.sources:
-        for module in _imported(source):
+        for module in sorted(_imported(source)):  # a set's order differs from one process to the next
             files.setdefault(module, set()).add(source.path)
     for module, found in files.items():
         question = Question("importers", {"module": module})

@@ -1,4 +1,6 @@
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,12 @@ from producer.prompts.code import read
 from producer.prompts.mine import by_category, mine
 from worker.generate import files
 
+ROOT = Path(__file__).parents[2]
 FILES = {
-    "top.py": "import json\nfrom pkg import shapes\n\nLIMIT = 12\nNAME = 'red'\nTWICE = 1\n",
+    "top.py": (
+        "import json\nfrom pkg import shapes\n\nLIMIT = 12\nNAME = 'red'\nTWICE = 1\n"
+        "WRAPPED = (\n    'green'\n)\nPAREN = ('blue')\n"
+    ),
     "pkg/__init__.py": "TWICE = 2\n",
     "pkg/shapes.py": (
         '"""Shapes.\n\nclass Ghost(Shape): in a text\n"""\nimport json\n\n\nclass Shape:\n    pass\n\n\n'
@@ -67,6 +73,8 @@ ASKED = [
     ("constant", {"name": "LIMIT"}, {"number": 12}),
     ("constant", {"name": "NAME"}, {"contains": ["red"]}),
     ("constant", {"name": "TWICE"}, None),  # has two values
+    ("constant", {"name": "WRAPPED"}, None),  # the line that a search finds ends in "("
+    ("constant", {"name": "PAREN"}, {"contains": ["blue"]}),
 ]
 
 
@@ -88,6 +96,19 @@ def test_the_same_seed_gives_the_same_prompts_and_another_seed_others(code: Path
     first = mine([code], count=40, seed=1)
     assert first == mine([code], count=40, seed=1)
     assert first != mine([code], count=40, seed=2)
+
+
+def test_the_order_of_sets_does_not_show_in_the_prompts(code: Path, tmp_path: Path) -> None:
+    (code / "more.py").write_text("".join(f"import module_{number}.inner\n" for number in range(40)))
+    written = []
+    for hash_seed in ("1", "2"):
+        out = tmp_path / f"{hash_seed}.jsonl"
+        command = ["-c", "from producer.cli import main; main()", "prompts", str(code)]
+        asked = [*command, "--count", "60", "--seed", "7", "--out", str(out)]
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        subprocess.run([sys.executable, *asked], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        written.append(out.read_bytes())
+    assert written[0] == written[1]
 
 
 def test_prompts_are_distinct_balanced_and_read_back(code: Path) -> None:
