@@ -10,9 +10,9 @@ from config.errors import StoreError, UsageError
 from config.ledger import Ledger
 from config.records import Trajectory
 from config.topology import Stage
+from producer.fetched import FILES
 from producer.progress import status
 
-FILES = ("dataset", "adapter", "report")
 TRAJECTORIES = "trajectories.jsonl"
 
 

@@ -2,11 +2,15 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import typer
 from rich.console import Console
 
+from config.errors import UsageError
 from config.records import JsonObject
 
 
@@ -26,6 +30,15 @@ class Output:
         if self.as_json:
             sys.stdout.write(json.dumps(body, ensure_ascii=False) + "\n")
             sys.stdout.flush()
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """UsageError in one line when the disk refuses what is written to a place that a person named."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{str(place)!r} cannot be written: {error.strerror or error}") from error
 
 
 def fell_short() -> typer.Exit:

@@ -60,6 +60,12 @@ class Files:
         fresh.rename(folder)
         return [folder / relative for relative in manifest]
 
+    def hashes(self, run_id: str, name: str) -> dict[str, str]:
+        """Hex sha256 of each file of a stored folder by its path in it; empty when nothing is stored under the name."""
+        with told():
+            found = self._redis.hget(run_key(run_id, f"files:{name}"), "manifest")
+        return {relative: entry["sha256"] for relative, entry in json.loads(text(found) or "{}").items()}
+
     def has(self, run_id: str, name: str) -> bool:
         """True when something is stored under the name."""
         with told():

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from config.errors import FailureKind, RejectionReason, UsageError
 from config.ledger import Ledger
-from config.records import JobState, JsonObject
+from config.records import JobState, JsonObject, StageState
 from config.settings import Settings
 from config.topology import Stage
 from producer import dispatch
@@ -24,7 +24,9 @@ def resubmit(
         list[RejectionReason] | None, typer.Option(help="Jobs rejected for this reason; repeat for more.")
     ] = None,
     job: Annotated[list[str] | None, typer.Option(help="One job, by id or number; repeat for more.")] = None,
-    worker: Annotated[list[str] | None, typer.Option(help="Failed and rejected jobs of this worker.")] = None,
+    worker: Annotated[
+        list[str] | None, typer.Option(help="Failed and rejected jobs of this worker; repeat for more.")
+    ] = None,
     stage: Annotated[Stage | None, typer.Option(help="No jobs: this ended stage again, and those behind it.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every job, kept ones too.")] = False,
     train: Annotated[bool, typer.Option(help="Train and evaluate on the new dataset.")] = False,
@@ -34,14 +36,19 @@ def resubmit(
 ) -> None:
     """Run again what failed or was rejected, all of it or by cause, and curate the run anew.
 
-    Old attempts stay readable in `applejack why`; the dataset gets a new version. Example:
+    Of several criteria one is enough: the jobs of all of them run again, each once. Old attempts stay readable in
+    `applejack why`; the dataset gets a new version. Example:
     applejack resubmit night-1 --kind endpoint_unreachable --kind timeout
     """
     settings, output = chosen(folder), Output(as_json)
+    if stage and (kind or reason or job or worker or everything or train):
+        raise UsageError(
+            "--stage runs no jobs again: give it alone, without --kind, --reason, --job, --worker, --all or --train"
+        )
     with reach(settings) as (ledger, reached):
         view = ledger.run(run)
         if stage:
-            output.result(again(ledger, reached, run, stage, output))
+            output.result(again(ledger, reached, run, stage, output, dry_run=dry_run))
             return
         if train and view.spec.student is None:
             raise UsageError(f"run {run!r} names no student, so it cannot be trained")
@@ -55,7 +62,8 @@ def resubmit(
         table = Table("cause", "jobs")
         for cause, number in by_kind(chosen_jobs).items():
             table.add_row(cause, str(number))
-        output.console.print(table)
+        if chosen_jobs:
+            output.console.print(table)
         rows = shift(chosen_jobs, everyone)
         mix = Table("category", "share of the run", "share of the retried", title="How this shifts the mix")
         for name, of_run, of_retried in rows:
@@ -75,14 +83,30 @@ def resubmit(
     output.result({**body, "dry_run": False})
 
 
-def again(ledger: Ledger, settings: Settings, run: str, stage: Stage, output: Output) -> JsonObject:
-    """Owe one stage again; UsageError when it has not ended."""
+def again(ledger: Ledger, settings: Settings, run: str, stage: Stage, output: Output, *, dry_run: bool) -> JsonObject:
+    """Owe one stage again, or with `dry_run` say which would run; UsageError when it has not ended."""
+    behind = list(Stage)[list(Stage).index(stage) :]
+    states = {one: ledger.stages.view(run, one).state for one in behind}
+    if states[stage] not in {StageState.DONE, StageState.FAILED}:
+        raise not_ended(run, stage, states[stage].value)
+    stages = [one.value for one in behind if states[one] is not StageState.SKIPPED]
+    body: JsonObject = {
+        "run_id": run, "resubmitted": 0, "by_kind": {}, "stage": stage.value, "stages": [*stages], "dry_run": dry_run,
+    }  # fmt: skip
+    if dry_run:
+        output.console.print(f"{', '.join(stages)} of {run} would run again; nothing was changed")
+        return body
     state = ledger.stages.reopen(run, stage)
-    if state != "owed":
-        raise UsageError(f"the stage {stage.value!r} of run {run!r} is {state}; only an ended one can run again")
+    if state != "owed":  # somebody else was faster
+        raise not_ended(run, stage, state)
     dispatch.send_stage(settings, run, stage)
-    output.console.print(f"{stage.value} of {run} runs again; `applejack status {run} --watch` follows it")
-    return {"run_id": run, "resubmitted": 0, "by_kind": {}, "stage": stage.value}
+    output.console.print(f"{', '.join(stages)} of {run} runs again; `applejack status {run} --watch` follows it")
+    return body
+
+
+def not_ended(run: str, stage: Stage, state: str) -> UsageError:
+    """Why a stage cannot run again."""
+    return UsageError(f"the stage {stage.value!r} of run {run!r} is {state}; only an ended one can run again")
 
 
 def candidates(ledger: Ledger, run_id: str) -> list[Candidate]:

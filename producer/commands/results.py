@@ -10,13 +10,12 @@ from config.ledger import Ledger
 from config.records import StageState
 from config.report import Report
 from config.topology import Stage
+from producer import fetched
 from producer import report as rendering
 from producer.archive import archive as moved
 from producer.commands.options import Dir, Json, RunId, chosen
 from producer.connect import reach
-from producer.output import Output
-
-FILES = ("dataset", "adapter", "report")
+from producer.output import Output, writing
 
 
 def report(
@@ -31,7 +30,8 @@ def report(
         found = report_of(ledger, run)
     output.console.print(rendering.table(found))
     if html:
-        html.write_text(rendering.html(found), encoding="utf-8")
+        with writing(html):
+            html.write_text(rendering.html(found), encoding="utf-8")
         output.console.print(f"written to {html}")
     output.result({"run_id": run, "metrics": found.model_dump(mode="json"), "html": str(html) if html else None})
 
@@ -51,15 +51,15 @@ def fetch(
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """Bring a run's dataset, adapter and report to this machine, each checked against its hash."""
+    """Bring a run's dataset, adapter and report to this machine, each checked against its hash.
+
+    What an earlier fetch left there is replaced; files of your own there are refused, and nothing is changed.
+    """
     output, settings = Output(as_json), chosen(folder)
     target = out or settings.runs / run
-    files: list[Path] = []
-    with reach(settings, stopped=True) as (ledger, _):
+    with reach(settings, stopped=True) as (ledger, _), writing(target):
         ledger.run(run)
-        for name in FILES:
-            if ledger.files.has(run, name):
-                files += ledger.files.get(run, name, target / name)
+        files = fetched.fetch(ledger, run, target)
     if not files:
         raise UsageError(f"run {run!r} has no files yet; `applejack status {run}` says where it stands")
     for path in files:
@@ -80,7 +80,7 @@ def archive(
     """
     output, settings = Output(as_json), chosen(folder)
     target = out or settings.dir / "archive" / run
-    with reach(settings, stopped=True) as (ledger, _):
+    with reach(settings, stopped=True) as (ledger, _), writing(target):
         counts = moved(ledger, run, target, keep=keep)
     output.console.print(f"{counts['trajectories']} trajectories of {counts['jobs']} jobs in {target}")
     output.result({"run_id": run, "out": str(target), "kept": keep, **counts})

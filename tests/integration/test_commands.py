@@ -1,0 +1,164 @@
+"""Commands on a ledger that holds an ended run: what they change, and what they refuse to."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from config.ledger import Ledger
+from config.records import StageState
+from config.topology import Stage
+from producer.cli import main
+from tests.ended_run import ended_run
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command ended with."""
+
+    code: int | str | None
+    out: str
+    err: str
+
+
+class Applejack:
+    """The command in this process, on the test's server and in a folder of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch = monkeypatch
+        self.capsys = capsys
+
+    def __call__(self, *arguments: str) -> Said:
+        self.monkeypatch.setattr(sys, "argv", ["applejack", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = self.capsys.readouterr()
+        return Said(ended.value.code, out, err)
+
+
+@pytest.fixture
+def applejack(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], redis_url: SecretStr, tmp_path: Path
+) -> Applejack:
+    monkeypatch.setenv("APPLEJACK_REDIS_URL", redis_url.get_secret_value())
+    monkeypatch.chdir(tmp_path)
+    return Applejack(monkeypatch, capsys)
+
+
+def refused(said: Said, text: str) -> None:
+    """Exit code 2 and one line that holds the text."""
+    assert said.code == 2, said
+    assert text in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_a_dry_run_of_a_stage_runs_nothing(applejack: Applejack, ledger: Ledger) -> None:
+    ended_run(ledger, "r")
+    said = applejack("resubmit", "r", "--stage", "curate", "--dry-run", "--json")
+    body = json.loads(said.out)
+    assert (body["dry_run"], body["stages"], body["resubmitted"]) == (True, ["curate"], 0)
+    assert ledger.stages.view("r", Stage.CURATE).state is StageState.DONE
+    body = json.loads(applejack("resubmit", "r", "--stage", "curate", "--json").out)
+    assert body["dry_run"] is False
+    assert ledger.stages.view("r", Stage.CURATE).state is StageState.OWED
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--all",),
+        ("--kind", "timeout"),
+        ("--reason", "duplicate"),
+        ("--job", "1"),
+        ("--worker", "mac1"),
+        ("--train",),  # the stages behind it run anyway
+        ("--all", "--dry-run"),  # what would not run is not shown either
+    ],
+)
+def test_a_stage_goes_with_no_jobs(applejack: Applejack, ledger: Ledger, more: tuple[str, ...]) -> None:
+    ended_run(ledger, "r")
+    refused(applejack("resubmit", "r", "--stage", "curate", *more), "--stage runs no jobs again")
+    assert ledger.stages.view("r", Stage.CURATE).state is StageState.DONE
+    assert ledger.run("r").version == 2  # as ended_run left it
+
+
+def test_a_stage_that_has_not_ended_does_not_run_again(applejack: Applejack, ledger: Ledger) -> None:
+    ended_run(ledger, "r")
+    refused(applejack("resubmit", "r", "--stage", "train", "--dry-run"), "'train' of run 'r' is skipped")
+
+
+def test_nothing_to_run_again_is_one_line(applejack: Applejack, ledger: Ledger) -> None:
+    ended_run(ledger, "r")
+    assert applejack("resubmit", "r").out == "0 jobs would run again; nothing was changed\n"
+
+
+def put(ledger: Ledger, folder: Path, **texts: str) -> None:
+    """A dataset of the run "r" in the ledger."""
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / f"{name}.jsonl").write_text(text)
+    ledger.files.put("r", "dataset", folder)
+
+
+def test_fetch_replaces_what_it_brought(applejack: Applejack, ledger: Ledger, tmp_path: Path) -> None:
+    ended_run(ledger, "r")
+    put(ledger, tmp_path / "source", train="one")
+    assert applejack("fetch", "r", "--out", "out").code == 0
+    put(ledger, tmp_path / "source", train="two", valid="new")
+    assert applejack("fetch", "r", "--out", "out").code == 0
+    assert (tmp_path / "out" / "dataset" / "train.jsonl").read_text() == "two"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("dataset/notes.txt", "mine"),  # a file the run does not have
+        ("dataset/deep/train.jsonl", "one"),  # the same name elsewhere
+        ("dataset/train.jsonl", "mine"),  # a dataset of somebody's own
+        ("dataset", "mine"),  # a file where the folder would be
+    ],
+)
+@pytest.mark.parametrize("before", [False, True], ids=["first", "again"])
+def test_fetch_refuses_foreign_files(
+    applejack: Applejack, ledger: Ledger, tmp_path: Path, name: str, text: str, before: bool
+) -> None:
+    ended_run(ledger, "r")
+    put(ledger, tmp_path / "source", train="one")
+    if before and name != "dataset":
+        applejack("fetch", "r", "--out", "out")
+    foreign = tmp_path / "out" / name
+    foreign.parent.mkdir(parents=True, exist_ok=True)
+    foreign.write_text(text)
+    refused(applejack("fetch", "r", "--out", "out"), "choose another --out, nothing was changed")
+    assert foreign.read_text() == text
+
+
+def test_fetch_leaves_the_other_files_of_its_place(applejack: Applejack, ledger: Ledger, tmp_path: Path) -> None:
+    ended_run(ledger, "r")
+    put(ledger, tmp_path / "source", train="one")
+    (tmp_path / "notes.txt").write_text("mine")
+    assert applejack("fetch", "r", "--out", ".").code == 0
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["fetch", "archive"])
+@pytest.mark.parametrize("place", ["file/out", "/proc/nowhere/out"])
+def test_a_place_that_cannot_be_written_is_one_line(
+    applejack: Applejack, ledger: Ledger, tmp_path: Path, command: str, place: str
+) -> None:
+    ended_run(ledger, "r")
+    put(ledger, tmp_path / "source", train="one")
+    (tmp_path / "file").write_text("mine")
+    refused(applejack(command, "r", "--out", place), f"{place!r} cannot be written")
+    assert ledger.run_ids() == ["r"]
+
+
+def test_fetch_into_a_file_is_one_line(applejack: Applejack, ledger: Ledger, tmp_path: Path) -> None:
+    ended_run(ledger, "r")
+    put(ledger, tmp_path / "source", train="one")
+    (tmp_path / "file").write_text("mine")
+    refused(applejack("fetch", "r", "--out", "file"), "'file' cannot be written: Not a directory")
+    assert (tmp_path / "file").read_text() == "mine"
