@@ -1,26 +1,25 @@
 """Start Flower for the running stack or the settings' Redis: `python -m producer.flower [--address A] [--port P]`."""
 
-import argparse
-import sys
+from typing import Annotated
 
-from config.errors import ApplejackError
+import typer
+
+from config.exits import run
 from config.settings import settings
 from producer.flower.serve import ADDRESS, PORT, serve
+from producer.output import Output
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def main() -> int:
-    """Serve until SIGTERM or Ctrl-C; 2 when it cannot be started as asked."""
-    parser = argparse.ArgumentParser(prog="python -m producer.flower", description=__doc__)
-    parser.add_argument("--address", default=ADDRESS, help=f"address to listen on (default {ADDRESS}, this machine)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"port to listen on (default {PORT})")
-    asked = parser.parse_args()
-    try:
-        serve(settings(), address=asked.address, port=asked.port, tell=lambda line: print(line, flush=True))
-    except ApplejackError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+@app.command()
+def start(
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = ADDRESS,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = PORT,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    serve(settings(), address=address, port=port, output=Output(as_json=False))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(lambda: app(prog_name="python -m producer.flower", standalone_mode=False), interrupted="interrupted")

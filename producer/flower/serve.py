@@ -1,9 +1,10 @@
 """Flower's own application with our options and our Runs page; strangers see nothing but its health check."""
 
+import errno
 import logging
 import os
 import signal
-from collections.abc import Callable
+import socket
 
 from flower.app import Flower
 from flower.options import options
@@ -22,10 +23,12 @@ from config.topology import QUEUES
 from producer.flower.credentials import find_credentials
 from producer.flower.runs import RunsView, RunView
 from producer.flower.templates import Templates
+from producer.output import Output
 from producer.server import find_live
 
 ADDRESS = "127.0.0.1"  # Flower's own default is every interface
 PORT = 5555
+LAST_PORT = 65535
 SAVE_MS = 10_000  # what a kill may cost of Flower's task list
 COLUMNS = "name,args,state,result,received,runtime,worker"  # args hold the prompt, which makes the list readable
 
@@ -47,11 +50,15 @@ class GuardedMetrics(Metrics):  # type: ignore[misc]  # Flower has no type infor
         await super().get()
 
 
-def serve(settings: Settings, *, address: str, port: int, tell: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; `tell` gets the lines a person needs to log in.
+def serve(settings: Settings, *, address: str, port: int, output: Output) -> None:
+    """Serve until SIGTERM or Ctrl-C; once it listens, `output` gets what a person needs to log in. Port 0: a free one.
 
-    UsageError when there is no Redis, the port is taken, or a wider address is asked for without one's own password.
+    UsageError when there is no Redis, the address or port cannot be had, or a wider address is asked for without one's
+    own password.
     """
+    if not 0 <= port <= LAST_PORT:  # the system would take the rest of a division by 65536
+        raise UsageError(f"--port {port} is no port; give one from 1 to {LAST_PORT}, or 0 for a free one")
+    _require_address(address)
     redis_url = settings.redis_url or find_live(settings.dir)
     if redis_url is None:
         raise UsageError(f"no stack runs on {str(settings.dir)!r}; start `applejack up`, or set APPLEJACK_REDIS_URL")
@@ -84,11 +91,21 @@ def serve(settings: Settings, *, address: str, port: int, tell: Callable[[str], 
     try:
         bound = app.start_http_server()
     except OSError as error:
-        raise UsageError(f"cannot listen on {address}:{port} ({error.strerror}); choose another --port") from error
+        option = "--address" if error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise UsageError(f"cannot listen on {address}:{port} ({error.strerror}); choose another {option}") from error
     shown = f"[{address}]" if ":" in address else address
-    tell(f"Flower: http://{shown}:{bound}  runs: http://{shown}:{bound}/runs")
-    tell(f"user {credentials.user!r}, password in {credentials.file or 'APPLEJACK_FLOWER_PASSWORD'}")
+    link, password = f"http://{shown}:{bound}", credentials.file or "APPLEJACK_FLOWER_PASSWORD"
+    output.console.print(f"Flower: {link}  runs: {link}/runs", markup=False)
+    output.console.print(f"user {credentials.user!r}, password in {password}", markup=False)
+    output.result({"url": link})
     _run(app)
+
+
+def _require_address(address: str) -> None:
+    try:
+        socket.getaddrinfo(address or None, 0)  # "" is every interface
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"there is no address {address!r}; give --address one of this machine's, or none") from error
 
 
 def _run(app: Flower) -> None:

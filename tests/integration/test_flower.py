@@ -25,6 +25,7 @@ from producer.children import Child, start_child
 from producer.server import Server, free_port
 
 PAGES = ["/", "/workers", "/tasks", "/broker", "/runs", "/runs/night", "/metrics", "/api/workers", "/api/tasks"]
+APPLEJACK = [sys.executable, "-P", "-c", "from producer.cli import main; main()"]
 ODD = "<script>alert(1)</script>"
 
 
@@ -157,6 +158,18 @@ def test_broker_page_lists_queues_that_nobody_reads(site: Site) -> None:
         ([], {"APPLEJACK_FLOWER_USER": "a:b", "APPLEJACK_FLOWER_PASSWORD": "x"}, "cannot hold a colon"),
         # nothing to watch
         ([], {"APPLEJACK_REDIS_URL": ""}, "APPLEJACK_REDIS_URL"),
+        # no port: the system would listen on 99999 - 65536
+        (["--port", "99999"], {}, "--port 99999 is no port"),
+        (["--port", "-1"], {}, "--port -1 is no port"),
+        (["--port", "x"], {}, "'--port'"),
+        # no address: nothing that opens to other machines
+        (["--address", "no such host"], {}, "there is no address 'no such host'"),
+        # an address of another machine (TEST-NET-1, RFC 5737)
+        (
+            ["--address", "192.0.2.1"],
+            {"APPLEJACK_FLOWER_USER": "a", "APPLEJACK_FLOWER_PASSWORD": "x"},
+            "choose another --address",
+        ),
     ],
 )
 def test_it_refuses_with_one_line(
@@ -169,15 +182,30 @@ def test_it_refuses_with_one_line(
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert said in done.stderr
+    assert done.stderr.startswith("applejack: ")
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_taken_port_is_told(site: Site, tmp_path: Path, redis_url: SecretStr) -> None:
-    command = [sys.executable, "-m", "producer.flower", "--port", site.url.rpartition(":")[2]]
+def test_a_taken_port_is_told_and_no_url(site: Site, tmp_path: Path, redis_url: SecretStr) -> None:
+    command = [*APPLEJACK, "flower", "--json", "--port", site.url.rpartition(":")[2]]
     env = flower_env(tmp_path, redis_url)
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "choose another --port" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "http://" not in done.stdout
+
+
+def test_the_url_is_told_once_it_listens(tmp_path: Path, redis_url: SecretStr) -> None:
+    command = [*APPLEJACK, "flower", "--json", "--port", "0"]
+    env = flower_env(tmp_path, redis_url)
+    with subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as flower:
+        assert flower.stdout is not None
+        url = json.loads(flower.stdout.readline())["url"]
+        with urllib.request.urlopen(f"{url}/healthcheck", timeout=20) as answer:
+            assert answer.read() == b"OK"
+        flower.terminate()
+        assert flower.wait(20) == 0
 
 
 def test_it_saves_its_tasks_and_ends_when_asked(site: Site) -> None:  # the last that needs it
