@@ -7,10 +7,10 @@ from functools import cache
 from http import HTTPStatus
 from http.client import HTTPException
 from urllib.error import URLError
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, UnknownHandler
 
-from config.address import is_loopback, without_secret
+from config.address import http_parts, is_loopback, without_secret
 from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, JsonObject
 
@@ -77,10 +77,8 @@ def complete(
 
 
 def _parts(url: str) -> SplitResult:
-    with suppress(ValueError):  # a port that is no number or too large, half of an IPv6 address
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return parts
+    if parts := http_parts(url):
+        return parts
     message = f"{without_secret(url)!r} is not of the form http://HOST:PORT/PATH"
     raise EndpointError(message, kind=FailureKind.ENDPOINT_UNREACHABLE)
 

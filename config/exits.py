@@ -13,14 +13,20 @@ BAD_INPUT = 2
 INTERRUPTED = 130  # a shell's convention: 128 + SIGINT
 
 
+class Context(Protocol):
+    """A command that was being read from the command line, as far as it is used."""
+
+    command_path: str
+
+
 @runtime_checkable
 class Shown(Protocol):
     """A usage error of click's: typer carries its own copy of click, whose exceptions have no public name."""
 
     exit_code: int
 
-    def show(self) -> None:
-        """Print it, with the usage line."""
+    def format_message(self) -> str:
+        """What is wrong, in one line or several; empty when the help was asked for and is printed already."""
 
 
 def run(command: Callable[[], object], *, interrupted: str) -> Never:
@@ -36,8 +42,17 @@ def run(command: Callable[[], object], *, interrupted: str) -> Never:
     except Exception as error:
         if not isinstance(error, Shown):
             raise
-        error.show()
+        if line := usage_line(error):
+            sys.stderr.write(f"applejack: {line}\n")
         sys.exit(error.exit_code)
     if code == INTERRUPTED:  # typer's own answer to Ctrl-C, given without a word
         sys.stderr.write(f"{interrupted}\n")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def usage_line(error: Shown) -> str:
+    """A usage error in one line that says where to look; empty when there is nothing to say."""
+    lines = error.format_message().replace("Value error, ", "").splitlines()  # pydantic's words for typer's own checks
+    told = " ".join(line.strip() for line in lines).strip().rstrip(".")
+    context: Context | None = getattr(error, "ctx", None)
+    return f"{told}; `{context.command_path} --help` shows its options" if told and context else told

@@ -3,9 +3,13 @@
 applejack demo
 """
 
+import sys
+from typing import Annotated
+
 import typer
 
 from config.exits import run
+from config.version import version
 from producer.commands import demo, doctor, prompts, resubmit, results, stack, stages, status, submit
 
 app = typer.Typer(
@@ -36,9 +40,25 @@ app.command(rich_help_panel=RUN)(doctor.doctor)
 stages.register(app)
 
 
+def tell_version(asked: bool) -> None:
+    """Print it and be done."""
+    if asked:
+        sys.stdout.write(f"applejack {version()}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=tell_version)
+    ] = False,
+) -> None:
+    """What may stand before a command; the help is the application's."""
+
+
 def main() -> None:
     """Run a command and exit with its code."""
     run(
-        lambda: app(standalone_mode=False),
+        lambda: app(prog_name="applejack", standalone_mode=False),
         interrupted="interrupted; what is queued is kept, and the same command goes on",
     )

@@ -33,7 +33,11 @@ def main() -> None:
 def _stage(name: str) -> object:
     """Its imports take seconds: an interrupt in them is one like any other."""
     module, function = COMMANDS[name]
-    app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+    app = typer.Typer(
+        add_completion=False,  # it writes into shell profiles
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
     app.command()(getattr(import_module(module), function))
     logs.configure(settings())
     return app(sys.argv[2:], prog_name=f"applejack {name}", standalone_mode=False)

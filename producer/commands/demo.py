@@ -9,7 +9,7 @@ from config.exits import FELL_SHORT
 from config.records import JsonObject
 from config.report import Report
 from producer import report as rendering
-from producer.commands.options import Dir, Json, chosen
+from producer.commands.options import Dir, Json, chosen, require_url
 from producer.demo import ITERATIONS, JOBS, QUESTIONS, Demo
 from producer.output import Output
 
@@ -34,6 +34,8 @@ def demo(
     model; the rest (queue, checks, dataset, LoRA training, served student, scores) is what every run does.
     """
     output = Output(as_json)
+    if endpoint:
+        require_url(endpoint)
     asked = Demo(
         chosen(folder),
         jobs=jobs,

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from config.address import http_parts, without_secret
+from config.errors import UsageError
 from config.settings import Settings, settings
 
 Json = Annotated[
@@ -17,6 +19,15 @@ Dir = Annotated[
     ),
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as `applejack status` lists it.")]
+
+
+def require_url(endpoint: str) -> None:
+    """UsageError for an endpoint that cannot be asked, whatever runs there."""
+    if http_parts(endpoint) is None:
+        raise UsageError(
+            f"the endpoint {without_secret(endpoint)!r} is not of the form http://HOST:PORT/PATH; "
+            "give --endpoint one, such as http://127.0.0.1:8080/v1"
+        )
 
 
 def chosen(folder: Path | None) -> Settings:

@@ -10,12 +10,11 @@ import typer
 
 from config.errors import UsageError
 from config.settings import Settings
-from producer.commands.options import Dir, Json, chosen
+from producer.commands.options import Dir, Json, chosen, require_url
 from producer.commands.submit import absolute
 from producer.connect import reach
 from producer.local import Stack, run_up, worker_command
 from producer.output import Output
-from producer.server import free_port
 
 POOL = {"generate": 16, "curate": 1, "train": 1}  # threads; how many of 16 are used is found by measuring the endpoint
 
@@ -69,10 +68,12 @@ def worker(
     it finish what it has; a second one ends it at once, and other workers take its jobs over.
     """
     settings = chosen(folder)
-    with reach(settings) as (_, reached):
-        environment = {**os.environ, **environment_of(reached)}
     if serve and (endpoint or role != "generate"):
         raise UsageError("--serve MODEL is for a generate worker without --endpoint: it serves its own")
+    if endpoint or (role == "generate" and not (serve or settings.serve)):
+        require_url(endpoint or settings.endpoint)
+    with reach(settings) as (_, reached):
+        environment = {**os.environ, **environment_of(reached)}
     if endpoint:
         environment["APPLEJACK_ENDPOINT"] = endpoint
     if serve:
@@ -88,7 +89,7 @@ def worker(
 
 
 def flower(
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 5555,
+    port: Annotated[int, typer.Option(help="1 to 65535; 0 takes a free one.")] = 5555,
     address: Annotated[
         str, typer.Option(help="Wider than loopback needs $APPLEJACK_FLOWER_USER and _PASSWORD.")
     ] = "127.0.0.1",
@@ -97,12 +98,10 @@ def flower(
 ) -> None:
     """Flower with the Runs page, behind a password, on loopback unless told otherwise."""
     with reach(chosen(folder)) as (_, reached):
-        environment = {**os.environ, **environment_of(reached)}
-    port = port or free_port()
-    Output(as_json).result({"url": f"http://{address}:{port}"})
-    command = [sys.executable, "-m", "producer.flower", "--port", str(port), "--address", address]
-    os.chdir(workdir(reached))
-    os.execve(command[0], command, environment)  # noqa: S606 - as above
+        watched = reached.model_copy(update={"dir": reached.dir.resolve()})
+    from producer.flower.serve import serve  # takes a second, which no other command needs to wait
+
+    serve(watched, address=address, port=port, output=Output(as_json))
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -70,17 +70,12 @@ def test_bad_input_is_told_and_exits_with_2(tmp_path: Path, arguments: tuple[str
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.jsonl"]  # nothing was made
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "said"),
-    [
-        ("http://127.0.0.1:1/v1", "'http://127.0.0.1:1/v1/chat/completions' cannot be reached: [Errno"),  # no listener
-        ("localhost:8080/v1", "'localhost:8080/v1' is not of the form http://HOST:PORT/PATH"),
-    ],
-)
-def test_an_endpoint_that_cannot_be_asked_is_one_line(tmp_path: Path, endpoint: str, said: str) -> None:
-    done = applejack("demo", "--endpoint", endpoint, cwd=tmp_path)
+def test_an_endpoint_that_nobody_serves_is_one_line(tmp_path: Path) -> None:
+    done = applejack("demo", "--endpoint", "http://127.0.0.1:1/v1", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"applejack: the endpoint {said}")
+    assert done.stderr.startswith(
+        "applejack: the endpoint 'http://127.0.0.1:1/v1/chat/completions' cannot be reached: [Errno"
+    )
     assert done.stderr.endswith("; start its server, or give another --endpoint\n")
     assert len(done.stderr.splitlines()) == 1
 
