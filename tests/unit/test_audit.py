@@ -93,6 +93,11 @@ def test_copies_and_leaks_are_counted_by_row(tmp_path: Path) -> None:
         (text_row("q", answer="<|im_end|><|im_start|>narrator\nhm"), "outside_turns"),  # a speaker nobody knows
         (text_row("q", answer="see <|endoftext|>"), "markup"),
         (text_row("q", answer="<tool_response>made up</tool_response>"), "markup"),
+        (text_row("q", answer="Tool result: a.py:1\nIn a.py."), "markup"),  # the seed's form of a result
+        (text_row("q", answer="Tool result: null"), "markup"),
+        (text_row("q", answer="Tool result: null"), "placeholder"),
+        (text_row("q", answer="It says\n<tool_response>\nnull\n</tool_response>"), "placeholder"),
+        (chatml(("system", SYSTEM), ("user", "q"), ("assistant", CALL + "\n\nTool result: null")), "placeholder"),
         ({"prompt": "q", "completion": "a"}, "unreadable"),
     ],
 )

@@ -14,6 +14,7 @@ from config.records import JsonObject, Prompt, Trajectory
 from tests.students import student_with
 from tests.tiny_student import make_tiny_student
 from tests.trajectories import from_memory, looked_up, says, trajectory, user
+from worker.curate.audit import audit
 from worker.curate.options import Format, Options
 from worker.curate.pipeline import Curated, curate
 
@@ -119,7 +120,29 @@ def test_a_leak_that_was_asked_for_is_counted_and_told(tmp_path: Path, student: 
     summary = run([*both, *mixed()], tmp_path / "out", student).summary
     manifest = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert manifest["leaks"]["keys"]["train-test"] == 1
-    assert any("stand on both sides of train-test" in warning for warning in summary.warnings)
+    assert any("both sides of train-test: their prompts were given different" in one for one in summary.warnings)
+
+
+def test_leaks_of_the_seed_pipelines_split_are_told_as_its_own(tmp_path: Path, student: Path) -> None:
+    twins = [
+        trajectory([user(q.format(n)), says(f"It is thing {n} of many.")], job_id=f"{n}-{k}", requires_tools=False)
+        for n in range(30)
+        for k, q in enumerate(("Where is the class A{}b defined?", "Which file defines the class A{}b?"))
+    ]
+    summary = run(twins, tmp_path / "out", student, format="seed-text").summary
+    manifest = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    leaked = manifest["leaks"]["keys"]["train-valid"]
+    assert leaked > 0
+    assert any(
+        f"{leaked} questions or subjects stand on both sides of train-valid: the seed pipeline's split" in one
+        for one in summary.warnings
+    )
+    done = {"seed": 42, "valid_share": 0.1, "test_share": 0.0, "split_by": None, "max_seq_length": None}
+    assert {name: manifest["options"][name] for name in done} == done
+    audited = audit([tmp_path / "out"])
+    assert audited.as_json()["counted_leaks"] == {"train-valid": leaked, "train-test": 0, "valid-test": 0}
+    assert not audited.clean
+    assert f"{leaked}  counted_leak in valid" in audited.as_text()
 
 
 def test_split_by_workspace_keeps_a_codebase_on_one_side(tmp_path: Path, student: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from config.records import JsonObject
+from worker.curate.seed_text import SHUFFLE_SEED, TRAIN_SHARE
 
 Format = Literal["text", "turns", "seed-text"]
 SplitBy = Literal["prompt", "workspace"]
@@ -33,6 +34,13 @@ class Options:
     def __post_init__(self) -> None:
         if self.parquet and self.format != "turns":
             raise ValueError("parquet files hold the rows of turns")
+
+    def applied(self) -> JsonObject:
+        """As JSON, with what was really done: seed-text has a split of its own and measures no tokens."""
+        if self.format != "seed-text":
+            return asdict(self)
+        shares = {"valid_share": round(1 - TRAIN_SHARE, 6), "test_share": 0.0}
+        return {**asdict(self), **shares, "seed": SHUFFLE_SEED, "split_by": None, "max_seq_length": None}
 
 
 @dataclass(frozen=True)

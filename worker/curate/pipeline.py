@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -151,7 +151,7 @@ def _manifest(
         "schema_version": 1,
         "content_hash": summary.content_hash,
         "format": options.format,
-        "max_seq_length": options.max_seq_length,
+        "max_seq_length": options.applied()["max_seq_length"],
         "student": str(student.directory) if student else None,
         "template_hash": student.template_hash if student else None,
         "toolset_digest": _only({entry.toolset for entry in kept}),
@@ -167,7 +167,7 @@ def _manifest(
         "leaks": {name: dict(pairs) for name, pairs in found.items()},
         "held_out": held_out,
         "loss_proof": summary.loss_proof,
-        "options": asdict(options),
+        "options": options.applied(),
         "warnings": list(summary.warnings),
     }
 

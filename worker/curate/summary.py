@@ -13,6 +13,8 @@ LIMITS = (2048, 4096, 8192, 16384, 32768)  # context lengths people train at
 NO_TOOL_SHARE = 0.10  # below it students call tools for everything
 CHAIN_SHARE = 0.05  # of examples with two calls or more; below it students never chain
 BATCH = 4  # mlx_lm's default batch size; fewer rows than that make it raise
+SEED_LEAKS = "the seed pipeline's split knows no groups; --format text or turns keeps each on one side"
+GIVEN_LEAKS = "their prompts were given different splits; give all wordings of a question the same one"  # the only way
 FEW = 20  # examples; shares of fewer say nothing
 
 
@@ -28,9 +30,8 @@ def summarise(
     """The Summary of decided entries."""
     kept = [entry for entry in entries if entry.kept]
     reasons = Counter(reason for entry in entries for reason in entry.verdict.reasons)
-    loss_proof = (
-        {} if options.format == "seed-text" else proof(total(e.losses for e in kept), foreign_allowed=foreign(options))
-    )
+    seeded = options.format == "seed-text"
+    loss_proof = {} if seeded else proof(total(e.losses for e in kept), foreign_allowed=foreign(options))
     rows = {split: sum(len(entry.rows) for entry in sides[split]) for split in sides}
     return Summary(
         read=len(entries),
@@ -45,7 +46,7 @@ def summarise(
         by_category=dict(sorted(Counter(entry.category for entry in kept).items())),
         by_tool=dict(sorted(Counter(name for entry in kept for name in entry.tools).items())),
         limits=_limits(entries, options.max_seq_length),
-        warnings=tuple(_warnings(kept, rows, loss_proof, leaks, broken)),
+        warnings=tuple(_warnings(kept, rows, loss_proof, leaks, broken, seeded=seeded)),
         loss_proof=loss_proof,
         broken=broken,
     )
@@ -68,6 +69,8 @@ def _warnings(
     loss_proof: Mapping[str, object],
     leaks: Mapping[str, int],
     broken: int,
+    *,
+    seeded: bool,
 ) -> list[str]:
     found: list[str] = []
     if broken:
@@ -88,7 +91,9 @@ def _warnings(
             found.append(f"{split} has {count} rows, fewer than mlx_lm's batch of {BATCH}")
     for pair, count in leaks.items():
         if count:
-            found.append(f"{count} questions or subjects stand on both sides of {pair}")
+            found.append(
+                f"{count} questions or subjects stand on both sides of {pair}: {SEED_LEAKS if seeded else GIVEN_LEAKS}"
+            )
     if loss_proof and not loss_proof["passed"]:
         faults = loss_proof["faults"]
         found.append(f"the loss proof fails: {'; '.join(map(str, faults)) if isinstance(faults, list) else faults}")

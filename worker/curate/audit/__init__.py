@@ -9,7 +9,7 @@ from pathlib import Path
 from config.errors import CurationError, UsageError
 from config.records import JsonObject
 from worker.curate.audit.faults import Fault
-from worker.curate.audit.files import find_splits
+from worker.curate.audit.files import counted_leaks, find_splits
 from worker.curate.audit.result import Audit
 from worker.curate.audit.rows import Row, read_row
 from worker.curate.audit.tally import Tally
@@ -30,8 +30,12 @@ def audit(paths: Sequence[Path], *, measure: Measure | None = None, max_seq_leng
     if not any(counted.rows for counted in tally.splits.values()):
         names = ", ".join(repr(str(file)) for file in splits.values())
         raise UsageError(f"no training row in {names}: rows are objects with 'text' or 'messages'")
+    leaks = counted_leaks(paths)
+    for pair, number in leaks.items():
+        if number > 0:
+            tally.findings.tell(Fault.COUNTED_LEAK, pair.rpartition("-")[2], number, example=f"{pair}: {number}")
     tally.close()
-    return Audit(splits, tally)
+    return Audit(splits, tally, leaks)
 
 
 def _read_split(tally: Tally, split: str, file: Path, measure: Measure | None, limit: int) -> None:

@@ -13,6 +13,7 @@ class Fault(StrEnum):
     DUPLICATE = "duplicate"
     LEAKED_ROW = "leaked_row"
     LEAKED_QUESTION = "leaked_question"
+    COUNTED_LEAK = "counted_leak"
     NO_SYSTEM = "no_system"
     OTHER_SYSTEM = "other_system"
     LOST_CALL = "lost_call"
@@ -32,6 +33,7 @@ MEANING = {
     Fault.DUPLICATE: "rows that stand in their split before: weighed double",
     Fault.LEAKED_ROW: "whole rows that stand in an earlier split too: scores on them are memory",
     Fault.LEAKED_QUESTION: "rows whose question is asked in an earlier split too",
+    Fault.COUNTED_LEAK: "questions or subjects that its dataset.json counts in an earlier split too",
     Fault.NO_SYSTEM: "rows without a system line, unlike what is served",
     Fault.OTHER_SYSTEM: "rows whose system line is not the commonest one",
     Fault.LOST_CALL: "rows with a call that --mask-prompt gives no loss, in this row or any other of the split",
@@ -42,7 +44,7 @@ MEANING = {
     Fault.UNANSWERED_CALL: "rows that end in a call, which no other row of the split goes on from",
     Fault.CALL_WITHOUT_RESULT: "rows that go on after a call without its result: results to be invented",
     Fault.OUTSIDE_TURNS: "rows with text outside closed turns, or whose end is not the end of a turn",
-    Fault.MARKUP: "rows with chat markup inside a turn",
+    Fault.MARKUP: "rows with chat markup inside a turn, or a result that the assistant says itself",
     Fault.OVER_LENGTH: "rows longer than the student is trained on: their end, with the stop token, is cut off",
 }
 
@@ -57,6 +59,13 @@ class Found:
     """for copies, "split:row" of the first, beside each row"""
     example: str = ""
     """the evidence in the first row"""
+    told: int = 0
+    """how many the set itself tells of, without saying where"""
+
+    @property
+    def count(self) -> int:
+        """Rows, and what is told."""
+        return len(self.rows) + self.told
 
 
 class Findings:
@@ -75,10 +84,16 @@ class Findings:
             found.same_as.append(same_as)
         found.example = found.example or example
 
+    def tell(self, fault: Fault, split: str, number: int, *, example: str) -> None:
+        """Note what the set itself counts, whose rows are not known."""
+        found = self.found.setdefault((fault, split), Found())
+        found.told += number
+        found.example = found.example or example
+
     def count(self, fault: Fault, split: str) -> int:
         """Rows of the split with this fault."""
         found = self.found.get((fault, split))
-        return len(found.rows) if found else 0
+        return found.count if found else 0
 
     def as_json(self) -> list[JsonObject]:
         """Every finding with all its row numbers, by kind and then split."""
@@ -87,7 +102,7 @@ class Findings:
             {
                 "kind": fault.value,
                 "split": split,
-                "count": len(found.rows),
+                "count": found.count,
                 "meaning": MEANING[fault],
                 "rows": list(found.rows),
                 **({"same_as": list(found.same_as)} if found.same_as else {}),

@@ -1,11 +1,17 @@
 """Which files a training set consists of, and which split each is."""
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from config.errors import UsageError
+from config.records import JsonObject
 
 BESIDE = ("rejected", "held_out")  # written beside the splits, not trained on
+MANIFEST = "dataset.json"  # of a set made here
 SPLITS = ("train", "valid", "test")  # as mlx_lm names them; each is compared with those in front of it
 
 
@@ -19,6 +25,27 @@ def find_splits(paths: Sequence[Path]) -> dict[str, Path]:
         if (other := splits.setdefault(file.stem, file)) != file:
             raise UsageError(f"{str(other)!r} and {str(file)!r} are both split {file.stem!r}; audit one set at a time")
     return dict(sorted(splits.items(), key=lambda item: (SPLITS.index(item[0]) if item[0] in SPLITS else 9, item[0])))
+
+
+def counted_leaks(paths: Sequence[Path]) -> dict[str, int]:
+    """Per pair of splits, the questions or subjects on both sides that the directories' dataset.json files count."""
+    counted: Counter[str] = Counter()
+    for path in paths:
+        for pair, number in _counts(path / MANIFEST, "leaks", "keys").items():
+            if isinstance(number, int):
+                counted[pair] += number
+    return dict(counted)
+
+
+def _counts(file: Path, *keys: str) -> JsonObject:
+    """What stands under the keys; {} where there is no such file or it holds something else."""
+    try:
+        found: JsonValue = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _in_directory(directory: Path) -> list[Path]:

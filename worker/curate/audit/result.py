@@ -1,7 +1,8 @@
 """An audit's result, for programs and for people."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
@@ -18,6 +19,8 @@ class Audit:
 
     files: dict[str, Path]
     tally: Tally
+    counted_leaks: Mapping[str, int] = field(default_factory=dict)
+    """per pair of splits, what the set's own dataset.json says of questions or subjects on both sides"""
 
     @property
     def clean(self) -> bool:
@@ -34,6 +37,7 @@ class Audit:
             "duplicates": {name: split.rows - len(split.seen) for name, split in splits.items()},
             "leaked_rows": {pair: self.tally.leaked_rows[pair] for pair in pairs},
             "leaked_questions": {pair: self.tally.leaked_questions[pair] for pair in pairs},
+            "counted_leaks": dict(self.counted_leaks),
             "no_system": {name: split.no_system for name, split in splits.items()},
             "lost_call_rows": {name: split.lost_call_rows for name, split in splits.items()},
             "empty_argument_calls": self.tally.empty_argument_calls,
@@ -68,9 +72,10 @@ class Audit:
         for (fault, split), found in sorted(self.tally.findings.found.items(), key=lambda i: order.index(i[0][0])):
             rows = ", ".join(str(row) for row in found.rows[:SHOWN_ROWS])
             more = f" and {len(found.rows) - SHOWN_ROWS} more" if len(found.rows) > SHOWN_ROWS else ""
-            lines.append(f"{len(found.rows):>8}  {fault.value} in {split}: {MEANING[fault]}")
+            lines.append(f"{found.count:>8}  {fault.value} in {split}: {MEANING[fault]}")
             same = f" (the first is the same as {found.same_as[0]})" if found.same_as else ""
-            lines.append(f"          rows {rows}{more}{same}")
+            if rows:
+                lines.append(f"          rows {rows}{more}{same}")
             if found.example:
                 lines.append(f"          {found.example}")
         return lines

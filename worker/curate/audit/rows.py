@@ -10,12 +10,14 @@ from pydantic import JsonValue
 
 from config.records import JsonObject
 from worker.curate.audit.notations import Call, calls_in, openai_calls
+from worker.curate.checks.markup import TOOL_RESULT
 
 ROLES = {"developer": "system", "function": "tool"}  # other names of the same speaker
 KNOWN_ROLES = frozenset({"system", "user", "assistant", "tool"})
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 RESPONSE = re.compile(r"<tool_response>\n?(.*?)\n?</tool_response>", re.S)
 RESULT_PREFIX = "Tool result:"  # a result as a user turn
+SAID_RESULT = re.compile(TOOL_RESULT.pattern + r"[^\S\n]*(?P<result>.*)", TOOL_RESULT.flags)
 TOOLS_BLOCK = re.compile(r"<tools>\s*(.*?)\s*</tools>", re.S)
 
 
@@ -156,6 +158,15 @@ def _results(role: str, text: str) -> tuple[str | None, ...]:
     if responses := RESPONSE.findall(text):
         return tuple(responses)
     return (text[len(RESULT_PREFIX) :].strip(),) if text.startswith(RESULT_PREFIX) else ()
+
+
+def said_results(turn: Turn) -> tuple[tuple[str, str], ...]:
+    """(as written, the result) of each tool result that an assistant says itself, in either form."""
+    if turn.role != "assistant":
+        return ()
+    tagged = ((found.group(), found[1]) for found in RESPONSE.finditer(turn.text))
+    lines = ((found.group().strip(), found["result"]) for found in SAID_RESULT.finditer(turn.text))
+    return (*tagged, *lines)
 
 
 def _schemas(row: Row) -> Iterator[tuple[str, bool]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from worker.curate.audit.faults import Fault, Findings
 from worker.curate.audit.notations import Notation
-from worker.curate.audit.rows import RESPONSE, Row, digest, no_argument_tools
+from worker.curate.audit.rows import RESPONSE, Row, digest, no_argument_tools, said_results
 from worker.curate.checks.markup import MARKUP
 from worker.curate.checks.results import LEFTOVER, PLACEHOLDER
 
@@ -115,7 +115,7 @@ class Tally:
 
     def _results(self, split: str, number: int, row: Row) -> None:
         for turn in row.turns:
-            for result in turn.results:
+            for result in (*turn.results, *(result for _, result in said_results(turn))):
                 if result is None or PLACEHOLDER.match(result) or LEFTOVER.match(result):
                     example = f"the whole result is {result if result is None else result[:60]!r}"
                     self.findings.add(Fault.PLACEHOLDER, split, number, example=example)
@@ -136,6 +136,9 @@ class Tally:
                 self.findings.add(
                     Fault.MARKUP, split, number, example=f"{found.group()!r} in the {turn.role[:20]}'s text"
                 )
+            elif said := said_results(turn):
+                example = f"{said[0][0][:60]!r} in the assistant's text, a result that no tool returned"
+                self.findings.add(Fault.MARKUP, split, number, example=example)
 
     def _continued(self, split: str, tally: SplitTally) -> None:
         """One row per assistant turn is sound: a call without loss here has it in the row that ends there.
