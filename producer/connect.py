@@ -5,8 +5,11 @@ from contextlib import contextmanager
 
 from config.errors import UsageError
 from config.ledger import Ledger
+from config.ledger.store import told
 from config.settings import Settings
-from producer.server import Server, find_live
+from producer.server import Server, connect, find_live
+
+ANSWER_SECONDS = 5.0  # what listens there and says nothing for so long is no Redis, or of no use now
 
 
 @contextmanager
@@ -19,9 +22,9 @@ def reach(settings: Settings, *, stopped: bool = False) -> Iterator[tuple[Ledger
     url = settings.redis_url or find_live(settings.dir)
     if url is not None:
         with_url = settings.model_copy(update={"redis_url": url})
-        ledger = Ledger.connect(url.get_secret_value())
-        ledger.check()
-        yield ledger, with_url
+        with told(), connect(url, ANSWER_SECONDS) as client:  # not the ledger's own client: it asks for a minute
+            client.ping()
+        yield Ledger.connect(url.get_secret_value()), with_url
     elif stopped and (settings.dir / "redis").is_dir():
         with Server.start(settings.dir) as server:
             yield Ledger.connect(server.url.get_secret_value()), settings.model_copy(update={"redis_url": server.url})

@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Literal, Self
@@ -20,6 +21,7 @@ from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
 from producer.flower.credentials import Credentials, find_credentials
 from producer.member import Death, Member
+from producer.output import writing
 from producer.server import Server, free_port, ping, take_lock, without_password
 
 Role = Literal["generate", "curate", "train"]
@@ -96,13 +98,15 @@ class Stack:
         return shown
 
     def _start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with writing(self.folder):
+            (self.folder / "logs").mkdir(parents=True, exist_ok=True)
         url = self.settings.redis_url
         if url is None:
             self.server = Server.start(self.folder)
             url = self.server.url
         else:
-            self._lock = take_lock(self.folder)
+            with writing(self.folder):
+                self._lock = take_lock(self.folder)
             if not ping(url, seconds=5.0):
                 raise StoreError(f"no Redis answers at {without_password(url)}; check APPLEJACK_REDIS_URL")
         self._running = self.settings.model_copy(update={"redis_url": url, "dir": self.folder})
@@ -192,18 +196,23 @@ def port_is_free(port: int) -> bool:
 def run_up(stack: Stack, *, ready: Callable[[Stack], None], tell: Callable[[str], None]) -> None:
     """Run the stack in the foreground until Ctrl-C, SIGTERM or a closed terminal, then end all of it.
 
-    `ready` is called once when every worker answers, `tell` with each death of a child.
+    `ready` is called once when every worker answers, `tell` with each death of a child and with the end.
     """
     ways = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {way: signal.signal(way, signal.default_int_handler) for way in ways}
     try:
         with stack:
-            stack.wait_ready()
-            ready(stack)
-            while True:
-                for death in stack.check():
-                    tell(str(death))
-                time.sleep(TEND_SECONDS)
+            try:
+                stack.wait_ready()
+                ready(stack)
+                while True:
+                    for death in stack.check():
+                        tell(str(death))
+                    time.sleep(TEND_SECONDS)
+            except KeyboardInterrupt:
+                with suppress(OSError):  # the terminal may be closed
+                    tell("stopping; queued work is kept")  # before the wait for what workers are at
+                raise
     except KeyboardInterrupt:
         return
     finally:

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from config.errors import StoreError, UsageError
 from producer.binary import Binary, find_binary
 from producer.children import Child, start_child
+from producer.output import writing
 from producer.private import write_private
 
 START_SECONDS = 20.0  # 20 to 60 ms is usual; a large append-only file takes longer to load
@@ -100,8 +101,9 @@ class Server:
         """
         binary = find_binary()
         folder = folder.resolve()
-        (folder / "redis").mkdir(parents=True, exist_ok=True)
-        lock = take_lock(folder)
+        with writing(folder):
+            (folder / "redis").mkdir(parents=True, exist_ok=True)
+            lock = take_lock(folder)
         try:
             url, child = _start_on_free_port(binary, folder, lock)
             write_private(folder / STACK_FILE, json.dumps({"url": url.get_secret_value(), "pid": os.getpid()}))

@@ -62,16 +62,22 @@ def told() -> Iterator[None]:
     try:
         yield
     except redis.AuthenticationError as error:
-        raise StoreAwayError(f"Redis refused the password: {error}; check APPLEJACK_REDIS_URL") from error
+        raise StoreAwayError(f"Redis refused the password: {plain(error)}; check APPLEJACK_REDIS_URL") from error
     except redis.OutOfMemoryError as error:
         raise StoreAwayError(
             f"Redis is out of memory, nothing was stored: {error}; raise maxmemory or archive runs"
         ) from error
     except redis.RedisError as error:
         if is_away(error):
-            what = "cannot write to its disk, nothing was stored" if DISK in str(error) else "is away"
-            raise StoreAwayError(f"Redis {what}: {error}") from error
+            if DISK in str(error):
+                raise StoreAwayError(f"Redis cannot write to its disk, nothing was stored: {error}") from error
+            raise StoreAwayError(f"Redis is away: {plain(error)}; start it, or check APPLEJACK_REDIS_URL") from error
         raise StoreError(f"Redis: {error}") from error
+
+
+def plain(error: redis.RedisError) -> str:
+    """What an error says, ready to go on behind it."""
+    return str(error).rstrip(".")
 
 
 @cache

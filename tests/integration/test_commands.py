@@ -1,7 +1,10 @@
 """Commands on a ledger that holds an ended run: what they change, and what they refuse to."""
 
 import json
+import re
+import socket
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,4 +164,24 @@ def test_fetch_into_a_file_is_one_line(applejack: Applejack, ledger: Ledger, tmp
     put(ledger, tmp_path / "source", train="one")
     (tmp_path / "file").write_text("mine")
     refused(applejack("fetch", "r", "--out", "file"), "'file' cannot be written: Not a directory")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_listens_and_is_no_redis_is_given_up_soon(applejack: Applejack, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # as an HTTP server that waits for the end of the request
+        monkeypatch.setenv("APPLEJACK_REDIS_URL", f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        started = time.monotonic()
+        said = applejack("status")
+        assert time.monotonic() - started < 8
+    assert said.code == 1
+    assert re.fullmatch(r"applejack: Redis is away: Timeout .*; start it, or check APPLEJACK_REDIS_URL\n", said.err)
+
+
+@pytest.mark.parametrize("folder", ["file", "file/deep", "/proc/nowhere"])
+def test_up_in_a_place_that_cannot_be_written_is_one_line(
+    applejack: Applejack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+) -> None:
+    monkeypatch.delenv("APPLEJACK_REDIS_URL")
+    (tmp_path / "file").write_text("mine")
+    refused(applejack("up", "--dir", folder), f"{folder}' cannot be written: ")
     assert (tmp_path / "file").read_text() == "mine"
