@@ -37,14 +37,17 @@ def up(
     def ready(stack: Stack) -> None:
         for name, url in stack.urls.items():
             output.console.print(f"{name:<8} {url}")
-        if stack.credentials and stack.credentials.file:
-            output.console.print(f"Flower's user and password: {stack.credentials.file}")
+        password_file = str(stack.credentials.file) if stack.credentials and stack.credentials.file else None
+        if password_file:
+            output.console.print(f"Flower's user and password: {password_file}")
         output.console.print("Ctrl-C stops all of it; queued work is kept")
-        output.result({"urls": dict(stack.urls)})
+        output.result({"urls": dict(stack.urls), "password_file": password_file})
 
     env = {"APPLEJACK_CONCURRENCY": str(concurrency)} if concurrency else {}
     pool = concurrency or POOL["generate"]
     stack = Stack(chosen(folder), generate=workers, concurrency=pool, flower=flower, env=env)
+    parts = [*([] if stack.settings.redis_url else ["server"]), "workers", *(["Flower"] if flower else [])]
+    output.console.print(f"starting {', '.join(parts)} ...")
     run_up(stack, ready=ready, tell=output.console.print)
 
 

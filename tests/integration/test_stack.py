@@ -64,13 +64,18 @@ def test_up_leaves_nothing_running_however_it_ends(
     up: "subprocess.Popen[str]", mark: str, tmp_path: Path, way: signal.Signals
 ) -> None:
     assert up.stdout is not None
+    assert up.stderr is not None
+    assert up.stderr.readline() == "starting server, workers, Flower ...\n"
+    assert not (tmp_path / "stack" / "logs" / "train.log").exists()  # it is told before anything takes its time
     said = json.loads(up.stdout.readline())
     assert set(said["urls"]) == {"redis", "flower", "runs"}
+    assert set(json.loads(Path(said["password_file"]).read_text())) == {"user", "password"}
     tree = psutil.Process(up.pid).children(recursive=True)
     assert len(tree) >= 10  # server, three workers, Flower, and a watchdog for each
     up.send_signal(way)
     code = up.wait(WAIT)
     assert code == (0 if way is not signal.SIGKILL else -signal.SIGKILL)
+    assert ("stopping; queued work is kept" in up.stderr.read()) is (way is not signal.SIGKILL)
     wait_for(lambda: not marked(mark) and not any(process.is_running() for process in tree), seconds=20)
     assert find_live(tmp_path / "stack") is None
 
