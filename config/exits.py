@@ -1,5 +1,9 @@
-"""Exit codes: 0 done, 1 the work fell short, 2 bad usage or bad input; an error of ours is one line on stderr."""
+"""Exit codes: 0 done, 1 the work fell short, 2 bad usage or bad input; an error of ours is one line on stderr.
 
+With --json the last line on stdout tells it too: {"error": ..., "exit_code": ...}.
+"""
+
+import json
 import sys
 from collections.abc import Callable
 from typing import Never, Protocol, runtime_checkable
@@ -34,20 +38,27 @@ def run(command: Callable[[], object], *, interrupted: str) -> Never:
     try:
         code = command()
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write(f"{interrupted}\n")
-        sys.exit(INTERRUPTED)
+        fail(interrupted, INTERRUPTED, prefix="")
     except ApplejackError as error:
-        sys.stderr.write(f"applejack: {error}\n")
-        sys.exit(BAD_INPUT if isinstance(error, UsageError) else FELL_SHORT)
+        fail(str(error), BAD_INPUT if isinstance(error, UsageError) else FELL_SHORT)
     except Exception as error:
         if not isinstance(error, Shown):
             raise
         if line := usage_line(error):
-            sys.stderr.write(f"applejack: {line}\n")
+            fail(line, error.exit_code)
         sys.exit(error.exit_code)
     if code == INTERRUPTED:  # typer's own answer to Ctrl-C, given without a word
-        sys.stderr.write(f"{interrupted}\n")
+        fail(interrupted, INTERRUPTED, prefix="")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(line: str, code: int, *, prefix: str = "applejack: ") -> Never:
+    """Say why on stderr, with --json on stdout as well, and end the process."""
+    sys.stderr.write(f"{prefix}{line}\n")
+    if "--json" in sys.argv[1:]:  # asked of the words themselves: what cannot be parsed has no options
+        sys.stdout.write(json.dumps({"error": line, "exit_code": code}, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    sys.exit(code)
 
 
 def usage_line(error: Shown) -> str:

@@ -1,5 +1,6 @@
 """What both command lines say to a command that cannot be read: one line, one prefix, exit code 2."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 PRODUCER = [sys.executable, "-P", "-c", "from producer.cli import main; main()"]
 WORKER = [sys.executable, "-P", "-m", "worker"]
 
@@ -68,3 +70,34 @@ def test_no_help_offers_to_write_into_a_shell_profile(tmp_path: Path, command: l
     assert done.returncode == 0
     assert "--help" in done.stdout
     assert "completion" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "line"),
+    [
+        # found by us
+        ([*PRODUCER, "status", "--json"], 2, "no stack runs in 'data': start one"),
+        # found by click, which never comes to the option
+        ([*PRODUCER, "resubmit", "--json", "r", "--foo"], 2, "No such option: --foo"),
+        ([*PRODUCER, "submi", "--json"], 2, "No such command 'submi'"),
+        # no fault of the person's
+        ([*PRODUCER, "demo", "--json", "--endpoint", "http://127.0.0.1:1/v1"], 1, "the endpoint 'http://127.0.0.1:1"),
+        # the worker's side, by itself and handed over
+        ([*WORKER, "audit", "nowhere.jsonl", "--json"], 2, ""),
+        ([*WORKER, "nothing", "--json"], 2, "no stage 'nothing'"),
+        ([*PRODUCER, "audit", "--json"], 2, "Missing argument 'paths'"),
+    ],
+)
+def test_with_json_the_last_line_on_stdout_tells_the_error(
+    tmp_path: Path, command: list[str], code: int, line: str
+) -> None:
+    done = said(command, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    body = json.loads(done.stdout.splitlines()[-1])
+    assert body["error"].startswith(line)
+    assert done.stderr == f"applejack: {body['error']}\n"
+    assert body["exit_code"] == done.returncode == code
+    assert set(body) == {"error", "exit_code"}
+
+
+def test_without_json_stdout_is_empty(tmp_path: Path) -> None:
+    assert said([*PRODUCER, "status"], cwd=tmp_path).stdout == ""
