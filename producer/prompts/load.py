@@ -58,6 +58,8 @@ def load(path: Path) -> Loaded:
 
 def write(prompts: Iterable[Prompt], path: Path) -> None:
     """Write a prompts file; a reader sees the old file or the whole new one. UsageError when it cannot be written."""
+    if path.is_dir():
+        raise UsageError(f"cannot write {str(path)!r}: it is a directory; name a file, such as prompts.jsonl")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

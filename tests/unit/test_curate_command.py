@@ -77,6 +77,7 @@ BAD = [
     (("--format", "seed-text", "--mix", "tools=1"), "--mix is 'tools=1'"),
     (("--format", "turns", "--valid-share", "0.5", "--test-share", "0.5"), "leave nothing to train on"),
     (("--format", "seed-text", "--split-by", "moon"), "--split-by is 'moon'"),
+    (("--format", "seed-text", "--out", "."), "'.' has no name of its own"),
     # what its own split leaves without effect
     (("--format", "seed-text", "--split-by", "workspace"), "--split-by is 'workspace', but seed-text has"),
     (("--format", "seed-text", "--seed", "7"), "--seed is 7, but seed-text has"),
@@ -109,12 +110,41 @@ def test_files_without_a_trajectory_cost_no_dataset(trajectories: Path, tmp_path
     noise.write_bytes(b"\xff\n" * 23)
     done = command(noise, "--out", out, "--format", "seed-text")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-2:] == [
-        "and 3 more lines that could not be read",
-        f"applejack: no trajectory could be read; '{out}' is left as it was",
-    ]
+    assert len(done.stderr.splitlines()) == 1
+    assert f"no trajectory and no record of the seed generator in '{noise}'" in done.stderr
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
-    assert command(noise, "--out", tmp_path / "new", "--format", "seed-text", "--json").returncode == 1
+
+
+NO_TRAJECTORY = [
+    # what the file holds, what the one line says of it
+    (b"", "in.jsonl'"),
+    (b"\x00\xff\x96\n" * 23, "in.jsonl:1: not UTF-8"),
+    (b'{"prompt": "Where is Foo?"}\n' * 23, "in.jsonl:1: neither a trajectory"),  # prompts that nobody answered
+    (b'{"query": "tor', "in.jsonl:1: torn last line"),
+]
+
+
+@pytest.mark.parametrize(("content", "said"), NO_TRAJECTORY, ids=["empty", "binary", "prompts", "torn"])
+def test_unusable_input_is_one_line_and_makes_no_folder(content: bytes, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_bytes(content)
+    done = command(file, "--out", tmp_path / "new" / "out", "--format", "seed-text")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_people_read_stdout_when_no_program_does(tmp_path: Path) -> None:
+    done = command(written(tmp_path / "in.jsonl", SEED), "--out", tmp_path / "out", "--format", "seed-text")
+    assert "1  without tools" in done.stdout
+    assert "content hash" in done.stdout
+    assert done.stderr == ""
+
+
+def test_help_shows_what_a_record_of_the_seed_generator_looks_like() -> None:
+    told = " ".join(command("--help").stdout.split())
+    for field in ('"query"', '"tool_calls"', '"tool" or "name"', '"args"', '"result"', '"answer"', '"metadata"'):
+        assert field in told
 
 
 def test_an_interrupt_leaves_nothing_half_written(trajectories: Path, tmp_path: Path) -> None:

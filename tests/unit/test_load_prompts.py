@@ -94,6 +94,14 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["prompts.jsonl"]
 
 
+def test_a_directory_is_no_place_to_write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in (".", "..", str(tmp_path)):
+        with pytest.raises(UsageError, match="it is a directory; name a file"):
+            write([Prompt(prompt="a")], Path(place))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = _file(tmp_path, GOOD)
 

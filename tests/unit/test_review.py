@@ -154,6 +154,27 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path, content: str | None, comp
         read_rejected(tmp_path)
 
 
+def test_files_without_a_trajectory_and_a_directory_for_a_page_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "rejected.jsonl").write_text("")
+    prompts, sound = tmp_path / "prompts.jsonl", tmp_path / "in.jsonl"
+    prompts.write_text('{"prompt": "q"}\n')
+    sound.write_text(reviewed(1)[0].model_dump_json() + "\n")
+    with pytest.raises(UsageError, match=r"no trajectory .* in '.*prompts\.jsonl': .*:1: neither a trajectory"):
+        review(tmp_path, [prompts], tmp_path / "page.html")
+    with pytest.raises(UsageError, match=r"the page '\.' is a directory"):
+        review(tmp_path, [sound], Path())
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_people_read_stdout_when_no_program_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rejected.jsonl").write_text("")
+    (tmp_path / "in.jsonl").write_text(reviewed(1)[0].model_dump_json() + "\n")
+    review(tmp_path, [tmp_path / "in.jsonl"], tmp_path / "page.html")
+    told = capsys.readouterr()
+    assert "1 kept, 0 rejected" in told.out
+    assert told.err == ""
+
+
 def run(*arguments: object) -> dict[str, object]:
     app = typer.Typer()
     app.command()(review)

@@ -131,12 +131,33 @@ def test_broken_lines_are_told_and_do_not_end_the_reading(tmp_path: Path, capsys
     assert all(one["reason"] for one in told["broken"])
 
 
+@pytest.mark.parametrize("content", ["", "{torn\n", '{"prompt": "q"}\n'])
+def test_a_file_without_a_record_is_refused(tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_text(content)
+    with pytest.raises(UsageError, match=r"no recorded answer in '.*in\.jsonl'"):
+        score([file])
+    assert capsys.readouterr() == ("", "")
+
+
 def test_nothing_scored_falls_short(tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
-    file.write_text("{torn\n")
+    file.write_text('{"prompt": "q", "answer": "a", "expect": {"contians": ["b"]}}\n')  # an answer, and no way to score
     with pytest.raises(typer.Exit) as raised:
         score([file])
     assert raised.value.exit_code == 1
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_people_read_stdout_when_no_program_does(
+    tmp_path: Path, as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"prompt": "q", "answer": "a"}\n')
+    score([tmp_path / "in.jsonl"], as_json=as_json)
+    told = capsys.readouterr()
+    people, other = (told.err, told.out) if as_json else (told.out, told.err)
+    assert "loop" in people
+    assert len(other.splitlines()) == as_json
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

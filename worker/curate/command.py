@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -35,7 +35,19 @@ def curate(
     seed: Annotated[int, typer.Option(help="of the order and the splits")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
 ) -> None:
-    """Check trajectories, keep the real ones and write a dataset with the proof of what it trains."""
+    """Check trajectories, keep the real ones and write a dataset with the proof of what it trains.
+
+    A line is a trajectory as a run writes it, or a record of the seed generator:
+
+    {"query": "...",
+    "tool_calls": [{"tool" or "name": "...",
+    "args": object or JSON text, "result": "..."}],
+    "answer": "...",
+    "metadata": {"category": "...", "requires_tools": true}}
+
+    "result" is the text that the tool gave; a call without one, or with null, is
+    not kept. "metadata" may be left out.
+    """
     options = Options(
         format="turns" if format_ == PARQUET else _format(format_),
         parquet=format_ == PARQUET,
@@ -51,11 +63,12 @@ def curate(
         raise UsageError(f"--valid-share {valid_share} and --test-share {test_share} leave nothing to train on")
     if options.format == "seed-text":
         _require_seed_split(options)
-    lines = Lines(files, keep=out if out.exists() else None)
+    sources.require_trajectory(files)
+    lines = Lines(files)
     curated = run_curate(
         lines.trajectories, out=out, options=options, student=student, progress=_progress, broken=lambda: lines.broken
     )
-    tell(curated.summary, out)
+    tell(curated.summary, out, to=sys.stderr if as_json else sys.stdout)
     if as_json:
         print(json.dumps({**curated.summary.as_json(), "dataset": str(out)}))
     if not curated.summary.kept:
@@ -65,17 +78,14 @@ def curate(
 class Lines:
     """The trajectories of files; lines that hold none are told on stderr and counted."""
 
-    def __init__(self, files: list[Path], *, keep: Path | None) -> None:
+    def __init__(self, files: list[Path]) -> None:
         self._sourced = sources.read(files)
-        self._keep = keep
         self.broken = 0
 
     def trajectories(self) -> Iterator[Trajectory]:
-        """Each line's trajectory, in order. Raises UsageError where there is none and a dataset would go for it."""
-        read = 0
+        """Each line's trajectory, in order."""
         for sourced in self._sourced:
             if sourced.trajectory is not None:
-                read += 1
                 yield sourced.trajectory
                 continue
             self.broken += 1
@@ -83,12 +93,10 @@ class Lines:
                 print(f"{sourced.where}: {sourced.problem}", file=sys.stderr)
         if self.broken > TOLD:
             print(f"and {self.broken - TOLD} more lines that could not be read", file=sys.stderr)
-        if not read and self._keep:
-            raise UsageError(f"no trajectory could be read; {str(self._keep)!r} is left as it was")
 
 
-def tell(summary: Summary, out: Path) -> None:
-    """The summary for people, on stderr."""
+def tell(summary: Summary, out: Path, *, to: TextIO) -> None:
+    """The summary for people."""
     rows = {
         "without tools": summary.without_tools,
         "with tools and real results": summary.with_tools,
@@ -96,15 +104,15 @@ def tell(summary: Summary, out: Path) -> None:
         "rejected for other reasons": summary.rejected - summary.skipped,
         "total": summary.read,
     }
-    print("\n".join(f"{count:>8}  {words}" for words, count in rows.items()), file=sys.stderr)
+    print("\n".join(f"{count:>8}  {words}" for words, count in rows.items()), file=to)
     for title, counts in (("reasons", summary.reasons), ("rows", summary.splits)):
         told = ", ".join(f"{name} {count}" for name, count in counts.items())
-        print(f"{title}: {told or 'none'}", file=sys.stderr)
+        print(f"{title}: {told or 'none'}", file=to)
     for limit, count in summary.limits.items():
-        print(f"--max-seq-length {limit} would have kept {count} more", file=sys.stderr)
+        print(f"--max-seq-length {limit} would have kept {count} more", file=to)
     for warning in summary.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(f"dataset: {out}  content hash {summary.content_hash}", file=sys.stderr)
+        print(f"warning: {warning}", file=to)
+    print(f"dataset: {out}  content hash {summary.content_hash}", file=to)
 
 
 def _progress(read: int) -> None:

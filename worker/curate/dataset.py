@@ -22,6 +22,8 @@ HELD_OUT_ENOUGH = 8  # questions; with fewer in test, those of valid are asked t
 
 def require_free(out: Path) -> None:
     """UsageError when `out` holds anything that is not a dataset made here."""
+    if out.name in ("", ".."):  # it is replaced by renaming, which the directory one stands in does not allow
+        raise UsageError(f"{str(out)!r} has no name of its own; name a directory for the dataset")
     if out.is_dir() and any(out.iterdir()) and not _ours(out):
         raise UsageError(f"{str(out)!r} is not empty and holds no dataset of applejack's; name another directory")
     if out.exists() and not out.is_dir():

@@ -31,6 +31,7 @@ def review(
 ) -> None:
     """Write one HTML file that shows kept and rejected trajectories side by side, with the evidence."""
     rejected = read_rejected(dataset)
+    sources.require_trajectory(trajectories)
     numbers = Counter(t.job_id for t in _trajectories(trajectories) if t.job_id in rejected)
     kept = Counter[bool]()
 
@@ -42,9 +43,10 @@ def review(
     write_review(page, reviewed(), title=f"{dataset.resolve().name}: kept and rejected trajectories")
     lost = sum(len(lines) for lines in rejected.values()) - kept[False]
     size = page.stat().st_size
-    print(f"{page}: {kept[True]} kept, {kept[False]} rejected, {size / 1e6:.1f} MB", file=sys.stderr)
+    people = sys.stderr if as_json else sys.stdout
+    print(f"{page}: {kept[True]} kept, {kept[False]} rejected, {size / 1e6:.1f} MB", file=people)
     if lost:
-        print(f"{lost} rejected trajectories are not in the files given", file=sys.stderr)
+        print(f"{lost} rejected trajectories are not in the files given", file=people)
     if as_json:
         told = {"html": str(page), "kept": kept[True], "rejected": kept[False], "not_found": lost, "bytes": size}
         print(json.dumps(told))

@@ -39,6 +39,17 @@ def read(paths: Sequence[Path]) -> Iterator[Sourced]:
     return (sourced for path in paths for sourced in _read_file(path))
 
 
+def require_trajectory(paths: Sequence[Path]) -> None:
+    """Raises UsageError, with the first problem, when no line of the files is a trajectory; reads up to the first."""
+    problem = ""
+    for sourced in read(paths):
+        if sourced.trajectory is not None:
+            return
+        problem = problem or f": {sourced.where}: {sourced.problem}"
+    names = ", ".join(repr(str(path)) for path in paths)
+    raise UsageError(f"no trajectory and no record of the seed generator in {names}{problem}")
+
+
 def _require_file(path: Path) -> None:
     if not path.is_file():
         what = "is a directory; name the .jsonl files in it" if path.is_dir() else "does not exist"

@@ -5,7 +5,7 @@ import platform
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -60,8 +60,9 @@ def evaluate(
         worker=platform.node(),
         concurrency=concurrency,
     )
-    print(report.markdown(), file=sys.stderr)
-    print(f"report: {out / 'report.json'}", file=sys.stderr)
+    people = sys.stderr if as_json else sys.stdout
+    print(report.markdown(), file=people)
+    print(f"report: {out / 'report.json'}", file=people)
     if as_json:
         print(json.dumps(report.model_dump(mode="json") | {"report": str(out / "report.json")}))
 
@@ -71,6 +72,7 @@ def score(
     as_json: JsonFlag = False,
 ) -> None:
     """Score recorded answers without a model: loops, invented turns and results, missing answers and the like."""
+    recorded.require_record(files)
     seen: list[Observation] = []
     found: dict[Fault, list[JsonObject]] = {fault: [] for fault in Fault}
     broken: list[JsonObject] = []
@@ -89,7 +91,7 @@ def score(
         seen.append(observed)
         for fault in observed.found:
             found[fault.fault].append(place | {"job_id": one.trajectory.job_id, "detail": fault.detail[:DETAIL]})
-    _tell(seen, found, broken)
+    _tell(seen, found, broken, to=sys.stderr if as_json else sys.stdout)
     if as_json:
         findings = {fault.value: {"count": len(rows), "rows": rows} for fault, rows in found.items()}
         scored = metrics(seen).model_dump(mode="json")
@@ -118,16 +120,18 @@ def _prompt(line: bytes, where: str) -> Prompt:
         raise UsageError(f"{where}: {' '.join(str(error).split())}") from error
 
 
-def _tell(seen: list[Observation], found: dict[Fault, list[JsonObject]], broken: list[JsonObject]) -> None:
-    """The scores and the first rows of each finding, on stderr."""
+def _tell(
+    seen: list[Observation], found: dict[Fault, list[JsonObject]], broken: list[JsonObject], *, to: TextIO
+) -> None:
+    """The scores and the first rows of each finding."""
     table = lines((metrics(seen),), (None,), Targets())
     for line in table:
         target = f"  (target {line.target})" if line.target else ""
-        print(f"{line.measure:<40}{line.values[0].text}{target}", file=sys.stderr)
+        print(f"{line.measure:<40}{line.values[0].text}{target}", file=to)
     for fault, rows in found.items():
         if rows:
-            print(f"\n{fault.value}: {len(rows)}", file=sys.stderr)
+            print(f"\n{fault.value}: {len(rows)}", file=to)
         for row in rows[:TOLD]:
-            print(f"  {row['file']}:{row['line']}  {' '.join(str(row['detail']).split())[:100]}", file=sys.stderr)
+            print(f"  {row['file']}:{row['line']}  {' '.join(str(row['detail']).split())[:100]}", file=to)
     if broken:
-        print(f"\n{len(broken)} lines could not be read", file=sys.stderr)
+        print(f"\n{len(broken)} lines could not be read", file=to)

@@ -55,6 +55,17 @@ def read(paths: Sequence[Path]) -> Iterator[Recorded]:
     return (one for path in paths for one in _read_file(path))
 
 
+def require_record(paths: Sequence[Path]) -> None:
+    """UsageError, with the first problem, when no line of the files is a recorded answer; reads up to the first."""
+    problem = ""
+    for one in read(paths):
+        if one.trajectory is not None:
+            return
+        problem = problem or f": {one.file}:{one.line}: {one.problem}"
+    names = ", ".join(repr(str(path)) for path in paths)
+    raise UsageError(f"no recorded answer in {names}{problem}")
+
+
 def _read_file(path: Path) -> Iterator[Recorded]:
     with path.open("rb") as file:
         for number, line in numbered_lines(file):

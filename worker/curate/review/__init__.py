@@ -30,6 +30,8 @@ def write_review(out: Path, trajectories: Iterable[Reviewed], *, title: str) -> 
 
     Raises UsageError when `out` cannot be written.
     """
+    if out.is_dir():
+        raise UsageError(f"the page {str(out)!r} is a directory; name a file, such as review.html")
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         with part.open("w", encoding="utf-8") as file:
