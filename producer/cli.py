@@ -26,7 +26,7 @@ ASK, WATCH, RUN = "Ask for runs", "Watch and take", "Run the machines"
 app.command(rich_help_panel=RUN)(demo.demo)
 app.command(rich_help_panel=ASK)(prompts.prompts)
 app.command(rich_help_panel=ASK)(submit.submit)
-app.command(rich_help_panel=ASK)(resubmit.resubmit)
+app.command(rich_help_panel=ASK, epilog=resubmit.CHOICES)(resubmit.resubmit)
 app.command(rich_help_panel=WATCH)(status.status)
 app.command(rich_help_panel=WATCH)(status.why)
 app.command(rich_help_panel=WATCH)(results.report)

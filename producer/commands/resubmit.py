@@ -16,18 +16,32 @@ from producer.connect import reach
 from producer.output import Output
 from producer.resubmit import Candidate, Wanted, by_kind, choose, job_named, shift
 
+# Below the options, since a column of them would break the words.
+CHOICES = "\n\n".join(
+    f"{name}: {', '.join(member.value for member in members)}"
+    for name, members in (("KIND", FailureKind), ("REASON", RejectionReason), ("STAGE", Stage))
+)
+
 
 def resubmit(
     run: RunId,
-    kind: Annotated[list[FailureKind] | None, typer.Option(help="Jobs that failed this way; repeat for more.")] = None,
+    kind: Annotated[
+        list[FailureKind] | None, typer.Option(metavar="KIND", help="Jobs that failed this way; repeat for more.")
+    ] = None,
     reason: Annotated[
-        list[RejectionReason] | None, typer.Option(help="Jobs rejected for this reason; repeat for more.")
+        list[RejectionReason] | None,
+        typer.Option(metavar="REASON", help="Jobs rejected for this reason; repeat for more."),
     ] = None,
-    job: Annotated[list[str] | None, typer.Option(help="One job, by id or number; repeat for more.")] = None,
+    job: Annotated[
+        list[str] | None, typer.Option(metavar="JOB", help="One job, by id or number; repeat for more.")
+    ] = None,
     worker: Annotated[
-        list[str] | None, typer.Option(help="Failed and rejected jobs of this worker; repeat for more.")
+        list[str] | None,
+        typer.Option(metavar="WORKER", help="Failed and rejected jobs of this worker; repeat for more."),
     ] = None,
-    stage: Annotated[Stage | None, typer.Option(help="No jobs: this ended stage again, and those behind it.")] = None,
+    stage: Annotated[
+        Stage | None, typer.Option(metavar="STAGE", help="No jobs: this ended stage again, and those behind it.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every job, kept ones too.")] = False,
     train: Annotated[bool, typer.Option(help="Train and evaluate on the new dataset.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run again and change nothing.")] = False,

@@ -24,27 +24,39 @@ def submit(
     workspace: Annotated[
         str | None, typer.Option(help="The code that tools read: PATH, PATH@REV or URL@REV of a git repository.")
     ] = None,
-    train: Annotated[bool, typer.Option(help="Train and evaluate a student after curation.")] = True,
+    train: Annotated[bool, typer.Option(metavar="", help="Train and evaluate a student after curation.")] = True,
     student: Annotated[str | None, typer.Option(help="Model directory to render for, train and evaluate.")] = None,
     format_: Annotated[
-        Literal["text", "turns", "seed-text"], typer.Option("--format", help="The dataset's format.")
+        Literal["text", "turns", "seed-text"],
+        typer.Option("--format", metavar="FORMAT", help="The dataset's: text, turns or seed-text."),
     ] = "text",
     teacher: Annotated[
         Literal["endpoint", "rehearsal"],
-        typer.Option(help="rehearsal: a program answers mined prompts with real tools; no model is asked."),
+        typer.Option(
+            metavar="TEACHER",
+            help="endpoint, or rehearsal: a program answers mined prompts with real tools; no model is asked.",
+        ),
     ] = "endpoint",
     model: Annotated[str, typer.Option(help="Model name asked of the endpoint.")] = "default_model",
     tools: Annotated[str, typer.Option(help="Tools the agent has, comma separated.")] = ",".join(TOOL_NAMES),
     allow_command: Annotated[
-        list[str] | None, typer.Option(help="A program the tool run_command may start; repeat for more. None: no tool.")
+        list[str] | None,
+        typer.Option(
+            metavar="PROGRAM", help="A program the tool run_command may start; repeat for more. None: no tool."
+        ),
     ] = None,
     system_prompt: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
-    temperature: Annotated[float, typer.Option(min=0)] = Sampling().temperature,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Per model request.")] = Limits().max_tokens,
-    job_seconds: Annotated[float, typer.Option(min=1, help="Wall time of one job.")] = Limits().seconds,
-    max_seq_length: Annotated[int, typer.Option(min=64, help="Tokens of one training row.")] = 2048,
+    temperature: Annotated[
+        float, typer.Option(metavar="X", min=0, help="Of the teacher's sampling.")
+    ] = Sampling().temperature,
+    max_tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Per model request.")] = Limits().max_tokens,
+    job_seconds: Annotated[
+        float, typer.Option(metavar="N", min=1, help="Wall time of one job, in seconds.")
+    ] = Limits().seconds,
+    max_seq_length: Annotated[int, typer.Option(metavar="N", min=64, help="Tokens of one training row.")] = 2048,
     lora: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE over config/lora.yaml, in mlx_lm's words; repeat for more.")
+        list[str] | None,
+        typer.Option(metavar="PAIR", help="KEY=VALUE over config/lora.yaml, in mlx_lm's words; repeat for more."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides the split and nothing else.")] = 0,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end; Ctrl-C leaves it running.")] = False,
