@@ -12,7 +12,7 @@ from rich.text import Text
 from config.errors import StoreError
 from config.ledger import Ledger
 from config.records import JsonObject, StageState
-from config.topology import Stage
+from config.topology import QUEUE_GENERATE, Stage
 from producer.output import Output
 from producer.progress import RunStatus, status
 
@@ -54,7 +54,15 @@ def line(seen: RunStatus, ledger: Ledger) -> str:
     curated = f"; {seen.kept} kept, {seen.rejected} rejected" if seen.kept is not None else ""
     more = f"; {detail}" if (detail := stage_detail(seen, ledger)) else ""
     failed = f"; {seen.error}" if seen.error else ""
-    return f"{seen.run_id}: {seen.stage}: {jobs}{curated}{more}{failed}"
+    lacks = f"; {lacking(seen)}" if seen.lacks else ""
+    return f"{seen.run_id}: {seen.stage}: {jobs}{curated}{more}{failed}{lacks}"
+
+
+def lacking(seen: RunStatus) -> str:
+    """What keeps a run from going on, and what to start."""
+    return (
+        f"no {seen.lacks} worker is alive: start one with `applejack worker {seen.lacks}`, or all with `applejack up`"
+    )
 
 
 def picture(seen: RunStatus, ledger: Ledger) -> RenderableType:
@@ -62,7 +70,8 @@ def picture(seen: RunStatus, ledger: Ledger) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     done = seen.generated + seen.failed
     eta = f", {seen.eta_seconds:.0f} s left" if seen.eta_seconds else ""
-    counts = f"{done}/{seen.total}  {seen.failed} failed  {seen.rate:.0f}/min{eta}"
+    pace = "" if seen.lacks == QUEUE_GENERATE else f"  {seen.rate:.0f}/min{eta}"
+    counts = f"{done}/{seen.total}  {seen.failed} failed{pace}"
     table.add_row("generate", ProgressBar(total=max(1, seen.total), completed=done, width=30), counts)
     for view in seen.stages:
         if view.state is StageState.SKIPPED:

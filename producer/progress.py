@@ -1,13 +1,16 @@
 """From the ledger to where a run stands: counts, rate, time left, stages; and the same as a table."""
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 from config.ledger import Ledger
 from config.ledger.fleet import WorkerView
 from config.ledger.stages import StageView
 from config.records import JobState, JsonObject, StageState
-from config.topology import Stage
+from config.topology import ROUTES, Stage
 
+SILENT_SECONDS = 30.0  # heartbeats come every few seconds, and a lease is 20: what it held runs elsewhere by now
+PAUSE_SECONDS = 900  # without a finished job: what comes behind it is another generation, such as of a resubmission
 RATE_SECONDS = 120  # the window of the rate: long enough for slow teachers, short enough to follow a fleet that grows
 
 
@@ -31,8 +34,11 @@ class RunStatus:
     error: str
     """why the run failed, "" otherwise"""
     rate: float
-    """jobs finished per minute, over the last RATE_SECONDS"""
+    """jobs finished per minute, over the last RATE_SECONDS; over all of its generation when that has ended"""
     eta_seconds: float | None
+    """None when nothing is owed, or nobody works on it"""
+    lacks: str
+    """the role that the run waits for and no living worker has, "" when there is one or the run has ended"""
     version: int
     created: float
     by_worker: dict[str, dict[str, int]]
@@ -56,9 +62,10 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
     rates, finished = ledger.counters(run_id)
     stages = tuple(ledger.stages.view(run_id, stage) for stage in Stage)
     owed = counts[JobState.QUEUED] + counts[JobState.RUNNING]
-    per_minute = rate(rates, now=ledger.fleet.now())
+    per_minute = rate(rates, now=ledger.fleet.now()) if owed else mean_rate(rates)
     curated = stages[0].result if stages[0].state is StageState.DONE else {}
     name, error = current(stages, owed)
+    missing = lacking(name, ledger.fleet.workers())
     return RunStatus(
         run_id=run_id,
         total=run.total,
@@ -72,7 +79,8 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
         stage=name,
         error=error,
         rate=per_minute,
-        eta_seconds=owed / per_minute * 60 if owed and per_minute else None,
+        eta_seconds=owed / per_minute * 60 if owed and per_minute and not missing else None,
+        lacks=missing,
         version=run.version,
         created=run.created,
         by_worker=per_worker(finished),
@@ -87,6 +95,23 @@ def rate(buckets: dict[int, int], *, now: float) -> float:
         return 0.0
     seconds = max(10.0, now - min(recent) * 10)
     return sum(buckets[bucket] for bucket in recent) / seconds * 60
+
+
+def mean_rate(buckets: dict[int, int]) -> float:
+    """Jobs finished per minute from the first to the last of the newest generation, 0 when nothing was finished."""
+    times = sorted(buckets, reverse=True)
+    pauses = (n for n, (later, sooner) in enumerate(pairwise(times), 1) if (later - sooner) * 10 > PAUSE_SECONDS)
+    newest = times[: next(pauses, len(times))]
+    return sum(buckets[time] for time in newest) / (newest[0] - newest[-1] + 1) * 6 if newest else 0.0
+
+
+def lacking(stage: str, workers: list[WorkerView]) -> str:
+    """The queue of the stage a run is in when no living worker reads it, "" otherwise."""
+    if stage not in ROUTES:  # done or failed
+        return ""
+    queue = ROUTES[stage]["queue"]
+    alive = [view.fields.get("queues") for view in workers if view.silent_seconds <= SILENT_SECONDS]
+    return "" if any(isinstance(queues, list) and queue in queues for queues in alive) else queue
 
 
 def current(stages: tuple[StageView, ...], owed: int) -> tuple[str, str]:

@@ -19,6 +19,8 @@ def pinned(text: str | None) -> str | None:
     if not path.exists() and "@" in text:
         head, _, revision = text.rpartition("@")
         path = Path(head).expanduser()
+    if path.is_file():
+        raise UsageError(f"the workspace {text!r} is a file; give the directory that holds the code")
     if not path.is_dir():
         raise UsageError(f"there is no workspace {text!r}; give a directory, or PATH@REV of a git repository")
     path = path.resolve()

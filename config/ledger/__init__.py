@@ -40,6 +40,7 @@ from config.topology import ACTIVE, RUNS, Stage, run_key
 
 BATCH = 2000  # prompts written per round trip
 SENDING_MS = 120_000  # 100,000 messages take 12 to 50 s; a producer that died is waited for so long
+SHOWN = 80  # characters of a word that names no run
 SUBMIT_LOCK_MS = 60_000  # longer than writing one batch takes; renewed with each
 
 
@@ -111,7 +112,8 @@ class Ledger:
         with told():
             fields = {text(key): text(value) for key, value in self._redis.hgetall(run_key(run_id, "run")).items()}
         if not fields:
-            raise UsageError(f"there is no run {run_id!r}; `applejack status` lists the runs")
+            shown = run_id if len(run_id) <= SHOWN else f"{run_id[:SHOWN]}..."
+            raise UsageError(f"there is no run {shown!r}; `applejack status` lists the runs")
         return RunView(
             spec=Spec.model_validate_json(fields["spec"]),
             total=int(fields["total"]),

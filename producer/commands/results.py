@@ -83,7 +83,7 @@ def archive(
     with reach(settings, stopped=True) as (ledger, _), writing(target):
         counts = moved(ledger, run, target, keep=keep)
     output.console.print(f"{counts['trajectories']} trajectories of {counts['jobs']} jobs in {target}")
-    output.result({"run_id": run, "out": str(target), "kept": keep, **counts})
+    output.result({"run_id": run, "out": str(target), "left_in_ledger": keep, **counts})
 
 
 def report_of(ledger: Ledger, run_id: str) -> Report:

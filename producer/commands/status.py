@@ -1,5 +1,6 @@
 """`applejack status` and `applejack why`: the ledger's truth about runs and about one job."""
 
+import json
 import time
 from typing import Annotated
 
@@ -10,16 +11,15 @@ from rich.table import Table
 
 from config.errors import UsageError
 from config.ledger import Ledger
-from config.records import JsonObject, Trajectory
+from config.records import JsonObject, Provenance, Trajectory
 from producer.commands.options import Dir, Json, RunId, chosen
 from producer.connect import reach
 from producer.follow import follow, line, picture
 from producer.output import Output
-from producer.progress import RunStatus, fleet_lines
+from producer.progress import SILENT_SECONDS, RunStatus, fleet_lines
 from producer.progress import status as status_of
 from producer.resubmit import job_named
 
-SILENT_SECONDS = 60.0  # three leases: whatever it held runs elsewhere by now
 SHOWN = 400  # characters of one message in `why`; --json has them whole
 
 
@@ -41,7 +41,8 @@ def status(
         show(output.console, seen, ledger, workers)
         others = [name for name in runs if name != seen.run_id]
         if run is None and others:
-            output.console.print(f"{len(others)} older runs: {', '.join(others[:10])}{' ...' if others[10:] else ''}")
+            older = "1 older run" if len(others) == 1 else f"{len(others)} older runs"
+            output.console.print(f"{older}: {', '.join(others[:10])}{' ...' if others[10:] else ''}")
             body["runs"] = list(runs)
     output.result(body)
 
@@ -144,12 +145,30 @@ def tell(console: Console, trajectory: Trajectory) -> None:
     """A trajectory's messages, each cut to what fits a screen."""
     for message in trajectory.messages:
         who = f"{message.role} {message.name or ''}{' (error)' if message.is_error else ''}".rstrip()
-        text = message.content if message.content is not None else "" if message.tool_calls else "(null)"
+        text = message.content if message.content is not None else "(null)"
         cut = text if len(text) <= SHOWN else f"{text[:SHOWN]} [{len(text) - SHOWN} more characters]"
-        console.print(f"  [cyan]{who}[/cyan]: {escape(cut)}")
+        if message.content or not message.tool_calls:  # the calls alone say who makes them
+            console.print(f"  [cyan]{who}[/cyan]: {escape(cut)}")
         for call in message.tool_calls:
-            console.print(f"    call {call.id}: {escape(call.name)}({escape(str(call.arguments))})")
+            arguments = call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments)
+            console.print(f"  [cyan]call[/cyan] {escape(f'{call.id}: {call.name}({arguments})')}")
     if trajectory.failure:
         console.print(f"[red]failed[/red] {trajectory.failure.kind.value}: {escape(trajectory.failure.message)}")
     if trajectory.provenance:
-        console.print(f"  {escape(str(trajectory.provenance))}", style="dim")
+        console.print(f"  {escape(origin(trajectory.provenance))}", style="dim")
+
+
+def origin(provenance: Provenance) -> str:
+    """Where a trajectory comes from, in a line."""
+    pin = provenance.workspace
+    code = (
+        f", code {pin.origin} at {pin.commit or pin.digest}{' (with changes left out)' if pin.dirty else ''}"
+        if pin
+        else ""
+    )
+    sampling = provenance.sampling
+    heat = f", temperature {sampling.temperature}, top_p {sampling.top_p}" if sampling else ""
+    return (
+        f"from {provenance.teacher} at {provenance.endpoint}{heat}{code}, "
+        f"by {provenance.worker}, applejack {provenance.applejack_version}, tools {provenance.toolset_digest}"
+    )

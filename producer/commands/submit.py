@@ -1,14 +1,17 @@
 """`applejack submit`: one job per prompt, as a chord."""
 
 import json
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from pydantic import ValidationError
 
-from config.errors import UsageError
-from config.records import TOOL_NAMES, JsonObject, Limits, Sampling, Spec
+from config.errors import RejectionReason, UsageError
+from config.lora import known
+from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
 from producer import dispatch
 from producer.commands.options import Dir, Json, chosen
 from producer.connect import reach
@@ -16,6 +19,8 @@ from producer.follow import follow
 from producer.output import Output
 from producer.prompts.load import load
 from producer.workspace import pinned
+
+SHOWN = 80  # characters of an offending value in a message
 
 
 def submit(
@@ -87,10 +92,13 @@ def submit(
         dataset_format=format_,
         max_seq_length=max_seq_length,
         train=train,
-        lora=overrides(lora or []),
+        lora=known(overrides(lora or [])),
         seed=seed,
         **({"system_prompt": system_prompt} if system_prompt is not None else {}),
     )
+    require_tools(loaded.prompts, spec)
+    if student and (doubt := doubtful(student)):
+        sys.stderr.write(f"applejack: {doubt}\n")
     with reach(settings) as (ledger, reached):
         new, total = dispatch.submit(ledger, reached, spec, loaded.prompts)
         for line, first in loaded.duplicates:
@@ -112,11 +120,53 @@ def checked(**fields: object) -> Spec:
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
-        raise UsageError(f"{where} is {fault['input']!r}: {fault['msg']}") from error
+        value = str(fault["input"])
+        shown = repr(value if len(value) <= SHOWN else f"{value[:SHOWN]}...")
+        if where == "run_id":
+            raise UsageError(
+                f"--run is {shown}; a run's id has up to 64 letters, digits, '.', '_' and '-', "
+                "and begins with a letter or digit"
+            ) from error
+        raise UsageError(f"{where} is {shown}: {fault['msg']}") from error
     unknown = [name for name in spec.tools if name not in TOOL_NAMES]
     if unknown:
         raise UsageError(f"there is no tool {unknown[0]!r}; there are {', '.join(TOOL_NAMES)}")
     return spec
+
+
+def require_tools(prompts: Iterable[Prompt], spec: Spec) -> None:
+    """UsageError naming the first prompt that needs tools and would have none: it could only be rejected."""
+    for prompt in prompts:
+        if not prompt.requires_tools:
+            continue
+        shown = repr(prompt.prompt if len(prompt.prompt) <= SHOWN else f"{prompt.prompt[:SHOWN]}...")
+        lost = f"its answer would be rejected as {RejectionReason.TOOLS_REQUIRED_BUT_NONE}"
+        if not (prompt.workspace or spec.workspace):
+            raise UsageError(
+                f"the prompt {shown} needs tools and names no code for them, so that {lost}; "
+                'give --workspace, or "requires_tools": false with the prompt'
+            )
+        if not (spec.tools or spec.allow_commands):
+            raise UsageError(
+                f"the prompt {shown} needs tools and the run has none, so that {lost}; "
+                'give --tools, or "requires_tools": false with the prompt'
+            )
+
+
+def doubtful(student: str) -> str:
+    """A warning about a model directory that is not on this machine, "" when nothing speaks against it.
+
+    UsageError when it is a file. A name that is no path is the hub's, and a path may be the GPU host's.
+    """
+    path = Path(student).expanduser()
+    if path.is_file():
+        raise UsageError(f"--student {student!r} is a file; give the model's directory, which holds config.json")
+    if not (student.startswith(("/", ".", "~")) or path.exists()) or (path / "config.json").is_file():
+        return ""
+    return (
+        f"--student {student!r} is no model directory on this machine: there is no {str(path / 'config.json')!r}; "
+        "the machines that curate and train must have it"
+    )
 
 
 def overrides(pairs: list[str]) -> JsonObject:

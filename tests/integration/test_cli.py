@@ -4,14 +4,19 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
+from config.errors import UsageError
+from config.lora import KEYS
+from config.records import Prompt, Spec
 from producer.cli import app
-from producer.commands.submit import overrides
+from producer.commands.submit import doubtful, overrides, require_tools
 from producer.workspace import pinned
+from worker.train.hyperparameters import OWN, known_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
@@ -51,9 +56,14 @@ def test_a_prompts_file_with_one_bad_line_queues_nothing_and_names_it(tmp_path: 
     [
         (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", "--workspace", "nowhere"), 2, "'nowhere'"),
         (("submit", "p.jsonl", "--run", "r"), 2, "--student"),  # training needs one
-        (("submit", "p.jsonl", "--run", "a b", "--no-train", "--student", "s"), 2, "run_id is 'a b'"),
+        (("submit", "p.jsonl", "--run", "a b", "--no-train", "--student", "s"), 2, "--run is 'a b'; a run's id"),
+        (("submit", "p.jsonl", "--run", "r" * 99, "--no-train", "--student", "s"), 2, f"--run is '{'r' * 80}...'"),
         (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", "--tools", "rm"), 2, "no tool 'rm'"),
         (("submit", "p.jsonl", "--run", "r", "--student", "s", "--lora", "iters"), 2, "KEY=VALUE"),
+        # mlx_lm would refuse it hours later, before it trains
+        (("submit", "p.jsonl", "--run", "r", "--student", "s", "--lora", "iter=6"), 2, "did you mean 'iters'?"),
+        (("submit", "p.jsonl", "--run", "r", "--student", "p.jsonl"), 2, "--student 'p.jsonl' is a file"),
+        (("submit", "p.jsonl", "--run", "r", "--student", "s", "--workspace", "p.jsonl"), 2, "'p.jsonl' is a file"),
         (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s"), 2, "applejack up"),  # no stack runs here
         (("status",), 2, "applejack up"),
         (("demo", "--jobs", "3"), 2, "--jobs 3"),
@@ -62,7 +72,7 @@ def test_a_prompts_file_with_one_bad_line_queues_nothing_and_names_it(tmp_path: 
     ],
 )
 def test_bad_input_is_told_and_exits_with_2(tmp_path: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
-    (tmp_path / "p.jsonl").write_text('{"prompt": "a"}\n')
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a", "requires_tools": false}\n')
     done = applejack(*arguments, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert said in done.stderr
@@ -95,6 +105,46 @@ def test_json_is_the_last_line_and_text_goes_to_stderr(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["prompts"] == 20
     assert len(done.stdout.splitlines()) == 1
     assert "20 prompts" in done.stderr
+
+
+NEEDY, FREE = Prompt(prompt="Where is it?"), Prompt(prompt="What is 2 + 2?", requires_tools=False)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "spec", "said"),
+    [
+        ([FREE, NEEDY], Spec(run_id="r"), "'Where is it[?]' needs tools and names no code.*--workspace"),
+        (
+            [NEEDY],
+            Spec(run_id="r", workspace="/code", tools=()),
+            "'Where is it[?]' needs tools and the run has none.*--tools",
+        ),
+        ([Prompt(prompt="x" * 500)], Spec(run_id="r"), f"'{'x' * 80}...' needs tools"),
+        ([FREE], Spec(run_id="r", tools=()), None),  # nothing needs a tool
+        ([NEEDY], Spec(run_id="r", workspace="/code"), None),
+        ([NEEDY.model_copy(update={"workspace": "/code"})], Spec(run_id="r"), None),  # the prompt brings its own
+        ([NEEDY], Spec(run_id="r", workspace="/code", tools=(), allow_commands=("git",)), None),  # one tool is left
+    ],
+)
+def test_a_prompt_that_could_only_be_rejected_is_not_queued(
+    prompts: list[Prompt], spec: Spec, said: str | None
+) -> None:
+    with pytest.raises(UsageError, match=said) if said else nullcontext():
+        require_tools(prompts, spec)
+
+
+def test_a_student_that_is_not_on_this_machine_is_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    assert "there is no" in doubtful(str(tmp_path / "model"))
+    assert "there is no" in doubtful("./nowhere")
+    assert "there is no" in doubtful("~/nowhere/at/all")
+    assert doubtful("mlx-community/Qwen3-4B-4bit") == ""  # the hub's
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert doubtful(str(tmp_path / "model")) == ""
+
+
+def test_the_hyperparameters_are_those_of_the_installed_mlx_lm() -> None:
+    assert set(KEYS) == known_keys() - OWN
 
 
 def test_overrides_read_values_as_json_where_they_are() -> None:

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.ledger import Ledger
-from config.records import StageState
+from config.records import Message, Pin, Prompt, Provenance, Sampling, Spec, StageState, ToolCall, Trajectory
 from config.topology import Stage
 from producer.cli import main
 from tests.ended_run import ended_run
@@ -185,3 +185,65 @@ def test_up_in_a_place_that_cannot_be_written_is_one_line(
     (tmp_path / "file").write_text("mine")
     refused(applejack("up", "--dir", folder), f"{folder}' cannot be written: ")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def begun(ledger: Ledger) -> None:
+    """A run of which one job of two is finished."""
+    ids = ledger.create(Spec(run_id="r", train=False), [Prompt(prompt="q1"), Prompt(prompt="q2")]).job_ids
+    ledger.jobs.begin("r", ids[0], worker="w", lease_seconds=9, delivery_limit=3)
+    ledger.jobs.finish(Trajectory(run_id="r", job_id=ids[0], prompt="q1", outcome="completed"), worker="w")
+
+
+def test_status_says_that_no_worker_is_alive(applejack: Applejack, ledger: Ledger) -> None:
+    begun(ledger)
+    said = applejack("status", "r").out
+    assert "no generate worker is alive: start one with `applejack worker generate`" in said
+    assert "/min" not in said
+    assert "left" not in said
+    body = json.loads(applejack("status", "r", "--json").out)
+    assert (body["lacks"], body["eta_seconds"]) == ("generate", None)
+
+
+def test_status_says_what_is_left_while_a_worker_lives(applejack: Applejack, ledger: Ledger) -> None:
+    begun(ledger)
+    ledger.fleet.heartbeat("w", {"queues": ["generate"]})
+    said = applejack("status", "r").out
+    assert re.search(r"[1-9]\d*/min, \d+ s left", said)
+    assert "alive" not in said
+
+
+def test_status_counts_older_runs(applejack: Applejack, ledger: Ledger) -> None:
+    begun(ledger)
+    ended_run(ledger, "r2")
+    assert "1 older run: r\n" in applejack("status").out
+
+
+def test_a_long_word_that_names_no_run_is_cut(applejack: Applejack) -> None:
+    refused(applejack("why", "x" * 500, "1"), f"there is no run '{'x' * 80}...'")
+
+
+def test_why_reads_as_text(applejack: Applejack, ledger: Ledger) -> None:
+    [job_id] = ledger.create(Spec(run_id="r", train=False), [Prompt(prompt="q")]).job_ids
+    ledger.jobs.begin("r", job_id, worker="w", lease_seconds=9, delivery_limit=3)
+    call = ToolCall(id="c1", name="grep", arguments={"pattern": "[a]", "deep": True})
+    messages = (Message(role="user", content="q"), Message(role="assistant", content="", tool_calls=(call,)))
+    origin = Provenance(
+        teacher="t", endpoint="http://h/v1", sampling=Sampling(), worker="w", applejack_version="1",
+        toolset_digest="d", workspace=Pin(origin="/code", commit="abc"),
+    )  # fmt: skip
+    ledger.jobs.finish(
+        Trajectory(run_id="r", job_id=job_id, prompt="q", outcome="completed", messages=messages, provenance=origin),
+        worker="w",
+    )
+    lines = applejack("why", "r", "1").out.splitlines()
+    assert lines[-3:] == [
+        "  user: q",
+        '  call c1: grep({"pattern": "[a]", "deep": true})',
+        "  from t at http://h/v1, temperature 0.7, top_p 0.8, code /code at abc, by w, applejack 1, tools d",
+    ]
+
+
+def test_archive_says_whether_the_run_is_still_in_the_ledger(applejack: Applejack, ledger: Ledger) -> None:
+    ended_run(ledger, "r")
+    assert json.loads(applejack("archive", "r", "--out", "a", "--keep", "--json").out)["left_in_ledger"] is True
+    assert json.loads(applejack("archive", "r", "--out", "b", "--json").out)["left_in_ledger"] is False

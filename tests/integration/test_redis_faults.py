@@ -258,7 +258,7 @@ def test_a_run_that_is_stored_and_could_not_be_queued_is_queued_by_its_workers(
 
 def test_a_wrong_password_is_one_clear_line_and_changes_nothing(server: Server, store: Ledger, tmp_path: Path) -> None:
     """Fails without AuthenticationError in config/ledger/store.py's told."""
-    (tmp_path / "p.jsonl").write_text('{"prompt": "question 1"}\n')
+    (tmp_path / "p.jsonl").write_text('{"prompt": "question 1", "requires_tools": false}\n')
     password = server.url.get_secret_value().partition(":")[2].partition(":")[2].partition("@")[0]
     wrong = server.url.get_secret_value().replace(password, "not-it")
     env = {**os.environ, "APPLEJACK_REDIS_URL": wrong, "PYTHONPATH": str(ROOT), "APPLEJACK_DIR": str(tmp_path)}
