@@ -1,6 +1,7 @@
 import base64
 import gzip
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -16,6 +17,7 @@ from worker.__main__ import COMMANDS
 from worker.curate.review import BLOCK, Reviewed, write_review
 from worker.curate.review_command import judge, read_rejected, review
 
+PAGE = Path(__file__).parents[2] / "worker" / "curate" / "review"
 EVIL = "</script><script>alert(1)</script><!--data--><!--script--><img src=x onerror=alert(1)>"
 
 
@@ -182,3 +184,12 @@ def run(*arguments: object) -> dict[str, object]:
     assert result.exit_code == 0
     told: dict[str, object] = json.loads(result.stdout.splitlines()[-1])
     return told
+
+
+def test_the_search_fields_words_fit_its_least_width() -> None:
+    page, style = ((PAGE / name).read_text(encoding="utf-8") for name in ("page.html", "page.css"))
+    words = re.search(r'id="search"[^>]* placeholder="([^"]+)"', page)
+    width = re.search(r"^\.search \{[^}]*flex: 1 0 (\d+)px", style, re.MULTILINE)
+    assert words
+    assert width
+    assert len(words[1]) * 8 + 44 <= int(width[1])  # a letter of 14 px text is narrower than 8; 44 is the padding
