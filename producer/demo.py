@@ -21,7 +21,7 @@ from producer import dispatch
 from producer.endpoint import require_answer
 from producer.follow import follow
 from producer.local import Stack
-from producer.output import Output
+from producer.output import Output, writing
 from producer.progress import RunStatus
 from producer.prompts.load import write
 from producer.prompts.mine import mine
@@ -155,7 +155,8 @@ def prepare_student(settings: Settings) -> Path:
     if find_spec("mlx_lm") is None:
         raise UsageError("the demo trains a model and needs mlx_lm; install applejack[worker]")
     target = settings.models.resolve()
-    target.mkdir(parents=True, exist_ok=True)
+    with writing(target):
+        target.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-P", "-m", "worker.student", "--out", str(target / "smollm2-135m"), "--json"]
     made = subprocess.run(
         command,

@@ -32,6 +32,11 @@ class Output:
             sys.stdout.flush()
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, as people say it."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
     """UsageError in one line when the disk refuses what is written to a place that a person named."""

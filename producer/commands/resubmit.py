@@ -13,7 +13,7 @@ from config.topology import Stage
 from producer import dispatch
 from producer.commands.options import Dir, Json, RunId, chosen
 from producer.connect import reach
-from producer.output import Output
+from producer.output import Output, counted
 from producer.resubmit import Candidate, Wanted, by_kind, choose, job_named, shift
 
 # Below the options, since a column of them would break the words.
@@ -86,14 +86,16 @@ def resubmit(
             output.console.print(mix)
         body["mix"] = [{"category": name, "run": a, "retried": b} for name, a, b in rows]
         if dry_run or not chosen_jobs:
-            output.console.print(f"{len(chosen_jobs)} jobs would run again; nothing was changed")
+            output.console.print(f"{counted(len(chosen_jobs), 'job')} would run again; nothing was changed")
             output.result({**body, "dry_run": dry_run})
             return
         ids = [one.job_id for one in chosen_jobs]
         spec = view.spec.model_copy(update={"train": train, "evaluate": train and view.spec.evaluate})
         ledger.jobs.resubmit(run, ids, train=spec.train, evaluate=spec.evaluate)
         dispatch.send(reached, spec, ids, [one.prompt for one in chosen_jobs])
-    output.console.print(f"{len(ids)} jobs of {run} run again; `applejack status {run} --watch` follows them")
+    output.console.print(
+        f"{counted(len(ids), 'job')} of {run} to run again; `applejack status {run} --watch` follows them"
+    )
     output.result({**body, "dry_run": False})
 
 

@@ -15,7 +15,7 @@ from config.records import JsonObject, Provenance, Trajectory
 from producer.commands.options import Dir, Json, RunId, chosen
 from producer.connect import reach
 from producer.follow import follow, line, picture
-from producer.output import Output
+from producer.output import Output, counted
 from producer.progress import SILENT_SECONDS, RunStatus, fleet_lines
 from producer.progress import status as status_of
 from producer.resubmit import job_named
@@ -41,8 +41,9 @@ def status(
         show(output.console, seen, ledger, workers)
         others = [name for name in runs if name != seen.run_id]
         if run is None and others:
-            older = "1 older run" if len(others) == 1 else f"{len(others)} older runs"
-            output.console.print(f"{older}: {', '.join(others[:10])}{' ...' if others[10:] else ''}")
+            output.console.print(
+                f"{counted(len(others), 'older run')}: {', '.join(others[:10])}{' ...' if others[10:] else ''}"
+            )
             body["runs"] = list(runs)
     output.result(body)
 

@@ -16,7 +16,7 @@ from producer import dispatch
 from producer.commands.options import Dir, Json, chosen
 from producer.connect import reach
 from producer.follow import follow
-from producer.output import Output
+from producer.output import Output, counted
 from producer.prompts.load import load
 from producer.workspace import pinned
 
@@ -103,7 +103,7 @@ def submit(
         new, total = dispatch.submit(ledger, reached, spec, loaded.prompts)
         for line, first in loaded.duplicates:
             output.console.print(f"{prompts}:{line} is line {first} again; queued once")
-        output.console.print(f"run {run}: {total} jobs {'queued' if new else 'known already; it goes on'}")
+        output.console.print(f"run {run}: {counted(total, 'job')} {'queued' if new else 'known already; it goes on'}")
         body: JsonObject = {
             "run_id": run, "submitted": total if new else 0, "jobs": total, "duplicates": len(loaded.duplicates),
         }  # fmt: skip

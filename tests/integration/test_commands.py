@@ -177,13 +177,14 @@ def test_what_listens_and_is_no_redis_is_given_up_soon(applejack: Applejack, mon
     assert re.fullmatch(r"applejack: Redis is away: Timeout .*; start it, or check APPLEJACK_REDIS_URL\n", said.err)
 
 
+@pytest.mark.parametrize("command", ["up", "demo"])
 @pytest.mark.parametrize("folder", ["file", "file/deep", "/proc/nowhere"])
-def test_up_in_a_place_that_cannot_be_written_is_one_line(
-    applejack: Applejack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+def test_a_stack_in_a_place_that_cannot_be_written_is_one_line(
+    applejack: Applejack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, folder: str
 ) -> None:
     monkeypatch.delenv("APPLEJACK_REDIS_URL")
     (tmp_path / "file").write_text("mine")
-    refused(applejack("up", "--dir", folder), f"{folder}' cannot be written: ")
+    refused(applejack(command, "--dir", folder), " cannot be written: ")
     assert (tmp_path / "file").read_text() == "mine"
 
 
