@@ -21,6 +21,7 @@ BANDS = 8  # bands of 8 rows: of pairs 0.9 alike 99% are found, of pairs 0.5 ali
 ALIKE = 0.85  # of the assistant's shingles
 PROMPT_ALIKE = 0.8  # of the question's words
 SHINGLE = 3  # words
+FEW = 32  # are compared one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Fingerprint:
     exact: bytes
     """of the question, the calls, the results and the answer, their words alone"""
     about: bytes
+    """of the workspace and the subjects"""
     words: bytes
     """checksums of the question's words, 4 bytes each"""
     sketch: rensa.RMinHash
@@ -56,16 +58,15 @@ class Seen:
 
     def __init__(self) -> None:
         self._exact: dict[bytes, int] = {}
-        self._kept: dict[int, Fingerprint] = {}
-        self._near = rensa.RMinHashLSH(ALIKE, PERMUTATIONS, BANDS)
+        self._about: dict[bytes, _Group] = {}
 
     def match(self, print_: Fingerprint) -> tuple[int, float] | None:
         """The number and likeness (1.0: exact) of what this repeats, None when it is new."""
         if (number := self._exact.get(print_.exact)) is not None:
             return number, 1.0
-        for number in sorted(self._near.query(print_.sketch)):
-            other = self._kept[number]
-            if other.about != print_.about or _overlap(other.words, print_.words) < PROMPT_ALIKE:
+        group = self._about.get(print_.about)
+        for number, other in group.candidates(print_) if group else ():
+            if _overlap(other.words, print_.words) < PROMPT_ALIKE:
                 continue
             if (alike := float(other.sketch.jaccard(print_.sketch))) >= ALIKE:
                 return number, alike
@@ -74,8 +75,30 @@ class Seen:
     def add(self, number: int, print_: Fingerprint) -> None:
         """Remember one that is new."""
         self._exact[print_.exact] = number
-        self._kept[number] = print_
-        self._near.insert(number, print_.sketch)
+        self._about.setdefault(print_.about, _Group()).add(number, print_)
+
+
+class _Group:
+    """Those about one subject; most are few. One index for all would name thousands that only share their wording."""
+
+    def __init__(self) -> None:
+        self._members: dict[int, Fingerprint] = {}
+        self._near: rensa.RMinHashLSH | None = None
+
+    def add(self, number: int, print_: Fingerprint) -> None:
+        self._members[number] = print_
+        if self._near is not None:
+            self._near.insert(number, print_.sketch)
+        elif len(self._members) > FEW:
+            self._near = rensa.RMinHashLSH(ALIKE, PERMUTATIONS, BANDS)
+            for each, member in self._members.items():
+                self._near.insert(each, member.sketch)
+
+    def candidates(self, print_: Fingerprint) -> Iterable[tuple[int, Fingerprint]]:
+        """Those worth comparing, oldest first."""
+        if self._near is None:
+            return self._members.items()
+        return ((number, self._members[number]) for number in sorted(self._near.query(print_.sketch)))
 
 
 def _said(trajectory: Trajectory) -> Iterator[str]:
