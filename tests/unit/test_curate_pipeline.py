@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.trajectories import from_memory, looked_up, says, trajectory, user
 from worker.curate.audit import audit
 from worker.curate.options import Format, Options
 from worker.curate.pipeline import Curated, curate
+from worker.curate.similar import FEW, Fingerprint, Seen, fingerprint
 
 FILES = ("train.jsonl", "valid.jsonl", "test.jsonl", "rejected.jsonl", "held_out.jsonl", "dataset.json", "README.md")
 
@@ -202,6 +204,23 @@ def test_near_duplicates_in_other_words_are_found(tmp_path: Path, student: Path)
         )
     ]
     assert run([*twins, *mixed(8)], tmp_path / "out", student).summary.reasons == {"duplicate": 1}
+
+
+@pytest.mark.parametrize("crowd", [0, FEW + 5])  # so many about the same have an index of their own
+def test_a_near_duplicate_is_found_in_any_crowd(crowd: int) -> None:
+    def about(first: str, second: str, end: str = "") -> Fingerprint:
+        told = f"By {first} first, then by {second}, never by {second} alone, for {first} comes before {second}. " * 3
+        asked = trajectory([user(f"How would {first} and {second} be told apart?"), says(told + end)])
+        return fingerprint(asked)
+
+    pairs = list(permutations(["amber", "basil", "cedar", "delta", "ember", "fjord", "grove"], 2))
+    seen = Seen()
+    for number, (first, second) in enumerate([*pairs[:crowd], ("hazel", "iris")]):
+        assert seen.match(about(first, second)) is None
+        seen.add(number, about(first, second))
+    found = seen.match(about("hazel", "iris", "So it is."))
+    assert found is not None
+    assert found[0] == crowd
 
 
 def test_mix_samples_down_and_says_so(tmp_path: Path, student: Path) -> None:
