@@ -56,7 +56,7 @@ class Pulse:
 
     def _run(self) -> None:
         last = time.monotonic()
-        while not self._stop.wait(self._interval):
+        while not self._stop.is_set():  # the first beat at once: until then nobody knows that this worker is there
             now = time.monotonic()
             if (
                 now - last > self._leases.lease_seconds / 2
@@ -70,6 +70,7 @@ class Pulse:
                 log.warning("pulse.missed", error=str(error))
             except Exception:  # the pulse is what keeps jobs ours; whatever happened, the next beat must come
                 log.exception("pulse.failed")
+            self._stop.wait(self._interval)
 
     def beat(self) -> None:
         """Renew, say, and reconcile when elected; StoreError when the ledger cannot be reached."""

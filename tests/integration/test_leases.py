@@ -37,6 +37,8 @@ from tests.scripted_endpoint import Reply, ScriptedEndpoint, says
 from tests.workers import WorkerProcess
 from worker import messages
 from worker.leases import Leases
+from worker.pulse import Pulse
+from worker.reconcile import Reconciler
 
 FOUND_SECONDS = LEASE + 6  # a lease, the election of another reconciler (5 s), a beat
 
@@ -211,3 +213,13 @@ def test_a_worker_killed_between_stored_and_told_starts_curation_once(
     seen = ledger.stages.view(RUN, Stage.CURATE)
     assert [event.event for event in seen.history].count("started") == 1
     assert len(jobs_requests(endpoint)) == 1
+
+
+def test_a_worker_says_at_once_that_it_is_there(ledger: Ledger, redis_url: SecretStr) -> None:
+    """Fails where Pulse waits before its first beat: `status` would say of a new fleet that nobody is alive."""
+    leases = Leases(ledger.fleet, lease_seconds=60)  # a beat each two seconds
+    reconciler = Reconciler(ledger, connect(redis_url.get_secret_value()), lambda _: None)
+    pulse = Pulse(ledger.fleet, leases, reconciler, worker="w@test", says=dict, also=lambda: None)
+    pulse.start()
+    until(lambda: worker_view(ledger, "w@test"), "its first beat", seconds=1)
+    pulse.stop()
