@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from config.errors import UsageError
 from config.ledger import Ledger
@@ -54,7 +54,8 @@ def show(console: Console, seen: RunStatus, ledger: Ledger, workers: list[JsonOb
     console.print(line(seen, ledger))
     if seen.kinds:
         console.print("failures: " + ", ".join(f"{kind} {count}" for kind, count in seen.kinds.items()))
-    table = Table("worker", "queues", "holds", "generated", "failed", "first token", "heard", "state")
+    names, states = (Column(title, overflow="fold") for title in ("worker", "state"))  # read whole at 80 columns too
+    table = Table(names, "queues", "holds", "generated", "failed", "first token", "heard", states, box=None)
     for worker in workers:
         done = seen.by_worker.get(str(worker["name"]), {})
         table.add_row(
@@ -64,7 +65,7 @@ def show(console: Console, seen: RunStatus, ledger: Ledger, workers: list[JsonOb
             str(done.get("generated", 0)),
             str(done.get("failed", 0)),
             f"{first:.1f} s" if isinstance(first := worker.get("first_token_seconds"), float) else "",
-            f"{worker['silent_seconds']} s ago",
+            f"{worker['silent_seconds']} s",
             state(worker),
         )
     for name in sorted(set(seen.by_worker) - {str(worker["name"]) for worker in workers}):
