@@ -1,15 +1,15 @@
 """Single questions over real HTTP: every way of not being answered is one line with its kind."""
 
 import base64
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from config.completion import _opener, complete, request
 from config.errors import EndpointError, FailureKind
+from tests.http_server import QuietHandler, serving
 from tests.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says, stalls
 
 SECONDS = 5.0
@@ -26,11 +26,10 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     _opener.cache_clear()
 
 
-@contextmanager
-def moved(to: str) -> Iterator[str]:
+def moved(to: str) -> AbstractContextManager[str]:
     """A server that sends everybody elsewhere."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(302)
@@ -38,17 +37,7 @@ def moved(to: str) -> Iterator[str]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(Handler)
 
 
 def refusal(base_url: str, *, timeout: float = SECONDS, api_key: str | None = None) -> EndpointError:

@@ -1,10 +1,9 @@
 """The doctor on a model endpoint over real HTTP: each trap planted once, a sound one gives no finding."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -14,6 +13,7 @@ from config.traps import examine
 from producer.doctor import look_at_endpoint
 from producer.doctor.endpoint import Endpoint
 from producer.server import free_port
+from tests.http_server import QuietHandler, serving
 from tests.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says
 
 
@@ -21,28 +21,17 @@ def endpoint(url: str, *, model: str = DEFAULT_MODEL, named: bool = True) -> End
     return Endpoint(url, model, None, named, seconds=5)
 
 
-@contextmanager
-def listing(body: str) -> Iterator[str]:
+def listing(body: str) -> AbstractContextManager[str]:
     """A server that answers every GET with this body."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body.encode())
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(Handler)
 
 
 def test_a_sound_endpoint_has_no_finding_and_its_context_stays_unknown() -> None:
