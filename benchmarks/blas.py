@@ -1,4 +1,4 @@
-"""How much faster mlx is on this CPU with worker/student/blas.py: python benchmarks/blas.py [--student DIR]
+"""How much faster mlx is on this CPU with worker/student/cpu_blas/blas.py: python benchmarks/blas.py [--student DIR]
 
 Each line is measured twice in this one run, as shipped and with the library, in child processes; the ratio counts, the
 figures depend on the machine and on what else it does.
@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from worker.student import blas
+from worker.student.cpu_blas import blas
 
 SECONDS = 1.5  # per product
 PRODUCTS = {  # rows, columns, inner: the layers of a 135M llama

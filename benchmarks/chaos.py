@@ -14,11 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from producer.prompts.mine import mine
-from tests.chaos.faults import Kind, schedule
-from tests.chaos.fleet import LEASE, fleet
-from tests.chaos.storm import CALM, STORM, Trace, damage, submit, trace, weather
-from tests.tiny_student import make_tiny_student
+from producer.mining.mine import mine
+from tests.support.chaos.faults import Kind, schedule
+from tests.support.chaos.fleet import LEASE, fleet
+from tests.support.chaos.storm import CALM, STORM, Trace, damage, submit, trace, weather
+from tests.support.tiny_student import make_tiny_student
 
 CODE = Path(__file__).resolve().parent.parent
 SOURCES = ("config", "producer", "worker")

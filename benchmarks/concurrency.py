@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.server_profiles import FIRST, MOST, OTHERS, PROFILES, WARM_UP, Outcome, Profile, Worker
-from worker.concurrency import Controller
+from worker.concurrency.controller import Controller
 
 SETTINGS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 28, 32)
 GOAL = 0.95  # of the best fixed setting's throughput

@@ -18,12 +18,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from config.records import Message, Provenance, ToolCall, Trajectory
-from tests.tiny_student import make_tiny_student
+from tests.support.tiny_student import make_tiny_student
 from worker.curate.options import Format, Options
 from worker.curate.pipeline import curate
 from worker.curate.sources import read
-from worker.curate.tokenizer import Student
-from worker.generate.toolset import digest, schemas
+from worker.student.tokenizer import Student
+from worker.tools.toolset import digest, schemas
 
 WORDS = [
     "class",

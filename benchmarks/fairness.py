@@ -18,11 +18,11 @@ import typer
 from config.ledger import Ledger
 from config.records import JsonObject, Prompt, Spec
 from config.settings import Settings
-from producer import dispatch
-from producer.progress import status
-from producer.server import Server
-from tests.scripted_endpoint import Reply, ScriptedEndpoint, says, stalls
-from tests.workers import WorkerProcess, start_worker_process
+from producer import enqueue
+from producer.run_status import status
+from producer.stack.redis_server import Server
+from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, says, stalls
+from tests.support.workers import WorkerProcess, start_worker_process
 
 SECONDS = (9.6, 4.8, 2.4, 1.2)  # per answer; a teacher of 30B takes longer still, and so do several turns
 
@@ -52,7 +52,7 @@ def makespan(folder: Path, *, jobs: int, prefetch: int) -> tuple[float, dict[str
         spec = Spec(run_id="r", dataset_format="seed-text", train=False)
         settings = Settings(redis_url=server.url, dir=folder)
         started = time.monotonic()
-        dispatch.submit(ledger, settings, spec, prompts)
+        enqueue.submit(ledger, settings, spec, prompts)
         while (seen := status(ledger, "r")).generated + seen.failed < jobs:
             time.sleep(0.05)
         return time.monotonic() - started, {name: sum(done.values()) for name, done in seen.by_worker.items()}

@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from config.records import Prompt, Trajectory
-from config.report import Report
+from config.report.model import Report
 from config.settings import settings
 from producer.demo import LORA, Demo
-from producer.report import compare
+from producer.report.lines import compare
 from worker.curate.options import Format, Options
 from worker.curate.pipeline import curate
-from worker.evaluate.run import evaluate
-from worker.generate.workspace import open_workspace
-from worker.train.runner import train
+from worker.evaluate.evaluator import evaluate
+from worker.tools.workspace import open_workspace
+from worker.train.trainer import train
 
 FORMATS: tuple[Format, ...] = ("turns", "text")
 

@@ -19,7 +19,7 @@ from benchmarks.mutate import KINDS, change, edit, tool_places
 from benchmarks.sound import sound
 from config.errors import RejectionReason
 from config.records import Trajectory
-from tests.tiny_student import make_tiny_student
+from tests.support.tiny_student import make_tiny_student
 from worker.curate.options import Options
 from worker.curate.pipeline import Curated, curate
 

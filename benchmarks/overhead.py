@@ -25,10 +25,10 @@ import redis
 from config.ledger import Ledger
 from config.records import JobState, JsonObject, Limits, Prompt, Spec
 from config.settings import Settings
-from producer import dispatch
-from producer.server import Server
-from tests.scripted_endpoint import Reply, ScriptedEndpoint, call, calls, says
-from tests.workers import start_worker_process
+from producer import enqueue
+from producer.stack.redis_server import Server
+from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, call, calls, says
+from tests.support.workers import start_worker_process
 
 CODE = Path(__file__).resolve().parent.parent / "config"
 PER_JOB = 3  # model requests
@@ -123,8 +123,8 @@ def bare(url: str, root: Path, jobs: int, at_once: int) -> tuple[float, float]:
     from pydantic_ai.providers.openai import OpenAIProvider
 
     from config.records import Pin
-    from worker.generate import toolset
-    from worker.generate.workspace import Workspace
+    from worker.tools import toolset
+    from worker.tools.workspace import Workspace
 
     workspace = Workspace(root, Pin(origin=str(root)))
     functions = toolset.build(workspace, names=TOOLS, allow_commands=())
@@ -208,7 +208,7 @@ def run(ledger: Ledger, server: Server, run_id: str, workspace: Path, jobs: int)
     )  # fmt: skip
     prompts = [Prompt(prompt=f"question {number}") for number in range(1, jobs + 1)]
     started = time.monotonic()
-    dispatch.submit(ledger, Settings(redis_url=server.url), spec, prompts)
+    enqueue.submit(ledger, Settings(redis_url=server.url), spec, prompts)
     while (counts := ledger.jobs.counts(run_id))[JobState.QUEUED] + counts[JobState.RUNNING]:
         time.sleep(POLL)
     seconds = time.monotonic() - started

@@ -23,9 +23,9 @@ from benchmarks.stock import STARTED
 from config.ledger import Ledger
 from config.records import Prompt, Spec
 from config.settings import Settings
-from producer import dispatch
-from producer.server import Server
-from tests.workers import WorkerProcess, start_worker_process
+from producer import enqueue
+from producer.stack.redis_server import Server
+from tests.support.workers import WorkerProcess, start_worker_process
 
 VICTIMS = 4  # killed in one round, each at its own moment
 FOREVER = 1200.0  # seconds a job lasts: longer than anybody waits for it
@@ -84,12 +84,12 @@ def our_round(url: SecretStr, folder: Path, lease: float, victims: int, patience
             url=url,
             folder=folder,
             env={**env, "APPLEJACK_CONCURRENCY": str(concurrency)},  # nothing is to be found by measuring here
-            app="tests.planted.unhurried",
+            app="tests.support.planted.unhurried",
             concurrency=concurrency,
         )
 
     spec = Spec(run_id="r", teacher="rehearsal", dataset_format="seed-text", train=False)
-    dispatch.submit(ledger, Settings(redis_url=url), spec, [Prompt(prompt=f"what {n}") for n in range(victims)])
+    enqueue.submit(ledger, Settings(redis_url=url), spec, [Prompt(prompt=f"what {n}") for n in range(victims)])
 
     def begun(job_id: str) -> list[tuple[float, str]]:
         history = ledger.jobs.view("r", job_id).history

@@ -1,7 +1,7 @@
 """Big runs: python -m benchmarks.scale [--jobs 100 10000 100000] [--resubmit 10000]
 
 Submit, generate and curate runs of these sizes over a real server and real workers, whose rollouts are a stand-in
-(tests/planted/stand_in.py): claim, lease, store and count are real, no model is asked and no tool is run. For each:
+(tests/support/planted/stand_in.py): claim, lease, store and count are real, no model and no tool runs. For each:
 seconds to submit, beside a bare LPUSH of as many messages of the same length; jobs a second; seconds from the last job
 stored to the start of curation; the most memory each process held. Then the same command that a person types resubmits
 a whole run of --resubmit jobs.
@@ -34,9 +34,9 @@ from config.ledger.store import text
 from config.records import JobState, Message, Prompt, Spec, StageState, Trajectory
 from config.settings import Settings
 from config.topology import Stage, run_key
-from producer import dispatch
-from producer.server import Server
-from tests.workers import start_worker_process
+from producer import enqueue
+from producer.stack.redis_server import Server
+from tests.support.workers import start_worker_process
 
 MB = 1 << 20
 MESSAGE = 1100  # bytes of one message of a job as kombu writes it, about
@@ -121,7 +121,7 @@ def submit(url: str, jobs: str) -> list[float]:
     before = peak_mb()
     spec = Spec(run_id=RUN, dataset_format="seed-text", teacher="rehearsal", train=False)
     started = time.monotonic()
-    dispatch.submit(Ledger.connect(url), Settings(redis_url=SecretStr(url)), spec, prompts)
+    enqueue.submit(Ledger.connect(url), Settings(redis_url=SecretStr(url)), spec, prompts)
     return [time.monotonic() - started, before, peak_mb()]
 
 
@@ -142,7 +142,7 @@ def measure(jobs: int, *, resubmit: bool, directly: bool) -> Measured:
         bare = push(client, jobs)
         memory = stack.enter_context(Memory())
         memory.watch("server", server.child.process.pid)
-        generators = [] if directly else [(f"mac{n}", "generate", "tests.planted.stand_in") for n in (1, 2)]
+        generators = [] if directly else [(f"mac{n}", "generate", "tests.support.planted.stand_in") for n in (1, 2)]
         for name, queue, app in (*generators, ("curator", "curate", "worker.app")):
             worker = start_worker_process(
                 queue, name, url=server.url, folder=folder, app=app, env={"APPLEJACK_CONCURRENCY": "2"}

@@ -1,4 +1,4 @@
-"""Simulated generate workers and model servers, in simulated time: what `worker/concurrency.py` is measured on.
+"""Simulated generate workers and model servers, in simulated time: measures worker/concurrency/controller.py.
 
 Every request in a batch advances at one pace, a token per `step(n)` seconds with n requests served, so the server is a
 virtual clock and a heap. step(n) = alone + each * n is what mlx_lm showed on two CPU cores: 21, 34, 54 and 75 tokens/s
@@ -16,8 +16,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from worker.concurrency import Controller
-from worker.pace import Observation
+from worker.concurrency.controller import Controller
+from worker.concurrency.latency_model import Observation
 
 MOST = 32  # requests mlx_lm decodes together by default; more only wait
 REQUEST_SECONDS = 120.0  # of silence, config/records.py, Limits.request_seconds; what is served is not silent
@@ -243,7 +243,7 @@ class Worker:
             return
         if not (
             self._controller and self._controller.cut_since(job.began)
-        ):  # else worker/steps.py gives it another try
+        ):  # else worker/job_runner.py gives it another try
             job.attempt = ATTEMPTS
         if job.request:
             self._end(job.request, "timeout")

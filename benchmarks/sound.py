@@ -9,12 +9,12 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from config.questions import Question, needle, parse
+from config.questions.wording import Question, needle, parse
 from config.records import JsonObject, Limits, Message, Pin, Prompt, Provenance, ToolCall, Trajectory
-from producer.prompts.mine import mine
-from worker.generate.patterns import RefusedError
-from worker.generate.toolset import build, digest, schemas
-from worker.generate.workspace import Workspace
+from producer.mining.mine import mine
+from worker.tools.patterns import RefusedError
+from worker.tools.toolset import build, digest, schemas
+from worker.tools.workspace import Workspace
 
 NAMES = ("read_file", "grep", "find_files", "list_dir", "count")
 SYSTEM = "You answer questions about the code in your workspace. Use the tools to look before you answer."

@@ -33,7 +33,7 @@ class Prompt(Record):
     workspace: str | None = None
     """PATH or PATH@REV; overrides the run's"""
     expect: JsonObject | None = None
-    """facts a correct answer must contain, see config/expect.py"""
+    """facts a correct answer must contain, see config/questions/expected_facts.py"""
     split: Split | None = None
 
     @property

@@ -10,8 +10,8 @@ from config.errors import StoreError, UsageError
 from config.ledger import Ledger
 from config.records import Trajectory
 from config.topology import Stage
-from producer.fetched import FILES
-from producer.progress import status
+from producer.fetch import FILES
+from producer.run_status import status
 
 TRAJECTORIES = "trajectories.jsonl"
 

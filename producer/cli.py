@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from config.exits import run
+from config.exit_codes import run
 from config.version import version
 from producer.commands import demo, doctor, prompts, resubmit, results, stack, stages, status, submit
 

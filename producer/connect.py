@@ -7,7 +7,7 @@ from config.errors import UsageError
 from config.ledger import Ledger
 from config.ledger.store import told
 from config.settings import Settings
-from producer.server import Server, connect, find_live
+from producer.stack.redis_server import Server, connect, find_live
 
 ANSWER_SECONDS = 5.0  # what listens there and says nothing for so long is no Redis, or of no use now
 

@@ -15,16 +15,16 @@ from pathlib import Path
 
 from config.errors import StudentError, UsageError
 from config.ledger import Ledger
+from config.prompts import write
 from config.records import JsonObject, Limits, Prompt, Sampling, Spec
 from config.settings import Settings
-from producer import dispatch
+from producer import enqueue
 from producer.endpoint import require_answer
 from producer.follow import follow
-from producer.local import Stack
+from producer.mining.mine import mine
 from producer.output import Output, writing
-from producer.progress import RunStatus
-from producer.prompts.load import write
-from producer.prompts.mine import mine
+from producer.run_status import RunStatus
+from producer.stack.local_stack import Stack
 
 PACKAGE = "celery"  # real code that nobody here wrote, on every machine that has applejack
 JOBS = 150
@@ -101,7 +101,7 @@ class Demo:
                 f"workers  {WORKERS} generate, 1 curate, 1 train, on {stack.urls['redis']}; logs in {self.folder}/logs"
             )
             ledger = Ledger.connect(stack.running.redis_url.get_secret_value())
-            dispatch.submit(ledger, stack.running, self.spec(run_id, code, student), prompts)
+            enqueue.submit(ledger, stack.running, self.spec(run_id, code, student), prompts)
             ended = follow(ledger, run_id, output, tend=lambda: tell_deaths(stack, output))
             body = self.outcome(ended, prompts, seconds=time.monotonic() - started)
         return ended, body

@@ -1,6 +1,6 @@
 """Whether a model endpoint answers, asked before a run is queued for it."""
 
-from config.completion import complete
+from config.endpoint.client import complete
 from config.errors import EndpointError
 
 SECONDS = 60.0  # one token of a large model that still has to be loaded

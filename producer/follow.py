@@ -14,7 +14,7 @@ from config.ledger import Ledger
 from config.records import JsonObject, StageState
 from config.topology import QUEUE_GENERATE, Stage
 from producer.output import Output
-from producer.progress import RunStatus, status
+from producer.run_status import RunStatus, status
 
 POLL_SECONDS = 0.5
 LINE_SECONDS = 5.0  # between lines where there is no terminal to redraw

@@ -25,17 +25,17 @@ from config.records import JsonObject
 from config.settings import Settings, settings
 from config.topology import GENERATE, QUEUE_GENERATE, ROUTES
 from config.version import version
-from worker import redelivery
-from worker.drain import Drain
-from worker.gate import Gate
-from worker.keeper import Keeper
-from worker.leases import Leases
-from worker.messages import Message
-from worker.pulse import Pulse
-from worker.reconcile import Reconciler
-from worker.steps import Steps
+from worker.concurrency.limiter import Qos, Throttle
+from worker.endpoint.circuit_breaker import Gate
+from worker.endpoint.supervisor import Keeper
+from worker.fleet import visibility_timeout
+from worker.fleet.broker_messages import Message
+from worker.fleet.heartbeat import Pulse
+from worker.fleet.leases import Leases
+from worker.fleet.reconciler import Reconciler
+from worker.fleet.shutdown import Drain
+from worker.job_runner import Steps
 from worker.tasks import register
-from worker.throttle import Qos, Throttle
 
 log = logs.get(__name__)
 
@@ -120,7 +120,7 @@ class Worker:
         if self._generates:
             local = is_loopback(urlsplit(self.keeper.endpoint).hostname)
             self.throttle.adjust(consumer.qos, running=len(self._leases), local=local)
-        redelivery.renew(self._client, consumer)
+        visibility_timeout.renew(self._client, consumer)
 
     def stop(self) -> None:
         """Stop watching and beating; the last thing a worker does in order."""
@@ -161,7 +161,7 @@ def broker_away(event: str, **fields: str) -> Iterator[None]:
         log.warning(event, error=str(error), **fields)
 
 
-redelivery.use_channel()
+visibility_timeout.use_channel()
 worker = Worker(settings())
 app: Celery = worker.app
 

@@ -1,4 +1,4 @@
-"""The four tasks: a name and one call each; what they do is in worker/steps.py.
+"""The four tasks: a name and one call each; what they do is in worker/job_runner.py.
 
 A task returns its id and never raises for bad work: a header task that raises would abort its chord, so failures are
 records in the ledger. A worker that dies is the ledger's business too (leases), so Celery retries nothing.
@@ -7,7 +7,7 @@ records in the ledger. A worker that dies is the ledger's business too (leases),
 from celery import Celery
 
 from config.topology import CURATE, EVALUATE, GENERATE, TRAIN
-from worker.steps import Steps
+from worker.job_runner import Steps
 
 
 def register(app: Celery, steps: Steps) -> None:

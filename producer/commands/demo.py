@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from config.exits import FELL_SHORT
+from config.exit_codes import FELL_SHORT
 from config.records import JsonObject
-from config.report import Report
-from producer import report as rendering
+from config.report.model import Report
 from producer.commands.options import Dir, Json, chosen, require_url
 from producer.demo import ITERATIONS, JOBS, QUESTIONS, Demo
 from producer.output import Output
+from producer.report import lines as rendering
 
 
 def demo(

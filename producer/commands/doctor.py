@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from config.diagnostics import Examined
 from config.errors import UsageError
-from config.traps import Examined
 from producer.commands.options import Dir, Json, chosen
 from producer.commands.stages import NEEDED
 from producer.doctor import look_around

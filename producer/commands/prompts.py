@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from config.prompts import write
 from producer.commands.options import Json
+from producer.mining.mine import by_category, mine
 from producer.output import Output
-from producer.prompts.load import write
-from producer.prompts.mine import by_category, mine
 
 
 def prompts(

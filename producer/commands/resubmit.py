@@ -10,7 +10,7 @@ from config.ledger import Ledger
 from config.records import JobState, JsonObject, StageState
 from config.settings import Settings
 from config.topology import Stage
-from producer import dispatch
+from producer import enqueue
 from producer.commands.options import Dir, Json, RunId, chosen
 from producer.connect import reach
 from producer.output import Output, counted
@@ -92,7 +92,7 @@ def resubmit(
         ids = [one.job_id for one in chosen_jobs]
         spec = view.spec.model_copy(update={"train": train, "evaluate": train and view.spec.evaluate})
         ledger.jobs.resubmit(run, ids, train=spec.train, evaluate=spec.evaluate)
-        dispatch.send(reached, spec, ids, [one.prompt for one in chosen_jobs])
+        enqueue.send(reached, spec, ids, [one.prompt for one in chosen_jobs])
     output.console.print(
         f"{counted(len(ids), 'job')} of {run} to run again; `applejack status {run} --watch` follows them"
     )
@@ -115,7 +115,7 @@ def again(ledger: Ledger, settings: Settings, run: str, stage: Stage, output: Ou
     state = ledger.stages.reopen(run, stage)
     if state != "owed":  # somebody else was faster
         raise not_ended(run, stage, state)
-    dispatch.send_stage(settings, run, stage)
+    enqueue.send_stage(settings, run, stage)
     output.console.print(f"{', '.join(stages)} of {run} runs again; `applejack status {run} --watch` follows it")
     return body
 

@@ -8,14 +8,14 @@ import typer
 from config.errors import UsageError
 from config.ledger import Ledger
 from config.records import StageState
-from config.report import Report
+from config.report.model import Report
 from config.topology import Stage
-from producer import fetched
-from producer import report as rendering
+from producer import fetch as fetched
 from producer.archive import archive as moved
 from producer.commands.options import Dir, Json, RunId, chosen
 from producer.connect import reach
 from producer.output import Output, writing
+from producer.report import lines as rendering
 
 
 def report(

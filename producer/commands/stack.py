@@ -13,8 +13,8 @@ from config.settings import Settings
 from producer.commands.options import Dir, Json, chosen, require_url
 from producer.commands.submit import absolute
 from producer.connect import reach
-from producer.local import Stack, run_up, worker_command
 from producer.output import Output
+from producer.stack.local_stack import Stack, run_up, worker_command
 
 POOL = {"generate": 16, "curate": 1, "train": 1}  # threads; how many of 16 are used is found by measuring the endpoint
 

@@ -1,4 +1,4 @@
-"""The stages by hand: `applejack curate` and its like run `python -m worker curate`."""
+"""The stages by hand: `applejack curate` and its like run `python -m worker.cli curate`."""
 
 import os
 import sys
@@ -40,5 +40,5 @@ def hand_over(context: typer.Context) -> None:
             f"`applejack {context.info_name}` needs {missing[0]}, which this small install leaves out; "
             "install applejack[worker]"
         )
-    command = [sys.executable, "-P", "-m", "worker", str(context.info_name), *context.args]
+    command = [sys.executable, "-P", "-m", "worker.cli", str(context.info_name), *context.args]
     os.execv(command[0], command)  # noqa: S606 - it takes this process's place, and its signals and exit code

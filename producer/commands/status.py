@@ -16,9 +16,9 @@ from producer.commands.options import Dir, Json, RunId, chosen
 from producer.connect import reach
 from producer.follow import follow, line, picture
 from producer.output import Output, counted
-from producer.progress import SILENT_SECONDS, RunStatus, fleet_lines
-from producer.progress import status as status_of
 from producer.resubmit import job_named
+from producer.run_status import SILENT_SECONDS, RunStatus, fleet_lines
+from producer.run_status import status as status_of
 
 SHOWN = 400  # characters of one message in `why`; --json has them whole
 

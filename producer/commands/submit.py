@@ -10,14 +10,14 @@ import typer
 from pydantic import ValidationError
 
 from config.errors import RejectionReason, UsageError
-from config.lora import known
+from config.hyperparameters import known
+from config.prompts import load
 from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
-from producer import dispatch
+from producer import enqueue
 from producer.commands.options import Dir, Json, chosen
 from producer.connect import reach
 from producer.follow import follow
 from producer.output import Output, counted
-from producer.prompts.load import load
 from producer.workspace import pinned
 
 SHOWN = 80  # characters of an offending value in a message
@@ -100,7 +100,7 @@ def submit(
     if student and (doubt := doubtful(student)):
         sys.stderr.write(f"applejack: {doubt}\n")
     with reach(settings) as (ledger, reached):
-        new, total = dispatch.submit(ledger, reached, spec, loaded.prompts)
+        new, total = enqueue.submit(ledger, reached, spec, loaded.prompts)
         for line, first in loaded.duplicates:
             output.console.print(f"{prompts}:{line} is line {first} again; queued once")
         output.console.print(f"run {run}: {counted(total, 'job')} {'queued' if new else 'known already; it goes on'}")

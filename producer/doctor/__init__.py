@@ -1,15 +1,15 @@
 """Looks for the named traps on this machine and in the fleet; `applejack doctor` shows what it finds."""
 
+from config.diagnostics import Check, Examined, Unseen, examine
 from config.ledger import Ledger
 from config.ledger.store import connect
 from config.settings import Settings
-from config.traps import Check, Examined, Unseen, examine
 from config.version import version
 from producer.doctor.endpoint import Endpoint
 from producer.doctor.fleet import FleetDoctor
 from producer.doctor.machine import Machine, this_host
 from producer.doctor.store import Store
-from producer.server import find_live
+from producer.stack.redis_server import find_live
 
 NO_REDIS = "no stack runs in {!r} and APPLEJACK_REDIS_URL is not set"
 SILENT_BEATS = 1.5  # leases a worker may be silent before it is told; it beats six times in one

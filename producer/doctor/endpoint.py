@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from config.completion import request
+from config.diagnostics import CannotLookError, Check, Trap
+from config.endpoint.client import request
 from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, JsonObject
-from config.traps import CannotLookError, Check, Trap
 from producer.endpoint import require_answer
 
 SECONDS = 60.0  # a large model that is loaded on the first request

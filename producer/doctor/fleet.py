@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import redis
 
+from config.diagnostics import Check, Trap
 from config.ledger import Ledger
 from config.ledger.fleet import WorkerView
 from config.ledger.store import told
 from config.records import JobState, StageState
 from config.topology import QUEUE_GENERATE, QUEUES, ROUTES, Stage
-from config.traps import Check, Trap
 from producer.doctor.store import SKEW_SECONDS, off_by
 
 START = "start one: `applejack worker {}`"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import producer
-from config.traps import CannotLookError, Check, Trap
-from producer.server import CONFIG_FILE, STACK_FILE
+from config.diagnostics import CannotLookError, Check, Trap
+from producer.stack.redis_server import CONFIG_FILE, STACK_FILE
 
 OURS = ("config", "producer", "worker")
 SYSTEMS = ("Darwin", "Linux")

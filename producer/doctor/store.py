@@ -10,10 +10,10 @@ import redis
 from pydantic import SecretStr
 
 from config.address import is_loopback
+from config.diagnostics import CannotLookError, Check, Trap
 from config.ledger.store import told
-from config.traps import CannotLookError, Check, Trap
-from producer.binary import OLDEST
-from producer.server import connect, without_password
+from producer.stack.redis_binary import OLDEST
+from producer.stack.redis_server import connect, without_password
 
 SECONDS = 5.0  # for one answer
 FULL = 0.8  # share of the memory from which on a night's trajectories may not fit

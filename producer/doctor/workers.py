@@ -1,4 +1,4 @@
-"""What only the worker side can look at, asked of it in a process of its own: python -m worker doctor --json"""
+"""What only the worker side can look at, asked of it in a process of its own: python -m worker.cli doctor --json"""
 
 import json
 import subprocess
@@ -6,23 +6,23 @@ import sys
 from pathlib import Path
 from typing import cast
 
+from config.diagnostics import Examined, Severity, Trap, Unseen
 from config.errors import UsageError
-from config.exits import BAD_INPUT
+from config.exit_codes import BAD_INPUT
 from config.records import JsonObject
-from config.traps import Examined, Severity, Trap, Unseen
 
 SECONDS = 300  # loads a tokenizer and mlx_lm, which may compile its first kernels
 CHECK = "worker side"
 
 
 def ask_worker_side(student: Path | None, *, missing: str | None) -> Examined:
-    """What `python -m worker doctor` found; UsageError when it refuses the student."""
+    """What `python -m worker.cli doctor` found; UsageError when it refuses the student."""
     asked = f"{CHECK}, student" if student else CHECK
     if missing:
         return Examined(
             not_checked=(Unseen(asked, f"{missing} is not installed here; install applejack[worker] to look"),)
         )
-    command = [sys.executable, "-P", "-m", "worker", "doctor", "--json"]
+    command = [sys.executable, "-P", "-m", "worker.cli", "doctor", "--json"]
     command += ["--student", str(student)] if student else []
     try:
         done = subprocess.run(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from config.exits import run
+from config.exit_codes import run
 from config.settings import settings
 from producer.flower.serve import ADDRESS, PORT, serve
 from producer.output import Output

@@ -13,7 +13,7 @@ from config.errors import StoreError, UsageError
 from config.ledger import Ledger
 from config.ledger.fleet import WorkerView
 from config.records import JsonObject
-from producer.progress import RunStatus, status
+from producer.run_status import RunStatus, status
 
 SHOWN = 50  # newest runs on the page; each costs about ten Redis commands
 CELL = 300  # characters

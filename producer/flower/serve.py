@@ -24,7 +24,7 @@ from producer.flower.credentials import find_credentials
 from producer.flower.runs import RunsView, RunView
 from producer.flower.templates import Templates
 from producer.output import Output
-from producer.server import find_live
+from producer.stack.redis_server import find_live
 
 ADDRESS = "127.0.0.1"  # Flower's own default is every interface
 PORT = 5555

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from config.records import Prompt
-from config.report import Report
+from config.report.model import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = 60

@@ -7,8 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from config.ledger import Ledger
-from producer.server import Server, connect
-from tests.workers import WorkerProcess, start_worker_process
+from producer.stack.redis_server import Server, connect
+from tests.support.workers import WorkerProcess, start_worker_process
 
 StartWorker = Callable[..., WorkerProcess]
 

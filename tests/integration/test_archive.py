@@ -9,7 +9,7 @@ from config.errors import StoreError, UsageError
 from config.ledger import Ledger
 from config.records import Prompt, Spec
 from producer.archive import archive, require_whole
-from tests.ended_run import ended_run
+from tests.support.ended_run import ended_run
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ from config.ledger.store import connect
 from config.records import Prompt, Spec, StageState
 from config.settings import Settings
 from config.topology import GENERATE, QUEUE_GENERATE, Stage
-from producer import dispatch
+from producer import enqueue
 from tests.integration.conftest import StartWorker
-from worker import messages, reconcile
-from worker.messages import Message
-from worker.reconcile import Reconciler
+from worker.fleet import broker_messages
+from worker.fleet import reconciler as reconciler_module
+from worker.fleet.broker_messages import Message
+from worker.fleet.reconciler import Reconciler
 
 SPEC = Spec(run_id="r", teacher="rehearsal", dataset_format="seed-text", train=False)
 PROMPTS = [Prompt(prompt=f"What is {number}?", requires_tools=False) for number in range(12)]
@@ -29,12 +30,12 @@ def client(redis_url: SecretStr) -> redis.Redis:
 
 @pytest.fixture
 def big(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "CHORD_LIMIT", 5)
-    monkeypatch.setattr(dispatch, "BATCH", 5)
+    monkeypatch.setattr(enqueue, "CHORD_LIMIT", 5)
+    monkeypatch.setattr(enqueue, "BATCH", 5)
 
 
 def submit(ledger: Ledger, url: SecretStr) -> set[Message]:
-    dispatch.submit(ledger, Settings(redis_url=url), SPEC, PROMPTS)
+    enqueue.submit(ledger, Settings(redis_url=url), SPEC, PROMPTS)
     return {(GENERATE, "r", job_id) for job_id in ledger.jobs.ids("r")}
 
 
@@ -42,7 +43,7 @@ def test_plain_messages_are_read_by_the_reconciler_as_those_of_a_chord(
     big: None, ledger: Ledger, client: redis.Redis, redis_url: SecretStr
 ) -> None:
     expected = submit(ledger, redis_url)
-    assert messages.present(client) == expected
+    assert broker_messages.present(client) == expected
     assert client.llen(QUEUE_GENERATE) == len(PROMPTS)
     assert not ledger.being_sent("r")
 
@@ -57,7 +58,7 @@ def test_a_message_that_a_worker_took_and_lost_comes_back_to_its_queue(
         assert client.llen(QUEUE_GENERATE) == len(PROMPTS) - 1
         message.requeue()
     assert client.llen(QUEUE_GENERATE) == len(PROMPTS)
-    assert messages.present(client) == expected
+    assert broker_messages.present(client) == expected
 
 
 def test_what_a_producer_is_still_sending_is_not_taken_for_lost(ledger: Ledger, client: redis.Redis) -> None:
@@ -74,7 +75,7 @@ def test_much_that_is_lost_is_sent_again_over_several_beats(
     ledger: Ledger, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails without MOST_AT_ONCE: the thread that sends renews the leases too."""
-    monkeypatch.setattr(reconcile, "MOST_AT_ONCE", 5)
+    monkeypatch.setattr(reconciler_module, "MOST_AT_ONCE", 5)
     ledger.create(SPEC, PROMPTS)
     sent: list[Message] = []
     reconciler = Reconciler(ledger, client, sent.append)
@@ -88,7 +89,7 @@ def test_a_debt_that_the_broker_holds_is_not_named(
     ledger: Ledger, client: redis.Redis, redis_url: SecretStr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails without the count in Reconciler.resend: 100,000 ids would be read with every beat."""
-    monkeypatch.setattr(reconcile, "SCAN_FREELY", 5)
+    monkeypatch.setattr(reconciler_module, "SCAN_FREELY", 5)
     submit(ledger, redis_url)
     sent: list[Message] = []
     reconciler = Reconciler(ledger, client, sent.append)

@@ -10,11 +10,11 @@ from config.ledger import Ledger
 from config.records import JobState, Prompt, Spec
 from config.settings import Settings
 from config.topology import Stage
-from producer import dispatch
-from producer.progress import RunStatus, status
-from producer.prompts.mine import mine
+from producer import enqueue
+from producer.mining.mine import mine
+from producer.run_status import RunStatus, status
 from tests.integration.conftest import StartWorker
-from tests.tiny_student import make_tiny_student
+from tests.support.tiny_student import make_tiny_student
 
 CODE = Path(__file__).resolve().parents[2] / "config"
 LEASE = "2"  # seconds: a killed worker's jobs run elsewhere soon
@@ -35,7 +35,7 @@ def submit(ledger: Ledger, url: SecretStr, student: Path, prompts: list[Prompt],
         run_id="r", workspace=str(CODE), teacher="rehearsal", student=str(student), dataset_format="turns",
         max_seq_length=4096, train=False, **fields,
     )  # fmt: skip
-    dispatch.submit(ledger, Settings(redis_url=url), spec, prompts)
+    enqueue.submit(ledger, Settings(redis_url=url), spec, prompts)
 
 
 def ended(ledger: Ledger, seconds: float = 90) -> RunStatus:
@@ -67,7 +67,7 @@ def test_a_run_is_generated_by_two_workers_gathered_and_curated(
 
     kept = ledger.stages.view("r", Stage.CURATE).result["content_hash"]
     assert ledger.stages.reopen("r", Stage.CURATE) == "owed"
-    dispatch.send_stage(Settings(redis_url=redis_url), "r", Stage.CURATE)
+    enqueue.send_stage(Settings(redis_url=redis_url), "r", Stage.CURATE)
     assert ended(ledger).stage == "done"
     assert ledger.stages.view("r", Stage.CURATE).result["content_hash"] == kept  # the same run in, the same bytes out
 

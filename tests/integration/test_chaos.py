@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from producer.prompts.mine import mine
-from tests.chaos.faults import Kind, schedule
-from tests.chaos.fleet import fleet
-from tests.chaos.storm import CALM, STORM, damage, submit, trace, weather
-from tests.tiny_student import make_tiny_student
+from producer.mining.mine import mine
+from tests.support.chaos.faults import Kind, schedule
+from tests.support.chaos.fleet import fleet
+from tests.support.chaos.storm import CALM, STORM, damage, submit, trace, weather
+from tests.support.tiny_student import make_tiny_student
 
 CODE = Path(__file__).resolve().parents[2] / "config"
 JOBS = 80

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from config.errors import UsageError
-from config.lora import KEYS
+from config.hyperparameters import KEYS
 from config.records import Prompt, Spec
 from producer.cli import app
 from producer.commands.submit import doubtful, overrides, require_tools

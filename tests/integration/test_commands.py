@@ -15,7 +15,7 @@ from config.ledger import Ledger
 from config.records import Message, Pin, Prompt, Provenance, Sampling, Spec, StageState, ToolCall, Trajectory
 from config.topology import Stage
 from producer.cli import main
-from tests.ended_run import ended_run
+from tests.support.ended_run import ended_run
 
 
 @dataclass(frozen=True)

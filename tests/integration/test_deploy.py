@@ -17,14 +17,14 @@ from pydantic import SecretStr
 from config.ledger import Ledger
 from config.records import Prompt, Spec
 from config.settings import Settings
-from producer import dispatch
-from producer.binary import find_binary
-from producer.children import start_child
-from producer.progress import status
-from producer.prompts.mine import mine
-from producer.server import connect, free_port, ping
-from tests.tiny_student import make_tiny_student
-from tests.workers import ROOT, start_worker_process
+from producer import enqueue
+from producer.mining.mine import mine
+from producer.run_status import status
+from producer.stack.child_process import start_child
+from producer.stack.redis_binary import find_binary
+from producer.stack.redis_server import connect, free_port, ping
+from tests.support.tiny_student import make_tiny_student
+from tests.support.workers import ROOT, start_worker_process
 
 ADMIN = "user admin on >admin ~* &* +@all\n"  # the test's own, to read what was denied
 
@@ -129,7 +129,7 @@ def test_a_whole_run_with_a_resubmission_and_flower_is_denied_nothing(deployed: 
 def submit(ledger: Ledger, url: SecretStr, student: Path, prompts: list[Prompt]) -> None:
     spec = Spec(run_id="r", workspace=str(ROOT / "config"), teacher="rehearsal", student=str(student),
                 dataset_format="turns", max_seq_length=4096, train=False)  # fmt: skip
-    dispatch.submit(ledger, Settings(redis_url=url), spec, prompts)
+    enqueue.submit(ledger, Settings(redis_url=url), spec, prompts)
 
 
 def denied(deployed: Deployed) -> set[str]:

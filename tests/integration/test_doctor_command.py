@@ -11,10 +11,10 @@ from pydantic import SecretStr
 
 from config.ledger.store import connect
 from config.records import JsonObject
-from producer.server import Server, free_port
-from tests.scripted_endpoint import ScriptedEndpoint, says
-from tests.students import NO_TOOLS, student_with
-from tests.tiny_student import make_tiny_student
+from producer.stack.redis_server import Server, free_port
+from tests.support.scripted_endpoint import ScriptedEndpoint, says
+from tests.support.students import NO_TOOLS, student_with
+from tests.support.tiny_student import make_tiny_student
 
 ROOT = Path(__file__).resolve().parents[2]
 # What other people's processes and compilers on this machine decide, not we.

@@ -7,14 +7,14 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from config.diagnostics import examine
 from config.records import DEFAULT_MODEL
 from config.settings import Settings
-from config.traps import examine
 from producer.doctor import look_at_endpoint
 from producer.doctor.endpoint import Endpoint
-from producer.server import free_port
-from tests.http_server import QuietHandler, serving
-from tests.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says
+from producer.stack.redis_server import free_port
+from tests.support.http_server import QuietHandler, serving
+from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says
 
 
 def endpoint(url: str, *, model: str = DEFAULT_MODEL, named: bool = True) -> Endpoint:

@@ -7,11 +7,11 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from config.diagnostics import examine
 from config.ledger import Ledger
 from config.ledger.store import connect
 from config.records import JsonObject, Prompt, Spec, Trajectory
 from config.topology import QUEUES, WORKERS
-from config.traps import examine
 from config.version import version
 from producer.doctor.fleet import FleetDoctor
 from tests.integration.conftest import StartWorker

@@ -8,11 +8,11 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.normalizers import Lowercase
 
-from config.traps import Examined, examine
-from tests.students import student_with, template
-from tests.tiny_student import make_tiny_student
+from config.diagnostics import Examined, examine
+from tests.support.students import student_with, template
+from tests.support.tiny_student import make_tiny_student
 from worker.student import fenced_json, templates
-from worker.student.doctor import StudentDoctor
+from worker.student.doctor.student_checks import StudentDoctor
 
 QWEN25 = template("qwen25")
 FENCED = templates.path(templates.QWEN25_CODER_FENCED).read_text(encoding="utf-8")

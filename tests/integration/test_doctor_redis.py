@@ -9,10 +9,10 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from config.diagnostics import Examined, examine
 from config.ledger.store import connect
-from config.traps import Examined, examine
 from producer.doctor.store import Info, Store
-from producer.server import Server, free_port
+from producer.stack.redis_server import Server, free_port
 
 MB = 1_000_000
 

@@ -7,13 +7,13 @@ import pytest
 
 from config.errors import EvaluationError, WorkspaceError
 from config.records import Limits, Pin, Prompt, Spec, Trajectory
-from config.report import Report
-from tests.tiny_adapter import make_tiny_adapter
-from tests.tiny_student import make_tiny_student
+from config.report.model import Report
+from tests.support.tiny_adapter import make_tiny_adapter
+from tests.support.tiny_student import make_tiny_student
+from worker.endpoint.model_server import ModelServer
+from worker.evaluate.evaluator import evaluate
 from worker.evaluate.identity import canaries, distances
-from worker.evaluate.run import evaluate
-from worker.generate.model_server import ModelServer
-from worker.generate.workspace import Workspace
+from worker.tools.workspace import Workspace
 
 SPEC = Spec(
     run_id="tiny", tools=("grep",), model="somebody-elses", evaluate_limits=Limits(requests=2, max_tokens=6, seconds=60)

@@ -21,8 +21,8 @@ from config.errors import FailureKind
 from config.ledger import Ledger
 from config.records import Failure, Prompt, Spec, Trajectory
 from config.topology import QUEUES, Stage
-from producer.children import Child, start_child
-from producer.server import Server, free_port
+from producer.stack.child_process import Child, start_child
+from producer.stack.redis_server import Server, free_port
 
 PAGES = ["/", "/workers", "/tasks", "/broker", "/runs", "/runs/night", "/metrics", "/api/workers", "/api/tasks"]
 APPLEJACK = [sys.executable, "-P", "-c", "from producer.cli import main; main()"]

@@ -11,12 +11,12 @@ from pydantic import SecretStr
 
 from config.ledger import Ledger
 from config.records import JobState
-from producer.server import Server
-from tests.chaos.node import port_of
-from tests.fleet import QUICK, RUN, all_terminal, answering, prompts, submit, told, until
-from tests.proxy import Proxy
-from tests.scripted_endpoint import ScriptedEndpoint
-from tests.workers import WorkerProcess, start_worker_process
+from producer.stack.redis_server import Server
+from tests.support.chaos.node import port_of
+from tests.support.fleet import QUICK, RUN, all_terminal, answering, prompts, submit, told, until
+from tests.support.proxy import Proxy
+from tests.support.scripted_endpoint import ScriptedEndpoint
+from tests.support.workers import WorkerProcess, start_worker_process
 
 JOBS = 16
 IN_HAND = 2  # jobs at most that a worker begins although its consumer hears nothing any more
@@ -54,7 +54,7 @@ def mac(folder: Path, endpoint: str, *, app: str) -> Iterator[Mac]:
 def test_a_worker_whose_connections_went_silent_consumes_again(tmp_path: Path) -> None:
     """Fails without socket_timeout and health_check_interval in config/broker.py, as the planted worker does."""
     with ScriptedEndpoint(answering(0.5)) as endpoint, ExitStack() as stack:
-        apps = ("worker.app", "tests.planted.no_health_check")
+        apps = ("worker.app", "tests.support.planted.no_health_check")
         macs = [stack.enter_context(mac(tmp_path / app, endpoint.base_url, app=app)) for app in apps]
         for one in macs:
             until(lambda one=one: one.begun() >= 4, "under way")  # type: ignore[misc]

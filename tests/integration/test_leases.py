@@ -17,7 +17,8 @@ from config.ledger.store import connect
 from config.records import JobState, JsonObject, Spec, StageState
 from config.settings import Settings
 from config.topology import GENERATE, QUEUE_GENERATE, Stage
-from tests.fleet import (
+from tests.integration.conftest import StartWorker
+from tests.support.fleet import (
     LEASE,
     PROBE,
     QUICK,
@@ -32,13 +33,12 @@ from tests.fleet import (
     until,
     worker_view,
 )
-from tests.integration.conftest import StartWorker
-from tests.scripted_endpoint import Reply, ScriptedEndpoint, says
-from tests.workers import WorkerProcess
-from worker import messages
-from worker.leases import Leases
-from worker.pulse import Pulse
-from worker.reconcile import Reconciler
+from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, says
+from tests.support.workers import WorkerProcess
+from worker.fleet import broker_messages
+from worker.fleet.heartbeat import Pulse
+from worker.fleet.leases import Leases
+from worker.fleet.reconciler import Reconciler
 
 FOUND_SECONDS = LEASE + 6  # a lease, the election of another reconciler (5 s), a beat
 
@@ -133,10 +133,10 @@ def test_a_new_worker_has_no_more_in_hand_than_it_may_run(
     with ScriptedEndpoint(answering(6)) as endpoint, connect(redis_url.get_secret_value()) as client:
         submit(ledger, redis_url, prompts(20))
         start_worker("generate", "w", env={"APPLEJACK_ENDPOINT": endpoint.base_url}, concurrency=16, wait=False)
-        in_hand = [until(lambda: client.hlen(messages.UNACKED), "the first message")]
+        in_hand = [until(lambda: client.hlen(broker_messages.UNACKED), "the first message")]
         while len(in_hand) < 20:
             time.sleep(0.1)
-            in_hand.append(client.hlen(messages.UNACKED))
+            in_hand.append(client.hlen(broker_messages.UNACKED))
     assert max(in_hand) == 2, in_hand
 
 
@@ -150,7 +150,7 @@ def test_what_a_killed_worker_had_in_hand_and_not_begun_is_queued_again(
         app = make_app(Settings(redis_url=redis_url))  # as Worker._again sends what is to be tried a little later
         app.send_task(GENERATE, args=(RUN, job), queue=QUEUE_GENERATE, ignore_result=True, countdown=300)
         victim = start_worker("generate", "victim", env=env)
-        until(lambda: client.hlen(messages.UNACKED), "in hand")
+        until(lambda: client.hlen(broker_messages.UNACKED), "in hand")
         time.sleep(2 * LEASE)
         assert client.llen(QUEUE_GENERATE) == 0  # a living worker's is not sent again
         victim.kill()
@@ -203,7 +203,7 @@ def test_a_worker_killed_between_stored_and_told_starts_curation_once(
     with ScriptedEndpoint(answering()) as endpoint:
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
         (job,) = submit(ledger, redis_url, prompts(1))
-        victim = start_worker("generate", "victim", env=env, app="tests.planted.dies_after_storing", wait=False)
+        victim = start_worker("generate", "victim", env=env, app="tests.support.planted.dies_after_storing", wait=False)
         until(lambda: victim.child.exit_code is not None, "died after storing")
         assert told(ledger, job) == ["started", "generated"]
         start_worker("generate,curate", "heir", env=env, wait=False)

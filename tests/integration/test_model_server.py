@@ -9,16 +9,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from config.completion import complete
+from config.endpoint.client import complete
 from config.errors import EndpointError
-from tests.tiny_student import make_tiny_student
-from worker.generate.model_server import ModelServer
+from tests.support.tiny_student import make_tiny_student
+from worker.endpoint.model_server import ModelServer
 
 ROOT = Path(__file__).parents[2]
 PARENT = """
 import sys, time
 from pathlib import Path
-from worker.generate.model_server import ModelServer
+from worker.endpoint.model_server import ModelServer
 server = ModelServer(Path(sys.argv[1]), log=Path(sys.argv[2]))
 server.start()
 print(server.process.pid, flush=True)

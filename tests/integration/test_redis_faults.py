@@ -17,16 +17,16 @@ from config.ledger import Ledger
 from config.records import JobState, JsonObject, Spec, StageState, TrainProgress, Trajectory
 from config.settings import Settings
 from config.topology import Stage
-from producer import dispatch
-from producer.server import Server, connect
-from tests.fleet import QUICK, RUN, all_terminal, answering, prompts, submit, told, until
-from tests.scripted_endpoint import ScriptedEndpoint
-from tests.workers import WorkerProcess, start_worker_process
-from worker.leases import Leases
-from worker.patience import patiently
-from worker.stages import Context, report
-from worker.steps import Steps
-from worker.throttle import Throttle
+from producer import enqueue
+from producer.stack.redis_server import Server, connect
+from tests.support.fleet import QUICK, RUN, all_terminal, answering, prompts, submit, told, until
+from tests.support.scripted_endpoint import ScriptedEndpoint
+from tests.support.workers import WorkerProcess, start_worker_process
+from worker.concurrency.limiter import Throttle
+from worker.fleet.leases import Leases
+from worker.fleet.retry import patiently
+from worker.job_runner import Steps
+from worker.stage_runner import Context, report
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = str(ROOT / "config" / "ledger")  # with a workspace a job asks the ledger once more, before its first request
@@ -81,7 +81,7 @@ def all_generated_and_stored(store: Ledger, jobs: tuple[str, ...], workers: list
 def test_a_server_killed_and_started_again_loses_no_job(
     server: Server, store: Ledger, workers: list[WorkerProcess]
 ) -> None:
-    """Fails without `appendonly yes` in producer/server.py."""
+    """Fails without `appendonly yes` in producer/stack/redis_server.py."""
     jobs = in_mid_run(store, server)
     server.child.send(signal.SIGKILL)
     until(lambda: server.child.exit_code is not None, "the server died")
@@ -134,7 +134,7 @@ def test_a_full_server_stops_work_and_room_lets_it_go_on(
     store: Ledger,
     workers: list[WorkerProcess],
 ) -> None:
-    """Fails without config/results.py: each result that could not be stored costs a slot for ever."""
+    """Fails without config/result_backend.py: each result that could not be stored costs a slot for ever."""
     (server.folder / "redis" / "dump.rdb").mkdir()  # a snapshot cannot take its place
     jobs = in_mid_run(store, server)
     with connect(server.url, seconds=5) as client:
@@ -171,7 +171,7 @@ def test_a_worker_that_comes_to_a_full_server_waits_for_room(server: Server, sto
 
 
 def test_waiting_asks_again_and_raises_what_waiting_does_not_mend() -> None:
-    """Fails without the retry in worker/patience.py, and when it waits for what will not change."""
+    """Fails without the retry in worker/fleet/retry.py, and when it waits for what will not change."""
     answers: list[Exception | str] = [StoreAwayError("away"), StoreAwayError("full"), "here", StoreError("lost")]
 
     def ask() -> str:
@@ -186,7 +186,7 @@ def test_waiting_asks_again_and_raises_what_waiting_does_not_mend() -> None:
 
 
 def test_an_outage_in_mid_stage_fails_no_run(server: Server, store: Ledger, tmp_path: Path) -> None:
-    """Fails without StoreAwayError in Steps._attempt (the run fails) and in worker/stages.py's report."""
+    """Fails without StoreAwayError in Steps._attempt (the run fails) and in worker/stage_runner.py's report."""
     (job,) = store.create(SPEC, prompts(1)).job_ids
     store.jobs.begin(RUN, job, worker="w", lease_seconds=30, delivery_limit=4)
     store.jobs.finish(Trajectory(run_id=RUN, job_id=job, prompt="q", outcome="completed"), worker="w")
@@ -225,11 +225,11 @@ def test_a_submit_refused_for_memory_queues_nothing_and_the_same_again_queues_al
     with connect(server.url, seconds=5) as client:
         client.config_set("maxmemory", "1mb")
         with pytest.raises(StoreError, match="out of memory, nothing was stored"):
-            dispatch.submit(store, Settings(redis_url=server.url), SPEC, asked)
+            enqueue.submit(store, Settings(redis_url=server.url), SPEC, asked)
         client.config_set("maxmemory", "0")
         assert store.run_ids() == []
         assert client.llen("generate") == 0
-        assert dispatch.submit(store, Settings(redis_url=server.url), SPEC, asked) == (True, 50)
+        assert enqueue.submit(store, Settings(redis_url=server.url), SPEC, asked) == (True, 50)
         assert client.llen("generate") == 50
 
 
@@ -243,10 +243,10 @@ def test_a_run_that_is_stored_and_could_not_be_queued_is_queued_by_its_workers(
         client.config_set("maxmemory", "1mb")
         started = time.monotonic()
         with pytest.raises(StoreError, match="submit it again"):
-            dispatch.send(settings, SPEC, created.job_ids, prompts(3))
+            enqueue.send(settings, SPEC, created.job_ids, prompts(3))
         assert time.monotonic() - started < 15
         client.config_set("maxmemory", "0")
-        assert dispatch.submit(store, settings, SPEC, prompts(3)) == (False, 3)
+        assert enqueue.submit(store, settings, SPEC, prompts(3)) == (False, 3)
     with ScriptedEndpoint(answering()) as endpoint:
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
         worker = start_worker_process("generate", "w", url=server.url, folder=tmp_path, env=env, wait=False)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCER = [sys.executable, "-P", "-c", "from producer.cli import main; main()"]
-WORKER = [sys.executable, "-P", "-m", "worker"]
+WORKER = [sys.executable, "-P", "-m", "worker.cli"]
 
 
 def said(command: list[str], *, cwd: Path, **env: str) -> "subprocess.CompletedProcess[str]":

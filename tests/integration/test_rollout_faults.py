@@ -11,7 +11,7 @@ import pytest
 
 from config.errors import RETRYABLE, FailureKind
 from config.records import JsonObject, Limits, Pin, Prompt, Spec, Trajectory
-from tests.scripted_endpoint import (
+from tests.support.scripted_endpoint import (
     Call,
     Reply,
     Script,
@@ -26,7 +26,7 @@ from tests.scripted_endpoint import (
 )
 from worker.generate.agent import endpoint_teacher
 from worker.generate.rollout import rollout
-from worker.generate.workspace import Workspace
+from worker.tools.workspace import Workspace
 
 LIMITS = Limits(requests=5, tool_calls=6, repeats=2, seconds=20, request_seconds=10)
 Roll = Callable[..., Trajectory]
@@ -213,7 +213,7 @@ def test_vanished_workspace_is_told(roll: Roll, tmp_path: Path) -> None:
 
 
 def test_fault_of_ours_is_internal_and_named(roll: Roll, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.generate.toolset._shortened", None)
+    monkeypatch.setattr("worker.tools.toolset._shortened", None)
     trajectory = roll([LOOK, says("x")])
     assert trajectory.failure is not None
     assert trajectory.failure.kind is FailureKind.INTERNAL

@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from config.records import JsonObject, Limits, Message, Pin, Prompt, Sampling, Spec, Trajectory
-from tests.scripted_endpoint import Call, Reply, Script, ScriptedEndpoint, call, calls, says
-from worker.generate import toolset
+from tests.support.scripted_endpoint import Call, Reply, Script, ScriptedEndpoint, call, calls, says
 from worker.generate.agent import endpoint_teacher
 from worker.generate.rollout import rollout
-from worker.generate.workspace import Workspace
+from worker.tools import toolset
+from worker.tools.workspace import Workspace
 
 PIN = Pin(origin="code", commit="0" * 40)
 Roll = Callable[..., tuple[Trajectory, ScriptedEndpoint]]

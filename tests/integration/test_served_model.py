@@ -12,10 +12,10 @@ from pydantic import SecretStr
 
 from config.ledger import Ledger
 from config.records import JobState, Limits, Sampling
-from tests.fleet import QUICK, RUN, all_terminal, paused, prompts, submit, until, worker_view
 from tests.integration.conftest import StartWorker
-from tests.tiny_student import make_tiny_student
-from tests.workers import WorkerProcess
+from tests.support.fleet import QUICK, RUN, all_terminal, paused, prompts, submit, until, worker_view
+from tests.support.tiny_student import make_tiny_student
+from tests.support.workers import WorkerProcess
 
 JOBS = 12
 PROBE = 5.0  # seconds; 15 by default

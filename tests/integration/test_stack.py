@@ -15,9 +15,9 @@ from pydantic import SecretStr
 
 from config.errors import StoreError, UsageError
 from config.settings import Settings
-from producer.children import session_members
-from producer.local import Stack
-from producer.server import find_live, ping
+from producer.stack.child_process import session_members
+from producer.stack.local_stack import Stack
+from producer.stack.redis_server import find_live, ping
 
 WAIT = 90.0  # seconds; five Python processes start on two busy cores
 MARK = "APPLEJACK_TEST_MARK"

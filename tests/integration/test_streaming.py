@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from config.records import JsonObject, Limits, Pin, Prompt, Spec, Trajectory
-from tests.scripted_student import make_scripted_student
+from tests.support.scripted_student import make_scripted_student
+from worker.concurrency.observer import Ended
+from worker.endpoint.model_server import ModelServer, ServerFlags
 from worker.generate.agent import endpoint_teacher
-from worker.generate.model_server import ModelServer, ServerFlags
 from worker.generate.rollout import rollout
-from worker.generate.watch import Ended
-from worker.generate.workspace import Workspace
+from worker.tools.workspace import Workspace
 
 LONG = Limits(seconds=1.5, max_tokens=100_000)
 WITHIN = 1.0  # seconds after which a server no longer works for a client that has gone

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker.student import blas
+from worker.student.cpu_blas import blas
 
 ROW_MAJOR, COLUMN_MAJOR = 101, 102
 PLAIN, TRANSPOSED = 111, 112

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import StudentError, UsageError
-from worker.curate.tokenizer import Student
-from worker.student import smollm2
+from worker.student.demo_model import smollm2
+from worker.student.tokenizer import Student
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -15,10 +15,10 @@ from config.records import JobState, Prompt, Spec, StageState
 from config.settings import Settings
 from config.topology import CURATE, EVALUATE, GENERATE, QUEUES, TRAIN, Stage
 from tests.integration.conftest import StartWorker
-from worker.leases import Leases
-from worker.steps import Steps
+from worker.concurrency.limiter import Throttle
+from worker.fleet.leases import Leases
+from worker.job_runner import Steps
 from worker.tasks import register
-from worker.throttle import Throttle
 
 ANSWERABLE = Prompt(prompt="What is 6 times 7?", category="arithmetic", requires_tools=False)
 

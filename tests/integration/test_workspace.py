@@ -10,8 +10,8 @@ import pytest
 
 from config.errors import WorkspaceError
 from config.records import Pin
-from worker.generate import checkout, files
-from worker.generate.workspace import open_workspace, parse
+from worker.tools import checkout, files
+from worker.tools.workspace import open_workspace, parse
 
 
 def git(where: Path, *arguments: str) -> str:
@@ -159,7 +159,7 @@ def test_half_made_checkout_is_made_anew(repository: Path, cache: Path) -> None:
 
 def test_many_workers_open_one_commit_at_once(repository: Path, cache: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from worker.generate.workspace import open_workspace;"
+        "import sys; from pathlib import Path; from worker.tools.workspace import open_workspace;"
         f"print((open_workspace({str(repository)!r}, cache=Path({str(cache)!r})).root / 'pkg/a.py').read_text())"
     )
     processes = [

@@ -5,9 +5,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from tests.tiny_student import make_tiny_student
-from worker.__main__ import COMMANDS
-from worker.curate.audit_command import audit
+from tests.support.tiny_student import make_tiny_student
+from worker.cli.__main__ import COMMANDS
+from worker.cli.audit import audit
 
 KEYS = {
     "rows",
@@ -37,7 +37,7 @@ def write(directory: Path, *rows: object) -> Path:
 
 
 def test_audit_is_a_command_of_the_worker() -> None:
-    assert COMMANDS["audit"] == ("worker.curate.audit_command", "audit")
+    assert COMMANDS["audit"] == ("worker.cli.audit", "audit")
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import pytest
 
 from config.errors import FailureKind, RejectionReason
 from config.records import Failure, Finding, JsonObject, Message, Provenance, ToolCall, Trajectory
-from tests.trajectories import asks, call, from_memory, looked_up, says, told, trajectory, user
+from tests.support.trajectories import asks, call, from_memory, looked_up, says, told, trajectory, user
 from worker.curate.checks import all_checks, findings
-from worker.curate.checks.belongs import result_belongs
-from worker.curate.checks.calltext import call_text
-from worker.generate.toolset import digest, schemas
+from worker.curate.checks.call_detection import call_text
+from worker.curate.checks.result_matches_call import result_belongs
+from worker.tools.toolset import digest, schemas
 
 R = RejectionReason
 CHECKS = all_checks(max_calls=4, special=frozenset({"<s>"}))

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.concurrency import GOAL, Row, measure
 from benchmarks.server_profiles import OTHERS, PROFILES, Profile, Worker
-from worker.concurrency import Controller, Decision
+from worker.concurrency.controller import Controller, Decision
 
 NEAR_THE_BEST = {  # fixed settings worth trying, as benchmarks/concurrency.py found them
     "fast": (28, 32),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.trajectories import from_memory, looked_up
+from tests.support.trajectories import from_memory, looked_up
 from worker.curate.card import card
 from worker.curate.licences import licence_of
 from worker.curate.options import Options

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_student import make_tiny_student
-from tests.trajectories import from_memory, looked_up
+from tests.support.tiny_student import make_tiny_student
+from tests.support.trajectories import from_memory, looked_up
 
 ROOT = Path(__file__).parents[2]
 SEED = [
@@ -25,7 +25,7 @@ SEED = [
 
 
 def command(*given: object) -> subprocess.CompletedProcess[str]:
-    asked = [sys.executable, "-m", "worker", "curate", *map(str, given)]
+    asked = [sys.executable, "-m", "worker.cli", "curate", *map(str, given)]
     return subprocess.run(asked, capture_output=True, text=True, cwd=ROOT)
 
 
@@ -150,7 +150,7 @@ def test_help_shows_what_a_record_of_the_seed_generator_looks_like() -> None:
 def test_an_interrupt_leaves_nothing_half_written(trajectories: Path, tmp_path: Path) -> None:
     many = tmp_path / "many.jsonl"
     many.write_text(trajectories.read_text() * 2000)  # seconds of work
-    asked = [sys.executable, "-m", "worker", "curate", many, "--out", tmp_path / "out", "--format", "seed-text"]
+    asked = [sys.executable, "-m", "worker.cli", "curate", many, "--out", tmp_path / "out", "--format", "seed-text"]
     with subprocess.Popen([*map(str, asked)], stderr=subprocess.PIPE, text=True, cwd=ROOT) as running:
         assert running.stderr is not None
         assert running.stderr.readline() == "500 trajectories read\n"  # it is in the middle of them

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from config.records import Trajectory
-from tests.trajectories import asks, call, says, told, trajectory, user
-from worker.curate.claims import claim_of
+from tests.support.trajectories import asks, call, says, told, trajectory, user
+from worker.curate.numeric_answer import claim_of
 from worker.curate.options import Options
 from worker.curate.pipeline import curate
 

@@ -11,8 +11,8 @@ import yaml
 
 from config.errors import UsageError
 from config.records import JsonObject
-from tests.tiny_student import make_tiny_student
-from tests.trajectories import from_memory, looked_up
+from tests.support.tiny_student import make_tiny_student
+from tests.support.trajectories import from_memory, looked_up
 from worker.curate.options import Options
 from worker.curate.pipeline import curate
 
@@ -73,7 +73,7 @@ def test_the_command_writes_both_forms(tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_text("".join(one.model_dump_json() + "\n" for one in SAMPLE))
     student = make_tiny_student(tmp_path / "student")
-    asked = [sys.executable, "-m", "worker", "curate", file, "--out", tmp_path / "out", "--student", student]
+    asked = [sys.executable, "-m", "worker.cli", "curate", file, "--out", tmp_path / "out", "--student", student]
     done = subprocess.run([*map(str, asked), "--format", "parquet"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     names = {path.name for path in (tmp_path / "out").iterdir()}

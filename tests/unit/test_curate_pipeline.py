@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from config.errors import UsageError
 from config.records import JsonObject, Prompt, Trajectory
-from tests.students import student_with
-from tests.tiny_student import make_tiny_student
-from tests.trajectories import from_memory, looked_up, says, trajectory, user
+from tests.support.students import student_with
+from tests.support.tiny_student import make_tiny_student
+from tests.support.trajectories import from_memory, looked_up, says, trajectory, user
 from worker.curate.audit import audit
+from worker.curate.dedup import FEW, Fingerprint, Seen, fingerprint
 from worker.curate.options import Format, Options
 from worker.curate.pipeline import Curated, curate
-from worker.curate.similar import FEW, Fingerprint, Seen, fingerprint
 
 FILES = ("train.jsonl", "valid.jsonl", "test.jsonl", "rejected.jsonl", "held_out.jsonl", "dataset.json", "README.md")
 

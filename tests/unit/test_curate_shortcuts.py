@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tiny_student import make_tiny_student
-from tests.trajectories import looked_up
+from tests.support.tiny_student import make_tiny_student
+from tests.support.trajectories import looked_up
 from worker.curate.chat import chat_messages
 from worker.curate.checks.evidence import stands_whole
 from worker.curate.checks.markup import IN_MARKUP, MARKUP, NAMES
-from worker.curate.tokenizer import RenderError, Student
+from worker.student.tokenizer import RenderError, Student
 
 LETTERS = "ab_1 .é²\u4e00\n"  # word characters and none, of several kinds
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from config.traps import examine
-from worker.student.doctor_host import Host, Process
+from config.diagnostics import examine
+from worker.student.doctor.host_checks import Host, Process
 
 SHELL = Process(1, 0, ("/bin/zsh",))
 SERVER = Process(2, 1, ("/usr/bin/python3", "/opt/bin/mlx_lm.server", "--model", "teacher"))
-OURS = Process(3, 1, ("python", "-P", "-m", "worker.generate.serve_child", "--model", "student"))
+OURS = Process(3, 1, ("python", "-P", "-m", "worker.endpoint.serve_child", "--model", "student"))
 TRAINING = Process(4, 1, ("python", "-m", "mlx_lm", "lora", "--train"))
 WRAPPER = Process(5, 1, ("uv", "run", "mlx_lm.server", "--model", "teacher"))
 WRAPPED = Process(6, 5, ("python", "mlx_lm.server", "--model", "teacher"))

@@ -10,12 +10,12 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.processors import TemplateProcessing
 
-from config.traps import CannotLookError, Check, Examined, examine
-from tests.students import NO_TOOLS, student_with, template
-from tests.tiny_student import make_tiny_student
+from config.diagnostics import CannotLookError, Check, Examined, examine
+from tests.support.students import NO_TOOLS, student_with, template
+from tests.support.tiny_student import make_tiny_student
 from worker.student import templates
-from worker.student.doctor import StudentDoctor
-from worker.student.embeddings import cosine
+from worker.student.doctor.embeddings import cosine
+from worker.student.doctor.student_checks import StudentDoctor
 
 CHATML = templates.path(templates.CHATML_TOOLS).read_text(encoding="utf-8")
 FENCED = templates.path(templates.QWEN25_CODER_FENCED).read_text(encoding="utf-8")

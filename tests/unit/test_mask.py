@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from config.records import JsonObject, ToolCall, Trajectory
-from tests.students import student_with, template
-from tests.trajectories import asks, call, from_memory, looked_up, says, told, trajectory, user
+from tests.support.students import student_with, template
+from tests.support.trajectories import asks, call, from_memory, looked_up, says, told, trajectory, user
 from worker.curate.mask import Losses, losses, proof
 from worker.curate.render import Rendered, render_text, render_turns
-from worker.curate.tokenizer import Student
 from worker.student import templates
+from worker.student.tokenizer import Student
 
 NOTATIONS: dict[str, Callable[[], str]] = {
     "chatml_tools": lambda: templates.path(templates.CHATML_TOOLS).read_text(),
@@ -90,7 +90,7 @@ def real(student: Student) -> JsonObject:
         ],
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.mlx_rows", str(student.directory)],
+        [sys.executable, "-m", "tests.support.mlx_rows", str(student.directory)],
         input=json.dumps(asked),
         capture_output=True,
         text=True,

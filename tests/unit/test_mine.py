@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from config.errors import UsageError
-from config.expect import facts, holds
-from config.questions import TOOL_FORMS, Question, parse
-from producer.prompts import held
-from producer.prompts.ask import candidates
-from producer.prompts.code import read
-from producer.prompts.mine import by_category, mine
-from worker.generate import files
+from config.questions.expected_facts import facts, holds
+from config.questions.wording import TOOL_FORMS, Question, parse
+from producer.mining import workspace_files
+from producer.mining.code_questions import candidates
+from producer.mining.mine import by_category, mine
+from producer.mining.python_code import read
+from worker.tools import files
 
 ROOT = Path(__file__).parents[2]
 FILES = {
@@ -192,10 +192,10 @@ def test_a_workspace_without_python_is_told(tmp_path: Path) -> None:
 
 
 def test_miner_and_tools_leave_out_the_same_directories() -> None:
-    assert held.SKIPPED == files.SKIPPED_DIRECTORIES
+    assert workspace_files.SKIPPED == files.SKIPPED_DIRECTORIES
 
 
 def test_every_category_can_be_mined() -> None:
-    from producer.prompts.ask import ASK
+    from producer.mining.code_questions import ASK
 
     assert set(ASK) == set(TOOL_FORMS)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import general
-from config.expect import holds
-from config.questions import (
+from config.questions import general_knowledge
+from config.questions.expected_facts import holds
+from config.questions.wording import (
     FORMS,
     GENERAL_FORMS,
     KIND_NEEDLES,
@@ -65,10 +65,10 @@ def test_other_prompts_are_no_question_of_ours(prompt: str) -> None:
 
 
 TABLES = [
-    ("definition", "term", general.TERMS),
-    ("builtin", "builtin", general.BUILTINS),
-    ("keyword", "keyword", general.KEYWORDS),
-    ("exception", "exception", general.EXCEPTIONS),
+    ("definition", "term", general_knowledge.TERMS),
+    ("builtin", "builtin", general_knowledge.BUILTINS),
+    ("keyword", "keyword", general_knowledge.KEYWORDS),
+    ("exception", "exception", general_knowledge.EXCEPTIONS),
 ]
 
 
@@ -77,9 +77,9 @@ def test_every_general_answer_holds_its_own_expectation(
     category: str, slot: str, table: Mapping[str, tuple[str, tuple[str, ...]]]
 ) -> None:
     for entry in table:
-        said = general.answer(category, {slot: entry})
+        said = general_knowledge.answer(category, {slot: entry})
         assert said is not None
-        assert holds(general.expectation(category, {slot: entry}), said), said
+        assert holds(general_knowledge.expectation(category, {slot: entry}), said), said
 
 
 SUMS = [("plus", "42", "58"), ("minus", "16", "50"), ("times", "56", "400")]
@@ -89,15 +89,18 @@ SUMS = [("plus", "42", "58"), ("minus", "16", "50"), ("times", "56", "400")]
 def test_sums_are_right(operator: str, right: str, wrong: str) -> None:
     slots = dict(zip("ab", {"plus": "17 25", "minus": "40 24", "times": "7 8"}[operator].split(), strict=True))
     slots["operator"] = operator
-    assert right in (general.answer("arithmetic", slots) or "")
-    assert not holds(general.expectation("arithmetic", slots), f"It is {wrong}.")
+    assert right in (general_knowledge.answer("arithmetic", slots) or "")
+    assert not holds(general_knowledge.expectation("arithmetic", slots), f"It is {wrong}.")
 
 
 def test_units_that_do_not_convert_are_told() -> None:
-    assert "cannot" in (general.answer("units", {"amount": "3", "large": "hours", "small": "grams"}) or "")
-    assert general.answer("units", {"amount": "3", "large": "hours", "small": "minutes"}) == "3 hours are 180 minutes."
+    assert "cannot" in (general_knowledge.answer("units", {"amount": "3", "large": "hours", "small": "grams"}) or "")
+    assert (
+        general_knowledge.answer("units", {"amount": "3", "large": "hours", "small": "minutes"})
+        == "3 hours are 180 minutes."
+    )
 
 
 def test_questions_about_code_have_no_general_answer() -> None:
-    assert general.answer("subclasses", {"name": "Base"}) is None
+    assert general_knowledge.answer("subclasses", {"name": "Base"}) is None
     assert not set(GENERAL_FORMS) & set(TOOL_FORMS)

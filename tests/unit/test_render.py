@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from config.errors import UsageError
-from tests.students import NO_TOOLS, student_with, template
-from tests.tiny_student import make_tiny_student
-from tests.trajectories import asks, call, from_memory, looked_up, says, told, trajectory, user
+from tests.support.students import NO_TOOLS, student_with, template
+from tests.support.tiny_student import make_tiny_student
+from tests.support.trajectories import asks, call, from_memory, looked_up, says, told, trajectory, user
 from worker.curate.chat import chat_messages
 from worker.curate.render import render_text, render_turns
-from worker.curate.tokenizer import RenderError, Student
 from worker.student import templates
+from worker.student.tokenizer import RenderError, Student
 
 
 @pytest.fixture(scope="module")

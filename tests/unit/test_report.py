@@ -5,11 +5,11 @@ import pytest
 from rich.console import Console, RenderableType
 
 from config.errors import UsageError
-from config.metrics import Fraction, Metrics, Spread
 from config.records import Adapter, TrainProgress
-from config.report import Report
-from config.report_lines import lines
-from producer.report import compare, html, table
+from config.report.metrics import Fraction, Metrics, Spread
+from config.report.model import Report
+from config.report.rows import lines
+from producer.report.lines import compare, html, table
 
 ADAPTER = Adapter(
     path="adapter",

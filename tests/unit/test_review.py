@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from config.errors import RejectionReason, UsageError
 from config.records import Finding, Message, ToolCall, Trajectory, Verdict
-from worker.__main__ import COMMANDS
+from worker.cli.__main__ import COMMANDS
+from worker.cli.review import judge, read_rejected, review
 from worker.curate.review import BLOCK, Reviewed, write_review
-from worker.curate.review_command import judge, read_rejected, review
 
 PAGE = Path(__file__).parents[2] / "worker" / "curate" / "review"
 EVIL = "</script><script>alert(1)</script><!--data--><!--script--><img src=x onerror=alert(1)>"
@@ -125,7 +125,7 @@ def test_of_several_with_one_job_id_the_last_are_the_rejected(tmp_path: Path) ->
 
 
 def test_review_reads_the_reasons_of_a_dataset(tmp_path: Path) -> None:
-    assert COMMANDS["review"] == ("worker.curate.review_command", "review")
+    assert COMMANDS["review"] == ("worker.cli.review", "review")
     trajectories = tmp_path / "in.jsonl"
     trajectories.write_text("".join(reviewed(n)[0].model_dump_json() + "\n" for n in range(3)), encoding="utf-8")
     detail = [{"reason": "duplicate", "detail": "repeats 000000-aaaa"}]

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from config.errors import FailureKind
-from config.metrics import Fraction, wilson
 from config.records import Failure, JsonObject, Message, ToolCall, Trajectory
+from config.report.metrics import Fraction, wilson
 from worker.evaluate.score import Fault, observe, score, spread
 
 Messages = tuple[Message, ...]

@@ -6,8 +6,8 @@ import typer
 
 from config.errors import UsageError
 from config.records import JsonObject, Prompt
-from worker.evaluate.calltext import take_apart
-from worker.evaluate.command import read_prompts, score
+from worker.cli.evaluate import read_prompts, score
+from worker.evaluate.call_parsing import take_apart
 from worker.evaluate.recorded import to_trajectory
 from worker.evaluate.score import Fault, observe
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from config.records import Split
-from tests.trajectories import from_memory, looked_up, says, trajectory, user
+from tests.support.trajectories import from_memory, looked_up, says, trajectory, user
 from worker.curate.split import Member, assign, group_keys, groups, leaks, normalised, subjects
 
 

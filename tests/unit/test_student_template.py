@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from config.records import JsonObject
-from tests.tiny_student import make_tiny_student
-from worker.curate.tokenizer import Student
+from tests.support.tiny_student import make_tiny_student
 from worker.student import templates
+from worker.student.tokenizer import Student
 
 TOOLS: list[JsonObject] = [
     {

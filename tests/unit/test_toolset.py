@@ -9,9 +9,9 @@ import pytest
 
 from config.errors import UsageError
 from config.records import TOOL_NAMES, JsonObject, Pin
-from worker.generate import tools, toolset
-from worker.generate.patterns import RefusedError
-from worker.generate.workspace import Workspace
+from worker.tools import tools, toolset
+from worker.tools.patterns import RefusedError
+from worker.tools.workspace import Workspace
 
 
 @pytest.fixture

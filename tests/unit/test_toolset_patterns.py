@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.generate import patterns
-from worker.generate.patterns import LinePattern, RefusedError, compiled, line_pattern
+from worker.tools import patterns
+from worker.tools.patterns import LinePattern, RefusedError, compiled, line_pattern
 
 PIECES = [
     "a",

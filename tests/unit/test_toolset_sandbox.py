@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.records import JsonObject, Pin
-from worker.generate import run_command, toolset
-from worker.generate.files import locate, walk
-from worker.generate.patterns import RefusedError
-from worker.generate.workspace import Workspace
+from worker.tools import run_command, toolset
+from worker.tools.files import locate, walk
+from worker.tools.patterns import RefusedError
+from worker.tools.workspace import Workspace
 
 SECRET = "the secret outside"
 

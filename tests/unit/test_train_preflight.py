@@ -8,8 +8,8 @@ import pytest
 
 from config.errors import ApplejackError, TrainingError
 from config.records import JsonObject
-from tests.tiny_student import make_tiny_student
-from tests.training_set import make_training_set, turn, write_rows
+from tests.support.tiny_student import make_tiny_student
+from tests.support.training_set import make_training_set, turn, write_rows
 from worker.train.preflight import Plan, preflight, require_disk
 
 Fault = Callable[[Path, Path], None]

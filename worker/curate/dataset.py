@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config.errors import UsageError
 from config.records import JsonObject, Split
-from worker.curate.entry import Entry
+from worker.curate.row import Entry
 from worker.curate.spool import Place, Spool
 
 SPLIT_FILES: Mapping[Split, str] = {"train": "train.jsonl", "valid": "valid.jsonl", "test": "test.jsonl"}

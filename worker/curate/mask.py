@@ -12,7 +12,7 @@ from operator import add, attrgetter
 
 from config.records import JsonObject
 from worker.curate.render import Rendered, Span
-from worker.curate.tokenizer import Student
+from worker.student.tokenizer import Student
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from config.records import JsonObject, Split, Trajectory, Verdict
 from worker.curate import dataset, parquet
 from worker.curate.card import card
 from worker.curate.checks import all_checks
-from worker.curate.decide import (
+from worker.curate.filters import (
     reject_contradictions,
     reject_duplicates,
     reject_unproven,
@@ -20,13 +20,13 @@ from worker.curate.decide import (
     split_kept,
     split_seed,
 )
-from worker.curate.entry import Entry, read_entry
 from worker.curate.licences import licence_of
 from worker.curate.options import Options, Summary
+from worker.curate.row import Entry, read_entry
 from worker.curate.split import RULE_PROMPT, RULE_SEED, RULE_WORKSPACE, leaks
 from worker.curate.spool import Spool
 from worker.curate.summary import foreign, summarise
-from worker.curate.tokenizer import Student
+from worker.student.tokenizer import Student
 
 Trajectories = Callable[[], Iterable[Trajectory]] | Iterable[Trajectory]
 Progress = Callable[[int], None]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from config.records import JsonObject, Trajectory
 from worker.curate.chat import Turn, chat_messages, turns
-from worker.curate.tokenizer import Student
+from worker.student.tokenizer import Student
 
 
 @dataclass(frozen=True)

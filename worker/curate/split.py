@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from config.questions import parse
+from config.questions.wording import parse
 from config.records import Split, Trajectory
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from config.errors import RejectionReason
 from config.records import Split
-from worker.curate.entry import Entry
 from worker.curate.mask import proof, total
 from worker.curate.options import Options, Summary
+from worker.curate.row import Entry
 
 LIMITS = (2048, 4096, 8192, 16384, 32768)  # context lengths people train at
 NO_TOOL_SHARE = 0.10  # below it students call tools for everything

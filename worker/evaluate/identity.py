@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from config.completion import complete
+from config.endpoint.client import complete
 from config.errors import EvaluationError
 from config.records import DEFAULT_MODEL, JsonObject
 

@@ -22,7 +22,7 @@ from config.errors import UsageError
 from config.records import JOB_DIGITS, JsonObject, Message, ToolCall, Trajectory
 from worker.curate import seed
 from worker.curate.jsonlines import first_error, numbered_lines, parse_object
-from worker.evaluate.calltext import take_apart
+from worker.evaluate.call_parsing import take_apart
 
 PROMPT_KEYS = ("prompt", "question", "instruction", "input", "query")
 ANSWER_KEYS = ("answer", "response", "output", "completion", "generated", "generated_text", "model_output")

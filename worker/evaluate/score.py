@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from config.expect import holds
-from config.metrics import Fraction, Metrics, Spread
+from config.questions.expected_facts import holds
 from config.records import Message, ToolCall, Trajectory
-from worker.curate.checks.calltext import call_text
-from worker.evaluate.calltext import take_apart
+from config.report.metrics import Fraction, Metrics, Spread
+from worker.curate.checks.call_detection import call_text
+from worker.evaluate.call_parsing import take_apart
 from worker.evaluate.invented import invented_result, invented_turn, texts
 from worker.evaluate.loops import loop
 

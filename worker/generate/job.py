@@ -7,12 +7,12 @@ from config.ledger import Ledger
 from config.ledger.jobs import Claim
 from config.records import DEFAULT_MODEL, Failure, Pin, Prompt, Spec, Trajectory
 from config.settings import Settings
+from worker.concurrency.observer import Watch, unwatched
 from worker.generate.agent import Teacher, endpoint_teacher
-from worker.generate.rehearsal import rehearsal_teacher
 from worker.generate.rollout import rollout
-from worker.generate.watch import Watch, unwatched
-from worker.generate.workspace import Workspace, open_workspace
+from worker.generate.scripted_teacher import rehearsal_teacher
 from worker.never_rolled import never_rolled
+from worker.tools.workspace import Workspace, open_workspace
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from importlib import metadata
 
 from config.errors import FailureKind, GenerationError, RolloutError, WorkspaceError
 from config.records import Failure, JsonObject, Pin, Prompt, Provenance, Spec, Trajectory
-from worker.generate import toolset
 from worker.generate.agent import Conversation, Teacher, converse
-from worker.generate.workspace import Workspace
+from worker.tools import toolset
+from worker.tools.workspace import Workspace
 
 
 def rollout(

@@ -1,52 +1,205 @@
-"""A student's tokenizer files, written from a vocabulary and its merges."""
+"""The student's tokenizer and chat template, loaded offline; the only importer of transformers."""
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from jinja2 import TemplateError
 
-from worker.student import templates
+from config.errors import CurationError, UsageError
+from config.records import JsonObject
+from worker.curate.segments import Segments
 
-END_OF_TEXT = "<|endoftext|>"
-TURN_START = "<|im_start|>"
-TURN_END = "<|im_end|>"  # the stop token
-CHATML = (END_OF_TEXT, TURN_START, TURN_END)
-
-
-def byte_level(vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], special: Sequence[str]) -> Tokenizer:
-    """A byte-level BPE tokenizer that splits numbers into digits, as SmolLM2's does; `special` never merge or split."""
-    tokenizer = Tokenizer(models.BPE(vocab=dict(vocabulary), merges=list(merges), fuse_unk=False))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
-    return tokenizer
-
-
-def write_tokenizer(directory: Path, tokenizer: Tokenizer, *, context_length: int) -> None:
-    """Write tokenizer.json, its configuration and the chat template, as transformers and mlx_lm read them.
-
-    The tags of a tool call are no special tokens: they are spelt out, since a token that the base model never learnt
-    is hardly taught by LoRA, while the pieces of its spelling are well known to it.
-    """
-    special = {"bos_token": TURN_START, "eos_token": TURN_END, "pad_token": TURN_END, "unk_token": END_OF_TEXT}
-    tokenizer.save(str(directory / "tokenizer.json"))
-    _write_json(directory / "special_tokens_map.json", special)
-    _write_json(
-        directory / "tokenizer_config.json",
-        {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": context_length,
-            "clean_up_tokenization_spaces": False,
-            "tool_parser_type": "json_tools",  # mlx_lm's name for <tool_call>{json}</tool_call>
-            **special,
-        },
-    )
-    template = templates.path(templates.CHATML_TOOLS).read_text(encoding="utf-8")
-    (directory / "chat_template.jinja").write_text(template, encoding="utf-8")
+UNLIMITED = 1 << 40  # tokens; the budget is max_seq_length, and transformers warns at a smaller one of its own
+TEMPLATE = Path(__file__).parents[1] / "student" / "templates" / "chatml_tools.jinja"
+REMEDY = f"give the student a template that can: copy {TEMPLATE} into its directory as chat_template.jinja"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+PROBE_TOOL: JsonObject = {
+    "type": "function",
+    "function": {
+        "name": "probe_tool",
+        "description": "Looks something up.",
+        "parameters": {"type": "object", "properties": {"probe_key": {"type": "string"}}, "required": ["probe_key"]},
+    },
+}
+PROBE_CALL: JsonObject = {
+    "id": "probe00000",
+    "type": "function",
+    "function": {"name": "probe_tool", "arguments": {"probe_key": "probe value"}},
+}
+PROBE: list[JsonObject] = [
+    {"role": "user", "content": "probe question"},
+    {"role": "assistant", "content": "", "tool_calls": [PROBE_CALL]},
+    {"role": "tool", "tool_call_id": "probe00000", "name": "probe_tool", "content": "probe result"},
+    {"role": "assistant", "content": "probe answer"},
+]
 
 
-def _write_json(file: Path, content: object) -> None:
-    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+class RenderError(CurationError):
+    """The student's template cannot express this conversation."""
+
+
+class Student:
+    """What rendering and proving need of a student: its template, its tokens, its stop tokens."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._tokenizer = _load(directory)
+        self._tokenizer.model_max_length = UNLIMITED
+        self._tokenizer(
+            "", add_special_tokens=False
+        )  # takes off the truncation and padding a tokenizer.json may ask for
+        self.eos_id: int | None = self._tokenizer.eos_token_id
+        self.eos_ids = frozenset(_eos_ids(directory) | ({self.eos_id} if self.eos_id is not None else set()))
+        self.eos_texts = frozenset(str(self._tokenizer.convert_ids_to_tokens(number)) for number in self.eos_ids)
+        vocabulary = self._tokenizer.get_vocab()
+        # mlx_lm passes enable_thinking exactly when it finds thinking markers in the vocabulary
+        self._thinking = any(f"<{name}>" in vocabulary for name in ("think", "longcat_think"))
+        self.special = frozenset(str(token) for token in self._tokenizer.all_special_tokens)
+        self._segments = Segments(self._encode, _control_tokens(self._tokenizer))
+        self._around = self._special_around()
+
+    @property
+    def template(self) -> str:
+        """The chat template's source."""
+        return str(self._tokenizer.chat_template)
+
+    @property
+    def template_hash(self) -> str:
+        """Hex sha256 of the chat template."""
+        return hashlib.sha256(self.template.encode()).hexdigest()
+
+    def render(self, messages: Sequence[JsonObject], tools: Sequence[JsonObject], *, prompt: bool = False) -> str:
+        """The text of a conversation; `prompt` adds the generation prompt, as the server does. Raises RenderError."""
+        return self.render_each([messages], tools, prompt=prompt)[0]
+
+    def render_each(
+        self, conversations: Sequence[Sequence[JsonObject]], tools: Sequence[JsonObject], *, prompt: bool = False
+    ) -> list[str]:
+        """`render` of several conversations with the same tools, which are looked at once. Raises RenderError."""
+        if not conversations:
+            return []
+        if not all(conversations):
+            raise RenderError("the student's chat template cannot render this conversation: it has no message")
+        try:
+            texts = self._tokenizer.apply_chat_template(
+                [list(messages) for messages in conversations],
+                tools=list(tools) or None,
+                add_generation_prompt=prompt,
+                tokenize=False,
+                enable_thinking=self._thinking,
+            )
+        except (TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+            raise RenderError(f"the student's chat template cannot render this conversation: {error}") from error
+        return [str(text) for text in texts]
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of rendered texts, without added special tokens, as apply_chat_template encodes them."""
+        if self._segments.usable:
+            return [self._segments.ids(text) for text in texts]
+        return self._encode(texts)
+
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of a `{"text"}` row as mlx_lm's TextDataset makes them: encode, then eos unless it is the last."""
+        if self._around is not None and self._segments.usable:
+            before, behind = self._around
+            ids = [*before, *self._segments.ids(text), *behind]
+        else:
+            ids = list(self._tokenizer.encode(text))
+        if (not ids or ids[-1] != self.eos_id) and self.eos_id is not None:
+            ids.append(self.eos_id)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens, special ones included."""
+        return str(self._tokenizer.decode(list(ids)))
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        fast = getattr(self._tokenizer, "backend_tokenizer", None)
+        if fast is None:  # a tokenizer in Python, as few models still have
+            return [list(row) for row in self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+        # what the line above does, without the offsets and masks that nobody asks for: half the time
+        return [encoded.ids for encoded in fast.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def _special_around(self) -> tuple[list[int], list[int]] | None:
+        """What encoding puts in front of and behind a text, None where that is not the same for two texts."""
+        found = []
+        for text in ("a", "What is it?"):
+            bare, whole = self._encode([text])[0], list(self._tokenizer.encode(text))
+            start = next((n for n in range(len(whole)) if whole[n : n + len(bare)] == bare), None)
+            if start is None:
+                return None
+            found.append((whole[:start], whole[start + len(bare) :]))
+        return found[0] if found[0] == found[1] else None
+
+    def require_tools(self) -> None:
+        """UsageError unless the template shows tools, calls, results and answers."""
+        if self._tokenizer.chat_template is None:
+            raise UsageError(f"the student {str(self.directory)!r} has no chat template; {REMEDY}")
+        if not isinstance(self._tokenizer.chat_template, str):
+            raise UsageError(f"the student {str(self.directory)!r} has several chat templates; {REMEDY}")
+        try:
+            text = self.render(PROBE, [PROBE_TOOL])
+        except RenderError as error:
+            raise UsageError(
+                f"the chat template of {str(self.directory)!r} refuses tools ({error}); {REMEDY}"
+            ) from error
+        parts = {
+            "the tools": "probe_key" in text.split("probe question")[0] or text.count("probe_tool") > 1,
+            "tool calls": "probe value" in text,
+            "tool results": "probe result" in text,
+            "answers": "probe answer" in text,
+        }
+        missing = [part for part, shown in parts.items() if not shown]
+        if missing:
+            raise UsageError(
+                f"the chat template of {str(self.directory)!r} leaves out {' and '.join(missing)}; {REMEDY}"
+            )
+
+
+def _load(directory: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202 - transformers has no types
+    if not directory.is_dir():
+        raise UsageError(f"no student at {str(directory)!r}: give the directory of a model with its tokenizer files")
+    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
+        raise UsageError(
+            f"the student {str(directory)!r} has no tokenizer: none of {', '.join(TOKENIZER_FILES)} is there"
+        )
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it advises to install torch, which is not needed
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # texts come one at a time: threads only cost then
+    from transformers import AutoTokenizer  # takes a second, and other processes never need it
+
+    try:
+        return AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UsageError(f"the tokenizer of {str(directory)!r} cannot be loaded: {reason}") from error
+
+
+def _control_tokens(tokenizer: Any) -> dict[str, int]:  # noqa: ANN401 - transformers has no types
+    """The tokens every text is cut at first; none when some of them take white space with them."""
+    added = {str(token): (number, token) for number, token in tokenizer.added_tokens_decoder.items()}
+    raw = {text: pair for text, pair in added.items() if not pair[1].normalized}
+    if any(token.lstrip or token.rstrip or token.single_word for _, token in raw.values()):
+        return {}
+    return {text: number for text, (number, _) in raw.items()}
+
+
+def _eos_ids(directory: Path) -> set[int]:
+    """The stop tokens mlx_lm reads from config.json, which generation_config.json overrides."""
+    found: set[int] = set()
+    for name in ("config.json", "generation_config.json"):
+        file = directory / name
+        if not file.is_file():
+            continue
+        try:
+            value = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
+        except (ValueError, AttributeError):
+            continue
+        ids = {number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int)}
+        found = ids or found
+    return found

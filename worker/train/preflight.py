@@ -9,7 +9,7 @@ from typing import cast
 from config import logs
 from config.errors import TrainingError, UsageError
 from config.records import JsonObject
-from worker.curate.tokenizer import RenderError, Student
+from worker.student.tokenizer import RenderError, Student
 from worker.train import hyperparameters, student_files
 
 SPLITS = ("train", "valid", "test")

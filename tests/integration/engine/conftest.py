@@ -7,7 +7,7 @@ from pytest_celery import CeleryBackendCluster, CeleryBrokerCluster, RedisTestBa
 from pytest_celery.plugin import *  # noqa: F403  # its fixtures are found by being names of this module
 from pytest_docker_tools.wrappers import container as container_wrapper
 
-from tests.process_engine import Engine
+from tests.support.process_engine import Engine
 
 
 @pytest.fixture(scope="session")

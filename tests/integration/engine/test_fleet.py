@@ -13,8 +13,8 @@ from pytest_docker_tools import build, container, fxtr
 from config.ledger import Ledger
 from config.records import JobState, Spec
 from config.settings import Settings
-from producer import dispatch
-from producer.prompts.mine import mine
+from producer import enqueue
+from producer.mining.mine import mine
 
 ROOT = Path(__file__).resolve().parents[3]
 JOBS = 60
@@ -107,7 +107,7 @@ def workspace(request: pytest.FixtureRequest) -> str:
 def submit(ledger: Ledger, url: SecretStr, workspace: str) -> None:
     prompts = mine([ROOT / "config"], count=JOBS, seed=3)
     spec = Spec(run_id="fleet", workspace=workspace, teacher="rehearsal", train=False)
-    dispatch.submit(ledger, Settings(redis_url=url), spec, prompts)
+    enqueue.submit(ledger, Settings(redis_url=url), spec, prompts)
 
 
 @pytest.mark.timeout(240)

@@ -1,4 +1,4 @@
-"""Finds the faults of a training set made anywhere: `python -m worker audit DIR`.
+"""Finds the faults of a training set made anywhere: `python -m worker.cli audit DIR`.
 
 Reads {"text"} rows in ChatML and {"messages"[, "tools"]} rows, one line in memory at a time.
 """
@@ -63,7 +63,7 @@ def _measure(tally: Tally, split: str, number: int, row: Row, measure: Measure, 
 
 def student_measure(directory: Path) -> Measure:
     """Counts tokens with the student's own tokenizer and template. Raises UsageError when it cannot be loaded."""
-    from worker.curate.tokenizer import Student  # loads transformers, which an audit without a student does not need
+    from worker.student.tokenizer import Student  # loads transformers, which an audit without a student does not need
 
     student = Student(directory)
 

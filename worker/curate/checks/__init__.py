@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 from config.records import Finding, Trajectory
 from worker.curate.checks.answers import empty_answer, failed_generation, tools_required_but_none, truncated
-from worker.curate.checks.belongs import result_belongs
 from worker.curate.checks.fabricated import fabricated_result
 from worker.curate.checks.markup import chat_markup, leaked_tool_call
 from worker.curate.checks.repeats import repeated_call, too_many_calls
+from worker.curate.checks.result_matches_call import result_belongs
 from worker.curate.checks.results import null_result, placeholder_result, retry_unanswered, unpaired_result
 from worker.curate.checks.shape import malformed, phantom_call
 

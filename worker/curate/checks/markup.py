@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from config.errors import RejectionReason
 from config.records import Finding, Message, Trajectory
-from worker.curate.checks.calltext import call_text
+from worker.curate.checks.call_detection import call_text
 
 NAMES = (
     r"im_start|im_end|im_sep|endoftext|eot_id|eom_id|start_header_id|end_header_id|begin_of_text|end_of_text"

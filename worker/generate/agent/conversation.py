@@ -13,11 +13,11 @@ from pydantic_core import SchemaValidator, core_schema
 
 from config.errors import FailureKind, GenerationError, RolloutError
 from config.records import JsonObject, Limits, Message, Sampling, Usage
-from worker.generate.agent import trace
-from worker.generate.agent.faults import generation_error
+from worker.generate.agent import history as chat_history
+from worker.generate.agent.error_mapping import generation_error
 from worker.generate.agent.teacher import Teacher, opened
-from worker.generate.patterns import RefusedError
-from worker.generate.toolset import ToolFunction
+from worker.tools.patterns import RefusedError
+from worker.tools.toolset import ToolFunction
 
 # from_schema takes any JSON for arguments; a list or a number then breaks the call instead of being refused
 _ANY_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema()))
@@ -61,7 +61,12 @@ async def converse(
                 await _run(agent, prompt, limits)
         except Exception as raised:  # noqa: BLE001 - whatever went wrong in a rollout is data, with its name
             error = generation_error(raised, seconds=limits.seconds if clock.expired() else None)
-        return Conversation(trace.messages_said(history), trace.finish_reasons(history), trace.usage(history), error)
+        return Conversation(
+            chat_history.messages_said(history),
+            chat_history.finish_reasons(history),
+            chat_history.usage(history),
+            error,
+        )
 
 
 async def _run(agent: Agent[None, str], prompt: str, limits: Limits) -> None:
@@ -79,7 +84,7 @@ def _says_nothing(response: ModelResponse) -> bool:
     """True for an answer without text or calls, which ends the rollout: asking again is no part of a conversation."""
     if response.tool_calls or (response.text or "").strip():
         return False
-    if trace.finish_reasons([response]) == ("tool_calls",):
+    if chat_history.finish_reasons([response]) == ("tool_calls",):
         raise RolloutError(
             "the endpoint announced a tool call and sent none; it could not read what the model wrote",
             kind=FailureKind.MALFORMED_TOOL_CALL,
@@ -89,7 +94,7 @@ def _says_nothing(response: ModelResponse) -> bool:
 
 def _count(response: ModelResponse, made: Counter[str], limits: Limits) -> None:
     for call in response.tool_calls:
-        made[f"{call.tool_name} {json.dumps(trace.call_arguments(call), sort_keys=True)}"] += 1
+        made[f"{call.tool_name} {json.dumps(chat_history.call_arguments(call), sort_keys=True)}"] += 1
     if made.total() > limits.tool_calls:
         raise RolloutError(
             f"{made.total()} tool calls, {limits.tool_calls} are allowed", kind=FailureKind.REQUEST_LIMIT

@@ -16,8 +16,8 @@ import httpx2
 
 from config.errors import EndpointError, FailureKind
 from config.records import JsonObject
-from worker.generate.agent.faults import error_in_stream
-from worker.generate.agent.pieces import Pieces
+from worker.generate.agent.completion_assembler import Pieces
+from worker.generate.agent.error_mapping import error_in_stream
 
 if TYPE_CHECKING:
     from httpx2._client import UseClientDefault

@@ -23,8 +23,8 @@ from pydantic_ai.settings import ModelSettings
 from config.address import is_loopback, without_secret
 from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, Sampling
+from worker.concurrency.observer import Watch, unwatched
 from worker.generate.agent.streaming import STREAMED, StreamingClient
-from worker.generate.watch import Watch, unwatched
 
 CONNECT_SECONDS = 10.0  # the endpoint is on this machine or in this room
 

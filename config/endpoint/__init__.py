@@ -1,0 +1,1 @@
+"""The HTTP client and health check of a model endpoint."""

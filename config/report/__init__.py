@@ -1,0 +1,1 @@
+"""The evaluation report: its model, its metrics and its rows."""

@@ -1,0 +1,70 @@
+"""The Report of an evaluation: what base and adapter scored on the same prompts, beside the targets."""
+
+import json
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import ValidationError
+
+from config.errors import UsageError
+from config.records import Adapter, Record
+from config.report.metrics import Metrics, Targets, Training
+from config.report.rows import lines, markdown
+
+__all__ = ["Metrics", "Report", "Targets", "Training"]
+
+FILE = "report.json"
+PAGE = "report.md"
+
+
+class Report(Record):
+    """One evaluation; `before` is the base model, `after` the same with the adapter."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    student: str
+    adapter: str | None = None
+    before: Metrics | None = None
+    after: Metrics | None = None
+    training: Training | None = None
+    targets: Targets = Targets()
+    identity: str
+    """how it was proven which weights answered"""
+    concurrency: int = 1
+    """prompts in flight at once, which seconds_per_prompt includes"""
+
+    def with_training(self, adapter: Adapter) -> Self:
+        """The same with what training the adapter took."""
+        return self.model_copy(update={"training": Training.of(adapter)})
+
+    def markdown(self) -> str:
+        """The table and the proof of identity."""
+        table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
+        return f"# {self.run_id}\n\n{table}\n\nStudent: {self.student}\n\nAdapter: {self.adapter}\n\n{self.identity}\n"
+
+    def write(self, folder: Path) -> Path:
+        """Write report.json, and report.md for people, each whole or not at all; the path of report.json."""
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / PAGE, self.markdown())
+        return _write(folder / FILE, json.dumps(self.model_dump(mode="json"), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The report of a folder or file; UsageError names what is wrong with it."""
+        file = path / FILE if path.is_dir() else path
+        try:
+            return cls.model_validate_json(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"there is no report at {str(file)!r}: {error.strerror}") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"])) or "the file"
+            raise UsageError(f"{str(file)!r} is no report: {place}: {first['msg']}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{str(file)!r} is no report: not UTF-8") from error
+
+
+def _write(file: Path, text: str) -> Path:
+    draft = file.with_name(f".{file.name}.part")
+    draft.write_text(text, encoding="utf-8")
+    return draft.replace(file)

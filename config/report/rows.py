@@ -1,0 +1,139 @@
+"""A report as lines of text: measure, target, one value a column. Every page and table is made of these."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from config.report.metrics import Metrics, Spread, Targets, Training
+
+Column = TypeVar("Column", Metrics, Training)
+NOTHING = "-"  # nothing could be counted, which is not zero
+
+
+@dataclass(frozen=True)
+class Value:
+    """One cell; `reached` says how it stands to the target, None where there is none."""
+
+    text: str = NOTHING
+    reached: bool | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measure over all columns."""
+
+    measure: str
+    target: str
+    values: tuple[Value, ...]
+
+
+def lines(scored: Sequence[Metrics | None], trained: Sequence[Training | None], targets: Targets) -> list[Line]:
+    """The lines of a report; `scored` and `trained` hold one entry a column."""
+    return [*_scores(scored, targets), *_trainings(trained, targets)]
+
+
+def markdown(columns: Sequence[str], table: Sequence[Line]) -> str:
+    """The lines as a Markdown table; a value that reaches its target, or fails to, says so."""
+    marks = {None: "", True: " (reached)", False: " (not reached)"}
+    rows = [("measure", "target", *columns), ("---", "---", *("---:" for _ in columns))]
+    rows += [(one.measure, one.target, *(f"{v.text}{marks[v.reached]}" for v in one.values)) for one in table]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _scores(scored: Sequence[Metrics | None], targets: Targets) -> list[Line]:
+    def rate(measure: str, name: str, target: float | None = None, *, atmost: bool = False) -> Line:
+        def cell(metrics: Metrics) -> Value:
+            share = metrics.of[name].share if name in metrics.of else None
+            if share is None:
+                return Value()
+            reached = None if target is None else (share <= target if atmost else share >= target)
+            return Value(_rate(metrics, name), reached)
+
+        return _line(measure, "" if target is None else _percent(target), scored, cell)
+
+    few, many = targets.tool_calls_per_prompt
+    fast, slow = targets.seconds_per_prompt
+    return [
+        _line("prompts", "", scored, lambda m: Value(str(m.prompts))),
+        _line(
+            "tool calls per prompt, median (p90)",
+            f"{few:g}-{many:g}",
+            scored,
+            lambda m: _spread(m.tool_calls_per_prompt, few, many),
+        ),
+        rate("a tool called when needed", "tool_when_needed_rate"),
+        rate("a real result when needed", "real_result_when_needed_rate"),
+        rate("no tool called when not needed", "no_tool_when_not_needed_rate"),
+        rate("calls that are well formed", "calls_well_formed_rate"),
+        rate("calls that got a real result", "calls_with_real_result_rate"),
+        rate("final answer given", "final_answer_rate", targets.final_answer_rate),
+        rate("correct answers", "correct_rate"),
+        rate("correct answers from a real result", "grounded_correct_rate"),
+        rate("tool loops", "loop_rate", targets.loop_rate, atmost=True),
+        rate("invented turns", "invented_turn_rate", targets.invented_turn_rate, atmost=True),
+        rate("invented tool results", "invented_result_rate", targets.invented_turn_rate, atmost=True),
+        rate("calls written as words", "call_in_text_rate"),
+        _line(
+            "seconds per prompt, median (p90)",
+            f"{fast:g}-{slow:g}",
+            scored,
+            lambda m: _spread(m.seconds_per_prompt, 0, slow),  # faster is no miss
+        ),
+        _line("did not complete", "", scored, lambda m: Value(_counts(m.failures))),
+    ]
+
+
+def _trainings(trained: Sequence[Training | None], targets: Targets) -> list[Line]:
+    if not any(trained):
+        return []
+    most = targets.peak_memory_gb
+    return [
+        _line("training: iterations", "", trained, lambda t: Value(str(t.iterations))),
+        _line("training: loss, first to last", "", trained, lambda t: Value(_losses(t, "train_loss"))),
+        _line("training: validation loss", "", trained, lambda t: Value(_losses(t, "valid_loss"))),
+        _line(
+            "training: peak memory",
+            f"under {most:g} GB",
+            trained,
+            lambda t: Value(f"{t.peak_memory_gb:.2f} GB", t.peak_memory_gb < most),
+        ),
+        _line("training: tokens per second", "", trained, lambda t: Value(f"{t.tokens_per_second:.0f}")),
+        _line("training: seconds", "", trained, lambda t: Value(f"{t.seconds:.0f}")),
+    ]
+
+
+def _line(measure: str, target: str, columns: Sequence[Column | None], cell: Callable[[Column], Value]) -> Line:
+    return Line(measure, target, tuple(Value() if column is None else cell(column) for column in columns))
+
+
+def _rate(metrics: Metrics, name: str) -> str:
+    """12% (3 of 24), and for loops the interval, since a few prompts prove little about them."""
+    one = metrics.of[name]
+    share, interval = one.share, one.interval
+    if share is None or interval is None:
+        return NOTHING
+    between = f"; 95%: {_percent(interval[0])}-{_percent(interval[1])}" if name == "loop_rate" else ""
+    return f"{_percent(share)} ({one.count} of {one.of}{between})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%"
+
+
+def _spread(spread: Spread | None, low: float, high: float) -> Value:
+    if spread is None:
+        return Value()
+    return Value(f"{_short(spread.median)} ({_short(spread.p90)})", low <= spread.median <= high)
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _counts(failures: dict[str, int]) -> str:
+    return ", ".join(f"{kind} {count}" for kind, count in failures.items()) or "none"
+
+
+def _losses(training: Training, name: str) -> str:
+    values = [value for line in training.losses if isinstance(value := line.get(name), int | float)]
+    return f"{values[0]:.3f} to {values[-1]:.3f}" if values else NOTHING

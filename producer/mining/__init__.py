@@ -1,0 +1,1 @@
+"""Mines questions with known answers from code."""

@@ -1,0 +1,160 @@
+"""Which questions a code base can be asked, each with the facts of its answer.
+
+The facts come from `ast`. A question is asked only when a plain search for `needle(question)` finds lines that give the
+same answer, so that reading tools can find it; its target is unique and its answer names few things.
+"""
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, TypeGuard
+
+from config.questions.wording import Question, fits
+from config.records import JsonObject
+from producer.mining.file_questions import contents, count_files, count_matches, find_file, folder_files, importers
+from producer.mining.mined_question import Candidate, contains, few, hits
+from producer.mining.python_code import Code, Definition, FunctionNode, Source
+
+MOST_WIDTH: Final = 160  # characters of a line that an answer needs; longer ones are cut by the tools
+HEADER_LINES: Final = 10  # a function's header ends within these; the teacher reads 12
+MOST_DECORATORS: Final = 3  # the teacher reads 4 lines above the function
+SENTENCE: Final = re.compile(r"[A-Z][\w ,;:'()/-]{8,88}\.?", re.ASCII)
+TEXT_VALUE: Final = re.compile(r"\w(?:[\w ./:-]{0,38}\w)?", re.ASCII)
+
+
+def candidates(code: Code, category: str) -> list[Candidate]:
+    """Every question of a category that the code answers, in a fixed order."""
+    asked = ASK[category](code)
+    return [candidate for candidate in asked if fits(candidate.question)]
+
+
+def _subclasses(code: Code) -> Iterator[Candidate]:
+    children: dict[str, set[Definition]] = {}
+    for definition in code.definitions:
+        if isinstance(definition.node, ast.ClassDef):
+            for base in definition.node.bases:
+                children.setdefault(_dotted(base).rpartition(".")[2], set()).add(definition)
+    for name, found in children.items():
+        question = Question("subclasses", {"name": name})
+        if name and few(found) and len({child.name for child in found}) == len(found):
+            lines = {(hit.path, hit.number) for hit in hits(question, code.defining)}
+            if lines == {(child.source.path, child.line) for child in found}:
+                yield Candidate(question, contains(child.name for child in found))
+
+
+def _parameters(code: Code) -> Iterator[Candidate]:
+    for function, node in _unique_functions(code, "parameters"):
+        arguments = node.args
+        plain = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        starred = [argument for argument in (arguments.vararg, arguments.kwarg) if argument]
+        names = [argument.arg for argument in (*plain, *starred) if argument.arg not in ("self", "cls")]
+        if few(names) and _header_end(node) - node.lineno < HEADER_LINES:
+            yield Candidate(Question("parameters", {"name": function.name}), contains(names))
+
+
+def _decorators(code: Code) -> Iterator[Candidate]:
+    for function, node in _unique_functions(code, "decorators"):
+        lines = [decorator.lineno for decorator in node.decorator_list]
+        above = list(range(node.lineno - len(lines), node.lineno))
+        names = [_dotted(decorator) for decorator in node.decorator_list]
+        one_each = all(decorator.lineno == decorator.end_lineno for decorator in node.decorator_list)
+        if names and all(names) and len(names) <= MOST_DECORATORS and one_each and lines == above:
+            yield Candidate(Question("decorators", {"name": function.name}), contains(names))
+
+
+def _docstring(code: Code) -> Iterator[Candidate]:
+    for function, node in _unique_functions(code, "docstring"):
+        first = (ast.get_docstring(node) or "").partition("\n")[0].strip()
+        below = function.source.lines[node.lineno] if node.lineno < len(function.source.lines) else ""
+        opened = re.match(r'\s*[rR]?"""(.*)', below)
+        if opened and SENTENCE.fullmatch(first) and first in opened[1]:
+            yield Candidate(Question("docstring", {"name": function.name}), contains([first.removesuffix(".")]))
+
+
+def _where_defined(code: Code) -> Iterator[Candidate]:
+    for name, found in code.by_name.items():
+        question = Question("where_defined", {"kind": found[0].kind, "name": name})
+        if len(found) == 1 and not name.startswith("__") and len(hits(question, code.defining)) == 1:
+            yield Candidate(question, contains([found[0].source.path]))
+
+
+def _both_defined(code: Code) -> Iterator[Candidate]:
+    unique = [
+        (name, found[0]) for name, found in code.by_name.items() if len(found) == 1 and found[0].node.col_offset == 0
+    ]
+    for (name, one), (other, two) in zip(unique[::2], reversed(unique[1::2]), strict=False):
+        halves = [Question("both_defined", {"name": half, "other": half}) for half in (name, other)]
+        if one.source.path != two.source.path and all(len(hits(half, code.defining)) == 1 for half in halves):
+            yield Candidate(
+                Question("both_defined", {"name": name, "other": other}), contains([one.source.path, two.source.path])
+            )
+
+
+def _constant(code: Code) -> Iterator[Candidate]:
+    assigned = Counter(line.text.partition(" = ")[0] for line in code.assigning.lines)
+    for source in code.sources:
+        for node in source.tree.body if source.tree else ():
+            if _in_one_line(node) and isinstance(node.value, ast.Constant) and len(node.targets) == 1:
+                target, expect = node.targets[0], _value(node.value, source)
+                if isinstance(target, ast.Name) and target.id.isupper() and assigned[target.id] == 1 and expect:
+                    yield Candidate(Question("constant", {"name": target.id}), expect)
+
+
+def _in_one_line(node: ast.stmt) -> TypeGuard[ast.Assign]:
+    """An assignment that a search for its first line finds whole."""
+    return isinstance(node, ast.Assign) and node.lineno == node.end_lineno
+
+
+def _value(node: ast.Constant, source: Source) -> JsonObject | None:
+    written = source.lines[node.lineno - 1][node.col_offset : node.end_col_offset]
+    if type(node.value) is int and written == str(node.value):
+        return {"number": node.value}
+    if isinstance(node.value, bool | float) and written == str(node.value):
+        return contains([written])
+    if isinstance(node.value, str) and written[1:-1] == node.value and TEXT_VALUE.fullmatch(node.value):
+        return contains([node.value])
+    return None
+
+
+def _unique_functions(code: Code, category: str) -> Iterator[tuple[Definition, FunctionNode]]:
+    """Functions whose name is defined once, and found once by the category's search."""
+    for name, found in code.by_name.items():
+        node = found[0].node
+        if len(found) == 1 and isinstance(node, FunctionNode) and not name.startswith("__"):
+            lines = hits(Question(category, {"name": name}), code.defining)
+            if [line.number for line in lines] == [node.lineno] and len(lines[0].text) <= MOST_WIDTH:
+                yield found[0], node
+
+
+def _header_end(node: FunctionNode) -> int:
+    return node.body[0].lineno
+
+
+def _dotted(node: ast.expr) -> str:
+    """The dotted name of an expression, of what is called or subscribed in it; "" when it has none."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        inner = _dotted(node.value)
+        return f"{inner}.{node.attr}" if inner else ""
+    if isinstance(node, ast.Call):
+        return _dotted(node.func)
+    return _dotted(node.value) if isinstance(node, ast.Subscript) else ""
+
+
+ASK: Final[Mapping[str, Callable[[Code], Iterator[Candidate]]]] = {
+    "subclasses": _subclasses,
+    "importers": importers,
+    "parameters": _parameters,
+    "count_files": count_files,
+    "count_matches": count_matches,
+    "decorators": _decorators,
+    "where_defined": _where_defined,
+    "contents": contents,
+    "docstring": _docstring,
+    "both_defined": _both_defined,
+    "folder_files": folder_files,
+    "find_file": find_file,
+    "constant": _constant,
+}

@@ -1,1 +1,0 @@
-"""Prompts: read from a file, or mined from code."""

@@ -1,0 +1,1 @@
+"""The report as text and as an HTML page."""

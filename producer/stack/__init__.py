@@ -1,0 +1,1 @@
+"""The local stack: an embedded Redis and its worker processes."""

@@ -1,0 +1,68 @@
+"""One child of the embedded stack: a command that is started again, after a pause that doubles, when it dies."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from producer.stack.child_process import Child, start_child
+
+FIRST_PAUSE = 1.0  # seconds before a dead child is started again; doubled each time
+LONGEST_PAUSE = 60.0
+HEALTHY_SECONDS = 60.0  # a child that lived this long starts again after FIRST_PAUSE
+
+
+@dataclass(frozen=True)
+class Death:
+    """A child that ended without being asked."""
+
+    name: str
+    exit_code: int
+    pause: float
+    """seconds until it is started again"""
+    log: Path
+    last_lines: str
+
+    def __str__(self) -> str:
+        how = f"signal {self.exit_code - 128}" if self.exit_code > 128 else f"exit code {self.exit_code}"
+        again = f"starting it again in {self.pause:.0f} s"
+        return f"{self.name} ended ({how}), {again}; the end of {self.log}:\n{self.last_lines}"
+
+
+@dataclass
+class Member:
+    """A command of the stack, running from the moment it is made."""
+
+    name: str
+    command: list[str]
+    log: Path
+    env: Mapping[str, str] = field(repr=False)
+    """holds the server's password"""
+    deaths: int = 0
+    due: float | None = None
+    """time.monotonic() of the next start, None while it runs"""
+
+    def __post_init__(self) -> None:
+        self.child = self._start()
+
+    def _start(self) -> Child:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.started, self.due = time.monotonic(), None
+        # A folder of ours alone is the working directory: `-m` puts it in front of sys.path, and a user's own folder
+        # named `worker` or `config` would be taken for ours.
+        return start_child(self.name, self.command, log=self.log, env=self.env, cwd=self.log.parent)
+
+    def tend(self, now: float) -> Death | None:
+        """Notice its death, once, or start it again when its pause is over; `now` is time.monotonic()."""
+        code = self.child.exit_code
+        if code is None:
+            return None
+        if self.due is None:
+            self.child.kill()
+            self.deaths = 1 if now - self.started > HEALTHY_SECONDS else self.deaths + 1
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.deaths - 1))
+            self.due = now + pause
+            return Death(self.name, code, pause, self.log, self.child.last_lines())
+        if now >= self.due:
+            self.child = self._start()
+        return None

@@ -1,0 +1,56 @@
+"""Runs one command and ends it when whoever asked for it is gone.
+
+    python -IS producer/stack/watchdog.py GRACE_SECONDS COMMAND [ARGUMENT...]
+
+Standard input is the lifeline: a pipe whose other end only the asking process holds. However that process ends, by
+SIGKILL too, the pipe reaches its end, and then the command gets SIGTERM and, GRACE_SECONDS later, SIGKILL together with
+its process group. Nothing is polled. Only the standard library is used: this runs without site-packages.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from types import FrameType
+
+SIGNALLED = 128  # a shell's convention: 128 + n when signal n ended the command
+
+
+def end_group(group: int) -> None:
+    """SIGKILL for every process of the group; none left is fine."""
+    with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
+        os.killpg(group, signal.SIGKILL)
+
+
+def end_with_lifeline(child: int, grace: float) -> None:
+    """Wait for the end of standard input, then end the command, kindly at first."""
+    while os.read(0, 1):
+        pass
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGTERM)
+    time.sleep(grace)  # a daemon thread: when the command obeys, the main thread ends the process and this sleep
+    end_group(child)
+
+
+def watch(command: list[str], grace: float) -> int:
+    """Run the command in a process group of its own; its exit code, or 128 + n for signal n."""
+    # Descriptors that we were given on purpose (a lock, say) go on to the command: close_fds stays off.
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False, process_group=0)
+
+    def forward(number: int, _: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, forward)
+    threading.Thread(target=end_with_lifeline, args=(child.pid, grace), daemon=True).start()
+    code = child.wait()
+    end_group(child.pid)  # children that a killed command left behind
+    return code if code >= 0 else SIGNALLED - code
+
+
+if __name__ == "__main__":
+    sys.exit(watch(sys.argv[2:], float(sys.argv[1])))

@@ -1,0 +1,299 @@
+"""No black holes: a worker whose endpoint or disk cannot serve stops taking jobs, says why, and returns by itself."""
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from pydantic import SecretStr
+
+from config.broker import make_app
+from config.errors import FailureKind
+from config.ledger import Ledger
+from config.records import JobState, JsonObject, Limits, Spec
+from config.settings import Settings
+from config.topology import QUEUE_GENERATE, run_key
+from producer.run_status import fleet_lines
+from producer.stack.redis_server import connect, free_port
+from tests.integration.conftest import StartWorker
+from tests.support.fleet import (
+    PROBE,
+    QUICK,
+    RUN,
+    all_terminal,
+    answering,
+    paused,
+    prompts,
+    question,
+    submit,
+    told,
+    until,
+)
+from tests.support.prefetch import Prefetch
+from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says, stalls
+from worker.concurrency.limiter import Throttle
+from worker.endpoint import model_server
+from worker.endpoint.circuit_breaker import Gate
+from worker.endpoint.supervisor import Keeper
+from worker.fleet.leases import Leases
+from worker.job_runner import Steps
+
+pytestmark = pytest.mark.timeout(150)
+
+
+def consumes(app: Celery, worker: str) -> bool | None:
+    """Whether a worker consumes the queue of jobs, as Flower asks for it; None when it does not answer."""
+    seen = app.control.inspect(destination=[worker], timeout=2).active_queues() or {}
+    return QUEUE_GENERATE in [queue["name"] for queue in seen[worker]] if worker in seen else None
+
+
+def test_an_endpoint_that_is_down_pauses_its_worker_and_costs_nothing(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without `down` in Steps._hand_back (a delivery is spent) and without Worker._pause (it still consumes)."""
+    port = free_port()
+    jobs = submit(ledger, redis_url, prompts(4))
+    start_worker("generate", "w", env={**QUICK, "APPLEJACK_ENDPOINT": f"http://127.0.0.1:{port}/v1"})
+    reason = until(lambda: paused(ledger, "w@test"), "paused in the heartbeat")
+    assert "cannot be reached" in reason
+    assert [line["paused"] for line in fleet_lines(ledger.fleet.workers())] == [reason]  # what `status` shows
+    app = make_app(Settings(redis_url=redis_url))
+    until(lambda: consumes(app, "w@test") is False, "consumer cancelled")
+    until(lambda: ledger.jobs.counts(RUN)[JobState.QUEUED] == 4, "all handed back")
+    time.sleep(2)  # what it holds and what the reconciler sends goes round, and costs nothing
+    assert ledger.jobs.counts(RUN)[JobState.QUEUED] == 4
+    with ScriptedEndpoint(answering(), port=port):
+        assert all_terminal(ledger)[JobState.GENERATED] == 4
+        until(lambda: consumes(app, "w@test"), "consumes again")
+        until(lambda: paused(ledger, "w@test") == "", "resumed in the heartbeat")
+    claims = [told(ledger, job) for job in jobs]
+    assert sum(events.count("handed_back") for events in claims) <= 2, claims  # in flight when it was found out
+    assert {deliveries(redis_url, job) for job in jobs} == {1}
+
+
+def deliveries(url: SecretStr, job_id: str) -> int:
+    """What counts towards the delivery limit of a job."""
+    with connect(url, seconds=5) as client:
+        return int(client.hget(run_key(RUN, f"job:{job_id}"), "deliveries"))
+
+
+def sick(fault: Reply, *, probe_too: bool) -> Callable[[JsonObject], Reply]:
+    return lambda body: fault if probe_too or question(body) != PROBE else says("hello")
+
+
+@pytest.mark.parametrize(
+    ("fault", "probe_too"),
+    [
+        (fails(500, "out of memory"), True),  # the server answers, but never with tokens
+        (drops(), False),  # answers one token and dies on every real request: the probe alone would send it more
+    ],
+    ids=["errors", "drops-but-answers-the-probe"],
+)
+def test_of_two_workers_the_one_with_a_sick_endpoint_eats_nothing(
+    fault: Reply, probe_too: bool, ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """The second row fails without Keeper._strike; the first has two guards, Keeper.trouble and Keeper._watch."""
+    with ScriptedEndpoint(sick(fault, probe_too=probe_too)) as bad, ScriptedEndpoint(answering(0.4)) as good:
+        for name, endpoint in (("bad", bad), ("good", good)):
+            env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
+            start_worker("generate", name, env=env, wait=False)
+        until(lambda: len(ledger.fleet.workers()) == 2, "both workers")
+        jobs = submit(ledger, redis_url, prompts(24), delivery_limit=8)
+        counts = all_terminal(ledger)
+        assert paused(ledger, "bad@test")
+    assert (counts[JobState.GENERATED], counts[JobState.FAILED]) == (24, 0)
+    eaten = [event for job in jobs for event in ledger.jobs.view(RUN, job).history if event.event == "handed_back"]
+    assert {event.worker for event in eaten} == {"bad@test"}
+    assert len(eaten) <= 6  # two in flight, up to three strikes, and the two that were in flight then
+
+
+def test_a_prompt_that_breaks_healthy_endpoints_is_tried_to_the_limit_and_recorded(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without `claim.deliveries >= run.spec.delivery_limit` in Steps._hand_back: it goes round for ever."""
+    poison = "question 3"
+
+    def reply(body: JsonObject) -> Reply:
+        return fails(500, "no such layout") if question(body) == poison else answering()(body)
+
+    with ScriptedEndpoint(reply) as endpoint:
+        start_worker("generate", "w", env={**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}, wait=False)
+        jobs = submit(ledger, redis_url, prompts(5), delivery_limit=2)
+        counts = all_terminal(ledger)
+        assert paused(ledger, "w@test") == ""
+    assert (counts[JobState.GENERATED], counts[JobState.FAILED]) == (4, 1)
+    seen = ledger.jobs.view(RUN, jobs[2])
+    assert seen.failure is FailureKind.ENDPOINT_ERROR
+    assert [event.event for event in seen.history] == ["started", "handed_back", "started", "failed"]
+    assert "no such layout" in seen.history[1].detail
+
+
+def test_an_endpoint_that_serves_another_model_pauses_its_worker_until_it_serves_the_right_one(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without `same_model` in config/endpoint/health.py: the job is spent and fails as wrong_model."""
+    served = "model-b"
+    with ScriptedEndpoint(lambda _: Reply(text="hello", model=served)) as endpoint:
+        start_worker("generate", "w", env={**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}, wait=False)
+        jobs = submit(ledger, redis_url, prompts(2), model="model-a")
+        reason = until(lambda: paused(ledger, "w@test"), "paused in the heartbeat")
+        assert "'model-a'" in reason
+        assert "'model-b'" in reason
+        served = "model-a"
+        assert all_terminal(ledger)[JobState.GENERATED] == 2
+        until(lambda: paused(ledger, "w@test") == "", "resumed in the heartbeat")
+    assert {deliveries(redis_url, job) for job in jobs} == {1}
+
+
+def test_an_endpoint_that_hangs_is_found_by_its_probe_and_charged_to_no_job(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without Keeper._watch: HTTP is healthy, and the worker goes on taking jobs until their own time is over."""
+    hangs = threading.Event()
+
+    def reply(body: JsonObject) -> Reply:
+        return Reply(text="answer", stall=60 if hangs.is_set() else 0.5 * (question(body) != PROBE))
+
+    with ScriptedEndpoint(reply) as endpoint:
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_PROBE_SECONDS": "3"}
+        start_worker("generate", "w", env=env)
+        jobs = submit(ledger, redis_url, prompts(12), limits=Limits(seconds=12, request_seconds=40))
+        until(lambda: ledger.jobs.counts(RUN)[JobState.GENERATED] >= 3, "under way")
+        hangs.set()
+        began = time.monotonic()
+        reason = until(lambda: paused(ledger, "w@test"), "found", seconds=10)
+        print(f"a hanging endpoint was found after {time.monotonic() - began:.1f} s")
+        assert "gave no answer" in reason
+        until(lambda: ledger.jobs.counts(RUN)[JobState.RUNNING] == 0, "those that waited are handed back", seconds=30)
+        hangs.clear()
+        assert all_terminal(ledger)[JobState.GENERATED] == 12
+    assert {deliveries(redis_url, job) for job in jobs} == {1}
+
+
+def test_a_job_in_hand_when_the_gate_closed_is_not_begun(ledger: Ledger, tmp_path: Path) -> None:
+    """Fails without the gate in Steps.generate: it goes round until the pause is heard."""
+    chosen = Settings(dir=tmp_path)
+    (job,) = ledger.create(Spec(run_id=RUN, dataset_format="seed-text", train=False), prompts(1)).job_ids
+    keeper = Keeper(Gate(), chosen, pause=lambda _: None, resume=lambda: None)
+    keeper.close("no endpoint")
+    steps = Steps(ledger, Leases(ledger.fleet, lease_seconds=9), chosen, "w", Throttle(most=1), keeper=keeper)
+    assert steps.generate(RUN, job) == job
+    assert told(ledger, job) == []
+    assert ledger.jobs.counts(RUN)[JobState.QUEUED] == 1
+
+
+@pytest.mark.parametrize(("slower", "state"), [(True, JobState.QUEUED), (False, JobState.FAILED)])
+def test_a_job_whose_time_is_over_has_another_try_where_its_server_became_worse(
+    ledger: Ledger, tmp_path: Path, slower: bool, state: JobState
+) -> None:
+    """Fails without cut_since in Steps._hand_back; with no cut the job has itself to blame."""
+    throttle = Throttle(most=4)
+
+    def reply(_: JsonObject) -> Reply:
+        if slower:
+            throttle.job(60)()(0, "error")
+            throttle.adjust(Prefetch(2), running=1)
+        return stalls(5)
+
+    spec = Spec(run_id=RUN, dataset_format="seed-text", train=False, limits=Limits(seconds=1))
+    (job,) = ledger.create(spec, prompts(1)).job_ids
+    with ScriptedEndpoint(reply) as endpoint:
+        chosen = Settings(dir=tmp_path, endpoint=endpoint.base_url)
+        keeper = Keeper(Gate(), chosen, pause=lambda _: None, resume=lambda: None)
+        Steps(ledger, Leases(ledger.fleet, lease_seconds=9), chosen, "w", throttle, keeper=keeper).generate(RUN, job)
+    assert ledger.jobs.counts(RUN)[state] == 1
+
+
+def test_a_full_disk_closes_the_gate_and_room_opens_it(tmp_path: Path) -> None:
+    """Fails without Keeper._disk in Keeper._beat."""
+    said: list[str] = []
+    with ScriptedEndpoint(answering()) as endpoint:
+        chosen = Settings(dir=tmp_path, endpoint=endpoint.base_url, keeper_seconds=0.05)
+        enough = shutil.disk_usage(tmp_path).free // 2
+        keeper = Keeper(Gate(), chosen, pause=said.append, resume=lambda: said.append("resumed"), least_free=1 << 60)
+        keeper.start()
+        until(lambda: said, "paused", seconds=5)
+        time.sleep(0.3)
+        assert "MB free in" in keeper.gate.reason
+        assert len(said) == 1  # said once, although it is looked at again and again
+        keeper.least_free = enough
+        until(lambda: said[1:], "resumed", seconds=5)
+        keeper.stop()
+    assert said[1:] == ["resumed"]
+    assert keeper.gate.reason == ""
+
+
+def test_a_pause_that_was_not_heard_is_said_again() -> None:
+    """Fails without Keeper._agree: a broadcast lost with its connection leaves a worker idle, or eating, for ever."""
+    consuming = True
+    said: list[str] = []
+
+    def resume() -> None:
+        said.append("resume")
+
+    keeper = Keeper(
+        Gate(), Settings(keeper_seconds=0.05), pause=said.append, resume=resume, consuming=lambda: consuming
+    )
+    keeper.close("lost", wants=None)
+    keeper._agree()
+    assert said == ["lost", "lost"]
+    consuming = False
+    keeper._agree()
+    assert said == ["lost", "lost"]
+    keeper.gate.open()
+    keeper._agree()
+    assert said == ["lost", "lost", "resume"]
+
+
+def test_a_worker_that_waits_for_its_own_server_takes_no_job_meanwhile(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without cancel_task_queue in Worker.start: it takes and drops, and those that could work get nothing."""
+    env = {**QUICK, "APPLEJACK_SERVE": "rehearsal", "TEST_LOAD_SECONDS": "4", "TEST_JOB_SECONDS": "0"}
+    submit(ledger, redis_url, prompts(8))
+    worker = start_worker("generate", "w", env=env, app="tests.support.planted.unhurried", wait=False)
+    assert all_terminal(ledger)[JobState.GENERATED] == 8
+    log = worker.child.log.read_text()
+    assert "server.ready" in log
+    assert "job.dropped" not in log
+
+
+def test_a_pause_that_was_not_heard_is_said_again_while_a_server_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without Keeper._agreeing: loading a model takes minutes, and all the while the worker would eat."""
+    monkeypatch.setattr(model_server, "CHILD", "tests.support.planted.rehearsal_server")
+    monkeypatch.setenv("TEST_LOAD_SECONDS", "2")
+    said: list[str] = []
+    settings = Settings(dir=tmp_path, serve="rehearsal", keeper_seconds=0.2)
+    keeper = Keeper(Gate(), settings, pause=said.append, resume=lambda: said.append("resume"), consuming=lambda: True)
+    keeper.start()
+    until(lambda: "resume" in said, "the server speaks", seconds=30)
+    keeper.stop()
+    assert said.index("resume") > 4, said  # once would be by the gate itself
+
+
+def test_a_wedged_server_is_found_where_another_worker_shares_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without Keeper.worker in the name of the log: what the other server writes would pass for progress."""
+    monkeypatch.setattr(model_server, "CHILD", "tests.support.planted.rehearsal_server")
+    settings = Settings(dir=tmp_path, serve="rehearsal", keeper_seconds=0.2, probe_seconds=1)
+    said: dict[str, list[str]] = {"one": [], "two": []}
+    one, two = (Keeper(Gate(), settings, pause=say.append, resume=lambda: None, worker=w) for w, say in said.items())
+    try:
+        one.start()
+        two.start()
+        until(lambda: not one.gate.reason and not two.gate.reason, "both speak", seconds=30)
+        assert one._server is not None
+        assert one._server.process is not None
+        os.kill(one._server.process.pid, signal.SIGSTOP)
+        until(lambda: any("is wedged" in reason for reason in said["one"]), "found", seconds=15)
+    finally:
+        one.stop()
+        two.stop()

@@ -1,0 +1,31 @@
+"""A worker whose rollouts take a while, so that faults find jobs in its hands; a run named calm is not slowed.
+
+With APPLEJACK_SERVE it supervises a server of the rehearsal in the place of mlx_lm's.
+"""
+
+import os
+import time
+
+from config.ledger import RunView
+from config.ledger.jobs import Claim
+from config.records import Trajectory
+from worker import app as composed
+from worker.endpoint import model_server
+
+SECONDS = float(os.environ.get("TEST_JOB_SECONDS", "0.5"))
+
+model_server.CHILD = "tests.support.planted.rehearsal_server"
+steps = composed.worker.steps
+roll = steps._roll
+
+
+def roll_slowly(run: RunView, claim: Claim) -> Trajectory:
+    ends = time.monotonic() + SECONDS
+    trajectory = roll(run, claim)
+    if claim.run_id != "calm":
+        time.sleep(max(0.0, ends - time.monotonic()))
+    return trajectory
+
+
+steps._roll = roll_slowly  # type: ignore[method-assign]
+app = composed.app

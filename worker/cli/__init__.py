@@ -1,0 +1,1 @@
+"""The stages' commands: python -m worker.cli STAGE."""

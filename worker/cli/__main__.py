@@ -1,0 +1,46 @@
+"""Runs one stage by hand: python -m worker.cli curate|audit|review|train|evaluate|score|doctor."""
+
+import sys
+from importlib import import_module
+
+import typer
+
+from config import logs
+from config.exit_codes import BAD_INPUT, fail, run
+from config.settings import settings
+
+# name -> module and function; only the one that is asked for is imported, for they are heavy
+COMMANDS = {
+    "curate": ("worker.cli.curate", "curate"),
+    "audit": ("worker.cli.audit", "audit"),
+    "review": ("worker.cli.review", "review"),
+    "train": ("worker.cli.train", "train"),
+    "evaluate": ("worker.cli.evaluate", "evaluate"),
+    "score": ("worker.cli.evaluate", "score"),
+    "doctor": ("worker.cli.doctor", "doctor"),
+}
+
+
+def main() -> None:
+    """Run one stage; an error of ours is one line on stderr and exit code 2 for bad input, 1 otherwise."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in COMMANDS:
+        fail(f"no stage {name!r}; there are {', '.join(COMMANDS)}", BAD_INPUT)
+    run(lambda: _stage(name), interrupted="interrupted")
+
+
+def _stage(name: str) -> object:
+    """Its imports take seconds: an interrupt in them is one like any other."""
+    module, function = COMMANDS[name]
+    app = typer.Typer(
+        add_completion=False,  # it writes into shell profiles
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.command()(getattr(import_module(module), function))
+    logs.configure(settings())
+    return app(sys.argv[2:], prog_name=f"applejack {name}", standalone_mode=False)
+
+
+if __name__ == "__main__":
+    main()

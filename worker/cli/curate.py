@@ -1,0 +1,159 @@
+"""The curate stage by hand, on files: `python -m worker.cli curate IN.jsonl... --out DIR --student MODEL`."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from config.errors import UsageError
+from config.records import Trajectory
+from worker.curate import sources
+from worker.curate.options import FORMATS, MAX_CALLS, Format, Options, SplitBy, Summary
+from worker.curate.pipeline import curate as run_curate
+
+TOLD = 20  # broken lines named one by one
+PARQUET = "parquet"  # no format of rows but a second form of the files
+STEP = 500  # trajectories between two lines of progress
+
+
+def curate(
+    files: Annotated[list[Path], typer.Argument(help="trajectories or the seed generator's records, JSONL")],
+    out: Annotated[Path, typer.Option(help="directory of the dataset; one that stands there is replaced")],
+    student: Annotated[Path | None, typer.Option(help="model directory; not needed for seed-text")] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="text, turns, seed-text, or parquet: turns and its rows as parquet files")
+    ] = "text",
+    mix: Annotated[str | None, typer.Option(help="no_tools=0.3: sample examples without tools down")] = None,
+    split_by: Annotated[str, typer.Option(help="prompt, or workspace: a whole codebase on one side")] = "prompt",
+    max_seq_length: Annotated[int, typer.Option(min=64, help="tokens of one row")] = 2048,
+    max_calls: Annotated[int, typer.Option(min=1, help="calls of one trajectory")] = MAX_CALLS,
+    valid_share: Annotated[float, typer.Option(min=0, max=0.9, help="of the kept, for validation")] = 0.1,
+    test_share: Annotated[float, typer.Option(min=0, max=0.9, help="of the kept, for the evaluation to ask")] = 0.1,
+    seed: Annotated[int, typer.Option(help="of the order and the splits")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
+) -> None:
+    """Check trajectories, keep the real ones and write a dataset with the proof of what it trains.
+
+    A line is a trajectory as a run writes it, or a record of the seed generator:
+
+    {"query": "...",
+    "tool_calls": [{"tool" or "name": "...",
+    "args": object or JSON text, "result": "..."}],
+    "answer": "...",
+    "metadata": {"category": "...", "requires_tools": true}}
+
+    "result" is the text that the tool gave; a call without one, or with null, is
+    not kept. "metadata" may be left out.
+    """
+    options = Options(
+        format="turns" if format_ == PARQUET else _format(format_),
+        parquet=format_ == PARQUET,
+        max_seq_length=max_seq_length,
+        valid_share=valid_share,
+        test_share=test_share,
+        seed=seed,
+        max_calls=max_calls,
+        no_tools_share=_share(mix),
+        split_by=_split_by(split_by),
+    )
+    if valid_share + test_share >= 1:
+        raise UsageError(f"--valid-share {valid_share} and --test-share {test_share} leave nothing to train on")
+    if options.format == "seed-text":
+        _require_seed_split(options)
+    sources.require_trajectory(files)
+    lines = Lines(files)
+    curated = run_curate(
+        lines.trajectories, out=out, options=options, student=student, progress=_progress, broken=lambda: lines.broken
+    )
+    tell(curated.summary, out, to=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        print(json.dumps({**curated.summary.as_json(), "dataset": str(out)}))
+    if not curated.summary.kept:
+        raise typer.Exit(1)
+
+
+class Lines:
+    """The trajectories of files; lines that hold none are told on stderr and counted."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self._sourced = sources.read(files)
+        self.broken = 0
+
+    def trajectories(self) -> Iterator[Trajectory]:
+        """Each line's trajectory, in order."""
+        for sourced in self._sourced:
+            if sourced.trajectory is not None:
+                yield sourced.trajectory
+                continue
+            self.broken += 1
+            if self.broken <= TOLD:
+                print(f"{sourced.where}: {sourced.problem}", file=sys.stderr)
+        if self.broken > TOLD:
+            print(f"and {self.broken - TOLD} more lines that could not be read", file=sys.stderr)
+
+
+def tell(summary: Summary, out: Path, *, to: TextIO) -> None:
+    """The summary for people."""
+    rows = {
+        "without tools": summary.without_tools,
+        "with tools and real results": summary.with_tools,
+        "with tools and no results (skipped)": summary.skipped,
+        "rejected for other reasons": summary.rejected - summary.skipped,
+        "total": summary.read,
+    }
+    print("\n".join(f"{count:>8}  {words}" for words, count in rows.items()), file=to)
+    for title, counts in (("reasons", summary.reasons), ("rows", summary.splits)):
+        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        print(f"{title}: {told or 'none'}", file=to)
+    for limit, count in summary.limits.items():
+        print(f"--max-seq-length {limit} would have kept {count} more", file=to)
+    for warning in summary.warnings:
+        print(f"warning: {warning}", file=to)
+    print(f"dataset: {out}  content hash {summary.content_hash}", file=to)
+
+
+def _progress(read: int) -> None:
+    if read % STEP == 0:
+        print(f"{read} trajectories read", file=sys.stderr)
+
+
+def _format(text: str) -> Format:
+    for known in FORMATS:
+        if text == known:
+            return known
+    raise UsageError(f"there is no format {text!r}; choose one of {', '.join((*FORMATS, PARQUET))}")
+
+
+def _split_by(text: str) -> SplitBy:
+    if text == "prompt" or text == "workspace":
+        return "prompt" if text == "prompt" else "workspace"
+    raise UsageError(f"--split-by is {text!r}; it takes prompt or workspace")
+
+
+def _require_seed_split(options: Options) -> None:
+    """UsageError for an option that the seed pipeline's own split would leave without effect."""
+    fits: dict[str, tuple[object, ...]] = {
+        "split_by": ("prompt",), "valid_share": (0.1,), "test_share": (0.1, 0.0), "seed": (0, 42)
+    }  # fmt: skip
+    for name, values in fits.items():
+        if (given := getattr(options, name)) not in values:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is {given!r}, but seed-text has the seed pipeline's own split "
+                "(seed 42, 90% train, 10% valid, no test); leave it out, or choose another --format"
+            )
+
+
+def _share(text: str | None) -> float | None:
+    if text is None:
+        return None
+    name, _, value = text.partition("=")
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if name != "no_tools" or not 0 <= share <= 1:
+        raise UsageError(f"--mix is {text!r}; it takes no_tools=SHARE with a share from 0 to 1, like no_tools=0.3")
+    return share

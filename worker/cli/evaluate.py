@@ -1,0 +1,137 @@
+"""The evaluate stage by hand: `python -m worker.cli evaluate PROMPTS ...`, and `... score IN...` without a model."""
+
+import json
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from config.errors import UsageError
+from config.exit_codes import FELL_SHORT
+from config.records import JsonObject, Prompt, Spec
+from config.report.metrics import Targets
+from config.report.rows import lines
+from config.settings import settings
+from worker.curate.jsonlines import numbered_lines, parse_object
+from worker.evaluate import recorded
+from worker.evaluate.score import Fault, Observation, metrics, observe
+
+HELD_OUT = "held_out.jsonl"  # in a dataset's directory: the prompts that no training row holds
+DETAIL = 200  # characters of evidence
+TOLD = 5  # rows of one finding on a terminal; --json has them all
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")]
+
+
+def evaluate(
+    prompts: Annotated[Path, typer.Argument(help="prompts.jsonl, or a dataset's directory: its held-out prompts")],
+    student: Annotated[Path, typer.Option(help="model directory")],
+    out: Annotated[Path, typer.Option(help="where report.json, answers and logs go")],
+    adapter: Annotated[Path | None, typer.Option(help="directory that training wrote; none: base only")] = None,
+    workspace: Annotated[str | None, typer.Option(help="PATH or PATH@REV that the tools read")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="ask the first N prompts only")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="prompts in flight; the server batches them")] = 4,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask base and adapter the same prompts with real tools, prove which one answered, and report both."""
+    from worker.evaluate.evaluator import evaluate as run  # the agent takes seconds to import: not for `score`
+    from worker.tools.workspace import open_workspace
+
+    asked = read_prompts(prompts)[:limit]
+    spec = Spec(run_id=re.sub(r"[^A-Za-z0-9._-]+", "-", out.resolve().name).lstrip("._-")[:64] or "evaluation")
+    if workspace is None and any(prompt.requires_tools and not prompt.workspace for prompt in asked):
+        raise UsageError(
+            "some prompts need tools and name no workspace; say which code they are about with --workspace"
+        )
+
+    report = run(
+        asked,
+        spec=spec,
+        student=student,
+        adapter=adapter,
+        workspace_for=lambda prompt: (
+            open_workspace(named, cache=settings().cache) if (named := prompt.workspace or workspace) else None
+        ),
+        out=out,
+        on_progress=lambda phase, done, total: print(f"{phase}: {done} of {total}", file=sys.stderr),
+        worker=platform.node(),
+        concurrency=concurrency,
+    )
+    people = sys.stderr if as_json else sys.stdout
+    print(report.markdown(), file=people)
+    print(f"report: {out / 'report.json'}", file=people)
+    if as_json:
+        print(json.dumps(report.model_dump(mode="json") | {"report": str(out / "report.json")}))
+
+
+def score(
+    files: Annotated[list[Path], typer.Argument(help="recorded answers or trajectories, .jsonl")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Score recorded answers without a model: loops, invented turns and results, missing answers and the like."""
+    recorded.require_record(files)
+    seen: list[Observation] = []
+    found: dict[Fault, list[JsonObject]] = {fault: [] for fault in Fault}
+    broken: list[JsonObject] = []
+    for one in recorded.read(files):
+        place: JsonObject = {"file": str(one.file), "line": one.line}
+        if one.trajectory is None:
+            broken.append(place | {"reason": one.problem})
+            print(f"{one.file}:{one.line}: {one.problem}", file=sys.stderr)
+            continue
+        try:
+            observed = observe(one.trajectory, needs_tools=one.needs_tools)
+        except UsageError as error:  # an `expect` of another shape
+            broken.append(place | {"reason": str(error)})
+            print(f"{one.file}:{one.line}: {error}", file=sys.stderr)
+            continue
+        seen.append(observed)
+        for fault in observed.found:
+            found[fault.fault].append(place | {"job_id": one.trajectory.job_id, "detail": fault.detail[:DETAIL]})
+    _tell(seen, found, broken, to=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        findings = {fault.value: {"count": len(rows), "rows": rows} for fault, rows in found.items()}
+        scored = metrics(seen).model_dump(mode="json")
+        print(json.dumps({"scored": len(seen), "findings": findings, "broken": broken, "metrics": scored}))
+    if not seen:
+        raise typer.Exit(FELL_SHORT)
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """The prompts of a file or of a dataset's directory; UsageError names file, line and reason of a bad one."""
+    file = path / HELD_OUT if path.is_dir() else path
+    try:
+        with file.open("rb") as opened:
+            prompts = [_prompt(line, f"{file}:{number}") for number, line in numbered_lines(opened)]
+    except OSError as error:
+        raise UsageError(f"{str(file)!r} cannot be read: {error.strerror}") from error
+    if not prompts:
+        raise UsageError(f"{str(file)!r} holds no prompt")
+    return prompts
+
+
+def _prompt(line: bytes, where: str) -> Prompt:
+    try:
+        return Prompt.model_validate(parse_object(line))
+    except ValueError as error:
+        raise UsageError(f"{where}: {' '.join(str(error).split())}") from error
+
+
+def _tell(
+    seen: list[Observation], found: dict[Fault, list[JsonObject]], broken: list[JsonObject], *, to: TextIO
+) -> None:
+    """The scores and the first rows of each finding."""
+    table = lines((metrics(seen),), (None,), Targets())
+    for line in table:
+        target = f"  (target {line.target})" if line.target else ""
+        print(f"{line.measure:<40}{line.values[0].text}{target}", file=to)
+    for fault, rows in found.items():
+        if rows:
+            print(f"\n{fault.value}: {len(rows)}", file=to)
+        for row in rows[:TOLD]:
+            print(f"  {row['file']}:{row['line']}  {' '.join(str(row['detail']).split())[:100]}", file=to)
+    if broken:
+        print(f"\n{len(broken)} lines could not be read", file=to)

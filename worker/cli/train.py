@@ -1,0 +1,74 @@
+"""The train stage by hand: `python -m worker.cli train DATASET --student MODEL --out DIR`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from config.records import Adapter, TrainProgress
+from worker.train import hyperparameters
+from worker.train.trainer import LOG
+from worker.train.trainer import train as run_train
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="directory with train.jsonl and valid.jsonl")],
+    student: Annotated[Path, typer.Option(help="model directory")],
+    out: Annotated[Path, typer.Option(help="directory of the adapter")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value in mlx_lm's words, such as iters=200; may be repeated")
+    ] = None,
+    config: Annotated[Path, typer.Option(help="hyperparameters")] = hyperparameters.DEFAULT_FILE,
+    as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
+) -> None:
+    """Train a LoRA adapter of the student on a dataset; the same again answers with the adapter that is there."""
+    console = Console(stderr=as_json, highlight=False)
+    asked = hyperparameters.parse_overrides(overrides or [])
+    with _bar(console) as bar:
+        task = bar.add_task("loading", total=None, losses="")
+        adapter = run_train(
+            dataset,
+            student=student,
+            out=out,
+            overrides=asked,
+            on_progress=lambda line: show(bar, task, line),
+            cancelled=lambda: False,
+            file=config,
+        )
+    tell(console, adapter)
+    if as_json:
+        body = adapter.model_dump(mode="json", exclude={"path"})
+        print(json.dumps({"adapter": adapter.path, **body}))
+
+
+def show(bar: Progress, task: TaskID, line: TrainProgress) -> None:
+    """One report; off a terminal one line of text each."""
+    parts = {"train": line.train_loss, "valid": line.valid_loss}
+    losses = "  ".join(f"{name} loss {loss:.3f}" for name, loss in parts.items() if loss is not None)
+    bar.update(task, description="training", total=line.iterations, completed=line.iteration, losses=losses)
+    if not bar.console.is_terminal:
+        bar.console.print(f"iteration {line.iteration}/{line.iterations}  {losses}")
+
+
+def tell(console: Console, adapter: Adapter) -> None:
+    """What was trained, for people."""
+    console.print(
+        f"adapter: {adapter.path}  {adapter.iterations} iterations in {adapter.seconds:.0f} s, "
+        f"{adapter.tokens_per_second:.0f} trained tokens/s, {adapter.peak_memory_gb:.1f} GB  "
+        f"(log: {Path(adapter.path) / LOG})",
+        soft_wrap=True,
+    )
+
+
+def _bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total}"))
+    return Progress(
+        *columns,
+        TextColumn("{task.fields[losses]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

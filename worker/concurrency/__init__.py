@@ -1,0 +1,1 @@
+"""How many jobs a worker runs at once, from measured latency."""

@@ -1,0 +1,158 @@
+"""What is remembered of one trajectory between reading it and writing the dataset; its words lie in the spool."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+from config.errors import RejectionReason
+from config.records import Finding, Prompt, Trajectory, Verdict
+from worker.curate import seed_text
+from worker.curate.checks import Check, findings
+from worker.curate.dedup import Fingerprint, fingerprint
+from worker.curate.mask import Losses, losses
+from worker.curate.numeric_answer import Claim, claim_of
+from worker.curate.options import Options
+from worker.curate.render import Rendered, render_text, render_turns, row_bytes
+from worker.curate.split import Member, group_keys, normalised, workspace_of
+from worker.curate.spool import Place, Spool
+from worker.student.tokenizer import RenderError, Student
+
+UNREAL = frozenset(
+    {RejectionReason.NULL_RESULT, RejectionReason.PLACEHOLDER_RESULT, RejectionReason.UNPAIRED_RESULT}
+)  # the user's guide counts these as "with tools and no results (skipped)"
+
+HAPPENED = {"run_id", "attempt", "seconds", "usage", "failure", "provenance"}  # differ where the content does not
+
+
+@dataclass(slots=True)
+class Entry:
+    """One trajectory, about 2 KB."""
+
+    order: bytes
+    """hash of its content: the order of everything, whatever the order it came in and whoever made it"""
+    job_id: str
+    run_id: str
+    category: str
+    workspace: str
+    pinned: str
+    """the workspace as a prompt names it, PATH or PATH@COMMIT"""
+    teacher: str
+    """who answered, as the endpoint calls it; "" when it was not recorded"""
+    toolset: str
+    tools: tuple[str, ...]
+    """the name of every call"""
+    member: Member
+    print_: Fingerprint
+    prompt: Place
+    claim: Claim | None
+    """what the answer counts, to be compared with answers to the same question"""
+    rows: tuple[Place, ...] = ()
+    tokens: int = 0
+    """of its longest row"""
+    losses: Losses = field(default_factory=Losses)
+    turns: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def kept(self) -> bool:
+        """Nothing was found against it."""
+        return not self.findings
+
+    @property
+    def verdict(self) -> Verdict:
+        """What was decided."""
+        return Verdict(job_id=self.job_id, findings=tuple(self.findings))
+
+    @property
+    def skipped(self) -> bool:
+        """Its results are not real."""
+        return any(finding.reason in UNREAL for finding in self.findings)
+
+    def reject(self, reason: RejectionReason, detail: str) -> None:
+        """Add a finding that only the whole set shows."""
+        self.findings.append(Finding(reason=reason, detail=detail))
+
+
+def read_entry(
+    trajectory: Trajectory, *, checks: tuple[Check, ...], options: Options, student: Student | None, spool: Spool
+) -> Entry:
+    """Check and render one trajectory."""
+    pin = trajectory.provenance
+    entry = Entry(
+        order=hashlib.sha256(f"{options.seed} ".encode() + canonical(trajectory)).digest(),
+        job_id=trajectory.job_id,
+        run_id=trajectory.run_id,
+        category=trajectory.category,
+        workspace=workspace_of(trajectory),
+        pinned=_pinned(trajectory),
+        teacher=pin.teacher if pin else "",
+        toolset=pin.toolset_digest if pin else "",
+        tools=tuple(call.name for call in trajectory.tool_calls),
+        member=Member(
+            prompt=normalised(trajectory.prompt),
+            keys=group_keys(trajectory, by_workspace=options.split_by == "workspace"),
+            asked=trajectory.split,
+        ),
+        print_=fingerprint(trajectory),
+        prompt=spool.put(_prompt(trajectory).model_dump_json().encode()),
+        claim=claim_of(trajectory),
+        turns=sum(message.role == "assistant" for message in trajectory.messages),
+        findings=list(findings(trajectory, checks)),
+    )
+    if options.format == "seed-text":
+        _render_seed(entry, trajectory, spool)
+    elif student is not None and trajectory.messages:
+        _render(entry, trajectory, options, student, spool)
+    return entry
+
+
+def canonical(trajectory: Trajectory) -> bytes:
+    """What was asked and said, the same whatever the order of keys in its file, and whichever worker made it when."""
+    content = trajectory.model_dump(mode="json", exclude=HAPPENED)
+    return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _render(entry: Entry, trajectory: Trajectory, options: Options, student: Student, spool: Spool) -> None:
+    try:
+        rendered: Rendered = (render_turns if options.format == "turns" else render_text)(trajectory, student)
+    except RenderError as error:
+        if entry.kept:  # a broken conversation has its reasons already
+            entry.reject(RejectionReason.MALFORMED, str(error)[:300])
+        return
+    if not rendered.rows:
+        if entry.kept:
+            entry.reject(RejectionReason.MALFORMED, "no assistant turn is left to learn from")
+        return
+    entry.tokens = max(rendered.lengths)
+    entry.losses = losses(rendered, student, max_seq_length=options.max_seq_length)
+    if entry.tokens > options.max_seq_length:
+        entry.reject(
+            RejectionReason.OVER_LENGTH,
+            f"{entry.tokens} tokens with the student's tokenizer, {options.max_seq_length} are allowed",
+        )
+    if entry.kept:
+        entry.rows = tuple(spool.put(row_bytes(row)) for row in rendered.rows)
+
+
+def _render_seed(entry: Entry, trajectory: Trajectory, spool: Spool) -> None:
+    if entry.kept:
+        text = seed_text.render(trajectory, seed_text.system_line(trajectory))
+        entry.rows = (spool.put(row_bytes({"text": text})),)
+
+
+def _pinned(trajectory: Trajectory) -> str:
+    pin = trajectory.provenance.workspace if trajectory.provenance else None
+    if pin is None:
+        return ""
+    return f"{pin.origin}@{pin.commit}" if pin.commit else pin.origin
+
+
+def _prompt(trajectory: Trajectory) -> Prompt:
+    """The question again, as evaluate asks it."""
+    return Prompt(
+        prompt=trajectory.prompt or " ",
+        category=trajectory.category,
+        requires_tools=trajectory.requires_tools,
+        expect=trajectory.expect,
+        split=trajectory.split,
+    )

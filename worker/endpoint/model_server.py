@@ -1,0 +1,249 @@
+"""The mlx_lm server as a child process: started, waited for until it has spoken, and never left behind.
+
+with ModelServer(Path("student"), adapter=Path("adapter"), log=Path("server.log")) as server:
+    ask(server.url)
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import config
+from config.endpoint.client import complete, request
+from config.errors import EndpointError, FailureKind
+from worker.student.cpu_blas.blas import fast_blas, mlx_environment
+
+CHILD = "worker.endpoint.serve_child"
+GIB = 2**30
+POLL_SECONDS = 0.1
+HEALTH_POLL_SECONDS = 1.0  # each question is a line in the server's log
+HEALTH_SECONDS = 10.0  # the HTTP threads share one interpreter with a busy generation thread
+TERM_SECONDS = 5.0
+PORT_TRIES = 3  # another process may take a free port before the child binds it
+PORT_TAKEN = "Address already in use"
+LOOK_BACK_LINES = 100
+QUOTED_LINES = 3
+DIED = "generation thread died: "
+ROOT = Path(config.__file__).parent.parent  # where the child finds this same code, whatever the folder it starts in
+
+
+@dataclass(frozen=True)
+class ServerFlags:
+    """What the server is told beside model and address; the reasons are its own defaults."""
+
+    max_tokens: int = 1024  # for requests that name none; its own default of 512 cuts answers
+    prompt_cache_size: int = 16  # conversations kept; its own default of 10 is fewer than a busy worker holds
+    prompt_cache_bytes: int = 4 * GIB  # unbounded by default
+    decode_concurrency: int = 8
+    prompt_concurrency: int = 4
+    log_level: str = "INFO"
+
+    def arguments(self) -> list[str]:
+        """As on the command line of mlx_lm's server."""
+        return [
+            *("--max-tokens", str(self.max_tokens)),
+            *("--prompt-cache-size", str(self.prompt_cache_size)),
+            *("--prompt-cache-bytes", str(self.prompt_cache_bytes)),
+            *("--decode-concurrency", str(self.decode_concurrency)),
+            *("--prompt-concurrency", str(self.prompt_concurrency)),
+            *("--log-level", self.log_level),
+        ]
+
+
+@dataclass
+class ModelServer:
+    """One served model; `model` is a directory or a hub name, `adapter` a directory that training wrote.
+
+    Entering raises EndpointError, in one line with the server's last words, when the model cannot be loaded or has not
+    answered within `ready_seconds`. Loopback only, for the server has no authentication. What is not covered: a parent
+    that forks without exec hands the lifeline to its children, so start none that way while a server runs.
+    """
+
+    model: Path | str
+    adapter: Path | None = None
+    log: Path = field(kw_only=True)
+    host: str = field(default="127.0.0.1", kw_only=True)
+    port: int = field(default=0, kw_only=True)  # 0: any free one
+    flags: ServerFlags = field(default_factory=ServerFlags, kw_only=True)
+    ready_seconds: float = field(default=600.0, kw_only=True)
+    process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+    _log_start: int = field(default=0, init=False)
+
+    @property
+    def url(self) -> str:
+        """The base for an OpenAI client."""
+        return f"http://{self.host}:{self.port}/v1"
+
+    @property
+    def alive(self) -> bool:
+        """The process runs; whether it answers is another question."""
+        return self.process is not None and self.process.poll() is None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server and wait for its first token; see the class for errors. Nothing runs when it raises."""
+        self._check_paths()
+        wanted, deadline = self.port, time.monotonic() + self.ready_seconds
+        for attempt in range(PORT_TRIES):
+            self.port = wanted or free_port(self.host)
+            self._spawn()
+            try:
+                self._wait_until_ready(deadline)
+            except BaseException:
+                self.stop()
+                if wanted or attempt + 1 == PORT_TRIES or PORT_TAKEN not in self.tail(50):
+                    raise
+            else:
+                break
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL for the whole group; does nothing when it is already gone."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
+                os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(TERM_SECONDS)
+        if process.stdin is not None:
+            process.stdin.close()
+
+    @property
+    def log_size(self) -> int:
+        """Bytes written to the log so far; a server at work writes of its progress."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def tail(self, lines: int) -> str:
+        """The last lines that this start of the server wrote."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(self._log_start)
+                text = log.read().decode(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+
+    def last_words(self) -> str:
+        """What its log says about an end, in one line, and where the log is."""
+        return f"its last words: {_last_words(self.tail(LOOK_BACK_LINES))} (log: {str(self.log)!r})"
+
+    def _check_paths(self) -> None:
+        if isinstance(self.model, Path) and not (self.model / "config.json").is_file():
+            raise _not_served(f"{str(self.model)!r} is no model directory: it has no config.json")
+        if self.adapter is not None and not (self.adapter / "adapter_config.json").is_file():
+            raise _not_served(f"{str(self.adapter)!r} is no adapter directory: it has no adapter_config.json")
+
+    def _spawn(self) -> None:
+        model = str(self.model.resolve()) if isinstance(self.model, Path) else self.model
+        adapter = ["--adapter-path", str(self.adapter.resolve())] if self.adapter else []
+        address = ["--host", self.host, "--port", str(self.port)]
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._log_start = log.tell()
+            self.process = subprocess.Popen(
+                # -P: a folder named worker where the user stands must not be taken for ours
+                [sys.executable, "-P", "-m", CHILD, "--model", model, *adapter, *address, *self.flags.arguments()],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment(),
+                start_new_session=True,
+            )
+
+    def _environment(self) -> dict[str, str]:
+        # A directory needs no hub, and a mistake in it must not reach for one; a hub name does.
+        mlx = mlx_environment() if isinstance(self.model, Path) else fast_blas()
+        return os.environ | mlx | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+    def _wait_until_ready(self, deadline: float) -> None:
+        """Ready means that a token came back: /health says 200 long before a model is loaded."""
+        while not self._listens():
+            self._raise_when_lost(deadline)
+            time.sleep(POLL_SECONDS)
+        answer = _InBackground(self.url, deadline)
+        while not answer.done.wait(HEALTH_POLL_SECONDS):
+            self._raise_when_lost(deadline)
+            if self._generation_died():
+                raise self._lost("cannot load or run the model")
+        self._raise_when_lost(deadline)  # first: it must be our child that answered, not another holder of the port
+        if answer.error is not None:
+            raise self._lost(f"cannot load or run the model ({answer.error})")
+
+    def _listens(self) -> bool:
+        with suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
+            return True
+        return False
+
+    def _generation_died(self) -> bool:
+        with suppress(EndpointError):
+            status, _ = request(f"http://{self.host}:{self.port}/health", timeout=HEALTH_SECONDS)
+            return status == HTTPStatus.SERVICE_UNAVAILABLE
+        return False
+
+    def _raise_when_lost(self, deadline: float) -> None:
+        if not self.alive:
+            code = self.process.returncode if self.process else None
+            raise self._lost(f"ended with exit code {code}")
+        if time.monotonic() > deadline:
+            raise self._lost(f"gave no token within {self.ready_seconds:g} s")
+
+    def _lost(self, what: str) -> EndpointError:
+        adapter = f" with adapter {str(self.adapter)!r}" if self.adapter else ""
+        return _not_served(f"the server of {str(self.model)!r}{adapter} {what}; {self.last_words()}")
+
+
+class _InBackground:
+    """One token, asked for in a thread, for only the answer itself can end that wait."""
+
+    def __init__(self, url: str, deadline: float) -> None:
+        self.error: EndpointError | None = None
+        self.done = threading.Event()
+        self._url, self._seconds = url, max(1.0, deadline - time.monotonic())
+        threading.Thread(target=self._ask, daemon=True).start()
+
+    def _ask(self) -> None:
+        try:
+            complete(self._url, "Hello", max_tokens=1, timeout=self._seconds)
+        except EndpointError as error:
+            self.error = error
+        finally:
+            self.done.set()
+
+
+def _last_words(log: str) -> str:
+    """The line that says what went wrong: the server's own, else the last exception, else the last lines."""
+    lines = [line.strip() for line in log.splitlines() if "GET /health" not in line]
+    died = [line.partition(DIED)[2] for line in lines if DIED in line]
+    raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Exit|Interrupt): ", line)]
+    return (died or raised or [" | ".join(lines[-QUOTED_LINES:]) or "none"])[-1]
+
+
+def free_port(host: str) -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _not_served(message: str) -> EndpointError:
+    return EndpointError(message, kind=FailureKind.ENDPOINT_UNREACHABLE)

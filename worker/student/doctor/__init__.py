@@ -1,0 +1,1 @@
+"""The worker's part of `applejack doctor`: this host and a student."""

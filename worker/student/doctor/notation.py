@@ -1,0 +1,105 @@
+"""The doctor's look at a student's notation: its markers, what ends a turn, and the tags around calls."""
+
+import re
+from collections.abc import Iterator
+
+from config.diagnostics import Trap
+from config.records import JsonObject
+from worker.student.doctor import embeddings
+from worker.student.doctor.conversations import ANSWER, written
+from worker.student.tokenizer import REMEDY, Student
+
+TURN_MARKER = re.compile(r"<\|[^<>|\s]+\|>|<(?:start|end)_of_turn>")
+TAG_PAIRS = (("<tool_call>", "</tool_call>"), ("<tool_response>", "</tool_response>"))
+CODER = re.compile(r"qwen2\.?5-coder", re.IGNORECASE)
+HUB_FOLDER = "models--"  # begins the name of a model's folder in the hub cache; the files are two folders below
+UNTRAINED = 0.99  # cosine of two embeddings that training has never pulled apart; trained pairs are far below
+STOP_REMEDY = "set eos_token_id in config.json and generation_config.json to that token's id (a list may hold several)"
+FENCE_REMEDY = (
+    "copy worker/student/templates/qwen25_coder_fenced.jinja into its directory as chat_template.jinja and set "
+    '"tool_parser_type": "fenced_json" in tokenizer_config.json; or rename the two tokens in tokenizer.json, so that '
+    "the tags are spelt out"
+)
+
+
+def markers(student: Student) -> Iterator[Trap]:
+    """Turn markers are one token each; the two tags of a pair are both one token or both spelt out."""
+    text = written(student, prompt=True)
+    for marker in sorted(set(TURN_MARKER.findall(text))):
+        if (size := tokens(student, marker)) != 1:
+            yield Trap(
+                "marker_split",
+                "error",
+                f"the template's marker {marker!r} is {size} tokens of this tokenizer, not one",
+                "take the tokenizer that belongs to the template, or add the marker as a special token",
+            )
+    for opening, closing in TAG_PAIRS:
+        if opening in text and (tokens(student, opening) == 1) != (tokens(student, closing) == 1):
+            yield Trap(
+                "marker_pair",
+                "error",
+                f"{opening!r} is {tokens(student, opening)} tokens and {closing!r} {tokens(student, closing)}: only "
+                "one of the pair is a token",
+                "make both of them tokens in tokenizer.json, or neither",
+            )
+
+
+def stop(student: Student) -> Iterator[Trap]:
+    """What ends an assistant turn is what the server stops at, and the tokenizer has whatever it stops at."""
+    for number in sorted(student.eos_ids):
+        if student.ids([student.decode([number])])[0] != [number]:
+            yield Trap(
+                "stop_token_unknown",
+                "error",
+                f"the server stops at the token with id {number}, and the tokenizer makes that token of no text "
+                f"(it reads {student.decode([number])!r})",
+                STOP_REMEDY,
+            )
+    behind = written(student).rpartition(ANSWER)[2].strip()
+    if not behind:
+        yield Trap("no_end_of_turn", "error", "the template writes nothing behind an answer: no turn ever ends", REMEDY)
+        return
+    first = student.ids([behind])[0][0]
+    if first not in student.eos_ids:
+        yield Trap(
+            "end_of_turn_is_no_eos",
+            "error",
+            f"a turn ends with {student.decode([first])!r} (id {first}), but the server stops at "
+            f"{sorted(student.eos_texts)} only: served, it writes the user's next turn as well",
+            STOP_REMEDY,
+        )
+
+
+def tags(student: Student, config: JsonObject) -> Iterator[Trap]:
+    """Tags the base model never learnt are hardly taught by LoRA: Qwen2.5-Coder, every size, is the known case."""
+    opening, closing = TAG_PAIRS[0]
+    if opening not in written(student) or tokens(student, opening) != 1:
+        return
+    if any(CODER.search(name) for name in names(student, config)):
+        yield Trap(
+            "qwen25_coder_calls",
+            "warning",
+            f"Qwen2.5-Coder writes fenced json whatever its template says, never {opening!r}",
+            FENCE_REMEDY,
+        )
+        return
+    ids = [student.ids([tag])[0][0] for tag in (opening, closing) if tokens(student, tag) == 1]
+    if len(ids) == len(TAG_PAIRS[0]) and embeddings.cosine(student.directory, *ids) > UNTRAINED:
+        yield Trap(
+            "untrained_tags",
+            "warning",
+            f"the embeddings of {opening!r} and {closing!r} are the same: the model was never trained on them",
+            FENCE_REMEDY,
+        )
+
+
+def names(student: Student, config: JsonObject) -> list[str]:
+    """What a student is called: by its folder, by the hub's, and by its config.json."""
+    there = student.directory.resolve()
+    hub = [part for part in there.parts if part.startswith(HUB_FOLDER)]
+    return [student.directory.name, there.name, *hub, str(config.get("_name_or_path", ""))]
+
+
+def tokens(student: Student, text: str) -> int:
+    """How many tokens a text is."""
+    return len(student.ids([text])[0])

@@ -1,0 +1,1 @@
+"""What a model may call, over a pinned workspace."""

@@ -1,0 +1,189 @@
+"""Git commits as plain directories in the cache: made once, under a lock, and made anew when they no longer match.
+
+A checkout has no .git, belongs to one commit (and one directory of it) and appears by a rename, so that nobody sees a
+half-made one. Submodules stay empty. The origin's index, hooks and work tree are not touched.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from config.address import without_secret
+from config.errors import WorkspaceError
+from worker.tools.files import content_digest
+
+GIT_SECONDS = 900.0  # a clone of a large repository over a slow line; everything else takes a second
+DIRTY_SECONDS = 30.0  # thousands of jobs ask within a minute; `git status` takes up to a second on a large tree
+
+_dirty: dict[Path, tuple[float, bool]] = {}  # work tree -> (asked at, answer)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A commit's files in the cache."""
+
+    root: Path
+    commit: str
+    dirty: bool = False
+
+
+def from_work_tree(path: Path, rev: str | None, *, cache: Path) -> Checkout | None:
+    """The commit of a local work tree, HEAD without a revision; None when no commit holds this directory.
+
+    Raises:
+        WorkspaceError: git refuses, or does not have the revision here.
+    """
+    if shutil.which("git") is None and rev is None and not any((up / ".git").exists() for up in (path, *path.parents)):
+        return None
+    asked = _git(path, "rev-parse", "--show-prefix")
+    if asked.returncode != 0:
+        if rev is None and "not a git repository" in asked.stderr:
+            return None
+        raise WorkspaceError(f"{str(path)!r} cannot be read as a git work tree: {_last_line(asked.stderr)}")
+    prefix = asked.stdout.strip().rstrip("/")
+    commit = _commit(path, rev or "HEAD")
+    held = commit is not None and _git(path, "cat-file", "-e", f"{commit}:{prefix}").returncode == 0
+    if rev is None and not held:  # nothing committed yet, or a directory that git ignores
+        return None
+    if commit is None:
+        raise WorkspaceError(f"{str(path)!r} has no commit {rev!r} on this machine; run `git fetch` there")
+    if not held:
+        raise WorkspaceError(f"commit {rev!r} of {str(path)!r} does not hold the directory {prefix!r}")
+    root = _made(lambda into: _write_files(path, commit, prefix, into), f"{commit}{_key(prefix)}", cache)
+    return Checkout(root / prefix, commit, _is_dirty(path))
+
+
+def from_url(url: str, rev: str, *, cache: Path) -> Checkout:
+    """A commit of a remote repository, through a bare clone in the cache; a name is fetched anew each minute.
+
+    Raises:
+        WorkspaceError: it cannot be cloned, or has no such revision.
+    """
+    mirror = cache / "mirrors" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    mirror.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{mirror}.lock"):
+        if not mirror.exists():
+            _clone(url, mirror)
+        commit = _commit(mirror, rev)
+        if commit is None or (not commit.startswith(rev) and _fetched_ago(mirror) > 60):
+            fetched = _git(mirror, "fetch", "--quiet", "--prune", "origin")
+            if fetched.returncode != 0:
+                raise WorkspaceError(f"{without_secret(url)!r} cannot be fetched: {_last_line(fetched.stderr)}")
+            commit = _commit(mirror, rev)
+    if commit is None:
+        raise WorkspaceError(f"{without_secret(url)!r} has no revision {rev!r}; check the name after the '@'")
+    return Checkout(_made(lambda into: _write_files(mirror, commit, "", into), commit, cache), commit)
+
+
+def _made(write: Callable[[Path], None], name: str, cache: Path) -> Path:
+    root = cache / "workspaces" / name
+    root.parent.mkdir(parents=True, exist_ok=True)
+    recorded = root.with_name(f"{name}.digest")
+    with FileLock(f"{root}.lock"):
+        if root.is_dir() and recorded.exists() and recorded.read_text() == content_digest(root):
+            return root
+        with _own_folder(root) as making:
+            fresh = Path(making) / "tree"
+            fresh.mkdir()
+            write(fresh)
+            digest = content_digest(fresh)
+            if root.exists():  # edited since it was made
+                root.rename(Path(making) / "edited")
+            fresh.rename(root)
+            recorded.write_text(digest)
+    return root
+
+
+def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None:
+    # An index of our own: the user's stays as it is. Not `git archive`: it leaves out what export-ignore names.
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        top = Path(_checked(repository, "rev-parse", "--absolute-git-dir").strip())
+        at = ("--git-dir", str(top), "--work-tree", str(into))
+        _checked(into, *at, "read-tree", commit, env=index)
+        names = _checked(into, *at, "ls-files", "-z", "--", prefix or ".", env=index)
+        _checked(into, *at, "checkout-index", "-z", "--stdin", env=index, given=names)
+
+
+def _clone(url: str, mirror: Path) -> None:
+    with _own_folder(mirror) as folder:
+        made = Path(folder) / "mirror"
+        cloned = _git(Path(folder), "clone", "--quiet", "--mirror", "--", url, str(made))
+        if cloned.returncode != 0:
+            raise WorkspaceError(f"{without_secret(url)!r} cannot be cloned: {_last_line(cloned.stderr)}")
+        (made / "FETCH_HEAD").touch()
+        made.rename(mirror)
+
+
+def _own_folder(wanted: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder to make `wanted` in, beside it; under its lock, so what an earlier maker left was left by a dead one."""
+    prefix = f"making-{wanted.name}."  # names hold no dot: none is the beginning of another
+    for left in wanted.parent.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(dir=wanted.parent, prefix=prefix)
+
+
+def _commit(repository: Path, rev: str) -> str | None:
+    found = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def _is_dirty(path: Path) -> bool:
+    known = _dirty.get(path)
+    if known is None or time.monotonic() - known[0] > DIRTY_SECONDS:
+        known = (time.monotonic(), bool(_checked(path, "status", "--porcelain", "--", ".").strip()))
+        _dirty[path] = known
+    return known[1]
+
+
+def _fetched_ago(mirror: Path) -> float:
+    return time.time() - (mirror / "FETCH_HEAD").stat().st_mtime if (mirror / "FETCH_HEAD").exists() else float("inf")
+
+
+def _key(prefix: str) -> str:
+    return f"-{hashlib.sha256(prefix.encode()).hexdigest()[:8]}" if prefix else ""
+
+
+def _checked(where: Path, *arguments: str, env: dict[str, str] | None = None, given: str = "") -> str:
+    done = _git(where, *arguments, env=env, given=given)
+    if done.returncode != 0:
+        raise WorkspaceError(f"git failed in {str(where)!r}: {_last_line(done.stderr)}")
+    return done.stdout
+
+
+def _git(
+    where: Path, *arguments: str, env: dict[str, str] | None = None, given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    # GIT_* of a caller (a hook, say) would point at another repository; hooks and monitors of the origin must not run.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    fixed = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    quiet = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
+    try:
+        return subprocess.run(
+            ["git", *quiet, *arguments],
+            cwd=where,
+            env=inherited | fixed | (env or {}),
+            input=given,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=GIT_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise WorkspaceError("git is not installed on this machine; install it, or name a plain directory") from None
+    except subprocess.TimeoutExpired:
+        raise WorkspaceError(f"git {arguments[0]} took longer than {GIT_SECONDS:.0f} s in {str(where)!r}") from None
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].encode(errors="replace").decode() if lines else "no reason given"

@@ -1,0 +1,133 @@
+"""run_command: one allowed program, no shell, inside the workspace, for a limited time.
+
+Covered: only listed programs, found on PATH; no shell, so no pipes, redirections or substitutions; arguments that name
+absolute paths, home directories, ".." or links out of the workspace; time, output size and everything the program
+started in its process group; none of this process's environment but PATH.
+Not covered: what an allowed program itself can do, which includes writing to the workspace, starting other programs
+(find -exec, git aliases) and using the network. Allow programs that only read.
+"""
+
+import contextlib
+import os
+import re
+import selectors
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from worker.tools.patterns import RefusedError
+
+COMMAND_SECONDS = 20.0  # tools look, they do not build
+STREAM_BYTES = 200_000  # of stdout and of stderr; a program that says more is ended
+STREAM_CHARS = 1_800  # shown of each
+_SHELL = frozenset("();<>|&")
+_ESCAPES = re.compile(r"(^|[=:,@])[/~]|(^|[/=:,@])\.\.(/|$)|^-\w+/|://")
+
+
+def run(root: Path, command: str, *, allow: Sequence[str]) -> str:
+    """Exit code, stdout and stderr as text.
+
+    Raises:
+        RefusedError: not an allowed program, shell syntax, or an argument that leads out of the workspace.
+    """
+    argv = _argv(root, command, allow)
+    program = shutil.which(argv[0])
+    if program is None:
+        raise RefusedError(f"{argv[0]!r} is not installed on this machine; use another tool")
+    with tempfile.TemporaryDirectory() as home:
+        env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": home, "LC_ALL": "C.UTF-8", "PAGER": "cat"}
+        process = subprocess.Popen(
+            [program, *argv[1:]],
+            cwd=root,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        with process:
+            try:
+                out, err, ended = _collect(process)
+            finally:
+                _end_group(process)
+    code = f"exit code {process.returncode}" if ended is None else f"ended by us: {ended}"
+    return "\n".join([code, *_shown("stdout", out), *_shown("stderr", err)])
+
+
+def _argv(root: Path, command: str, allow: Sequence[str]) -> list[str]:
+    try:
+        argv = shlex.split(command)
+        # the same, with unquoted shell operators standing apart: "a; b" gives "a", ";", "b"
+        pieces = list(shlex.shlex(command, posix=True, punctuation_chars=True))
+    except ValueError as error:
+        raise RefusedError(f"the command cannot be read: {error}") from None
+    if not argv or argv[0] not in allow:
+        raise RefusedError(f"{argv[0] if argv else command!r} is not allowed; allowed programs: {', '.join(allow)}")
+    for piece in (*pieces, *argv[1:]):
+        if (piece and _SHELL.issuperset(piece)) or "`" in piece or "$(" in piece:
+            raise RefusedError(f"there is no shell, so {piece!r} cannot be used; run one program with its arguments")
+    for token in argv[1:]:
+        if _ESCAPES.search(token) or "\0" in token:
+            raise RefusedError(f"{token!r} leads out of the workspace; name paths relative to it")
+        attached = [token[start:] for start in range(2, len(token))] if token.startswith("-") else []  # -rfFILE
+        for path in (*re.split("[=:,@]", token), *attached):
+            _stays_inside(root, path)
+    return argv
+
+
+def _stays_inside(root: Path, path: str) -> None:
+    try:
+        real = (root / path).resolve()
+    except (OSError, RuntimeError, ValueError):  # a circle of links, or no possible name
+        raise RefusedError(f"{path!r} is no path") from None
+    if not real.is_relative_to(root.resolve()):
+        raise RefusedError(f"{path!r} is a link out of the workspace and cannot be used")
+
+
+def _collect(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes, str | None]:
+    """Both streams up to their cap, and why the program was ended early, if it was."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    deadline = time.monotonic() + COMMAND_SECONDS
+    said = {"stdout": bytearray(), "stderr": bytearray()}
+    ended = None
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(process.stdout, selectors.EVENT_READ, said["stdout"])
+        waiting.register(process.stderr, selectors.EVENT_READ, said["stderr"])
+        while waiting.get_map() and ended is None:
+            left = deadline - time.monotonic()
+            for key, _ in waiting.select(max(left, 0)):
+                chunk = os.read(key.fd, 65536)
+                key.data.extend(chunk)
+                if not chunk:
+                    waiting.unregister(key.fileobj)
+                elif len(key.data) > STREAM_BYTES:
+                    ended = f"it printed more than {STREAM_BYTES:,} bytes"
+            if left <= 0 and ended is None:
+                ended = f"it took longer than {COMMAND_SECONDS:.0f} s"
+    if ended is None:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            ended = f"it took longer than {COMMAND_SECONDS:.0f} s"
+    return bytes(said["stdout"]), bytes(said["stderr"]), ended
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    # gone already; macOS says PermissionError for a zombie's group
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _shown(name: str, content: bytes) -> list[str]:
+    text = content.decode(errors="replace").strip("\n")
+    if not text:
+        return [f"{name} is empty"]
+    cut = f"\n[{len(text) - STREAM_CHARS} more characters not shown]" if len(text) > STREAM_CHARS else ""
+    return [f"{name}:", text[:STREAM_CHARS] + cut]

@@ -1,0 +1,200 @@
+"""What each tool takes and what it says: usable text, never empty, capped with a marker of what was left out."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.tools.files import BinaryError, Entry, files_at, listed, locate, read_bytes
+from worker.tools.patterns import LinePattern, RefusedError, line_pattern
+from worker.tools.workspace import Workspace
+
+READ_LINES = 60  # one read_file; about 700 tokens of code, so that several fit a 2048-token training row
+MATCHES = 20  # shown by one grep
+ENTRIES = 40  # shown by one find_files or list_dir
+LINE_CHARS = 240  # of one shown line
+RESULT_CHARS = 4000  # whatever the tool
+SEARCH_SECONDS = 10.0  # for one grep or count over all files
+
+
+class Arguments(BaseModel):
+    """Of one tool; its subclasses' docstrings and fields are what a model is shown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ReadFile(Arguments):
+    """Read lines of a text file."""
+
+    path: str
+    start: int = Field(1, ge=1)
+    end: int = Field(0, ge=0, description="last line, 0: as many as fit")
+
+
+class Grep(Arguments):
+    """Show the lines that match a regular expression."""
+
+    pattern: str
+    path: str = Field(".", description="file or directory")
+    glob: str = Field("*", description="only files like *.py")
+
+
+class FindFiles(Arguments):
+    """List the files whose name matches a glob."""
+
+    glob: str
+    path: str = "."
+
+
+class ListDir(Arguments):
+    """List a directory."""
+
+    path: str = "."
+
+
+class Count(Arguments):
+    """Count files, or with a pattern the lines that match it."""
+
+    pattern: str = Field("", description="regular expression, empty: count files")
+    path: str = "."
+    glob: str = "*"
+
+
+class RunCommand(Arguments):
+    """Run one allowed program in the workspace, without a shell."""
+
+    command: str = Field(description="program and arguments")
+
+
+def read_file(workspace: Workspace, asked: ReadFile) -> str:
+    """Numbered lines, and how to get those that are not shown."""
+    lines = _text_lines(read_bytes(locate(workspace.root, asked.path), asked.path))
+    if not lines:
+        return f"{asked.path} is empty (0 lines)"
+    if asked.start > len(lines):
+        raise RefusedError(f"{asked.path!r} has {len(lines)} lines; start={asked.start} is past its end")
+    if asked.end and asked.end < asked.start:
+        raise RefusedError(f"end={asked.end} is before start={asked.start}")
+    last = min(asked.end or len(lines), len(lines), asked.start + READ_LINES - 1)
+    shown: list[str] = []
+    for number in range(asked.start, last + 1):
+        shown.append(f"{number}: {_line(lines[number - 1])}")
+        if sum(map(len, shown)) > RESULT_CHARS - 400:  # room for the marker
+            last = number
+            break
+    if last < len(lines):
+        shown.append(f"[lines {last + 1}-{len(lines)} not shown; use start={last + 1}]")
+    return "\n".join(shown)
+
+
+def grep(workspace: Workspace, asked: Grep) -> str:
+    """Matching lines as path:line: text, in the order of paths and lines."""
+    pattern = line_pattern(asked.pattern)
+    files = _files(workspace, asked.path, asked.glob)
+    shown: list[str] = []
+    found = 0
+    search = _Search(workspace, pattern)
+    for path, number, line in search.over(files):
+        found += 1
+        if len(shown) < MATCHES:
+            shown.append(f"{path}:{number}: {_line(line).strip()}")
+    if not found:
+        return f"no matches in {_plural(search.read, 'file')}{search.note}"
+    return "\n".join(shown) + _left_out(found - len(shown), "matches", "narrow the pattern") + search.note
+
+
+def count(workspace: Workspace, asked: Count) -> str:
+    """How many files there are, or how many lines match in how many of them."""
+    files = files_at(workspace.root, asked.path, asked.glob)
+    if not asked.pattern:
+        return _plural(len(files), "file")
+    search = _Search(workspace, line_pattern(asked.pattern))
+    paths = [path for path, _, _ in search.over(files)]
+    return f"{_plural(len(paths), 'matching line')} in {len(set(paths))} of {_plural(search.read, 'file')}{search.note}"
+
+
+def find_files(workspace: Workspace, asked: FindFiles) -> str:
+    """Paths from the top of the workspace."""
+    if not asked.glob:
+        raise RefusedError("the glob is empty; give one like '*.py'")
+    files = files_at(workspace.root, asked.path, asked.glob)
+    if not files:
+        return f"no file matches {asked.glob!r} among {_plural(len(files_at(workspace.root, asked.path, '*')), 'file')}"
+    shown = [entry.path for entry in files[:ENTRIES]]
+    return "\n".join(shown) + _left_out(len(files) - len(shown), "files", "narrow the glob")
+
+
+def list_dir(workspace: Workspace, asked: ListDir) -> str:
+    """Names, directories with a trailing "/"."""
+    real = locate(workspace.root, asked.path)
+    if not real.is_dir():
+        raise RefusedError(f"{asked.path!r} is a file; read_file shows what it holds")
+    names = [
+        f"{child.name}/" if child.is_dir() else child.name for child in sorted(real.iterdir()) if listed(child.name)
+    ]
+    if not names:
+        return "the directory is empty"
+    return "\n".join(names[:ENTRIES]) + _left_out(len(names) - ENTRIES, "entries", "find_files takes a glob")
+
+
+@dataclass
+class _Search:
+    """One pattern over files; counts what was read and what was not."""
+
+    workspace: Workspace
+    pattern: LinePattern
+    read: int = 0
+    unreadable: int = 0
+    late: int = 0
+
+    def over(self, files: Sequence[Entry]) -> Iterator[tuple[str, int, str]]:
+        """Path, line number from 1 and text of every matching line."""
+        deadline = time.monotonic() + SEARCH_SECONDS
+        for place, entry in enumerate(files):
+            try:
+                content = read_bytes(self.workspace.root / entry.path, entry.path)
+                self.read += 1
+                for number, line in self.pattern.matching_lines(content, deadline=deadline):
+                    yield entry.path, number, line.decode(errors="replace")
+            except BinaryError:  # has no lines; to say so each time would teach nothing
+                continue
+            except RefusedError:
+                self.unreadable += 1
+            except TimeoutError:
+                self.read -= 1
+                self.late = len(files) - place
+                return
+
+    @property
+    def note(self) -> str:
+        """What was not searched, "" when everything was."""
+        late = f"\n[{_plural(self.late, 'file')} not searched to the end in time; narrow the path]" if self.late else ""
+        skipped = f"\n[{_plural(self.unreadable, 'large or unreadable file')} not searched]" if self.unreadable else ""
+        return late + skipped
+
+
+def _files(workspace: Workspace, path: str, glob: str) -> list[Entry]:
+    files = files_at(workspace.root, path, glob)
+    if not files:
+        among = _plural(len(files_at(workspace.root, path, "*")), "file")
+        raise RefusedError(f"no file matches glob {glob!r} among {among} in {path!r}")
+    return files
+
+
+def _text_lines(content: bytes) -> list[str]:
+    text = content.decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def _line(text: str) -> str:
+    text = text.rstrip("\r")
+    return text if len(text) <= LINE_CHARS else f"{text[:LINE_CHARS]} [{len(text) - LINE_CHARS} more characters]"
+
+
+def _left_out(number: int, what: str, remedy: str) -> str:
+    return f"\n[{number} more {what} not shown; {remedy}]" if number > 0 else ""
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,109 @@
+"""The tools a model is given to read a pinned workspace: what they are called, what they take, what they say.
+
+Every result is text a model can use: never empty, capped with a marker that says what was left out. What cannot be
+had raises RefusedError, which reaches the model as an error it can mend.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+from pydantic import ValidationError
+
+from config.errors import UsageError
+from config.records import JsonObject
+from worker.tools import run_command, tools
+from worker.tools.patterns import RefusedError
+from worker.tools.workspace import Workspace
+
+ToolFunction = Callable[[JsonObject], str]
+"""Takes the call's arguments, gives the result's text; raises RefusedError for what the model can mend."""
+
+
+RUN_COMMAND = "run_command"
+_ARGUMENTS: dict[str, type[tools.Arguments]] = {
+    "read_file": tools.ReadFile,
+    "grep": tools.Grep,
+    "find_files": tools.FindFiles,
+    "list_dir": tools.ListDir,
+    "count": tools.Count,
+    RUN_COMMAND: tools.RunCommand,
+}
+
+
+def offered(names: Sequence[str], allow_commands: Sequence[str]) -> tuple[str, ...]:
+    """The tools a run really offers: run_command exactly when some program is allowed.
+
+    Raises:
+        UsageError: an unknown tool.
+    """
+    for name in names:
+        if name not in _ARGUMENTS:
+            raise UsageError(f"there is no tool {name!r}; choose among {', '.join(_ARGUMENTS)}")
+    reading = tuple(dict.fromkeys(name for name in names if name != RUN_COMMAND))
+    return (*reading, RUN_COMMAND) if allow_commands else reading
+
+
+def schemas(names: Sequence[str]) -> tuple[JsonObject, ...]:
+    """The JSON that goes over the wire as `tools`, in the order of the names."""
+    return tuple(
+        {"type": "function", "function": {"name": name, "description": _purpose(name), "parameters": _parameters(name)}}
+        for name in names
+    )
+
+
+def digest(offered_schemas: Sequence[JsonObject]) -> str:
+    """Hex sha256 of the tools a model is shown; two runs with the same digest show the same."""
+    canonical = json.dumps(list(offered_schemas), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def build(
+    workspace: Workspace, *, names: Sequence[str], allow_commands: Sequence[str] = ()
+) -> Mapping[str, ToolFunction]:
+    """The tools over one workspace, by name; `names` as `offered` gives them."""
+    bodies: dict[str, Callable[..., str]] = {
+        "read_file": tools.read_file,
+        "grep": tools.grep,
+        "find_files": tools.find_files,
+        "list_dir": tools.list_dir,
+        "count": tools.count,
+        RUN_COMMAND: lambda where, asked: run_command.run(where.root, asked.command, allow=allow_commands),
+    }
+
+    def bound(name: str) -> ToolFunction:
+        return lambda arguments: _shortened(bodies[name](workspace, _read_arguments(name, arguments)))
+
+    return {name: bound(name) for name in names}
+
+
+def _purpose(name: str) -> str:
+    return (_ARGUMENTS[name].__doc__ or "").strip()
+
+
+def _parameters(name: str) -> JsonObject:
+    schema = _ARGUMENTS[name].model_json_schema()
+    properties = {
+        field: {key: described[key] for key in ("type", "description", "default") if key in described}
+        for field, described in schema["properties"].items()
+    }
+    required = {"required": schema["required"]} if "required" in schema else {}
+    return {"type": "object", "properties": properties, **required}
+
+
+def _read_arguments(name: str, arguments: JsonObject) -> tools.Arguments:
+    model = _ARGUMENTS[name]
+    given = {key: value for key, value in arguments.items() if value is not None}  # null: as if left out
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        takes = ", ".join(model.model_fields)
+        raise RefusedError(f"{name} takes {takes}; argument {field!r}: {first['msg']}") from None
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= tools.RESULT_CHARS:
+        return text
+    return f"{text[: tools.RESULT_CHARS]}\n[{len(text) - tools.RESULT_CHARS} more characters not shown; ask for less]"

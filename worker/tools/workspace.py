@@ -1,0 +1,91 @@
+"""The code that tools read, pinned: a git commit checked out into a cache, or a directory with its content digest.
+
+`PATH`, `PATH@REV` and `URL@REV`. A path inside a git work tree means HEAD, or REV, as git holds it: uncommitted changes
+are recorded (dirty) and not read. A directory that no commit holds is read where it is.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.address import without_secret
+from config.errors import WorkspaceError
+from config.records import Pin
+from worker.tools import checkout
+from worker.tools.files import content_digest
+
+_URL = re.compile(r"^([a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)")
+_REV = re.compile(r"^[\w][\w./^~+-]*$")  # no leading "-": git would take it for an option
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A directory that tools may read, and which code exactly it is."""
+
+    root: Path
+    pin: Pin
+
+
+def parse(text: str) -> tuple[str, str | None]:
+    """The origin and the revision, if one is named: "PATH", "PATH@REV", "URL@REV".
+
+    Raises:
+        WorkspaceError: empty, a revision git could not have, or a URL without one.
+    """
+    if not text.strip() or "\0" in text:
+        raise WorkspaceError(f"{text!r} names no workspace; give PATH, PATH@REV or URL@REV")
+    shown = without_secret(text)
+    url = _URL.match(text)
+    # the "@" of user@host is part of a URL, and a directory may have one in its name
+    first = (text.find("/", url.end()) if "://" in text else url.end()) if url else 0
+    at = text.rfind("@")
+    if at <= 0 or (url and (first < 0 or at < first)) or (not url and Path(text).expanduser().is_dir()):
+        if url:
+            raise WorkspaceError(f"{shown!r} names no revision; give URL@REV, so that every worker reads the same code")
+        return text, None
+    origin, rev = text[:at], text[at + 1 :]
+    if not _REV.match(rev):
+        raise WorkspaceError(f"{shown!r}: {rev!r} is no revision; give a commit, tag or branch after the '@'")
+    return origin, rev
+
+
+def open_workspace(text: str, *, cache: Path, expect: Pin | None = None) -> Workspace:
+    """The workspace, ready to be read; safe under several workers that open the same one at once.
+
+    Args:
+        cache: where checkouts are kept; may be deleted at any time.
+        expect: the run's pin. Its commit is what is opened, wherever HEAD or a branch named as REV is by now.
+
+    Raises:
+        WorkspaceError: it is not there, git cannot give the commit, it is too large, or it differs from `expect`.
+    """
+    origin, rev = parse(text)
+    cache = cache.resolve()  # git runs in other directories than we do
+    pinned = expect.commit if expect else None
+    if pinned and rev and re.fullmatch("[0-9a-f]{7,40}", rev) and not pinned.startswith(rev):
+        raise WorkspaceError(f"{without_secret(text)!r} names another commit than the run's pin {pinned!r}")
+    if _URL.match(origin):
+        found: checkout.Checkout | None = checkout.from_url(origin, pinned or rev or "", cache=cache)
+    else:
+        path = Path(origin).expanduser()
+        if not path.is_dir():
+            raise WorkspaceError(f"there is no directory {origin!r} on this machine; check the path, or give URL@REV")
+        found = checkout.from_work_tree(path.resolve(), pinned or rev, cache=cache)
+    name = without_secret(origin)
+    if found is None:
+        root = Path(origin).expanduser().resolve()
+        workspace = Workspace(root, Pin(origin=name, digest=content_digest(root)))
+    else:
+        workspace = Workspace(found.root.resolve(), Pin(origin=name, commit=found.commit, dirty=found.dirty))
+    if expect is not None:
+        _compare(workspace.pin, expect)
+    return workspace
+
+
+def _compare(pin: Pin, expect: Pin) -> None:
+    here, wanted = pin.commit or f"digest {pin.digest}", expect.commit or f"digest {expect.digest}"
+    if here != wanted:
+        raise WorkspaceError(
+            f"{pin.origin!r} holds other code here ({here}) than the run is pinned to ({wanted}); "
+            "bring this machine's copy to the same state, or name the workspace by a git commit"
+        )

@@ -1,0 +1,205 @@
+"""The train stage: a dataset and a student in, an adapter out, whole or not at all."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from pydantic import ValidationError
+
+from config import logs
+from config.errors import TrainingError, UsageError
+from config.records import Adapter, JsonObject, TrainProgress
+from worker.endpoint.host_lock import host_lock
+from worker.student.cpu_blas.blas import mlx_environment
+from worker.train.preflight import SPLITS, Plan, preflight
+from worker.train.process import reports
+
+RECORD = "adapter.json"  # the Adapter; a directory without it is no finished adapter
+RECIPE = "recipe.json"  # what it was made from and how
+LOG = "train.log"
+WEIGHTS = "adapters.safetensors"
+MLX_CONFIG = "adapter_config.json"
+
+log = logs.get(__name__)
+
+
+def train(
+    dataset: Path,
+    *,
+    student: Path,
+    out: Path,
+    overrides: JsonObject,
+    on_progress: Callable[[TrainProgress], None],
+    cancelled: Callable[[], bool],
+    file: Path | None = None,
+) -> Adapter:
+    """Train `student` on `dataset` with config/lora.yaml (or `file`) and `overrides` into the directory `out`.
+
+    `out` gets the adapter when it is whole. The same dataset, student and hyperparameters again return the adapter that
+    is there. Waits for the host's model lock. Raises UsageError for bad input, TrainingError for a training that cannot
+    start, fails or is cancelled; its log is then `out`/train.log.
+    """
+    plan = preflight(dataset, student=student, out=out, overrides=overrides, file=file)
+    recipe = recipe_of(dataset, student, plan)
+    found = finished(out, recipe)
+    if found:
+        log.info("train.found", adapter=str(out), iterations=found.iterations)
+        return found
+    require_replaceable(out)
+    with host_lock(cancelled):
+        log.info("train.started", dataset=str(dataset), student=str(student), rows=plan.rows, longest=plan.longest)
+        adapter = _trained(dataset, student, out, plan, recipe, on_progress, cancelled)
+    log.info("train.finished", adapter=str(out), iterations=adapter.iterations, seconds=adapter.seconds)
+    return adapter
+
+
+def finished(out: Path, recipe: JsonObject) -> Adapter | None:
+    """The adapter in `out` if it is whole and of this recipe."""
+    try:
+        if json.loads((out / RECIPE).read_text(encoding="utf-8")) != recipe or not (out / WEIGHTS).is_file():
+            return None
+        return Adapter.model_validate_json((out / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError, ValidationError):
+        return None
+
+
+def recipe_of(dataset: Path, student: Path, plan: Plan) -> JsonObject:
+    """Everything the adapter depends on."""
+    weights = {file.name: file.stat().st_size for file in sorted(student.glob("model*.safetensors"))}
+    config = hashlib.sha256((student / "config.json").read_bytes()).hexdigest()
+    return {
+        "dataset_hash": dataset_hash(dataset),
+        "student": {"path": str(student.absolute()), "config_sha256": config, "weights": cast("JsonObject", weights)},
+        "hyperparameters": plan.hyperparameters,
+    }
+
+
+def dataset_hash(dataset: Path) -> str:
+    """dataset.json's content hash, or the sha256 of the splits of a dataset made elsewhere."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))["content_hash"])
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        file = dataset / f"{split}.jsonl"
+        digest.update(f"{split}\0".encode() + (file.read_bytes() if file.is_file() else b"") + b"\0")
+    return digest.hexdigest()
+
+
+def require_replaceable(out: Path) -> None:
+    """UsageError when `out` holds anything but what an earlier training left."""
+    if not out.exists():
+        return
+    names = {entry.name for entry in out.iterdir()} if out.is_dir() else {""}
+    if names and RECIPE not in names and not names <= {LOG}:
+        raise UsageError(f"{str(out)!r} exists and is no adapter made here; choose another --out or remove it")
+
+
+def _trained(
+    dataset: Path,
+    student: Path,
+    out: Path,
+    plan: Plan,
+    recipe: JsonObject,
+    on_progress: Callable[[TrainProgress], None],
+    cancelled: Callable[[], bool],
+) -> Adapter:
+    started = time.monotonic()
+    fresh = out.absolute().parent / f".{out.name}.partial"
+    shutil.rmtree(fresh, ignore_errors=True)  # of a training that was killed; the host lock is held
+    fresh.mkdir(parents=True)
+    try:
+        losses = _losses(dataset, student, fresh, plan, on_progress, cancelled)
+        adapter = Adapter(
+            path=str(out),
+            student=str(student),
+            dataset_hash=str(recipe["dataset_hash"]),
+            iterations=cast("int", plan.hyperparameters["iters"]),
+            losses=tuple(losses),
+            peak_memory_gb=max((line.peak_memory_gb or 0.0 for line in losses), default=0.0),
+            tokens_per_second=_mean_rate(losses),
+            seconds=round(time.monotonic() - started, 1),
+        )
+        _seal(fresh, out, adapter, recipe)
+    except BaseException:
+        _keep_log(fresh, out)
+        raise
+    return adapter
+
+
+def _losses(
+    dataset: Path,
+    student: Path,
+    fresh: Path,
+    plan: Plan,
+    on_progress: Callable[[TrainProgress], None],
+    cancelled: Callable[[], bool],
+) -> list[TrainProgress]:
+    own: JsonObject = {"model": str(student), "data": str(dataset), "adapter_path": str(fresh)}
+    config = fresh / "child.json"
+    config.write_text(json.dumps({**plan.hyperparameters, **own}), encoding="utf-8")
+    environment = {**os.environ, **mlx_environment()}
+    losses = []
+    with contextlib.closing(
+        reports(config, environment=environment, log_file=fresh / LOG, cancelled=cancelled)
+    ) as lines:
+        for line in lines:
+            progress = TrainProgress.model_validate(json.loads(line))
+            losses.append(progress)
+            on_progress(progress)
+            _require_number(progress)
+    config.unlink()
+    return losses
+
+
+def _require_number(progress: TrainProgress) -> None:
+    for name, loss in (("train", progress.train_loss), ("validation", progress.valid_loss)):
+        if loss is not None and not math.isfinite(loss):
+            raise TrainingError(
+                f"the {name} loss is {loss!r} at iteration {progress.iteration}: the training has diverged; "
+                "set learning_rate lower"
+            )
+
+
+def _mean_rate(losses: list[TrainProgress]) -> float:
+    """Trained tokens a second over the whole training, from each report's own tokens and rate."""
+    tokens, seconds, before = 0, 0.0, 0
+    for line in losses:
+        if line.trained_tokens is not None and line.tokens_per_second:
+            tokens, seconds = line.trained_tokens, seconds + (line.trained_tokens - before) / line.tokens_per_second
+            before = line.trained_tokens
+    return round(tokens / seconds, 1) if seconds else 0.0
+
+
+def _seal(fresh: Path, out: Path, adapter: Adapter, recipe: JsonObject) -> None:
+    """Write the records, then one rename: what is at `out` is always a whole adapter."""
+    if not (fresh / WEIGHTS).is_file():
+        raise TrainingError(f"training ended without {WEIGHTS}; see {out / LOG}")
+    mlx_config = json.loads((fresh / MLX_CONFIG).read_text(encoding="utf-8"))
+    mlx_config["adapter_path"] = str(out)
+    for name, content in (
+        (MLX_CONFIG, json.dumps(mlx_config, indent=4)),
+        (RECIPE, json.dumps(recipe, indent=2)),
+        (RECORD, adapter.model_dump_json(indent=2)),
+    ):
+        (fresh / name).write_text(content + "\n", encoding="utf-8")
+    replaced = fresh.with_name(f".{out.name}.replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
+    if out.exists():
+        out.rename(replaced)
+    fresh.rename(out)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _keep_log(fresh: Path, out: Path) -> None:
+    """The log is what a failed training leaves; an adapter that was there before stays as it is."""
+    with contextlib.suppress(OSError):
+        out.mkdir(parents=True, exist_ok=True)
+        (fresh / LOG).replace(out / LOG)
+    shutil.rmtree(fresh, ignore_errors=True)
