@@ -3,7 +3,7 @@
 Workers and their model servers are killed and suspended, networks cut, stalled and lost, the broker killed with and
 without the last second of its append-only file, its queue and its list of messages in hand flushed, all drawn from the
 seed and spread over the run. Prints a table of the faults done and the verdict; the exit code is 1 when the storm left
-a trace. Each worker supervises a model server of its own, a process that answers over HTTP as the rehearsal teacher
+a trace. Each worker supervises a model server of its own, a process that answers over HTTP as the scripted teacher
 does: the same every time. A rollout is held back to last at least --seconds-per-job.
 """
 

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.server_profiles import FIRST, MOST, OTHERS, PROFILES, WARM_UP, Outcome, Profile, Worker
-from worker.concurrency.controller import Controller
+from worker.concurrency.controller import ConcurrencyController
 
 SETTINGS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 28, 32)
 GOAL = 0.95  # of the best fixed setting's throughput
@@ -79,7 +79,7 @@ def measure(profile: Profile, seeds: range, settings: tuple[int, ...] = SETTINGS
     sound = [limit for limit in settings if not any(one.lost for one in fixed[limit])]
     best = max(sound, key=lambda limit: rates[limit])
     right = [limit for limit in range(1, MOST + 1) if between(rates, limit) >= GOAL * rates[best]]
-    runs = [Worker(profile, seed, controller=Controller(most=MOST)).run(seconds) for seed in seeds]
+    runs = [Worker(profile, seed, controller=ConcurrencyController(most=MOST)).run(seconds) for seed in seeds]
     pairs = list(zip(runs, fixed[best], strict=True))
     return Row(
         profile=profile.name,

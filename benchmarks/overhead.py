@@ -212,7 +212,7 @@ def run(ledger: Ledger, server: Server, run_id: str, workspace: Path, jobs: int)
     while (counts := ledger.jobs.counts(run_id))[JobState.QUEUED] + counts[JobState.RUNNING]:
         time.sleep(POLL)
     seconds = time.monotonic() - started
-    assert counts[JobState.GENERATED] == jobs, f"{counts}, {ledger.jobs.kinds(run_id)}"
+    assert counts[JobState.GENERATED] == jobs, f"{counts}, {ledger.jobs.failure_counts(run_id)}"
     return seconds
 
 

@@ -88,7 +88,7 @@ def our_round(url: SecretStr, folder: Path, lease: float, victims: int, patience
             concurrency=concurrency,
         )
 
-    spec = Spec(run_id="r", teacher="rehearsal", dataset_format="seed-text", train=False)
+    spec = Spec(run_id="r", teacher="scripted", dataset_format="seed-text", train=False)
     enqueue.submit(ledger, Settings(redis_url=url), spec, [Prompt(prompt=f"what {n}") for n in range(victims)])
 
     def begun(job_id: str) -> list[tuple[float, str]]:

@@ -30,7 +30,7 @@ import redis
 from pydantic import SecretStr
 
 from config.ledger import Ledger
-from config.ledger.store import text
+from config.ledger.store import decode
 from config.records import JobState, Message, Prompt, Spec, StageState, Trajectory
 from config.settings import Settings
 from config.topology import Stage, run_key
@@ -119,7 +119,7 @@ def submit(url: str, jobs: str) -> list[float]:
     """What `applejack submit` does once its file is read; seconds, and the most memory of this process in MB."""
     prompts = [Prompt(prompt=f"What is thing number {n}?", requires_tools=False) for n in range(int(jobs))]
     before = peak_mb()
-    spec = Spec(run_id=RUN, dataset_format="seed-text", teacher="rehearsal", train=False)
+    spec = Spec(run_id=RUN, dataset_format="seed-text", teacher="scripted", train=False)
     started = time.monotonic()
     enqueue.submit(Ledger.connect(url), Settings(redis_url=SecretStr(url)), spec, prompts)
     return [time.monotonic() - started, before, peak_mb()]
@@ -151,7 +151,7 @@ def measure(jobs: int, *, resubmit: bool, directly: bool) -> Measured:
             memory.watch("curator" if queue == "curate" else "worker", worker.child.process.pid)
         started = time.monotonic()
         command = [sys.executable, "-m", "benchmarks.scale", "--submit", url, str(jobs)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, capture_output=True, decode=True)
         seconds, _, producer = json.loads(done.stdout)
         if directly:
             finish_all(ledger)
@@ -159,7 +159,7 @@ def measure(jobs: int, *, resubmit: bool, directly: bool) -> Measured:
         generated = time.monotonic() - started
         wait(lambda: ledger.stages.view(RUN, Stage.CURATE).state in {StageState.DONE, StageState.FAILED})
         view = ledger.stages.view(RUN, Stage.CURATE)
-        owed_at = int(text(client.hget(run_key(RUN, "stage:curate"), "owed_ms"))) / 1000
+        owed_at = int(decode(client.hget(run_key(RUN, "stage:curate"), "ready_ms"))) / 1000
         assert view.started is not None
         assert not view.error, view.error
         again = resubmitted(url, folder) if resubmit else None

@@ -16,8 +16,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from worker.concurrency.controller import Controller
-from worker.concurrency.latency_model import Observation
+from worker.concurrency.controller import ConcurrencyController
+from worker.concurrency.latency_model import RequestSample
 
 MOST = 32  # requests mlx_lm decodes together by default; more only wait
 REQUEST_SECONDS = 120.0  # of silence, config/records.py, Limits.request_seconds; what is served is not silent
@@ -121,7 +121,9 @@ class Outcome:
 class Worker:
     """A worker with endless jobs in front of a simulated server; `limit` is asked once a second."""
 
-    def __init__(self, profile: Profile, seed: int, *, controller: Controller | None = None, fixed: int = 1) -> None:
+    def __init__(
+        self, profile: Profile, seed: int, *, controller: ConcurrencyController | None = None, fixed: int = 1
+    ) -> None:
         self._profile = profile
         self._random = random.Random(f"{profile.name} {seed}")
         self._jobs = random.Random(f"jobs {seed}")  # apart, so that every setting is given the same jobs
@@ -231,7 +233,7 @@ class Worker:
             self._serve()
         if self._controller:
             tokens, share = 0 if failure else request.tokens, (self._now - request.job.began) / JOB_SECONDS
-            self._controller.observe(Observation(self._now, seconds, in_flight, tokens, failure, job_share=share))
+            self._controller.observe(RequestSample(self._now, seconds, in_flight, tokens, failure, job_share=share))
         if failure:
             self._fail(request.job)
         else:
@@ -242,7 +244,7 @@ class Worker:
         if job.ended:
             return
         if not (
-            self._controller and self._controller.cut_since(job.began)
+            self._controller and self._controller.degraded_since(job.began)
         ):  # else worker/job_runner.py gives it another try
             job.attempt = ATTEMPTS
         if job.request:

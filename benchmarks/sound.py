@@ -1,6 +1,6 @@
 """Sound trajectories to plant faults in: mined questions, calls that the real tools really answered, right answers.
 
-Written apart from the rehearsal teacher on purpose: other wordings, other habits (empty results told honestly, a wrong
+Written apart from the scripted teacher on purpose: other wordings, other habits (empty results told honestly, a wrong
 path mended, two calls in one turn), so that the checks are not measured on the data they were written against.
 """
 

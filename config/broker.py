@@ -13,7 +13,7 @@ def make_app(settings: Settings) -> Celery:
     if settings.redis_url is None:
         raise ValueError("make_app needs a redis_url; the embedded server sets it")
     url = settings.redis_url.get_secret_value()
-    app = Celery("applejack", broker=url, backend=f"config.result_backend:PatientBackend+{url}")
+    app = Celery("applejack", broker=url, backend=f"config.result_backend:RetryingRedisBackend+{url}")
     # One value for the whole fleet: the unacked index is one per database, and the shortest timeout rules all queues.
     # It need not be short: leases find dead workers, and a second delivery of a held job is dropped.
     visibility = settings.visibility_seconds

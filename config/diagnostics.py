@@ -13,17 +13,17 @@ Severity = Literal["error", "warning"]
 ORDER: tuple[Severity, ...] = ("error", "warning")
 
 
-class CannotLookError(ApplejackError):
+class CannotCheckError(ApplejackError):
     """A check has nothing to look at here; the message says why. Never taken for "all is well"."""
 
 
 @dataclass(frozen=True)
-class Trap:
+class Diagnosis:
     """One thing that loses work or time: `error` when it does so now, `warning` when it may."""
 
-    trap: str
+    name: str
     severity: Severity
-    told: str
+    message: str
     remedy: str
 
 
@@ -32,11 +32,11 @@ class Check:
     """One look at one thing; `look` yields what is wrong, and raises an ApplejackError or OSError when it cannot."""
 
     name: str
-    look: Callable[[], Iterable[Trap]]
+    run: Callable[[], Iterable[Diagnosis]]
 
 
 @dataclass(frozen=True)
-class Unseen:
+class Skipped:
     """A check that could not be made."""
 
     check: str
@@ -44,16 +44,16 @@ class Unseen:
 
 
 @dataclass(frozen=True)
-class Examined:
+class DoctorReport:
     """What came of a list of checks; they add up."""
 
-    findings: tuple[Trap, ...] = ()
+    findings: tuple[Diagnosis, ...] = ()
     checked: tuple[str, ...] = ()
-    not_checked: tuple[Unseen, ...] = ()
+    not_checked: tuple[Skipped, ...] = ()
 
-    def __add__(self, other: Examined) -> Examined:
-        return Examined(
-            tuple(sorted((*self.findings, *other.findings), key=lambda trap: ORDER.index(trap.severity))),
+    def __add__(self, other: DoctorReport) -> DoctorReport:
+        return DoctorReport(
+            tuple(sorted((*self.findings, *other.findings), key=lambda name: ORDER.index(name.severity))),
             (*self.checked, *other.checked),
             (*self.not_checked, *other.not_checked),
         )
@@ -61,27 +61,27 @@ class Examined:
     @property
     def errors(self) -> int:
         """How many findings are errors."""
-        return sum(trap.severity == "error" for trap in self.findings)
+        return sum(name.severity == "error" for name in self.findings)
 
     def as_json(self) -> JsonObject:
         """As `--json` prints it."""
         return {
-            "findings": [dict(asdict(trap)) for trap in self.findings],
+            "findings": [dict(asdict(name)) for name in self.findings],
             "checked": list(self.checked),
             "not_checked": [dict(asdict(unseen)) for unseen in self.not_checked],
         }
 
 
-def examine(checks: Sequence[Check]) -> Examined:
+def run_checks(checks: Sequence[Check]) -> DoctorReport:
     """Make every check; one that cannot be made hinders no other."""
-    return sum((one(check) for check in checks), Examined())
+    return sum((run_check(check) for check in checks), DoctorReport())
 
 
-def one(check: Check) -> Examined:
+def run_check(check: Check) -> DoctorReport:
     """What came of one check; traps found before it broke off are kept."""
-    found: list[Trap] = []
+    found: list[Diagnosis] = []
     try:
-        found.extend(check.look())
+        found.extend(check.run())
     except (ApplejackError, OSError) as error:
-        return Examined(findings=tuple(found), not_checked=(Unseen(check.name, str(error)),))
-    return Examined(findings=tuple(found), checked=(check.name,))
+        return DoctorReport(findings=tuple(found), not_checked=(Skipped(check.name, str(error)),))
+    return DoctorReport(findings=tuple(found), checked=(check.name,))

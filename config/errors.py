@@ -11,7 +11,7 @@ ApplejackError
 ├── TrainingError         preflight or the training process failed
 ├── EvaluationError       scores cannot be trusted, so none are given
 └── StoreError            the ledger refused or could not be reached
-    └── StoreAwayError    ... for now: it is away, full, or refuses the password; waiting helps
+    └── StoreUnavailableError    ... for now: it is away, full, or refuses the password; waiting helps
 """
 
 from enum import StrEnum
@@ -123,5 +123,5 @@ class StoreError(ApplejackError):
     """The ledger refused, or could not be reached."""
 
 
-class StoreAwayError(StoreError):
+class StoreUnavailableError(StoreError):
     """The ledger is away, full, or refuses the password; nothing was stored, and the same again may do later."""

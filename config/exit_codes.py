@@ -12,19 +12,19 @@ import typer
 
 from config.errors import ApplejackError, UsageError
 
-FELL_SHORT = 1
-BAD_INPUT = 2
-INTERRUPTED = 130  # a shell's convention: 128 + SIGINT
+EXIT_INCOMPLETE = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # a shell's convention: 128 + SIGINT
 
 
-class Context(Protocol):
+class ClickContext(Protocol):
     """A command that was being read from the command line, as far as it is used."""
 
     command_path: str
 
 
 @runtime_checkable
-class Shown(Protocol):
+class ClickUsageError(Protocol):
     """A usage error of click's: typer carries its own copy of click, whose exceptions have no public name."""
 
     exit_code: int
@@ -38,17 +38,17 @@ def run(command: Callable[[], object], *, interrupted: str) -> Never:
     try:
         code = command()
     except (KeyboardInterrupt, typer.Abort):
-        fail(interrupted, INTERRUPTED, prefix="")
+        fail(interrupted, EXIT_INTERRUPTED, prefix="")
     except ApplejackError as error:
-        fail(str(error), BAD_INPUT if isinstance(error, UsageError) else FELL_SHORT)
+        fail(str(error), EXIT_BAD_INPUT if isinstance(error, UsageError) else EXIT_INCOMPLETE)
     except Exception as error:
-        if not isinstance(error, Shown):
+        if not isinstance(error, ClickUsageError):
             raise
         if line := usage_line(error):
             fail(line, error.exit_code)
         sys.exit(error.exit_code)
-    if code == INTERRUPTED:  # typer's own answer to Ctrl-C, given without a word
-        fail(interrupted, INTERRUPTED, prefix="")
+    if code == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C, given without a word
+        fail(interrupted, EXIT_INTERRUPTED, prefix="")
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -61,9 +61,9 @@ def fail(line: str, code: int, *, prefix: str = "applejack: ") -> Never:
     sys.exit(code)
 
 
-def usage_line(error: Shown) -> str:
+def usage_line(error: ClickUsageError) -> str:
     """A usage error in one line that says where to look; empty when there is nothing to say."""
     lines = error.format_message().replace("Value error, ", "").splitlines()  # pydantic's words for typer's own checks
     told = " ".join(line.strip() for line in lines).strip().rstrip(".")
-    context: Context | None = getattr(error, "ctx", None)
+    context: ClickContext | None = getattr(error, "ctx", None)
     return f"{told}; `{context.command_path} --help` shows its options" if told and context else told

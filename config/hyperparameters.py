@@ -18,7 +18,7 @@ KEYS: Final = (
 )
 
 
-def known(overrides: Mapping[str, T]) -> dict[str, T]:
+def require_known(overrides: Mapping[str, T]) -> dict[str, T]:
     """The overrides again; UsageError names the first that mlx_lm does not know."""
     for key in overrides:
         if key not in KEYS:

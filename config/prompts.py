@@ -11,7 +11,7 @@ from typing import Final, Never
 from pydantic import JsonValue, ValidationError
 
 from config.errors import UsageError
-from config.questions.expected_facts import did_you_mean, facts
+from config.questions.expected_facts import did_you_mean, parse_expected
 from config.records import Prompt
 
 BAD_LINES_NAMED: Final = 10  # enough to see what is wrong; the rest is counted
@@ -102,7 +102,7 @@ def _prompt(line: bytes) -> Prompt:
             raise UsageError(f"unknown key {key!r}{did_you_mean(key, KNOWN)}")
     prompt = _checked(record)
     if prompt.expect is not None:
-        facts(prompt.expect)
+        parse_expected(prompt.expect)
     return prompt
 
 

@@ -82,7 +82,7 @@ class Spec(Record):
     run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     workspace: str | None = None
     """PATH, PATH@REV or URL@REV that tools read"""
-    teacher: Literal["endpoint", "rehearsal"] = "endpoint"
+    teacher: Literal["endpoint", "scripted"] = "endpoint"
     model: str = DEFAULT_MODEL
     """model name asked of the endpoint"""
     system_prompt: str = (
@@ -172,7 +172,7 @@ class Provenance(Record):
     """Where a trajectory comes from."""
 
     teacher: str
-    """model id as served, or "rehearsal" """
+    """model id as served, or "scripted" """
     endpoint: str
     sampling: Sampling | None = None
     worker: str
@@ -207,6 +207,21 @@ class Trajectory(BaseModel):
     """one per model request: stop, tool_calls, length, ..."""
     seconds: float = 0.0
     provenance: Provenance | None = None
+
+    @classmethod
+    def failed(
+        cls, spec: Spec, prompt: Prompt, failure: Failure, *, run_id: str, job_id: str, attempt: int
+    ) -> "Trajectory":
+        """The trajectory of a job that failed before its first model request: no messages."""
+        return cls(
+            run_id=run_id,
+            job_id=job_id,
+            attempt=attempt,
+            **prompt.model_dump(exclude={"workspace"}),
+            system_prompt=spec.system_prompt,
+            outcome="failed",
+            failure=failure,
+        )
 
     @property
     def answer(self) -> str:
@@ -286,14 +301,11 @@ class JobState(StrEnum):
     FAILED = "failed"  # a failed trajectory is stored
 
 
-TERMINAL = (JobState.GENERATED, JobState.FAILED)
-
-
 class StageState(StrEnum):
     """Where a stage of a run stands."""
 
     WAITING = "waiting"  # what it needs is not there yet
-    OWED = "owed"  # may start; nobody works on it
+    READY = "ready"  # may start; nobody works on it
     RUNNING = "running"  # a worker holds its lease
     DONE = "done"
     FAILED = "failed"  # it ended with an error that the run tells

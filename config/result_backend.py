@@ -5,11 +5,11 @@ from collections.abc import Callable
 import redis
 from celery.backends.redis import RedisBackend
 
-from config.ledger.store import is_away
+from config.ledger.store import is_unavailable
 
 
-class PatientBackend(RedisBackend):  # type: ignore[misc]  # celery has no types
-    """Named in the result URL, "config.result_backend:PatientBackend+redis://...".
+class RetryingRedisBackend(RedisBackend):  # type: ignore[misc]  # celery has no types
+    """Named in the result URL, "config.result_backend:RetryingRedisBackend+redis://...".
 
     In a thread pool of Celery 5.7 a result that cannot be stored raises where nobody looks: its message is never
     acknowledged, and the worker has one slot less for ever.
@@ -27,7 +27,7 @@ class PatientBackend(RedisBackend):  # type: ignore[misc]  # celery has no types
             try:
                 return fun(*given)
             except redis.ResponseError as error:
-                if is_away(error):
+                if is_unavailable(error):
                     raise redis.ConnectionError(str(error)) from error  # which Celery repeats by its retry policy
                 raise
 

@@ -35,8 +35,10 @@ class Settings(BaseSettings):
     )
     concurrency: int | None = Field(None, ge=1, description="jobs in flight; unset: found by measuring the endpoint")
     lease_seconds: float = Field(20.0, gt=1, description="a worker silent for this long has its jobs run elsewhere")
-    keeper_seconds: float = Field(5.0, gt=0, description="how often a generate worker looks at its endpoint and disk")
-    probe_seconds: float = Field(
+    health_check_seconds: float = Field(
+        5.0, gt=0, description="how often a generate worker looks at its endpoint and disk"
+    )
+    health_check_timeout: float = Field(
         15.0, gt=0, description="a one-token answer that takes longer means that the endpoint hangs"
     )
     visibility_seconds: float = Field(

@@ -40,7 +40,7 @@ app.command(rich_help_panel=RUN)(doctor.doctor)
 stages.register(app)
 
 
-def tell_version(asked: bool) -> None:
+def print_version(asked: bool) -> None:
     """Print it and be done."""
     if asked:
         sys.stdout.write(f"applejack {version()}\n")
@@ -50,7 +50,7 @@ def tell_version(asked: bool) -> None:
 @app.callback()
 def options(
     _: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=tell_version)
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
     ] = False,
 ) -> None:
     """What may stand before a command; the help is the application's."""

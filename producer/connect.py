@@ -5,15 +5,15 @@ from contextlib import contextmanager
 
 from config.errors import UsageError
 from config.ledger import Ledger
-from config.ledger.store import told
+from config.ledger.store import redis_errors
 from config.settings import Settings
-from producer.stack.redis_server import Server, connect, find_live
+from producer.stack.redis_server import Server, find_live, short_lived_client
 
 ANSWER_SECONDS = 5.0  # what listens there and says nothing for so long is no Redis, or of no use now
 
 
 @contextmanager
-def reach(settings: Settings, *, stopped: bool = False) -> Iterator[tuple[Ledger, Settings]]:
+def open_ledger(settings: Settings, *, stopped: bool = False) -> Iterator[tuple[Ledger, Settings]]:
     """The ledger, and the settings with its URL in them.
 
     `stopped` allows an embedded server that is not running: it is started on its data for the length of the block,
@@ -22,7 +22,10 @@ def reach(settings: Settings, *, stopped: bool = False) -> Iterator[tuple[Ledger
     url = settings.redis_url or find_live(settings.dir)
     if url is not None:
         with_url = settings.model_copy(update={"redis_url": url})
-        with told(), connect(url, ANSWER_SECONDS) as client:  # not the ledger's own client: it asks for a minute
+        with (
+            redis_errors(),
+            short_lived_client(url, ANSWER_SECONDS) as client,
+        ):  # not the ledger's own client: it asks for a minute
             client.ping()
         yield Ledger.connect(url.get_secret_value()), with_url
     elif stopped and (settings.dir / "redis").is_dir():

@@ -102,7 +102,7 @@ class Demo:
             )
             ledger = Ledger.connect(stack.running.redis_url.get_secret_value())
             enqueue.submit(ledger, stack.running, self.spec(run_id, code, student), prompts)
-            ended = follow(ledger, run_id, output, tend=lambda: tell_deaths(stack, output))
+            ended = follow(ledger, run_id, output, tend=lambda: report_restarts(stack, output))
             body = self.outcome(ended, prompts, seconds=time.monotonic() - started)
         return ended, body
 
@@ -111,7 +111,7 @@ class Demo:
         return Spec(
             run_id=run_id,
             workspace=str(code),
-            teacher="endpoint" if self.endpoint else "rehearsal",
+            teacher="endpoint" if self.endpoint else "scripted",
             model=self.model,
             student=str(student),
             dataset_format="turns",
@@ -157,7 +157,7 @@ def prepare_student(settings: Settings) -> Path:
     target = settings.models.resolve()
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-P", "-m", "worker.student", "--out", str(target / "smollm2-135m"), "--json"]
+    command = [sys.executable, "-P", "-m", "worker.student.demo_model", "--out", str(target / "smollm2-135m"), "--json"]
     made = subprocess.run(
         command,
         capture_output=True,
@@ -179,7 +179,7 @@ def package_source(name: str) -> Path:
     return Path(spec.origin).parent
 
 
-def tell_deaths(stack: Stack, output: Output) -> None:
+def report_restarts(stack: Stack, output: Output) -> None:
     """Start again what died, and say so."""
     for death in stack.check():
         output.console.print(str(death))

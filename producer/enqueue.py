@@ -27,11 +27,11 @@ def submit(ledger: Ledger, settings: Settings, spec: Spec, prompts: Sequence[Pro
     """
     created = ledger.create(spec, prompts)
     if created.new:
-        send(settings, spec, created.job_ids, prompts)
+        enqueue(settings, spec, created.job_ids, prompts)
     return created.new, len(created.job_ids)
 
 
-def send(settings: Settings, spec: Spec, job_ids: Sequence[str], prompts: Sequence[Prompt]) -> None:
+def enqueue(settings: Settings, spec: Spec, job_ids: Sequence[str], prompts: Sequence[Prompt]) -> None:
     """Queue jobs as a chord whose body is the rest of the run; above CHORD_LIMIT as plain messages.
 
     After plain messages the ledger alone owes curation when the last job is finished, and the reconciler starts it.
@@ -40,11 +40,11 @@ def send(settings: Settings, spec: Spec, job_ids: Sequence[str], prompts: Sequen
     try:
         app = make_app(settings)
         if len(job_ids) <= CHORD_LIMIT:
-            _publish_chord(app, spec, job_ids, prompts)
+            _enqueue_chord(app, spec, job_ids, prompts)
             return
         assert settings.redis_url is not None  # make_app has seen to it
         with Ledger.connect(settings.redis_url.get_secret_value()).sending(spec.run_id):
-            _publish_plain(app, spec.run_id, job_ids, prompts)
+            _enqueue_without_chord(app, spec.run_id, job_ids, prompts)
     except (KombuError, redis.RedisError) as error:
         raise StoreError(
             f"run {spec.run_id!r} is stored, but not all of its jobs could be queued ({error}); "
@@ -52,13 +52,15 @@ def send(settings: Settings, spec: Spec, job_ids: Sequence[str], prompts: Sequen
         ) from error
 
 
-def _publish_chord(app: Celery, spec: Spec, job_ids: Sequence[str], prompts: Sequence[Prompt]) -> None:
+def _enqueue_chord(app: Celery, spec: Spec, job_ids: Sequence[str], prompts: Sequence[Prompt]) -> None:
     with app.connection_for_write():
-        headers = [header(app, spec.run_id, job_id, prompt) for job_id, prompt in zip(job_ids, prompts, strict=True)]
-        chord(headers)(after(app, spec)).forget()
+        headers = [
+            job_signature(app, spec.run_id, job_id, prompt) for job_id, prompt in zip(job_ids, prompts, strict=True)
+        ]
+        chord(headers)(stage_chain(app, spec)).forget()
 
 
-def _publish_plain(app: Celery, run_id: str, job_ids: Sequence[str], prompts: Sequence[Prompt]) -> None:
+def _enqueue_without_chord(app: Celery, run_id: str, job_ids: Sequence[str], prompts: Sequence[Prompt]) -> None:
     app.conf.task_send_sent_event = False  # as costly as the message itself; `status` counts what waits
     origin = anon_nodename()
     with app.producer_pool.acquire(block=True) as publisher, publisher.batch(BATCH):
@@ -78,13 +80,13 @@ def _publish_plain(app: Celery, run_id: str, job_ids: Sequence[str], prompts: Se
             )
 
 
-def send_stage(settings: Settings, run_id: str, stage: Stage) -> None:
+def enqueue_stage(settings: Settings, run_id: str, stage: Stage) -> None:
     """Queue one stage; the one behind it is owed when it ends, and the reconciler sends that."""
     app = make_app(settings)
     app.send_task(stage.value, args=(run_id,), queue=ROUTES[stage.value]["queue"], ignore_result=True)
 
 
-def header(app: Celery, run_id: str, job_id: str, prompt: Prompt):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def job_signature(app: Celery, run_id: str, job_id: str, prompt: Prompt):  # type: ignore[no-untyped-def]  # noqa: ANN201
     """The message of one job: two ids, and the prompt where people look at it."""
     return app.signature(
         GENERATE,
@@ -100,7 +102,7 @@ def shown(job_id: str, prompt: Prompt) -> str:
     return f"{job_id} {' '.join(prompt.prompt.split())[:SHOWN]!r}"
 
 
-def after(app: Celery, spec: Spec):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def stage_chain(app: Celery, spec: Spec):  # type: ignore[no-untyped-def]  # noqa: ANN201
     """curate -> train -> evaluate, as far as the run asks for them."""
     wanted = [CURATE, *([TRAIN] if spec.train else []), *([EVALUATE] if spec.train and spec.evaluate else [])]
     return chain(

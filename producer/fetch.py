@@ -19,9 +19,9 @@ def fetch(ledger: Ledger, run_id: str, target: Path) -> list[Path]:
     UsageError, before anything is changed, when a file stands there that neither the ledger has nor a fetch wrote.
     """
     stored = {name: hashes for name in FILES if (hashes := ledger.files.hashes(run_id, name))}
-    written = record(target)
+    written = read_manifest(target)
     for name, hashes in stored.items():
-        require_ours(target / name, hashes, written.get(name, {}))
+        require_unmodified(target / name, hashes, written.get(name, {}))
     files: list[Path] = []
     for name in stored:
         files += ledger.files.get(run_id, name, target / name)
@@ -30,7 +30,7 @@ def fetch(ledger: Ledger, run_id: str, target: Path) -> list[Path]:
     return files
 
 
-def record(target: Path) -> dict[str, Hashes]:
+def read_manifest(target: Path) -> dict[str, Hashes]:
     """What earlier fetches wrote into `target`; empty when there was none."""
     try:
         read = json.loads((target / RECORD).read_text(encoding="utf-8"))
@@ -41,7 +41,7 @@ def record(target: Path) -> dict[str, Hashes]:
     )
 
 
-def require_ours(folder: Path, *known: Hashes) -> None:
+def require_unmodified(folder: Path, *known: Hashes) -> None:
     """UsageError unless each file in `folder` has one of its known contents, so that replacing it loses nothing."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UsageError(f"{str(folder)!r} is no folder of a fetch; choose another --out, nothing was changed")

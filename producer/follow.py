@@ -39,38 +39,37 @@ def follow(ledger: Ledger, run_id: str, output: Output, *, tend: Callable[[], No
             if seen.stage in {"done", "failed"}:
                 break
             if console.is_terminal:
-                live.update(picture(seen, ledger), refresh=True)
-            elif (now := line(seen, ledger)) != said and time.monotonic() - said_at > LINE_SECONDS:
+                live.update(render_panel(seen, ledger), refresh=True)
+            elif (now := render_line(seen, ledger)) != said and time.monotonic() - said_at > LINE_SECONDS:
                 console.print(now, soft_wrap=True)
                 said, said_at = now, time.monotonic()
             time.sleep(POLL_SECONDS)
-    console.print(line(seen, ledger), soft_wrap=True)
+    console.print(render_line(seen, ledger), soft_wrap=True)
     return seen
 
 
-def line(seen: RunStatus, ledger: Ledger) -> str:
+def render_line(seen: RunStatus, ledger: Ledger) -> str:
     """One line of text: where the run stands."""
     jobs = f"{seen.generated} generated, {seen.failed} failed, {seen.running} running, {seen.queued} queued"
     curated = f"; {seen.kept} kept, {seen.rejected} rejected" if seen.kept is not None else ""
     more = f"; {detail}" if (detail := stage_detail(seen, ledger)) else ""
     failed = f"; {seen.error}" if seen.error else ""
-    lacks = f"; {lacking(seen)}" if seen.lacks else ""
-    return f"{seen.run_id}: {seen.stage}: {jobs}{curated}{more}{failed}{lacks}"
+    missing_role = f"; {missing_role_hint(seen)}" if seen.missing_role else ""
+    return f"{seen.run_id}: {seen.stage}: {jobs}{curated}{more}{failed}{missing_role}"
 
 
-def lacking(seen: RunStatus) -> str:
+def missing_role_hint(seen: RunStatus) -> str:
     """What keeps a run from going on, and what to start."""
-    return (
-        f"no {seen.lacks} worker is alive: start one with `applejack worker {seen.lacks}`, or all with `applejack up`"
-    )
+    start = f"`applejack worker {seen.missing_role}`, or all with `applejack up`"
+    return f"no {seen.missing_role} worker is alive: start one with {start}"
 
 
-def picture(seen: RunStatus, ledger: Ledger) -> RenderableType:
+def render_panel(seen: RunStatus, ledger: Ledger) -> RenderableType:
     """The run as a small panel that is drawn anew twice a second."""
     table = Table.grid(padding=(0, 2))
     done = seen.generated + seen.failed
     eta = f", {seen.eta_seconds:.0f} s left" if seen.eta_seconds else ""
-    pace = "" if seen.lacks == QUEUE_GENERATE else f"  {seen.rate:.0f}/min{eta}"
+    pace = "" if seen.missing_role == QUEUE_GENERATE else f"  {seen.rate:.0f}/min{eta}"
     counts = f"{done}/{seen.total}  {seen.failed} failed{pace}"
     table.add_row("generate", ProgressBar(total=max(1, seen.total), completed=done, width=30), counts)
     for view in seen.stages:
@@ -88,10 +87,10 @@ def stage_detail(seen: RunStatus, ledger: Ledger) -> str:
     """What the running stage last reported."""
     running = [view.stage for view in seen.stages if view.state is StageState.RUNNING]
     reports = ledger.stages.progress(seen.run_id, running[0]) if running else []
-    return told(reports[-1]) if reports else ""
+    return format_progress(reports[-1]) if reports else ""
 
 
-def told(report: JsonObject) -> str:
+def format_progress(report: JsonObject) -> str:
     """One report of a stage in words."""
     if "iteration" in report:
         loss = report.get("train_loss")

@@ -32,7 +32,7 @@ class Output:
             sys.stdout.flush()
 
 
-def counted(number: int, noun: str) -> str:
+def pluralise(number: int, noun: str) -> str:
     """A number of things, as people say it."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
@@ -46,6 +46,6 @@ def writing(place: Path) -> Iterator[None]:
         raise UsageError(f"{str(place)!r} cannot be written: {error.strerror or error}") from error
 
 
-def fell_short() -> typer.Exit:
+def partial_failure() -> typer.Exit:
     """Exit code 1: the work ended, and not all of it succeeded."""
     return typer.Exit(1)

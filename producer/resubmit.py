@@ -10,7 +10,7 @@ from config.records import Prompt
 
 
 @dataclass(frozen=True)
-class Candidate:
+class FinishedJob:
     """A terminal job that did not end in the dataset."""
 
     job_id: str
@@ -22,7 +22,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class JobFilter:
     """What is asked for; nothing named means every failed and rejected job."""
 
     kinds: tuple[FailureKind, ...] = ()
@@ -30,7 +30,7 @@ class Wanted:
     jobs: tuple[str, ...] = ()
     workers: tuple[str, ...] = ()
 
-    def takes(self, candidate: Candidate) -> bool:
+    def matches(self, candidate: FinishedJob) -> bool:
         """Whether one of the named criteria matches; all do when none is named."""
         if not (self.kinds or self.reasons or self.jobs or self.workers):
             return True
@@ -42,12 +42,12 @@ class Wanted:
         )
 
 
-def choose(candidates: Iterable[Candidate], wanted: Wanted) -> list[Candidate]:
+def select(candidates: Iterable[FinishedJob], wanted: JobFilter) -> list[FinishedJob]:
     """The jobs to run again, in order."""
-    return sorted((one for one in candidates if wanted.takes(one)), key=lambda one: one.job_id)
+    return sorted((one for one in candidates if wanted.matches(one)), key=lambda one: one.job_id)
 
 
-def by_kind(chosen: Sequence[Candidate]) -> dict[str, int]:
+def by_kind(chosen: Sequence[FinishedJob]) -> dict[str, int]:
     """How many per failure kind, and per rejection reason for those that completed."""
     counts: Counter[str] = Counter()
     for one in chosen:
@@ -55,7 +55,7 @@ def by_kind(chosen: Sequence[Candidate]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def shift(chosen: Sequence[Candidate], of_run: Sequence[Candidate]) -> list[tuple[str, float, float]]:
+def category_shift(chosen: Sequence[FinishedJob], of_run: Sequence[FinishedJob]) -> list[tuple[str, float, float]]:
     """(category, its share of the run, its share of the retried), most over-represented first."""
     retried, everyone = (Counter(one.prompt.category for one in some) for some in (chosen, of_run))
     total, again = len(of_run), len(chosen)

@@ -37,7 +37,7 @@ class RunStatus:
     """jobs finished per minute, over the last RATE_SECONDS; over all of its generation when that has ended"""
     eta_seconds: float | None
     """None when nothing is owed, or nobody works on it"""
-    lacks: str
+    missing_role: str
     """the role that the run waits for and no living worker has, "" when there is one or the run has ended"""
     version: int
     created: float
@@ -65,7 +65,7 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
     per_minute = rate(rates, now=ledger.fleet.now()) if owed else mean_rate(rates)
     curated = stages[0].result if stages[0].state is StageState.DONE else {}
     name, error = current(stages, owed)
-    missing = lacking(name, ledger.fleet.workers())
+    missing = missing_role(name, ledger.fleet.workers())
     return RunStatus(
         run_id=run_id,
         total=run.total,
@@ -73,14 +73,14 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
         running=counts[JobState.RUNNING],
         generated=counts[JobState.GENERATED],
         failed=counts[JobState.FAILED],
-        kinds={kind.value: count for kind, count in ledger.jobs.kinds(run_id).items()},
+        kinds={kind.value: count for kind, count in ledger.jobs.failure_counts(run_id).items()},
         kept=whole(curated.get("kept")),
         rejected=whole(curated.get("rejected")),
         stage=name,
         error=error,
         rate=per_minute,
         eta_seconds=owed / per_minute * 60 if owed and per_minute and not missing else None,
-        lacks=missing,
+        missing_role=missing,
         version=run.version,
         created=run.created,
         by_worker=per_worker(finished),
@@ -105,7 +105,7 @@ def mean_rate(buckets: dict[int, int]) -> float:
     return sum(buckets[time] for time in newest) / (newest[0] - newest[-1] + 1) * 6 if newest else 0.0
 
 
-def lacking(stage: str, workers: list[WorkerView]) -> str:
+def missing_role(stage: str, workers: list[WorkerView]) -> str:
     """The queue of the stage a run is in when no living worker reads it, "" otherwise."""
     if stage not in ROUTES:  # done or failed
         return ""
@@ -139,6 +139,6 @@ def whole(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def fleet_lines(workers: list[WorkerView]) -> list[JsonObject]:
+def worker_rows(workers: list[WorkerView]) -> list[JsonObject]:
     """The workers as `applejack status --json` lists them."""
     return [{"name": view.name, "silent_seconds": round(view.silent_seconds, 1), **view.fields} for view in workers]

@@ -8,7 +8,7 @@ from config.errors import UsageError
 GIT_SECONDS = 30
 
 
-def pinned(text: str | None) -> str | None:
+def resolve_workspace(text: str | None) -> str | None:
     """PATH, PATH@REV or URL@REV with the path whole and the revision a commit; a plain directory as its path.
 
     UsageError when a local path or its revision is not there. A URL is taken as it is: the workers fetch it.

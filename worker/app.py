@@ -20,21 +20,21 @@ from config import logs
 from config.address import is_loopback
 from config.broker import make_app
 from config.ledger import Ledger
-from config.ledger.store import connect
+from config.ledger.store import ledger_client
 from config.records import JsonObject
 from config.settings import Settings, settings
 from config.topology import GENERATE, QUEUE_GENERATE, ROUTES
 from config.version import version
-from worker.concurrency.limiter import Qos, Throttle
-from worker.endpoint.circuit_breaker import Gate
-from worker.endpoint.supervisor import Keeper
+from worker.concurrency.limiter import ConcurrencyLimiter, Qos
+from worker.endpoint.circuit_breaker import CircuitBreaker
+from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet import visibility_timeout
 from worker.fleet.broker_messages import Message
-from worker.fleet.heartbeat import Pulse
+from worker.fleet.heartbeat import Heartbeat
 from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
-from worker.fleet.shutdown import Drain
-from worker.job_runner import Steps
+from worker.fleet.shutdown import GracefulShutdown
+from worker.job_runner import JobRunner
 from worker.tasks import register
 
 log = logs.get(__name__)
@@ -64,68 +64,70 @@ class Worker:
     def __init__(self, chosen: Settings) -> None:
         self.app = make_app(chosen)
         assert chosen.redis_url is not None  # make_app has seen to it
-        self._client = connect(chosen.redis_url.get_secret_value())
+        self._client = ledger_client(chosen.redis_url.get_secret_value())
         self._ledger = Ledger(self._client)
         self._leases = Leases(self._ledger.fleet, lease_seconds=chosen.lease_seconds)
         self._settings = chosen
-        self.gate = Gate()
-        self.keeper = Keeper(self.gate, chosen, pause=self._pause, resume=self._resume, consuming=self._consuming)
-        name = f"worker-{os.getpid()}@{platform.node()}"
-        self.throttle = Throttle(most=1)  # until the size of the pool is known
-        self.steps = Steps(
-            self._ledger, self._leases, chosen, name, self.throttle, keeper=self.keeper, again=self._again
+        self.circuit_breaker = CircuitBreaker()
+        self.supervisor = EndpointSupervisor(
+            self.circuit_breaker, chosen, pause=self._pause, resume=self._resume, consuming=self._consuming
         )
-        self.drain = Drain(self._leases, seconds=chosen.drain_seconds)
+        name = f"worker-{os.getpid()}@{platform.node()}"
+        self.limiter = ConcurrencyLimiter(most=1)  # until the size of the pool is known
+        self.steps = JobRunner(
+            self._ledger, self._leases, chosen, name, self.limiter, supervisor=self.supervisor, requeue=self._requeue
+        )
+        self.drain = GracefulShutdown(self._leases, seconds=chosen.drain_seconds)
         self._generates = False
-        self._pulse: Pulse | None = None
+        self._pulse: Heartbeat | None = None
         self._consumer: Consumer | None = None
         register(self.app, self.steps)
 
     def start(self, consumer: Consumer, queues: list[str]) -> None:
         """Begin to beat under Celery's name for this worker."""
-        self.steps.worker = self.keeper.worker = consumer.hostname
+        self.steps.worker = self.supervisor.worker = consumer.hostname
         self._consumer = consumer
 
-        def says() -> JsonObject:
-            endpoint = self.keeper.endpoint if QUEUE_GENERATE in queues else None
+        def status() -> JsonObject:
+            endpoint = self.supervisor.endpoint if QUEUE_GENERATE in queues else None
             return {
                 "queues": list(queues),
                 "pid": os.getpid(),
                 "endpoint": endpoint,
-                "paused": self.gate.reason or None,
-                **self.throttle.says(),
+                "paused": self.circuit_breaker.reason or None,
+                **self.limiter.status(),
                 "version": version(),
                 "clock": time.time(),  # against the ledger's: kombu restores messages by each worker's own
             }
 
-        self._pulse = Pulse(
+        self._pulse = Heartbeat(
             self._ledger.fleet,
             self._leases,
             Reconciler(self._ledger, self._client, self.send, silent_seconds=self._settings.lease_seconds),
             worker=consumer.hostname,
-            says=says,
-            also=lambda: self._tend(consumer),
+            status=status,
+            before_heartbeat=lambda: self._before_heartbeat(consumer),
         )
         if QUEUE_GENERATE in queues:
             self._generates = True
-            self.throttle = Throttle(most=consumer.pool.num_processes, fixed=self._settings.concurrency)
-            self.steps.throttle = self.throttle
-            self.throttle.adjust(consumer.qos, running=0)  # before the first message is taken
+            self.limiter = ConcurrencyLimiter(most=consumer.pool.num_processes, fixed=self._settings.concurrency)
+            self.steps.limiter = self.limiter
+            self.limiter.adjust(consumer.qos, running=0)  # before the first message is taken
             if self._settings.serve:  # the keeper's own word for it is a broadcast, and this worker listens to none yet
                 consumer.cancel_task_queue(QUEUE_GENERATE)
-            self.keeper.start()
+            self.supervisor.start()
         self._pulse.start()
 
-    def _tend(self, consumer: Consumer) -> None:
+    def _before_heartbeat(self, consumer: Consumer) -> None:
         if self._generates:
-            local = is_loopback(urlsplit(self.keeper.endpoint).hostname)
-            self.throttle.adjust(consumer.qos, running=len(self._leases), local=local)
+            local = is_loopback(urlsplit(self.supervisor.endpoint).hostname)
+            self.limiter.adjust(consumer.qos, running=len(self._leases), local=local)
         visibility_timeout.renew(self._client, consumer)
 
     def stop(self) -> None:
         """Stop watching and beating; the last thing a worker does in order."""
         if self._pulse:
-            self.keeper.stop()
+            self.supervisor.stop()
             self._pulse.stop()
 
     def send(self, message: Message) -> None:
@@ -133,7 +135,7 @@ class Worker:
         task, *args = message
         self.app.send_task(task, args=args, queue=ROUTES[task]["queue"], ignore_result=True)
 
-    def _again(self, run_id: str, job_id: str, seconds: float) -> None:
+    def _requeue(self, run_id: str, job_id: str, seconds: float) -> None:
         with broker_away("job.not_sent", run_id=run_id, job_id=job_id):  # the reconciler sends it
             self.app.send_task(
                 GENERATE, args=(run_id, job_id), queue=QUEUE_GENERATE, ignore_result=True, countdown=seconds or None

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from config import logs
-from config.errors import CurationError, StoreAwayError, TrainingError, UsageError
+from config.errors import CurationError, StoreUnavailableError, TrainingError, UsageError
 from config.ledger import Ledger, RunView
 from config.records import Adapter, JsonObject, Prompt, TrainProgress
 from config.settings import Settings
@@ -15,7 +15,7 @@ log = logs.get(__name__)
 
 
 @dataclass(frozen=True)
-class Context:
+class StageContext:
     """One stage of one run, claimed."""
 
     ledger: Ledger
@@ -43,7 +43,7 @@ class Context:
         return self.folder / f"{name}-v{self.run.version}"
 
 
-def curate_run(context: Context) -> JsonObject:
+def curate_run(context: StageContext) -> JsonObject:
     """Check every trajectory of the run, write the dataset; CurationError when nothing is kept."""
     from worker.curate.options import Options  # transformers takes two seconds to import: only where it is used
     from worker.curate.pipeline import curate
@@ -70,7 +70,7 @@ def curate_run(context: Context) -> JsonObject:
     return {**asdict(summary), "dataset": str(context.place("dataset"))}
 
 
-def train_run(context: Context) -> JsonObject:
+def train_run(context: StageContext) -> JsonObject:
     """Train the student on the run's dataset, each line of progress in the ledger."""
     from worker.train.trainer import train
 
@@ -93,15 +93,15 @@ def train_run(context: Context) -> JsonObject:
     return adapter.model_dump(mode="json")
 
 
-def report(context: Context, progress: TrainProgress) -> None:
+def report(context: StageContext, progress: TrainProgress) -> None:
     """One line of training progress into the ledger; an outage loses the line, not the training."""
     try:
         context.ledger.stages.report(context.run_id, Stage.TRAIN, progress)
-    except StoreAwayError as error:
+    except StoreUnavailableError as error:
         log.warning("progress.lost", run_id=context.run_id, iteration=progress.iteration, error=str(error))
 
 
-def evaluate_run(context: Context) -> JsonObject:
+def evaluate_run(context: StageContext) -> JsonObject:
     """Ask base and adapter the held-out prompts and write the Report."""
     from worker.evaluate.evaluator import evaluate
     from worker.generate.job import Workspaces

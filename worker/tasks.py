@@ -7,10 +7,10 @@ records in the ledger. A worker that dies is the ledger's business too (leases),
 from celery import Celery
 
 from config.topology import CURATE, EVALUATE, GENERATE, TRAIN
-from worker.job_runner import Steps
+from worker.job_runner import JobRunner
 
 
-def register(app: Celery, steps: Steps) -> None:
+def register(app: Celery, steps: JobRunner) -> None:
     """Give the application its tasks, and no other application in this process.
 
     Functions, not the bound methods themselves: Celery counts `self` as an argument of those, and then refuses to send

@@ -7,7 +7,7 @@ from config.errors import EndpointError, FailureKind
 
 
 @dataclass(frozen=True)
-class Probe:
+class HealthCheck:
     """What came of asking."""
 
     error: EndpointError | None = None
@@ -23,10 +23,10 @@ class Probe:
         return self.error is not None and self.error.kind is FailureKind.ENDPOINT_WEDGED
 
 
-def probe(base_url: str, *, model: str, api_key: str | None = None, seconds: float) -> Probe:
+def health_check(base_url: str, *, model: str, api_key: str | None = None, seconds: float) -> HealthCheck:
     """Ask for one token, of this model, within `seconds`. A 200 from /health or /v1/models is no proof."""
     try:
         complete(base_url, "Hello", max_tokens=1, timeout=seconds, model=model, api_key=api_key, same_model=True)
     except EndpointError as error:
-        return Probe(error)
-    return Probe()
+        return HealthCheck(error)
+    return HealthCheck()

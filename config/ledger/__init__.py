@@ -34,7 +34,7 @@ from config.ledger.files import Files
 from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
 from config.ledger.stages import Stages
-from config.ledger.store import Arg, connect, run_script, text, told
+from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
 from config.records import JobState, Pin, Prompt, Spec, StageState, Verdict, job_id
 from config.topology import ACTIVE, RUNS, Stage, run_key
 
@@ -78,11 +78,11 @@ class Ledger:
     @classmethod
     def connect(cls, url: str) -> Ledger:
         """The ledger at a Redis URL; it connects on first use."""
-        return cls(connect(url))
+        return cls(ledger_client(url))
 
     def check(self) -> None:
         """StoreError unless the server answers, with a password it accepts."""
-        with told():
+        with redis_errors():
             self._redis.ping()
 
     def create(self, spec: Spec, prompts: Sequence[Prompt]) -> Created:
@@ -109,8 +109,8 @@ class Ledger:
 
     def run(self, run_id: str) -> RunView:
         """A run as it was asked for; UsageError when there is none of that id."""
-        with told():
-            fields = {text(key): text(value) for key, value in self._redis.hgetall(run_key(run_id, "run")).items()}
+        with redis_errors():
+            fields = {decode(key): decode(value) for key, value in self._redis.hgetall(run_key(run_id, "run")).items()}
         if not fields:
             shown = run_id if len(run_id) <= SHOWN else f"{run_id[:SHOWN]}..."
             raise UsageError(f"there is no run {shown!r}; `applejack status` lists the runs")
@@ -123,27 +123,27 @@ class Ledger:
 
     def run_ids(self) -> list[str]:
         """Every run, the newest first."""
-        with told():
-            return [text(run_id) for run_id in self._redis.zrevrange(RUNS, 0, -1)]
+        with redis_errors():
+            return [decode(run_id) for run_id in self._redis.zrevrange(RUNS, 0, -1)]
 
     def pin(self, run_id: str, workspace: str, pin: Pin) -> Pin:
         """The code this run reads under a workspace's name: the first worker to open it decides, the others compare."""
         key = run_key(run_id, "pins")
-        with told():
+        with redis_errors():
             self._redis.hsetnx(key, workspace, pin.model_dump_json())
-            return Pin.model_validate_json(text(self._redis.hget(key, workspace)))
+            return Pin.model_validate_json(decode(self._redis.hget(key, workspace)))
 
     def pinned(self, run_id: str, workspace: str) -> Pin | None:
         """The code this run reads under a workspace's name, None before the first worker has opened it."""
-        with told():
+        with redis_errors():
             found = self._redis.hget(run_key(run_id, "pins"), workspace)
-        return Pin.model_validate_json(text(found)) if found is not None else None
+        return Pin.model_validate_json(decode(found)) if found is not None else None
 
     def set_verdicts(self, run_id: str, verdicts: Iterable[Verdict]) -> None:
         """Replace what curation decided; readers see the old set whole or the new set whole."""
         key = run_key(run_id, "verdicts")
         fresh = f"{key}:new"
-        with told(), self._redis.pipeline(transaction=False) as pipe:
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.delete(fresh)
             for number, verdict in enumerate(verdicts, start=1):
                 pipe.hset(fresh, verdict.job_id, verdict.model_dump_json())
@@ -154,19 +154,19 @@ class Ledger:
 
     def verdict(self, run_id: str, job_id: str) -> Verdict | None:
         """What curation decided about one job, None when it has not been curated."""
-        with told():
+        with redis_errors():
             found = self._redis.hget(run_key(run_id, "verdicts"), job_id)
-        return Verdict.model_validate_json(text(found)) if found is not None else None
+        return Verdict.model_validate_json(decode(found)) if found is not None else None
 
     def verdicts(self, run_id: str) -> dict[str, Verdict]:
         """Every verdict of the current dataset, by job id."""
-        with told():
+        with redis_errors():
             found = self._redis.hgetall(run_key(run_id, "verdicts"))
-        return {text(key): Verdict.model_validate_json(text(value)) for key, value in found.items()}
+        return {decode(key): Verdict.model_validate_json(decode(value)) for key, value in found.items()}
 
     def remove(self, run_id: str) -> None:
         """Forget a run: out of the lists first, so that nobody sees it half gone."""
-        with told():
+        with redis_errors():
             self._redis.zrem(RUNS, run_id)
             self._redis.srem(ACTIVE, run_id)
             keys = self._redis.scan_iter(match=run_key(run_id, "*"), count=1000)
@@ -175,14 +175,14 @@ class Ledger:
 
     def counters(self, run_id: str) -> tuple[dict[int, int], dict[str, int]]:
         """Finished jobs per ten seconds (epoch seconds // 10) and per "worker|state"."""
-        with told():
+        with redis_errors():
             rate = {int(key): int(value) for key, value in self._redis.hgetall(run_key(run_id, "rate")).items()}
-            done = {text(key): int(value) for key, value in self._redis.hgetall(run_key(run_id, "by_worker")).items()}
+            done = {decode(key): int(value) for key, value in self._redis.hgetall(run_key(run_id, "by_worker")).items()}
         return rate, done
 
     def _known(self, run_id: str, ours: str) -> bool:
-        with told():
-            known = text(self._redis.hget(run_key(run_id, "run"), "fingerprint"))
+        with redis_errors():
+            known = decode(self._redis.hget(run_key(run_id, "run"), "fingerprint"))
         if known and known != ours:
             raise UsageError(
                 f"run {run_id!r} exists with other prompts or settings; choose another --run, nothing was changed"
@@ -193,36 +193,36 @@ class Ledger:
     def sending(self, run_id: str) -> Iterator[None]:
         """While a producer writes the messages of a big run, what has none yet is not taken for lost."""
         key = run_key(run_id, "sending")
-        with told():
+        with redis_errors():
             self._redis.set(key, 1, px=SENDING_MS)
         try:
             yield
         finally:
-            with suppress(StoreError), told():  # it expires by itself
+            with suppress(StoreError), redis_errors():  # it expires by itself
                 self._redis.delete(key)
 
     def being_sent(self, run_id: str) -> bool:
         """Whether a producer is writing this run's messages."""
-        with told():
+        with redis_errors():
             return bool(self._redis.exists(run_key(run_id, "sending")))
 
     @contextmanager
     def _submitting(self, run_id: str) -> Iterator[str]:
         """One producer at a time writes a run; the lock's token, which create.lua asks for."""
         key, token = run_key(run_id, "submit"), secrets.token_hex(8)
-        with told():
+        with redis_errors():
             if not self._redis.set(key, token, nx=True, px=SUBMIT_LOCK_MS):
                 raise StoreError(f"run {run_id!r} is being submitted by another process; try again in a minute")
         try:
             yield token
         finally:
-            with suppress(StoreError), told():  # it expires by itself
-                if text(self._redis.get(key)) == token:
+            with suppress(StoreError), redis_errors():  # it expires by itself
+                if decode(self._redis.get(key)) == token:
                     self._redis.delete(key)
 
     def _write_prompts(self, run_id: str, ids: Sequence[str], prompts: Sequence[Prompt]) -> None:
         """Write what create.lua makes visible; a submit cut short leaves only keys that the next one overwrites."""
-        with told():
+        with redis_errors():
             self._redis.delete(run_key(run_id, "prompts"), run_key(run_id, JobState.QUEUED.value))
             for start in range(0, len(ids), BATCH):
                 part = ids[start : start + BATCH]

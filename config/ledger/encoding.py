@@ -4,7 +4,7 @@ import json
 import zlib
 from dataclasses import dataclass
 
-from config.ledger.store import text
+from config.ledger.store import decode
 from config.records import Trajectory
 
 
@@ -22,7 +22,7 @@ class Event:
 
 def events(history: object) -> tuple[Event, ...]:
     """The history kept by the scripts, one JSON object a line."""
-    lines = [json.loads(line) for line in text(history).splitlines()]
+    lines = [json.loads(line) for line in decode(history).splitlines()]
     return tuple(
         Event(line["at"] / 1000, line["event"], line["worker"], line["detail"], line["attempt"]) for line in lines
     )

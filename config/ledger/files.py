@@ -10,7 +10,7 @@ from pathlib import Path
 import redis
 
 from config.errors import StoreError
-from config.ledger.store import text, told
+from config.ledger.store import decode, redis_errors
 from config.topology import run_key
 
 CHUNK = 4 * 1024 * 1024  # bytes before compression; far under the server's 512 MB limit on a value
@@ -27,7 +27,7 @@ class Files:
         key = run_key(run_id, f"files:{name}")
         fresh = f"{key}:new"
         manifest: dict[str, dict[str, str | int]] = {}
-        with told():
+        with redis_errors():
             self._redis.delete(fresh)
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 relative = path.relative_to(folder).as_posix()
@@ -46,11 +46,11 @@ class Files:
         StoreError when nothing is stored under the name or a content does not match its hash.
         """
         key = run_key(run_id, f"files:{name}")
-        with told():
+        with redis_errors():
             found = self._redis.hget(key, "manifest")
         if found is None:
             raise StoreError(f"run {run_id!r} has no {name} in the ledger yet")
-        manifest = json.loads(text(found))
+        manifest = json.loads(decode(found))
         fresh = folder.with_name(f".{folder.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
         for relative, entry in manifest.items():
@@ -62,13 +62,13 @@ class Files:
 
     def hashes(self, run_id: str, name: str) -> dict[str, str]:
         """Hex sha256 of each file of a stored folder by its path in it; empty when nothing is stored under the name."""
-        with told():
+        with redis_errors():
             found = self._redis.hget(run_key(run_id, f"files:{name}"), "manifest")
-        return {relative: entry["sha256"] for relative, entry in json.loads(text(found) or "{}").items()}
+        return {relative: entry["sha256"] for relative, entry in json.loads(decode(found) or "{}").items()}
 
     def has(self, run_id: str, name: str) -> bool:
         """True when something is stored under the name."""
-        with told():
+        with redis_errors():
             return bool(self._redis.exists(run_key(run_id, f"files:{name}")))
 
     def _write(self, key: str, relative: str, chunks: int, sha256: str, folder: Path) -> None:
@@ -79,7 +79,7 @@ class Files:
         digest = hashlib.sha256()
         with target.open("wb") as out:
             for number in range(1, chunks + 1):
-                with told():
+                with redis_errors():
                     blob = self._redis.hget(key, f"{relative}\n{number}")
                 if not isinstance(blob, bytes):
                     raise StoreError(f"part {number} of {relative!r} is missing from the ledger")

@@ -9,7 +9,7 @@ import redis
 
 from config.errors import FailureKind, StoreError, UsageError
 from config.ledger.encoding import Event, events, ms, pack, unpack
-from config.ledger.store import Arg, run_script, text, texts, told
+from config.ledger.store import Arg, decode, decode_list, redis_errors, run_script
 from config.records import JobState, Prompt, Trajectory
 from config.topology import ACTIVE, Stage, run_key
 
@@ -44,7 +44,7 @@ class JobView:
 
 
 @dataclass(frozen=True)
-class JobFacts:
+class JobOutcome:
     """How a finished job ended, and where."""
 
     job_id: str
@@ -67,7 +67,7 @@ class Jobs:
         """Claim a job; a word instead when it is finished, held by a living worker, or not in this run."""
         token = secrets.token_hex(8)
         keys = [*self._states(run_id), run_key(run_id, "leases"), self._job(run_id, job_id)]
-        answer = texts(
+        answer = decode_list(
             run_script(self._redis, "begin", keys, [job_id, token, worker, ms(lease_seconds), delivery_limit])
         )
         match answer[0]:
@@ -103,75 +103,70 @@ class Jobs:
             ms(trajectory.seconds),
             token,
         ]
-        answer = text(run_script(self._redis, "finish", keys, args))
+        answer = decode(run_script(self._redis, "finish", keys, args))
         match answer:
             case "stored" | "last" | "already" | "stale" | "unknown" as word:
                 return word
         raise StoreError(f"the ledger answered {answer!r} to a finished job")
 
-    def release(self, claim: Claim, *, why: str, spent: bool) -> bool:
+    def release(self, claim: Claim, *, why: str, consume_attempt: bool) -> bool:
         """Hand a job back to the queue's debt; `spent` when this delivery counts against its limit."""
         keys = [run_key(claim.run_id, part) for part in ("queued", "running", "leases")]
-        args: list[Arg] = [claim.job_id, claim.token, why, int(spent)]
+        args: list[Arg] = [claim.job_id, claim.token, why, int(consume_attempt)]
         return run_script(self._redis, "release", [*keys, self._job(claim.run_id, claim.job_id)], args) == 1
 
     def prompt(self, run_id: str, job_id: str) -> Prompt:
         """The prompt of a job; StoreError when the run has no such job."""
-        with told():
+        with redis_errors():
             found = self._redis.hget(run_key(run_id, "prompts"), job_id)
         if found is None:
             raise StoreError(f"run {run_id!r} has no job {job_id!r}")
-        return Prompt.model_validate_json(text(found))
+        return Prompt.model_validate_json(decode(found))
 
     def prompts(self, run_id: str, job_ids: Sequence[str]) -> list[Prompt]:
         """The prompts of many jobs, in the same order; StoreError when the run has no such job."""
         found: list[Prompt] = []
         for start in range(0, len(job_ids), CHUNK):
-            with told():
+            with redis_errors():
                 texts_ = self._redis.hmget(run_key(run_id, "prompts"), list(job_ids[start : start + CHUNK]))
             if None in texts_:
                 raise StoreError(f"run {run_id!r} has no job {job_ids[start + texts_.index(None)]!r}")
-            found += [Prompt.model_validate_json(text(one)) for one in texts_]
+            found += [Prompt.model_validate_json(decode(one)) for one in texts_]
         return found
 
-    def facts(self, run_id: str, job_ids: Sequence[str]) -> list[JobFacts]:
+    def facts(self, run_id: str, job_ids: Sequence[str]) -> list[JobOutcome]:
         """How many jobs ended and on which worker, in the same order."""
-        found: list[JobFacts] = []
+        found: list[JobOutcome] = []
         for start in range(0, len(job_ids), CHUNK):
             part = job_ids[start : start + CHUNK]
-            told_ = iter(texts(run_script(self._redis, "facts", [], [run_key(run_id, "job:"), *part])))
+            told_ = iter(decode_list(run_script(self._redis, "facts", [], [run_key(run_id, "job:"), *part])))
             rows = zip(part, told_, told_, strict=True)
-            found += [JobFacts(job_id, FailureKind(kind) if kind else None, worker) for job_id, kind, worker in rows]
+            found += [JobOutcome(job_id, FailureKind(kind) if kind else None, worker) for job_id, kind, worker in rows]
         return found
 
     def ids(self, run_id: str, *states: JobState) -> list[str]:
         """Job ids in the order of the prompts; all of them when no state is named."""
-        with told():
+        with redis_errors():
             keys = [run_key(run_id, state.value) for state in states or JobState]
-            return sorted(text(member) for member in self._redis.sunion(keys))
-
-    def ids_of_kind(self, run_id: str, kind: FailureKind) -> list[str]:
-        """Jobs that failed that way, in order."""
-        with told():
-            return sorted(text(member) for member in self._redis.smembers(run_key(run_id, f"kind:{kind.value}")))
+            return sorted(decode(member) for member in self._redis.sunion(keys))
 
     def counts(self, run_id: str) -> dict[JobState, int]:
         """Jobs per state; they sum to the run's total at every instant."""
-        with told(), self._redis.pipeline(transaction=True) as pipe:
+        with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
             for state in JobState:
                 pipe.scard(run_key(run_id, state.value))
             return dict(zip(JobState, pipe.execute(), strict=True))
 
-    def kinds(self, run_id: str) -> dict[FailureKind, int]:
+    def failure_counts(self, run_id: str) -> dict[FailureKind, int]:
         """Failed jobs per kind, kinds without any left out."""
-        with told(), self._redis.pipeline(transaction=True) as pipe:
+        with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
             for kind in FailureKind:
                 pipe.scard(run_key(run_id, f"kind:{kind.value}"))
             return {kind: count for kind, count in zip(FailureKind, pipe.execute(), strict=True) if count}
 
     def view(self, run_id: str, job_id: str) -> JobView:
         """All the ledger knows of one job but its trajectories; UsageError when there is no such job."""
-        with told(), self._redis.pipeline(transaction=True) as pipe:
+        with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
             for state in JobState:
                 pipe.sismember(run_key(run_id, state.value), job_id)
             pipe.hgetall(self._job(run_id, job_id))
@@ -179,7 +174,7 @@ class Jobs:
         found = [state for state, is_in in zip(JobState, member, strict=True) if is_in]
         if not found:
             raise UsageError(f"run {run_id!r} has no job {job_id!r}; `applejack status {run_id}` lists what it has")
-        job = {text(key): text(value) for key, value in fields.items()}
+        job = {decode(key): decode(value) for key, value in fields.items()}
         return JobView(
             job_id=job_id,
             state=found[0],
@@ -191,7 +186,7 @@ class Jobs:
 
     def trajectory(self, run_id: str, job_id: str, attempt: int) -> Trajectory | None:
         """The trajectory of one attempt, None when it has none."""
-        with told():
+        with redis_errors():
             blob = self._redis.get(self._trajectory(run_id, job_id, attempt))
         return unpack(blob) if isinstance(blob, bytes) else None
 
@@ -199,7 +194,7 @@ class Jobs:
         """The current trajectory of every terminal job in the order of the prompts, CHUNK in memory at a time."""
         ids = self.ids(run_id, JobState.GENERATED, JobState.FAILED)
         for chunk in (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)):
-            with told(), self._redis.pipeline(transaction=False) as pipe:
+            with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
                 for job_id in chunk:
                     pipe.hget(self._job(run_id, job_id), "attempt")
                 attempts = [int(attempt or 1) for attempt in pipe.execute()]
@@ -216,7 +211,7 @@ class Jobs:
         keys = [*self._states(run_id), run_key(run_id, "run"), ACTIVE, *stages]
         asked = ["waiting" if wanted else "skipped" for wanted in (train, evaluate)]
         prefixes = [run_key(run_id, "job:"), run_key(run_id, "kind:")]
-        return int(text(run_script(self._redis, "resubmit", keys, [*prefixes, *asked, *job_ids])))
+        return int(decode(run_script(self._redis, "resubmit", keys, [*prefixes, *asked, *job_ids])))
 
     @staticmethod
     def _states(run_id: str) -> list[str]:

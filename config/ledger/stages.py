@@ -8,7 +8,7 @@ from typing import Literal
 import redis
 
 from config.ledger.encoding import Event, events, ms
-from config.ledger.store import Arg, run_script, text, texts, told
+from config.ledger.store import Arg, decode, decode_list, redis_errors, run_script
 from config.records import JsonObject, StageState, TrainProgress
 from config.topology import ACTIVE, Stage, run_key
 
@@ -57,8 +57,8 @@ class Stages:
         """Claim an owed stage; "held" or its state as a word when it is not to be had."""
         token = secrets.token_hex(8)
         keys = [self._key(run_id, stage), run_key(run_id, "leases")]
-        args: list[Arg] = [member(stage), token, worker, ms(lease_seconds), DELIVERY_LIMIT]
-        answer = texts(run_script(self._redis, "begin_stage", keys, args))
+        args: list[Arg] = [stage_member(stage), token, worker, ms(lease_seconds), DELIVERY_LIMIT]
+        answer = decode_list(run_script(self._redis, "begin_stage", keys, args))
         if answer[0] not in {"run", "exhausted"}:
             return answer[0]
         return StageClaim(run_id, stage, token, answer[0] == "exhausted")
@@ -74,7 +74,7 @@ class Stages:
         ]
         state = StageState.FAILED if error else StageState.DONE
         args: list[Arg] = [
-            member(claim.stage),
+            stage_member(claim.stage),
             claim.token,
             state.value,
             json.dumps(result or {}),
@@ -82,7 +82,7 @@ class Stages:
             claim.run_id,
             len(following),
         ]
-        match text(run_script(self._redis, "finish_stage", keys, args)):
+        match decode(run_script(self._redis, "finish_stage", keys, args)):
             case "next":
                 return "next"
             case "over":
@@ -92,17 +92,19 @@ class Stages:
     def release(self, claim: StageClaim, *, why: str) -> bool:
         """Hand a stage back: it is owed again, and this try does not count against it."""
         keys = [self._key(claim.run_id, claim.stage), run_key(claim.run_id, "leases")]
-        return run_script(self._redis, "release_stage", keys, [member(claim.stage), claim.token, why]) == 1
+        return run_script(self._redis, "release_stage", keys, [stage_member(claim.stage), claim.token, why]) == 1
 
     def reopen(self, run_id: str, stage: Stage) -> str:
-        """Owe an ended stage again, those behind it waiting for it: "owed", or its state when it has not ended."""
+        """Owe an ended stage again, those behind it waiting for it: "ready", or its state when it has not ended."""
         behind = [self._key(run_id, one) for one in ORDER[ORDER.index(stage) :]]
-        return text(run_script(self._redis, "reopen", [ACTIVE, *behind], [run_id]))
+        return decode(run_script(self._redis, "reopen", [ACTIVE, *behind], [run_id]))
 
     def view(self, run_id: str, stage: Stage) -> StageView:
         """One stage as it stands; "waiting" when the run is not known."""
-        with told():
-            fields = {text(key): text(value) for key, value in self._redis.hgetall(self._key(run_id, stage)).items()}
+        with redis_errors():
+            fields = {
+                decode(key): decode(value) for key, value in self._redis.hgetall(self._key(run_id, stage)).items()
+            }
         return StageView(
             stage=stage,
             state=StageState(fields.get("state", StageState.WAITING)),
@@ -117,17 +119,19 @@ class Stages:
     def report(self, run_id: str, stage: Stage, progress: TrainProgress | JsonObject) -> None:
         """Append one line of progress."""
         line = progress.model_dump_json() if isinstance(progress, TrainProgress) else json.dumps(progress)
-        with told():
+        with redis_errors():
             self._redis.rpush(run_key(run_id, f"progress:{stage}"), line)
 
     def progress(self, run_id: str, stage: Stage) -> list[JsonObject]:
         """Every line of progress of a stage, oldest first."""
-        with told():
-            return [json.loads(text(line)) for line in self._redis.lrange(run_key(run_id, f"progress:{stage}"), 0, -1)]
+        with redis_errors():
+            return [
+                json.loads(decode(line)) for line in self._redis.lrange(run_key(run_id, f"progress:{stage}"), 0, -1)
+            ]
 
     def clear_progress(self, run_id: str, stage: Stage) -> None:
         """Forget the progress of an earlier try."""
-        with told():
+        with redis_errors():
             self._redis.delete(run_key(run_id, f"progress:{stage}"))
 
     @staticmethod
@@ -135,6 +139,6 @@ class Stages:
         return run_key(run_id, f"stage:{stage.value}")
 
 
-def member(stage: Stage) -> str:
+def stage_member(stage: Stage) -> str:
     """How a stage is named among the leases of its run."""
     return f"stage:{stage.value}"

@@ -28,7 +28,7 @@ SCALES: Final = ("hundred", "thousand", "million", "billion")
 
 
 @dataclass(frozen=True)
-class Facts:
+class ExpectedFacts:
     """A checked `expect`."""
 
     contains: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Facts:
     absent: tuple[str, ...] = ()
 
 
-def facts(expect: JsonObject) -> Facts:
+def parse_expected(expect: JsonObject) -> ExpectedFacts:
     """The facts of an `expect` object; UsageError names what is wrong with its shape."""
     if not expect:
         raise UsageError(f"expect is empty; give at least one of {', '.join(KEYS)}, or leave it out")
@@ -46,12 +46,12 @@ def facts(expect: JsonObject) -> Facts:
             raise UsageError(f"expect has the unknown key {key!r}{did_you_mean(key, KEYS)}")
     lists = {key: _texts(key, expect[key]) for key in ("contains", "any", "absent") if key in expect}
     number = _number(expect["number"]) if "number" in expect else None
-    return Facts(number=number, **lists)
+    return ExpectedFacts(number=number, **lists)
 
 
 def holds(expect: JsonObject, answer: str) -> bool:
     """True when the answer states every fact of `expect`; UsageError when `expect` has another shape."""
-    wanted = facts(expect)
+    wanted = parse_expected(expect)
     text = _plain(answer)
     return (
         all(_says(item, text) for item in wanted.contains)

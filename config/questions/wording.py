@@ -1,6 +1,6 @@
 """The questions that are mined from code and asked about nothing in particular: their wording, and reading it back.
 
-The miner renders them, the rehearsal teacher parses them; neither needs the other. Every wording says one category and
+The miner renders them, the scripted teacher parses them; neither needs the other. Every wording says one category and
 its slots without doubt: parse(render(question, form)) is the question again.
 """
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from config.exit_codes import FELL_SHORT
+from config.exit_codes import EXIT_INCOMPLETE
 from config.records import JsonObject
 from config.report.model import Report
-from producer.commands.options import Dir, Json, chosen, require_url
+from producer.commands.options import Dir, Json, require_url, settings_with_dir
 from producer.demo import ITERATIONS, JOBS, QUESTIONS, Demo
 from producer.output import Output
 from producer.report import lines as rendering
@@ -18,7 +18,7 @@ def demo(
     folder: Dir = None,
     jobs: Annotated[int, typer.Option(help="Generation jobs.")] = JOBS,
     endpoint: Annotated[
-        str | None, typer.Option(help="A real teacher's OpenAI-compatible URL, instead of the rehearsal.")
+        str | None, typer.Option(help="A real teacher's OpenAI-compatible URL, instead of the scripted teacher.")
     ] = None,
     model: Annotated[str, typer.Option(help="Model name asked of --endpoint.")] = "default_model",
     iterations: Annotated[
@@ -37,7 +37,7 @@ def demo(
     if endpoint:
         require_url(endpoint)
     asked = Demo(
-        chosen(folder),
+        settings_with_dir(folder),
         jobs=jobs,
         endpoint=endpoint,
         model=model,
@@ -48,7 +48,7 @@ def demo(
     ended, body = asked.run(output)
     console = output.console
     if body["after"]:
-        console.print(rendering.table(Report.read(Path(str(body["report"])))))
+        console.print(rendering.format_table(Report.read(Path(str(body["report"])))))
     console.print(f"jobs     {body['generated']} generated, {body['failed']} failed")
     console.print(f"curated  {body['kept']} kept, {body['rejected']} rejected")
     for name in ("dataset", "adapter", "report"):
@@ -56,16 +56,14 @@ def demo(
             console.print(f"{name:<8} {body[name]}")
     console.print(f"time     {body['seconds']} s ({stage_times(body)})")
     if not endpoint:
-        console.print(
-            "teacher  a rehearsal: a program that calls the tools. With a model, for instance mlx_lm's server:"
-        )
+        console.print("teacher  scripted: a program that calls the tools. With a model, for instance mlx_lm's server:")
         console.print("         applejack demo --endpoint http://127.0.0.1:8080/v1")
     output.result(body)
     if ended.failed or ended.stage == "failed":
         console.print(
             f"[red]fell short[/red]: {ended.error or f'{ended.failed} jobs failed'}; applejack status {ended.run_id}"
         )
-        raise typer.Exit(FELL_SHORT)
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
 def stage_times(body: JsonObject) -> str:

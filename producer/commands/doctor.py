@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from config.diagnostics import Examined
+from config.diagnostics import DoctorReport
 from config.errors import UsageError
-from producer.commands.options import Dir, Json, chosen
+from producer.commands.options import Dir, Json, settings_with_dir
 from producer.commands.stages import NEEDED
-from producer.doctor import look_around
+from producer.doctor import run_all
 from producer.doctor.workers import ask_worker_side
-from producer.output import Output, fell_short
+from producer.output import Output, partial_failure
 
 COLOUR = {"error": "red", "warning": "yellow"}
 
@@ -37,25 +37,25 @@ def doctor(
     if student is not None and not student.is_dir():
         raise UsageError(f"no student at {str(student)!r}: give the directory of a model with its tokenizer files")
     output = Output(as_json)
-    settings = chosen(folder)
+    settings = settings_with_dir(folder)
     if endpoint:
         settings = settings.model_copy(update={"endpoint": endpoint})
     missing = next((name for name in NEEDED if find_spec(name) is None), None)
-    seen = look_around(settings) + ask_worker_side(student, missing=missing)
+    seen = run_all(settings) + ask_worker_side(student, missing=missing)
     show(output.console, seen)
     output.result(seen.as_json())
     if seen.errors:
-        raise fell_short()
+        raise partial_failure()
 
 
-def show(console: Console, seen: Examined) -> None:
+def show(console: Console, seen: DoctorReport) -> None:
     """Findings, errors first; then what was looked at, and what was not and why."""
     table = Table("severity", "trap", show_lines=True)
     for heading in ("what", "what to do"):
         table.add_column(heading, overflow="fold")  # a path cut short is no use
     for trap in seen.findings:
         colour = COLOUR[trap.severity]
-        table.add_row(f"[{colour}]{trap.severity}[/{colour}]", trap.trap, escape(trap.told), escape(trap.remedy))
+        table.add_row(f"[{colour}]{trap.severity}[/{colour}]", trap.name, escape(trap.message), escape(trap.remedy))
     if seen.findings:
         console.print(table)
     else:

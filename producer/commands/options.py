@@ -30,6 +30,6 @@ def require_url(endpoint: str) -> None:
         )
 
 
-def chosen(folder: Path | None) -> Settings:
+def settings_with_dir(folder: Path | None) -> Settings:
     """The settings, with --dir over the environment's."""
     return settings().model_copy(update={"dir": folder}) if folder else settings()

@@ -11,10 +11,10 @@ from config.records import JobState, JsonObject, StageState
 from config.settings import Settings
 from config.topology import Stage
 from producer import enqueue
-from producer.commands.options import Dir, Json, RunId, chosen
-from producer.connect import reach
-from producer.output import Output, counted
-from producer.resubmit import Candidate, Wanted, by_kind, choose, job_named, shift
+from producer.commands.options import Dir, Json, RunId, settings_with_dir
+from producer.connect import open_ledger
+from producer.output import Output, pluralise
+from producer.resubmit import FinishedJob, JobFilter, by_kind, category_shift, job_named, select
 
 # Below the options, since a column of them would break the words.
 CHOICES = "\n\n".join(
@@ -54,31 +54,31 @@ def resubmit(
     `applejack why`; the dataset gets a new version. Example:
     applejack resubmit night-1 --kind endpoint_unreachable --kind timeout
     """
-    settings, output = chosen(folder), Output(as_json)
+    settings, output = settings_with_dir(folder), Output(as_json)
     if stage and (kind or reason or job or worker or everything or train):
         raise UsageError(
             "--stage runs no jobs again: give it alone, without --kind, --reason, --job, --worker, --all or --train"
         )
-    with reach(settings) as (ledger, reached):
+    with open_ledger(settings) as (ledger, reached):
         view = ledger.run(run)
         if stage:
-            output.result(again(ledger, reached, run, stage, output, dry_run=dry_run))
+            output.result(rerun_stage(ledger, reached, run, stage, output, dry_run=dry_run))
             return
         if train and view.spec.student is None:
             raise UsageError(f"run {run!r} names no student, so it cannot be trained")
         jobs = tuple(job_named(ledger, run, text) for text in job or ())
-        wanted = Wanted(tuple(kind or ()), tuple(reason or ()), jobs, tuple(worker or ()))
+        wanted = JobFilter(tuple(kind or ()), tuple(reason or ()), jobs, tuple(worker or ()))
         everyone = candidates(ledger, run)
         # Without criteria: what failed or was rejected; a job named by hand may be a kept one too.
         pool = [one for one in everyone if everything or one.kind or one.reasons or one.job_id in jobs]
-        chosen_jobs = pool if everything else choose(pool, wanted)
+        chosen_jobs = pool if everything else select(pool, wanted)
         body: JsonObject = {"run_id": run, "resubmitted": len(chosen_jobs), "by_kind": dict(by_kind(chosen_jobs))}
         table = Table("cause", "jobs")
         for cause, number in by_kind(chosen_jobs).items():
             table.add_row(cause, str(number))
         if chosen_jobs:
             output.console.print(table)
-        rows = shift(chosen_jobs, everyone)
+        rows = category_shift(chosen_jobs, everyone)
         mix = Table("category", "share of the run", "share of the retried", title="How this shifts the mix")
         for name, of_run, of_retried in rows:
             mix.add_row(name, f"{of_run:.0%}", f"{of_retried:.0%}")
@@ -86,20 +86,22 @@ def resubmit(
             output.console.print(mix)
         body["mix"] = [{"category": name, "run": a, "retried": b} for name, a, b in rows]
         if dry_run or not chosen_jobs:
-            output.console.print(f"{counted(len(chosen_jobs), 'job')} would run again; nothing was changed")
+            output.console.print(f"{pluralise(len(chosen_jobs), 'job')} would run again; nothing was changed")
             output.result({**body, "dry_run": dry_run})
             return
         ids = [one.job_id for one in chosen_jobs]
         spec = view.spec.model_copy(update={"train": train, "evaluate": train and view.spec.evaluate})
         ledger.jobs.resubmit(run, ids, train=spec.train, evaluate=spec.evaluate)
-        enqueue.send(reached, spec, ids, [one.prompt for one in chosen_jobs])
+        enqueue.enqueue(reached, spec, ids, [one.prompt for one in chosen_jobs])
     output.console.print(
-        f"{counted(len(ids), 'job')} of {run} to run again; `applejack status {run} --watch` follows them"
+        f"{pluralise(len(ids), 'job')} of {run} to run again; `applejack status {run} --watch` follows them"
     )
     output.result({**body, "dry_run": False})
 
 
-def again(ledger: Ledger, settings: Settings, run: str, stage: Stage, output: Output, *, dry_run: bool) -> JsonObject:
+def rerun_stage(
+    ledger: Ledger, settings: Settings, run: str, stage: Stage, output: Output, *, dry_run: bool
+) -> JsonObject:
     """Owe one stage again, or with `dry_run` say which would run; UsageError when it has not ended."""
     behind = list(Stage)[list(Stage).index(stage) :]
     states = {one: ledger.stages.view(run, one).state for one in behind}
@@ -113,9 +115,9 @@ def again(ledger: Ledger, settings: Settings, run: str, stage: Stage, output: Ou
         output.console.print(f"{', '.join(stages)} of {run} would run again; nothing was changed")
         return body
     state = ledger.stages.reopen(run, stage)
-    if state != "owed":  # somebody else was faster
+    if state != "ready":  # somebody else was faster
         raise not_ended(run, stage, state)
-    enqueue.send_stage(settings, run, stage)
+    enqueue.enqueue_stage(settings, run, stage)
     output.console.print(f"{', '.join(stages)} of {run} runs again; `applejack status {run} --watch` follows it")
     return body
 
@@ -125,7 +127,7 @@ def not_ended(run: str, stage: Stage, state: str) -> UsageError:
     return UsageError(f"the stage {stage.value!r} of run {run!r} is {state}; only an ended one can run again")
 
 
-def candidates(ledger: Ledger, run_id: str) -> list[Candidate]:
+def candidates(ledger: Ledger, run_id: str) -> list[FinishedJob]:
     """Every finished job of a run with what is known against it."""
     verdicts = ledger.verdicts(run_id)
     ids = ledger.jobs.ids(run_id, JobState.GENERATED, JobState.FAILED)
@@ -134,5 +136,5 @@ def candidates(ledger: Ledger, run_id: str) -> list[Candidate]:
     for facts, prompt in zip(ledger.jobs.facts(run_id, ids), prompts, strict=True):
         verdict = verdicts.get(facts.job_id)
         reasons = verdict.reasons if verdict else ()
-        made.append(Candidate(facts.job_id, facts.failure, reasons, facts.worker, prompt))
+        made.append(FinishedJob(facts.job_id, facts.failure, reasons, facts.worker, prompt))
     return made

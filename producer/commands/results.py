@@ -12,8 +12,8 @@ from config.report.model import Report
 from config.topology import Stage
 from producer import fetch as fetched
 from producer.archive import archive as moved
-from producer.commands.options import Dir, Json, RunId, chosen
-from producer.connect import reach
+from producer.commands.options import Dir, Json, RunId, settings_with_dir
+from producer.connect import open_ledger
 from producer.output import Output, writing
 from producer.report import lines as rendering
 
@@ -26,9 +26,9 @@ def report(
 ) -> None:
     """The student's scores before and after training, beside the targets."""
     output = Output(as_json)
-    with reach(chosen(folder), stopped=True) as (ledger, _):
+    with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
         found = report_of(ledger, run)
-    output.console.print(rendering.table(found))
+    output.console.print(rendering.format_table(found))
     if html:
         with writing(html):
             html.write_text(rendering.html(found), encoding="utf-8")
@@ -39,7 +39,7 @@ def report(
 def compare(run1: RunId, run2: RunId, folder: Dir = None, as_json: Json = False) -> None:
     """The reports of two runs side by side."""
     output = Output(as_json)
-    with reach(chosen(folder), stopped=True) as (ledger, _):
+    with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
         one, two = report_of(ledger, run1), report_of(ledger, run2)
     output.console.print(rendering.compare(one, two))
     output.result({"metrics": {run1: one.model_dump(mode="json"), run2: two.model_dump(mode="json")}})
@@ -55,9 +55,9 @@ def fetch(
 
     What an earlier fetch left there is replaced; files of your own there are refused, and nothing is changed.
     """
-    output, settings = Output(as_json), chosen(folder)
+    output, settings = Output(as_json), settings_with_dir(folder)
     target = out or settings.runs / run
-    with reach(settings, stopped=True) as (ledger, _), writing(target):
+    with open_ledger(settings, stopped=True) as (ledger, _), writing(target):
         ledger.run(run)
         files = fetched.fetch(ledger, run, target)
     if not files:
@@ -78,9 +78,9 @@ def archive(
 
     Nothing expires by itself. The run is removed from Redis only after all of it has been read back from the disk.
     """
-    output, settings = Output(as_json), chosen(folder)
+    output, settings = Output(as_json), settings_with_dir(folder)
     target = out or settings.dir / "archive" / run
-    with reach(settings, stopped=True) as (ledger, _), writing(target):
+    with open_ledger(settings, stopped=True) as (ledger, _), writing(target):
         counts = moved(ledger, run, target, keep=keep)
     output.console.print(f"{counts['trajectories']} trajectories of {counts['jobs']} jobs in {target}")
     output.result({"run_id": run, "out": str(target), "left_in_ledger": keep, **counts})

@@ -10,9 +10,9 @@ import typer
 
 from config.errors import UsageError
 from config.settings import Settings
-from producer.commands.options import Dir, Json, chosen, require_url
+from producer.commands.options import Dir, Json, require_url, settings_with_dir
 from producer.commands.submit import absolute
-from producer.connect import reach
+from producer.connect import open_ledger
 from producer.output import Output
 from producer.stack.local_stack import Stack, run_up, worker_command
 
@@ -45,7 +45,7 @@ def up(
 
     env = {"APPLEJACK_CONCURRENCY": str(concurrency)} if concurrency else {}
     pool = concurrency or POOL["generate"]
-    stack = Stack(chosen(folder), generate=workers, concurrency=pool, flower=flower, env=env)
+    stack = Stack(settings_with_dir(folder), generate=workers, concurrency=pool, flower=flower, env=env)
     parts = [*([] if stack.settings.redis_url else ["server"]), "workers", *(["Flower"] if flower else [])]
     output.console.print(f"starting {', '.join(parts)} ...")
     run_up(stack, ready=ready, tell=output.console.print)
@@ -70,12 +70,12 @@ def worker(
     It takes jobs from the Redis in $APPLEJACK_REDIS_URL, else from the stack that runs in --dir. Ctrl-C or SIGTERM lets
     it finish what it has; a second one ends it at once, and other workers take its jobs over.
     """
-    settings = chosen(folder)
+    settings = settings_with_dir(folder)
     if serve and (endpoint or role != "generate"):
         raise UsageError("--serve MODEL is for a generate worker without --endpoint: it serves its own")
     if endpoint or (role == "generate" and not (serve or settings.serve)):
         require_url(endpoint or settings.endpoint)
-    with reach(settings) as (_, reached):
+    with open_ledger(settings) as (_, reached):
         environment = {**os.environ, **environment_of(reached)}
     if endpoint:
         environment["APPLEJACK_ENDPOINT"] = endpoint
@@ -100,7 +100,7 @@ def flower(
     as_json: Json = False,
 ) -> None:
     """Flower with the Runs page, behind a password, on loopback unless told otherwise."""
-    with reach(chosen(folder)) as (_, reached):
+    with open_ledger(settings_with_dir(folder)) as (_, reached):
         watched = reached.model_copy(update={"dir": reached.dir.resolve()})
     from producer.flower.serve import serve  # takes a second, which no other command needs to wait
 

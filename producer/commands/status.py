@@ -12,12 +12,12 @@ from rich.table import Column, Table
 from config.errors import UsageError
 from config.ledger import Ledger
 from config.records import JsonObject, Provenance, Trajectory
-from producer.commands.options import Dir, Json, RunId, chosen
-from producer.connect import reach
-from producer.follow import follow, line, picture
-from producer.output import Output, counted
+from producer.commands.options import Dir, Json, RunId, settings_with_dir
+from producer.connect import open_ledger
+from producer.follow import follow, render_line, render_panel
+from producer.output import Output, pluralise
 from producer.resubmit import job_named
-from producer.run_status import SILENT_SECONDS, RunStatus, fleet_lines
+from producer.run_status import SILENT_SECONDS, RunStatus, worker_rows
 from producer.run_status import status as status_of
 
 SHOWN = 400  # characters of one message in `why`; --json has them whole
@@ -31,27 +31,27 @@ def status(
 ) -> None:
     """Where runs stand: jobs per state, failures by kind, stages, workers, rate and time left."""
     output = Output(as_json)
-    with reach(chosen(folder), stopped=not watch) as (ledger, _):
+    with open_ledger(settings_with_dir(folder), stopped=not watch) as (ledger, _):
         runs = ledger.run_ids()
         if not runs:
             raise UsageError("there is no run yet; `applejack submit` makes one")
         seen = follow(ledger, run or runs[0], output) if watch else status_of(ledger, run or runs[0])
-        workers = fleet_lines(ledger.fleet.workers())
+        workers = worker_rows(ledger.fleet.workers())
         body: JsonObject = {**seen.as_json(), "by_worker": seen.by_worker_json(), "workers": list(workers)}
-        show(output.console, seen, ledger, workers)
+        print_status(output.console, seen, ledger, workers)
         others = [name for name in runs if name != seen.run_id]
         if run is None and others:
             output.console.print(
-                f"{counted(len(others), 'older run')}: {', '.join(others[:10])}{' ...' if others[10:] else ''}"
+                f"{pluralise(len(others), 'older run')}: {', '.join(others[:10])}{' ...' if others[10:] else ''}"
             )
             body["runs"] = list(runs)
     output.result(body)
 
 
-def show(console: Console, seen: RunStatus, ledger: Ledger, workers: list[JsonObject]) -> None:
+def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: list[JsonObject]) -> None:
     """The status as people read it."""
-    console.print(picture(seen, ledger))
-    console.print(line(seen, ledger))
+    console.print(render_panel(seen, ledger))
+    console.print(render_line(seen, ledger))
     if seen.kinds:
         console.print("failures: " + ", ".join(f"{kind} {count}" for kind, count in seen.kinds.items()))
     names, states = (Column(title, overflow="fold") for title in ("worker", "state"))  # read whole at 80 columns too
@@ -93,7 +93,7 @@ def why(
 ) -> None:
     """One job's whole story: attempts, workers, messages, checks, provenance."""
     output = Output(as_json)
-    with reach(chosen(folder), stopped=True) as (ledger, _):
+    with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
         ledger.run(run)
         job_id = job_named(ledger, run, job)
         view = ledger.jobs.view(run, job_id)
@@ -108,7 +108,7 @@ def why(
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
         console.print(f"  {at}  attempt {event.attempt}  {event.event:<12} {event.worker}  {escape(event.detail)}")
     if latest:
-        tell(console, latest)
+        print_trajectory(console, latest)
     for finding in verdict.findings if verdict else ():
         console.print(f"[red]rejected[/red] {finding.reason.value}: {escape(finding.detail)}")
     if verdict and verdict.kept:
@@ -143,7 +143,7 @@ def why(
     )
 
 
-def tell(console: Console, trajectory: Trajectory) -> None:
+def print_trajectory(console: Console, trajectory: Trajectory) -> None:
     """A trajectory's messages, each cut to what fits a screen."""
     for message in trajectory.messages:
         who = f"{message.role} {message.name or ''}{' (error)' if message.is_error else ''}".rstrip()

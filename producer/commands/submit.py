@@ -10,15 +10,15 @@ import typer
 from pydantic import ValidationError
 
 from config.errors import RejectionReason, UsageError
-from config.hyperparameters import known
+from config.hyperparameters import require_known
 from config.prompts import load
 from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
 from producer import enqueue
-from producer.commands.options import Dir, Json, chosen
-from producer.connect import reach
+from producer.commands.options import Dir, Json, settings_with_dir
+from producer.connect import open_ledger
 from producer.follow import follow
-from producer.output import Output, counted
-from producer.workspace import pinned
+from producer.output import Output, pluralise
+from producer.workspace import resolve_workspace
 
 SHOWN = 80  # characters of an offending value in a message
 
@@ -36,10 +36,10 @@ def submit(
         typer.Option("--format", metavar="FORMAT", help="The dataset's: text, turns or seed-text."),
     ] = "text",
     teacher: Annotated[
-        Literal["endpoint", "rehearsal"],
+        Literal["endpoint", "scripted"],
         typer.Option(
             metavar="TEACHER",
-            help="endpoint, or rehearsal: a program answers mined prompts with real tools; no model is asked.",
+            help="endpoint, or scripted: a program answers mined prompts with real tools; no model is asked.",
         ),
     ] = "endpoint",
     model: Annotated[str, typer.Option(help="Model name asked of the endpoint.")] = "default_model",
@@ -73,7 +73,7 @@ def submit(
     Every line of PROMPTS is checked first: a bad one is named with file and line and nothing is queued.
     Example: applejack submit prompts.jsonl --run night-1 --workspace ~/src/celery@v5.5.0 --student models/qwen --wait
     """
-    settings, output = chosen(folder), Output(as_json)
+    settings, output = settings_with_dir(folder), Output(as_json)
     loaded = load(prompts)
     if train and student is None:
         raise UsageError("training needs a student: give --student MODEL, or --no-train to stop after curation")
@@ -81,7 +81,7 @@ def submit(
         raise UsageError(f"--format {format_} is rendered by the student's chat template: give --student MODEL")
     spec = checked(
         run_id=run,
-        workspace=pinned(workspace),
+        workspace=resolve_workspace(workspace),
         teacher=teacher,
         model=model,
         tools=[name.strip() for name in tools.split(",") if name.strip()],
@@ -92,18 +92,18 @@ def submit(
         dataset_format=format_,
         max_seq_length=max_seq_length,
         train=train,
-        lora=known(overrides(lora or [])),
+        lora=require_known(overrides(lora or [])),
         seed=seed,
         **({"system_prompt": system_prompt} if system_prompt is not None else {}),
     )
     require_tools(loaded.prompts, spec)
     if student and (doubt := doubtful(student)):
         sys.stderr.write(f"applejack: {doubt}\n")
-    with reach(settings) as (ledger, reached):
+    with open_ledger(settings) as (ledger, reached):
         new, total = enqueue.submit(ledger, reached, spec, loaded.prompts)
         for line, first in loaded.duplicates:
             output.console.print(f"{prompts}:{line} is line {first} again; queued once")
-        output.console.print(f"run {run}: {counted(total, 'job')} {'queued' if new else 'known already; it goes on'}")
+        output.console.print(f"run {run}: {pluralise(total, 'job')} {'queued' if new else 'known already; it goes on'}")
         body: JsonObject = {
             "run_id": run, "submitted": total if new else 0, "jobs": total, "duplicates": len(loaded.duplicates),
         }  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from config.diagnostics import CannotLookError, Check, Trap
+from config.diagnostics import CannotCheckError, Check, Diagnosis
 from config.endpoint.client import request
 from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, JsonObject
@@ -35,17 +35,17 @@ class Endpoint:
             Check("endpoint's model name", self.asked),
         ]
 
-    def answers(self) -> Iterator[Trap]:
+    def answers(self) -> Iterator[Diagnosis]:
         """One token; health pages say 200 before a model is loaded."""
         try:
             require_answer(self.url, model=self.model, key=self.key, seconds=self.seconds)
         except EndpointError as error:
             silent = error.kind is not FailureKind.ENDPOINT_ERROR
             if silent and not self.named:
-                raise CannotLookError(
+                raise CannotCheckError(
                     f"nothing answers at {self.url!r}, and APPLEJACK_ENDPOINT names no other"
                 ) from error
-            yield Trap(
+            yield Diagnosis(
                 "endpoint_silent" if silent else "endpoint_error",
                 "error",
                 str(error),
@@ -53,36 +53,36 @@ class Endpoint:
                 "watch it: `applejack worker generate --serve MODEL`",
             )
 
-    def models(self) -> Iterator[Trap]:
+    def models(self) -> Iterator[Diagnosis]:
         """mlx_lm answers 200 with an empty body when its hub cache folder is missing."""
         body = self.get("models")
         if not body.strip():
-            yield Trap(
+            yield Diagnosis(
                 "endpoint_no_models",
                 "warning",
                 f"{self.url}/models answers with an empty body, which breaks clients that ask for it",
                 "start the server with HF_HOME set to an existing folder that has a folder `hub` in it",
             )
 
-    def context(self) -> Iterator[Trap]:
+    def context(self) -> Iterator[Diagnosis]:
         """Tokens of context, where the server tells them."""
-        told = [size for entry in self.entries() if (size := context_of(entry))]
-        if not told:
-            raise CannotLookError(
+        sizes = [size for entry in self.entries() if (size := context_of(entry))]
+        if not sizes:
+            raise CannotCheckError(
                 "the endpoint does not tell its context (mlx_lm's server never does, nor enforces one)"
             )
-        if min(told) < SMALL_CONTEXT:
-            yield Trap(
+        if min(sizes) < SMALL_CONTEXT:
+            yield Diagnosis(
                 "endpoint_context",
                 "warning",
-                f"the endpoint's context is {min(told)} tokens; rollouts that read files need {SMALL_CONTEXT} or more",
+                f"the endpoint's context is {min(sizes)} tokens; rollouts that read files need {SMALL_CONTEXT}",
                 "start the server with a longer context, or expect failures of the kind context_overflow",
             )
 
-    def asked(self) -> Iterator[Trap]:
+    def asked(self) -> Iterator[Diagnosis]:
         """A path as model name: mlx_lm loads it anew, without the adapter that the server was started with."""
         if self.model != DEFAULT_MODEL and self.model.startswith(("/", "~", ".")):
-            yield Trap(
+            yield Diagnosis(
                 "model_by_path",
                 "warning",
                 f"APPLEJACK_MODEL is the path {self.model!r}: mlx_lm's server loads it again, without its adapter",
@@ -98,13 +98,13 @@ class Endpoint:
         return [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
 
     def get(self, path: str) -> str:
-        """The body of an answer with status 200; CannotLookError otherwise."""
+        """The body of an answer with status 200; CannotCheckError otherwise."""
         try:
             status, body = request(f"{self.url.rstrip('/')}/{path}", api_key=self.key, timeout=self.seconds)
         except EndpointError as error:
-            raise CannotLookError(str(error)) from error
+            raise CannotCheckError(str(error)) from error
         if status != HTTPStatus.OK:
-            raise CannotLookError(f"{self.url}/{path} answered {status}")
+            raise CannotCheckError(f"{self.url}/{path} answered {status}")
         return body
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import redis
 
-from config.diagnostics import Check, Trap
+from config.diagnostics import Check, Diagnosis
 from config.ledger import Ledger
 from config.ledger.fleet import WorkerView
-from config.ledger.store import told
+from config.ledger.store import redis_errors
 from config.records import JobState, StageState
 from config.topology import QUEUE_GENERATE, QUEUES, ROUTES, Stage
 from producer.doctor.store import SKEW_SECONDS, off_by
@@ -51,21 +51,21 @@ class FleetDoctor:
             taken |= names - ({QUEUE_GENERATE} if view.fields.get("paused") else set())
         return taken
 
-    def queues(self) -> Iterator[Trap]:
+    def queues(self) -> Iterator[Diagnosis]:
         """Messages in a queue that nobody takes from."""
         consumed = self.consumed()
         for name in QUEUES:
-            with told():
+            with redis_errors():
                 waiting = self.client.llen(name)
             if waiting and name not in consumed:
-                yield Trap(
+                yield Diagnosis(
                     "queue_unread",
                     "error",
                     f"{waiting} messages wait in the queue {name!r} and no living worker takes from it",
                     START.format(name),
                 )
 
-    def stranded(self) -> Iterator[Trap]:
+    def stranded(self) -> Iterator[Diagnosis]:
         """Runs that are owed work which no living worker would take."""
         consumed = self.consumed()
         for run_id in self.ledger.fleet.active_runs():
@@ -74,44 +74,44 @@ class FleetDoctor:
                 yield stranded(run_id, f"{jobs} jobs", QUEUE_GENERATE)
             for stage in Stage:
                 queue = ROUTES[stage.value]["queue"]
-                if self.ledger.stages.view(run_id, stage).state is StageState.OWED and queue not in consumed:
+                if self.ledger.stages.view(run_id, stage).state is StageState.READY and queue not in consumed:
                     yield stranded(run_id, f"its stage {stage.value!r}", queue)
 
-    def silent(self) -> Iterator[Trap]:
+    def silent(self) -> Iterator[Diagnosis]:
         """Workers that ended without a goodbye; they leave the list after a day."""
         for view in self.ledger.fleet.workers():
             if view.silent_seconds > self.silence:
-                yield Trap(
+                yield Diagnosis(
                     "worker_silent",
                     "warning",
                     f"the worker {view.name!r} has not been heard of for {view.silent_seconds:.0f} s",
                     "look at that machine (asleep, killed, cut off?); others run what it held",
                 )
 
-    def paused(self) -> Iterator[Trap]:
+    def paused(self) -> Iterator[Diagnosis]:
         """Workers that live and take nothing, with their reason."""
         for view in self.living():
             if reason := view.fields.get("paused"):
-                yield Trap(
+                yield Diagnosis(
                     "worker_paused",
                     "warning",
                     f"the worker {view.name!r} takes no jobs: {reason}",
                     "mend that on its machine; it goes on by itself",
                 )
 
-    def versions(self) -> Iterator[Trap]:
+    def versions(self) -> Iterator[Diagnosis]:
         """Workers of another applejack than this one."""
         for view in self.living():
             theirs = view.fields.get("version")
             if theirs != self.version:
-                yield Trap(
+                yield Diagnosis(
                     "worker_version",
                     "warning",
                     f"the worker {view.name!r} runs applejack {theirs or '(it does not say)'}, here is {self.version}",
                     "install one version everywhere before the next run",
                 )
 
-    def clocks(self) -> Iterator[Trap]:
+    def clocks(self) -> Iterator[Diagnosis]:
         """Workers whose clock is not the server's: a heartbeat carries theirs, and the ledger knows when it came."""
         now = self.ledger.fleet.now()
         for view in self.living():
@@ -120,7 +120,7 @@ class FleetDoctor:
                 continue
             ahead = theirs - (now - view.silent_seconds)
             if abs(ahead) > SKEW_SECONDS:
-                yield Trap(
+                yield Diagnosis(
                     "clock_skew",
                     "error",
                     f"the clock of {view.name!r} is {off_by(ahead)} the server's",
@@ -128,9 +128,9 @@ class FleetDoctor:
                 )
 
 
-def stranded(run_id: str, what: str, queue: str) -> Trap:
+def stranded(run_id: str, what: str, queue: str) -> Diagnosis:
     """A run that waits for nobody."""
-    return Trap(
+    return Diagnosis(
         "run_stranded",
         "error",
         f"run {run_id!r}: {what} wait for a {queue} worker, and none lives",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import producer
-from config.diagnostics import CannotLookError, Check, Trap
+from config.diagnostics import CannotCheckError, Check, Diagnosis
 from producer.stack.redis_server import CONFIG_FILE, STACK_FILE
 
 OURS = ("config", "producer", "worker")
@@ -59,36 +59,36 @@ class Machine:
             Check("files with passwords", self.private),
         ]
 
-    def platform(self) -> Iterator[Trap]:
+    def platform(self) -> Iterator[Diagnosis]:
         """mlx runs on Apple Silicon and on Linux; an Intel Python on an Apple Silicon Mac has no mlx."""
         if self.host.translated:
-            yield Trap(
+            yield Diagnosis(
                 "rosetta",
                 "error",
                 "this Python is an Intel build that runs under Rosetta: mlx does not exist for it",
                 "install an arm64 Python (`uv python install 3.12`) and make the environment anew",
             )
         elif self.host.system == "Darwin" and self.host.machine != "arm64":
-            yield Trap(
+            yield Diagnosis(
                 "intel_mac",
                 "warning",
                 "this is an Intel Mac: it can submit and watch, but mlx does not run here",
                 "run workers on Apple Silicon or Linux",
             )
         elif self.host.system not in SYSTEMS:
-            yield Trap(
+            yield Diagnosis(
                 "platform",
                 "error",
                 f"{self.host.system!r} is not supported: locks and child processes need macOS or Linux",
                 "use macOS, Linux, or Linux inside WSL",
             )
 
-    def packages(self) -> Iterator[Trap]:
+    def packages(self) -> Iterator[Diagnosis]:
         """Somebody else's package called config, producer or worker may stand before ours on sys.path."""
         ours = Path(producer.__file__).resolve().parent.parent
         origins = self.origins()
         for name in sorted(set(OURS) - set(origins)):
-            yield Trap(
+            yield Diagnosis(
                 "not_installed",
                 "error",
                 f"{self.python} finds no package {name!r} from another folder: workers cannot start",
@@ -96,7 +96,7 @@ class Machine:
             )
         for name, origin in origins.items():
             if not Path(origin).resolve().is_relative_to(ours / name):
-                yield Trap(
+                yield Diagnosis(
                     "foreign_package",
                     "error",
                     f"`import {name}` finds {origin!r}, not {str(ours / name)!r}: workers start with the wrong code",
@@ -105,7 +105,7 @@ class Machine:
         for name in OURS:
             here = Path.cwd() / name
             if here != ours / name and (here.is_dir() or here.with_suffix(".py").is_file()):
-                yield Trap(
+                yield Diagnosis(
                     "shadowing_folder",
                     "warning",
                     f"{str(here)!r} is imported instead of ours by `celery -A worker.app` when it is run here",
@@ -127,31 +127,31 @@ class Machine:
                 )
                 found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
             except (subprocess.SubprocessError, ValueError, IndexError) as error:
-                raise CannotLookError(f"a fresh {self.python} does not say what it imports: {error}") from error
+                raise CannotCheckError(f"a fresh {self.python} does not say what it imports: {error}") from error
         return found
 
-    def disk(self) -> Iterator[Trap]:
+    def disk(self) -> Iterator[Diagnosis]:
         """Room for runs, models and the server's data."""
         folder = next(
             place for place in (self.directory.absolute(), *self.directory.absolute().parents) if place.is_dir()
         )
         if not os.access(folder, os.W_OK):
-            yield Trap("dir_not_writable", "error", f"{str(folder)!r} cannot be written", "choose another --dir")
+            yield Diagnosis("dir_not_writable", "error", f"{str(folder)!r} cannot be written", "choose another --dir")
         free = self.free(folder)
         if free < SCANT_BYTES:
-            yield Trap(
+            yield Diagnosis(
                 "disk_full",
                 "error" if free < NO_BYTES else "warning",
                 f"{str(folder)!r} has {free / 1e9:.1f} GB free",
                 "make room, or choose another --dir (APPLEJACK_DIR)",
             )
 
-    def private(self) -> Iterator[Trap]:
+    def private(self) -> Iterator[Diagnosis]:
         """The embedded server's password stands in two files."""
         for name in (STACK_FILE, CONFIG_FILE):
             file = self.directory / name
             if file.is_file() and stat.S_IMODE(file.stat().st_mode) & 0o077:
-                yield Trap(
+                yield Diagnosis(
                     "password_readable",
                     "error",
                     f"{str(file)!r} holds a password and can be read by other users",

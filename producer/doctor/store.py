@@ -10,10 +10,10 @@ import redis
 from pydantic import SecretStr
 
 from config.address import is_loopback
-from config.diagnostics import CannotLookError, Check, Trap
-from config.ledger.store import told
+from config.diagnostics import CannotCheckError, Check, Diagnosis
+from config.ledger.store import redis_errors
 from producer.stack.redis_binary import OLDEST
-from producer.stack.redis_server import connect, without_password
+from producer.stack.redis_server import short_lived_client, without_password
 
 SECONDS = 5.0  # for one answer
 FULL = 0.8  # share of the memory from which on a night's trajectories may not fit
@@ -50,41 +50,41 @@ class Store:
 
     def info(self, section: str) -> Info:
         """One section of INFO; StoreError when the server does not give it."""
-        with told(), connect(self.url, SECONDS) as client:
+        with redis_errors(), short_lived_client(self.url, SECONDS) as client:
             return cast(Info, client.info(section))
 
-    def answers(self) -> Iterator[Trap]:
+    def answers(self) -> Iterator[Diagnosis]:
         """Whether it is there, and takes the password."""
         try:
-            with connect(self.url, SECONDS) as client:
+            with short_lived_client(self.url, SECONDS) as client:
                 client.ping()
         except redis.AuthenticationError as error:
-            yield Trap("redis_password", "error", f"{self.shown} refuses: {error}", "correct APPLEJACK_REDIS_URL")
+            yield Diagnosis("redis_password", "error", f"{self.shown} refuses: {error}", "correct APPLEJACK_REDIS_URL")
         except redis.RedisError as error:
-            yield Trap(
+            yield Diagnosis(
                 "redis_unreachable",
                 "error",
                 f"no Redis answers at {self.shown}: {error}",
                 "start it, or correct APPLEJACK_REDIS_URL; a firewall or a bind to loopback on its host stops others",
             )
 
-    def version(self) -> Iterator[Trap]:
+    def version(self) -> Iterator[Diagnosis]:
         """Older than every feature was tried on."""
         told_ = str(self.info("server").get("redis_version", ""))
         numbers = tuple(int(part) for part in told_.split(".")[:2] if part.isdigit())
         if numbers < OLDEST:
             wanted = ".".join(str(part) for part in OLDEST)
-            yield Trap(
+            yield Diagnosis(
                 "redis_old", "warning", f"Redis {told_!r} is older than {wanted}", "take a newer Redis or Valkey"
             )
 
-    def eviction(self) -> Iterator[Trap]:
+    def eviction(self) -> Iterator[Diagnosis]:
         """A full memory must refuse writes, not drop jobs."""
         seen = self.info("memory")
         policy = str(seen.get("maxmemory_policy", "unknown"))
         if policy != "noeviction":
             limit = number(seen, "maxmemory")
-            yield Trap(
+            yield Diagnosis(
                 "redis_eviction",
                 "error" if limit else "warning",
                 f"maxmemory-policy is {policy!r}"
@@ -94,11 +94,11 @@ class Store:
                 "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
             )
 
-    def persistence(self) -> Iterator[Trap]:
+    def persistence(self) -> Iterator[Diagnosis]:
         """Without the append-only file a restart loses what came since the last snapshot, or everything."""
         seen = self.info("persistence")
         if not number(seen, "aof_enabled"):
-            yield Trap(
+            yield Diagnosis(
                 "redis_no_aof",
                 "error",
                 "the append-only file is off: a restart of Redis loses queued jobs and finished trajectories",
@@ -106,23 +106,23 @@ class Store:
             )
         failing = [key for key in ("aof_last_write_status", "rdb_last_bgsave_status") if seen.get(key) == "err"]
         if failing:
-            yield Trap(
+            yield Diagnosis(
                 "redis_disk",
                 "error",
                 f"Redis cannot write to its disk ({', '.join(failing)}): it refuses writes, or loses them at a restart",
                 "make room where its data lies, and look into its log",
             )
 
-    def exposure(self) -> Iterator[Trap]:
+    def exposure(self) -> Iterator[Diagnosis]:
         """Reachable from other machines without a password, or with one that crosses the network in the clear."""
         parts = urlsplit(self.url.get_secret_value())
         if parts.scheme not in {"redis", "rediss"}:
             return  # a socket: the file's mode guards it
         distant = not is_loopback(parts.hostname or "127.0.0.1")
         if self.open() and (distant or self.wide()):
-            yield Trap("redis_open", "error", f"{self.shown} lets in whoever reaches it, without a password", OPEN)
+            yield Diagnosis("redis_open", "error", f"{self.shown} lets in whoever reaches it, without a password", OPEN)
         elif distant and parts.scheme == "redis":
-            yield Trap(
+            yield Diagnosis(
                 "redis_plain",
                 "warning",
                 f"{self.shown} is reached without TLS: password and conversations can be read on the way",
@@ -136,45 +136,45 @@ class Store:
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         bare = parts._replace(netloc=f"{host or '127.0.0.1'}{port}").geturl()
         try:
-            with connect(SecretStr(bare), SECONDS) as client:
+            with short_lived_client(SecretStr(bare), SECONDS) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
 
     def wide(self) -> bool:
         """Whether it listens to other machines; StoreError where CONFIG is forbidden."""
-        with told(), connect(self.url, SECONDS) as client:
+        with redis_errors(), short_lived_client(self.url, SECONDS) as client:
             said = cast(dict[str, str], client.config_get("bind", "protected-mode"))
         addresses = [address.lstrip("-") for address in said.get("bind", "").split()]
         narrow = bool(addresses) and all(is_loopback(address) for address in addresses)
         return not narrow and said.get("protected-mode") != "yes"  # protected: others are refused while it is open
 
-    def memory(self) -> Iterator[Trap]:
+    def memory(self) -> Iterator[Diagnosis]:
         """The share used of what it may use, or of the machine."""
         seen = self.info("memory")
         used, limit = number(seen, "used_memory"), number(seen, "maxmemory")
         room = limit or number(seen, "total_system_memory")
         if not room:
-            raise CannotLookError("the server tells neither maxmemory nor its machine's memory")
+            raise CannotCheckError("the server tells neither maxmemory nor its machine's memory")
         if used > FULL * room:
             of = "maxmemory" if limit else "its machine's memory"
-            yield Trap(
+            yield Diagnosis(
                 "redis_memory",
                 "error" if used > CRAMPED * room else "warning",
                 f"Redis uses {used / 1e6:.0f} MB, {used / room:.0%} of {of}",
                 "raise maxmemory, or fetch and remove old runs",
             )
 
-    def skew(self) -> Iterator[Trap]:
+    def skew(self) -> Iterator[Diagnosis]:
         """This machine's clock against the server's, half the way of the question subtracted."""
-        with told(), connect(self.url, SECONDS) as client:
+        with redis_errors(), short_lived_client(self.url, SECONDS) as client:
             client.ping()  # the connection is there: only the question itself takes time now
             before = self.clock()
             seconds, micros = client.time()
             after = self.clock()
         ahead = (before + after) / 2 - (seconds + micros / 1e6)
         if abs(ahead) > SKEW_SECONDS:
-            yield Trap(
+            yield Diagnosis(
                 "clock_skew",
                 "error",
                 f"this machine's clock is {off_by(ahead)} the Redis server's",

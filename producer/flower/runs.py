@@ -45,11 +45,17 @@ class LedgerPage(BaseHandler):  # type: ignore[misc]  # Flower has no type infor
     def show(self, page: str, **values: object) -> None:
         """Render a page of ours with the words its table cells need."""
         self.set_header("Cache-Control", "no-store")
-        words = {"ago": ago, "duration": duration, "share": share, "silent_after": SILENT_SECONDS, "facts": facts}
+        words = {
+            "ago": ago,
+            "duration": duration,
+            "share": share,
+            "silent_after": SILENT_SECONDS,
+            "facts": result_cells,
+        }
         self.render(page, **words, **values)
 
 
-class RunsView(LedgerPage):
+class RunsPage(LedgerPage):
     """/runs: every run, the newest first, and the fleet."""
 
     @authenticated
@@ -62,7 +68,7 @@ class RunsView(LedgerPage):
         self.show("runs.html", overview=found)
 
 
-class RunView(LedgerPage):
+class RunPage(LedgerPage):
     """/runs/RUN_ID: one run."""
 
     @authenticated
@@ -97,7 +103,7 @@ def ago(moment: float | None) -> str:
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} UTC" if moment is not None else "-"
 
 
-def facts(result: JsonObject) -> list[tuple[str, str]]:
+def result_cells(result: JsonObject) -> list[tuple[str, str]]:
     """What a stage came to, as names and values that fit a cell."""
     return [(key.replace("_", " "), cell(value)) for key, value in result.items()]
 

@@ -21,7 +21,7 @@ from config.ledger import Ledger
 from config.settings import Settings
 from config.topology import QUEUES
 from producer.flower.credentials import find_credentials
-from producer.flower.runs import RunsView, RunView
+from producer.flower.runs import RunPage, RunsPage
 from producer.flower.templates import Templates
 from producer.output import Output
 from producer.stack.redis_server import find_live
@@ -82,8 +82,8 @@ def serve(settings: Settings, *, address: str, port: int, output: Output) -> Non
     app.add_handlers(
         ".*",
         [
-            url(r"/runs", RunsView, {"ledger": Ledger.connect(redis_url.get_secret_value())}, name="runs"),
-            url(r"/runs/(.+)", RunView, {"ledger": Ledger.connect(redis_url.get_secret_value())}, name="run"),
+            url(r"/runs", RunsPage, {"ledger": Ledger.connect(redis_url.get_secret_value())}, name="runs"),
+            url(r"/runs/(.+)", RunPage, {"ledger": Ledger.connect(redis_url.get_secret_value())}, name="run"),
             (r"/broker", EveryQueue),
             (r"/metrics", GuardedMetrics),
         ],

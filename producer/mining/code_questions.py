@@ -13,7 +13,7 @@ from typing import Final, TypeGuard
 from config.questions.wording import Question, fits
 from config.records import JsonObject
 from producer.mining.file_questions import contents, count_files, count_matches, find_file, folder_files, importers
-from producer.mining.mined_question import Candidate, contains, few, hits
+from producer.mining.mined_question import MinedQuestion, contains, few, hits
 from producer.mining.python_code import Code, Definition, FunctionNode, Source
 
 MOST_WIDTH: Final = 160  # characters of a line that an answer needs; longer ones are cut by the tools
@@ -23,13 +23,13 @@ SENTENCE: Final = re.compile(r"[A-Z][\w ,;:'()/-]{8,88}\.?", re.ASCII)
 TEXT_VALUE: Final = re.compile(r"\w(?:[\w ./:-]{0,38}\w)?", re.ASCII)
 
 
-def candidates(code: Code, category: str) -> list[Candidate]:
+def candidates(code: Code, category: str) -> list[MinedQuestion]:
     """Every question of a category that the code answers, in a fixed order."""
     asked = ASK[category](code)
     return [candidate for candidate in asked if fits(candidate.question)]
 
 
-def _subclasses(code: Code) -> Iterator[Candidate]:
+def _subclasses(code: Code) -> Iterator[MinedQuestion]:
     children: dict[str, set[Definition]] = {}
     for definition in code.definitions:
         if isinstance(definition.node, ast.ClassDef):
@@ -40,65 +40,65 @@ def _subclasses(code: Code) -> Iterator[Candidate]:
         if name and few(found) and len({child.name for child in found}) == len(found):
             lines = {(hit.path, hit.number) for hit in hits(question, code.defining)}
             if lines == {(child.source.path, child.line) for child in found}:
-                yield Candidate(question, contains(child.name for child in found))
+                yield MinedQuestion(question, contains(child.name for child in found))
 
 
-def _parameters(code: Code) -> Iterator[Candidate]:
+def _parameters(code: Code) -> Iterator[MinedQuestion]:
     for function, node in _unique_functions(code, "parameters"):
         arguments = node.args
         plain = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         starred = [argument for argument in (arguments.vararg, arguments.kwarg) if argument]
         names = [argument.arg for argument in (*plain, *starred) if argument.arg not in ("self", "cls")]
         if few(names) and _header_end(node) - node.lineno < HEADER_LINES:
-            yield Candidate(Question("parameters", {"name": function.name}), contains(names))
+            yield MinedQuestion(Question("parameters", {"name": function.name}), contains(names))
 
 
-def _decorators(code: Code) -> Iterator[Candidate]:
+def _decorators(code: Code) -> Iterator[MinedQuestion]:
     for function, node in _unique_functions(code, "decorators"):
         lines = [decorator.lineno for decorator in node.decorator_list]
         above = list(range(node.lineno - len(lines), node.lineno))
         names = [_dotted(decorator) for decorator in node.decorator_list]
         one_each = all(decorator.lineno == decorator.end_lineno for decorator in node.decorator_list)
         if names and all(names) and len(names) <= MOST_DECORATORS and one_each and lines == above:
-            yield Candidate(Question("decorators", {"name": function.name}), contains(names))
+            yield MinedQuestion(Question("decorators", {"name": function.name}), contains(names))
 
 
-def _docstring(code: Code) -> Iterator[Candidate]:
+def _docstring(code: Code) -> Iterator[MinedQuestion]:
     for function, node in _unique_functions(code, "docstring"):
         first = (ast.get_docstring(node) or "").partition("\n")[0].strip()
         below = function.source.lines[node.lineno] if node.lineno < len(function.source.lines) else ""
         opened = re.match(r'\s*[rR]?"""(.*)', below)
         if opened and SENTENCE.fullmatch(first) and first in opened[1]:
-            yield Candidate(Question("docstring", {"name": function.name}), contains([first.removesuffix(".")]))
+            yield MinedQuestion(Question("docstring", {"name": function.name}), contains([first.removesuffix(".")]))
 
 
-def _where_defined(code: Code) -> Iterator[Candidate]:
+def _where_defined(code: Code) -> Iterator[MinedQuestion]:
     for name, found in code.by_name.items():
         question = Question("where_defined", {"kind": found[0].kind, "name": name})
         if len(found) == 1 and not name.startswith("__") and len(hits(question, code.defining)) == 1:
-            yield Candidate(question, contains([found[0].source.path]))
+            yield MinedQuestion(question, contains([found[0].source.path]))
 
 
-def _both_defined(code: Code) -> Iterator[Candidate]:
+def _both_defined(code: Code) -> Iterator[MinedQuestion]:
     unique = [
         (name, found[0]) for name, found in code.by_name.items() if len(found) == 1 and found[0].node.col_offset == 0
     ]
     for (name, one), (other, two) in zip(unique[::2], reversed(unique[1::2]), strict=False):
         halves = [Question("both_defined", {"name": half, "other": half}) for half in (name, other)]
         if one.source.path != two.source.path and all(len(hits(half, code.defining)) == 1 for half in halves):
-            yield Candidate(
+            yield MinedQuestion(
                 Question("both_defined", {"name": name, "other": other}), contains([one.source.path, two.source.path])
             )
 
 
-def _constant(code: Code) -> Iterator[Candidate]:
+def _constant(code: Code) -> Iterator[MinedQuestion]:
     assigned = Counter(line.text.partition(" = ")[0] for line in code.assigning.lines)
     for source in code.sources:
         for node in source.tree.body if source.tree else ():
             if _in_one_line(node) and isinstance(node.value, ast.Constant) and len(node.targets) == 1:
                 target, expect = node.targets[0], _value(node.value, source)
                 if isinstance(target, ast.Name) and target.id.isupper() and assigned[target.id] == 1 and expect:
-                    yield Candidate(Question("constant", {"name": target.id}), expect)
+                    yield MinedQuestion(Question("constant", {"name": target.id}), expect)
 
 
 def _in_one_line(node: ast.stmt) -> TypeGuard[ast.Assign]:
@@ -143,7 +143,7 @@ def _dotted(node: ast.expr) -> str:
     return _dotted(node.value) if isinstance(node, ast.Subscript) else ""
 
 
-ASK: Final[Mapping[str, Callable[[Code], Iterator[Candidate]]]] = {
+ASK: Final[Mapping[str, Callable[[Code], Iterator[MinedQuestion]]]] = {
     "subclasses": _subclasses,
     "importers": importers,
     "parameters": _parameters,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from config.questions.wording import Question, needle
-from producer.mining.mined_question import Candidate, contains, few, hits
+from producer.mining.mined_question import MinedQuestion, contains, few, hits
 from producer.mining.python_code import Code, FunctionNode, Source
 
 MOST_COUNTED: Final = 60
@@ -16,7 +16,7 @@ SHORTEST_WORD: Final = 4  # letters of a name whose lines are counted
 MOST_COUNTED_NAMES: Final = 20  # of one file; every other category asks less about one
 
 
-def importers(code: Code) -> Iterator[Candidate]:
+def importers(code: Code) -> Iterator[MinedQuestion]:
     """Files that import a module."""
     files: dict[str, set[str]] = {}
     for source in code.sources:
@@ -25,7 +25,7 @@ def importers(code: Code) -> Iterator[Candidate]:
     for module, found in files.items():
         question = Question("importers", {"module": module})
         if few(found) and found == {hit.path for hit in hits(question, code.importing)}:
-            yield Candidate(question, contains(found))
+            yield MinedQuestion(question, contains(found))
 
 
 def _imported(source: Source) -> set[str]:
@@ -40,7 +40,7 @@ def _imported(source: Source) -> set[str]:
     return {".".join(parts[:end]) for name in names for parts in [name.split(".")] for end in range(1, len(parts) + 1)}
 
 
-def contents(code: Code) -> Iterator[Candidate]:
+def contents(code: Code) -> Iterator[MinedQuestion]:
     """What a file defines at its top level."""
     for source in code.sources:
         question = Question("contents", {"path": source.path})
@@ -50,18 +50,18 @@ def contents(code: Code) -> Iterator[Candidate]:
         pattern = re.compile(needle(question))
         lines = [number for number, text in enumerate(source.lines, 1) if pattern.search(text)]
         if few(nodes) and lines == [node.lineno for node in nodes] and len({node.name for node in nodes}) == len(nodes):
-            yield Candidate(question, contains(node.name for node in nodes))
+            yield MinedQuestion(question, contains(node.name for node in nodes))
 
 
-def count_files(code: Code) -> Iterator[Candidate]:
+def count_files(code: Code) -> Iterator[MinedQuestion]:
     """How many Python files a directory holds."""
     held = Counter(parent for source in code.sources for parent in _parents(source.path))
     for folder, number in held.items():
         if number <= MOST_COUNTED:
-            yield Candidate(Question("count_files", {"folder": folder}), {"number": number})
+            yield MinedQuestion(Question("count_files", {"folder": folder}), {"number": number})
 
 
-def count_matches(code: Code) -> Iterator[Candidate]:
+def count_matches(code: Code) -> Iterator[MinedQuestion]:
     """How many lines of a file hold a name."""
     for source in code.sources:
         text = "\n".join(source.lines)
@@ -74,7 +74,7 @@ def count_matches(code: Code) -> Iterator[Candidate]:
             lines = sum(name in line for line in source.lines)
             # the same number in any way of counting: words, pieces of text, lines, in one case or any
             if occurs[name] == text.count(name) == folded.count(name.lower()) == lines:
-                yield Candidate(Question("count_matches", {"path": source.path, "name": name}), {"number": lines})
+                yield MinedQuestion(Question("count_matches", {"path": source.path, "name": name}), {"number": lines})
 
 
 def _named(source: Source) -> set[str]:
@@ -88,20 +88,20 @@ def _named(source: Source) -> set[str]:
     return names
 
 
-def folder_files(code: Code) -> Iterator[Candidate]:
+def folder_files(code: Code) -> Iterator[MinedQuestion]:
     """Which Python files are directly in a directory."""
     for folder in {parent: None for source in code.sources for parent in _parents(source.path)}:
         files = [source.file for source in code.sources if source.folder == folder]
         if few(files) and code.entries[folder] <= MOST_ENTRIES:
-            yield Candidate(Question("folder_files", {"folder": folder}), contains(files))
+            yield MinedQuestion(Question("folder_files", {"folder": folder}), contains(files))
 
 
-def find_file(code: Code) -> Iterator[Candidate]:
+def find_file(code: Code) -> Iterator[MinedQuestion]:
     """Where the only file of a name is."""
     named = Counter(source.file for source in code.sources)
     for source in code.sources:
         if source.folder and named[source.file] == 1:
-            yield Candidate(Question("find_file", {"file": source.file}), contains([source.path]))
+            yield MinedQuestion(Question("find_file", {"file": source.file}), contains([source.path]))
 
 
 def _parents(path: str) -> list[str]:

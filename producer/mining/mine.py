@@ -14,13 +14,13 @@ from config.questions.general_knowledge import BUILTINS, EXCEPTIONS, KEYWORDS, T
 from config.questions.wording import FORMS, GENERAL_FORMS, TOOL_FORMS, Question, render
 from config.records import Prompt
 from producer.mining.code_questions import candidates
-from producer.mining.mined_question import Candidate
+from producer.mining.mined_question import MinedQuestion
 from producer.mining.python_code import read
 
 HIGHEST: Final = {"plus": 99, "minus": 99, "times": 12}  # operands that people work out in their head
 MOST_UNITS: Final = 60
 
-Group = Sequence[tuple[Candidate, str | None]]  # the candidates of one category, each with its workspace
+Group = Sequence[tuple[MinedQuestion, str | None]]  # the candidates of one category, each with its workspace
 
 
 def mine(
@@ -83,7 +83,7 @@ def _check(workspaces: Sequence[Path], count: int, share: float, categories: Col
 
 
 def _code_groups(workspaces: Sequence[Path], categories: Iterable[str]) -> Mapping[str, Group]:
-    groups: dict[str, list[tuple[Candidate, str | None]]] = {category: [] for category in categories}
+    groups: dict[str, list[tuple[MinedQuestion, str | None]]] = {category: [] for category in categories}
     for workspace in dict.fromkeys(path.resolve() for path in workspaces):
         code = read(workspace)
         if not code.sources:
@@ -95,9 +95,9 @@ def _code_groups(workspaces: Sequence[Path], categories: Iterable[str]) -> Mappi
 
 
 def _general_groups() -> Mapping[str, Group]:
-    asked: dict[str, list[tuple[Candidate, str | None]]] = {category: [] for category in GENERAL_FORMS}
+    asked: dict[str, list[tuple[MinedQuestion, str | None]]] = {category: [] for category in GENERAL_FORMS}
     for question in _general_questions():
-        candidate = Candidate(question, expectation(question.category, question.slots))
+        candidate = MinedQuestion(question, expectation(question.category, question.slots))
         asked[question.category].append((candidate, None))
     return asked
 
@@ -149,7 +149,7 @@ def _worded(group: Group, rng: random.Random) -> Iterator[Prompt]:
                 yield prompt
 
 
-def _prompt(candidate: Candidate, form: int, workspace: str | None) -> Prompt:
+def _prompt(candidate: MinedQuestion, form: int, workspace: str | None) -> Prompt:
     question = candidate.question
     return Prompt(
         prompt=render(question, form),

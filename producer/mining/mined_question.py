@@ -13,7 +13,7 @@ MOST_NAMES: Final = 8  # that one answer lists; small students lose count beyond
 
 
 @dataclass(frozen=True)
-class Candidate:
+class MinedQuestion:
     """A question and the facts of its answer."""
 
     question: Question

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
-from producer.mining.workspace_files import held
+from producer.mining.workspace_files import read_workspace
 
 SNIFFED_BYTES: Final = 8192  # a NUL this early means binary, which the tools do not search
 
@@ -142,7 +142,7 @@ class Code:
 
 def read(workspace: Path) -> Code:
     """The Python code of a workspace; files that cannot be parsed or read count as files all the same."""
-    files = held(workspace)
+    files = read_workspace(workspace)
     sources = tuple(_source(path, files.python.get(path)) for path in files.paths if path.endswith(".py"))
     return Code(workspace, sources, _entries(files.paths))
 

@@ -20,21 +20,21 @@ SKIPPED: Final = frozenset(  # as the tools, which list and search none of these
 
 
 @dataclass(frozen=True)
-class Held:
+class WorkspaceFiles:
     """Paths of all regular files, sorted, and the content of those that are Python and not over-large."""
 
     paths: tuple[str, ...]
     python: Mapping[str, bytes]
 
 
-def held(workspace: Path) -> Held:
+def read_workspace(workspace: Path) -> WorkspaceFiles:
     """What a workspace holds; UsageError when git fails half-way."""
     committed = _committed(workspace)
     if committed:
         blobs = {path: blob for path, blob in committed.items() if listed(path)}
-        return Held(tuple(sorted(blobs)), dict(_blobs(workspace, _python(blobs), blobs)))
+        return WorkspaceFiles(tuple(sorted(blobs)), dict(_blobs(workspace, _python(blobs), blobs)))
     paths = tuple(sorted(path for path in _walked(workspace) if listed(path)))
-    return Held(paths, dict(_contents(workspace, _python(paths))))
+    return WorkspaceFiles(paths, dict(_contents(workspace, _python(paths))))
 
 
 def listed(path: str) -> bool:

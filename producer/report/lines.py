@@ -10,13 +10,13 @@ from config.report.model import Report
 from config.report.rows import Line, Value, lines
 from producer.report.page import html
 
-__all__ = ["compare", "html", "table"]
+__all__ = ["compare", "format_table", "html"]
 
 STYLES = {True: "green", False: "red", None: ""}  # of a value beside its target
 MARKS = {True: " ✓", False: " ✗", None: ""}  # for who does not see colours
 
 
-def table(report: Report) -> RenderableType:
+def format_table(report: Report) -> RenderableType:
     """The measures of base and adapter beside the targets, and how it was proven which one answered."""
     made = lines((report.before, report.after), (None, report.training), report.targets)
     about = f"student {report.student}\nadapter {report.adapter or 'none'}\n{report.identity}"

@@ -18,7 +18,7 @@ STOP_GRACE = 10.0  # seconds a child may take to end when asked
 
 
 @dataclass(frozen=True)
-class Child:
+class ChildProcess:
     """A running command, its watchdog and its log."""
 
     name: str
@@ -61,7 +61,7 @@ class Child:
             self.process.stdin.close()
         return code
 
-    def last_lines(self, count: int = 10) -> str:
+    def log_tail(self, count: int = 10) -> str:
         """The end of its log, for a message about its death; empty when there is none."""
         try:
             text = self.log.read_text(errors="replace")
@@ -89,7 +89,7 @@ def start_child(
     cwd: Path | None = None,
     keep: Sequence[int] = (),
     grace: float = ORPHAN_GRACE,
-) -> Child:
+) -> ChildProcess:
     """Start a command under a watchdog in a session of its own, so that Ctrl-C in a terminal reaches us alone.
 
     Its output is appended to `log`; `keep` are file descriptors that it inherits. Secrets belong in `env` or in a file
@@ -107,4 +107,4 @@ def start_child(
             pass_fds=tuple(keep),
             start_new_session=True,
         )
-    return Child(name, log, process)
+    return ChildProcess(name, log, process)

@@ -21,7 +21,7 @@ from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
 from producer.flower.credentials import Credentials, find_credentials
 from producer.output import writing
-from producer.stack.managed_process import Death, Member
+from producer.stack.managed_process import ManagedProcess, ProcessExit
 from producer.stack.redis_server import Server, free_port, ping, take_lock, without_password
 
 Role = Literal["generate", "curate", "train"]
@@ -62,7 +62,7 @@ class Stack:
         self.folder = self.settings.dir.resolve()
         self.flower_url: str | None = None
         self.credentials: Credentials | None = None
-        self._members: list[Member] = []
+        self._members: list[ManagedProcess] = []
         self.server: Server | None = None
         self._lock: IO[str] | None = None
 
@@ -84,7 +84,7 @@ class Stack:
         """The settings with the url of the server that the stack runs on, for make_app and the ledger."""
         return self._running
 
-    def member(self, name: str) -> Member:
+    def member(self, name: str) -> ManagedProcess:
         """One child by its name: generate1, curate, train, flower."""
         return next(member for member in self._members if member.name == name)
 
@@ -125,7 +125,7 @@ class Stack:
         self._add("flower", [sys.executable, "-m", "producer.flower", "--port", str(port)])
 
     def _add(self, name: str, command: list[str]) -> None:
-        self._members.append(Member(name, command, self.folder / "logs" / f"{name}.log", self._environment()))
+        self._members.append(ManagedProcess(name, command, self.folder / "logs" / f"{name}.log", self._environment()))
 
     def _environment(self) -> dict[str, str]:
         assert self.running.redis_url is not None
@@ -148,12 +148,12 @@ class Stack:
                         f"no answer from {sorted(waiting)} within {seconds:.0f} s; see {self.folder / 'logs'}"
                     )
 
-    def check(self) -> list[Death]:
+    def check(self) -> list[ProcessExit]:
         """Start again what died, after a pause that doubles; the deaths noticed now. Call it about once a second."""
         if self.server is not None:
             self.server.revive()
         now = time.monotonic()
-        return [death for member in self._members if (death := member.tend(now))]
+        return [death for member in self._members if (death := member.restart_if_dead(now))]
 
     def stop(self) -> None:
         """SIGTERM to all, WARM_SECONDS for all together, then SIGKILL; the server last. Nothing is left running."""

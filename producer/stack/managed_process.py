@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from producer.stack.child_process import Child, start_child
+from producer.stack.child_process import ChildProcess, start_child
 
 FIRST_PAUSE = 1.0  # seconds before a dead child is started again; doubled each time
-LONGEST_PAUSE = 60.0
+LONGEST_BACKOFF = 60.0
 HEALTHY_SECONDS = 60.0  # a child that lived this long starts again after FIRST_PAUSE
 
 
 @dataclass(frozen=True)
-class Death:
+class ProcessExit:
     """A child that ended without being asked."""
 
     name: str
@@ -21,16 +21,16 @@ class Death:
     pause: float
     """seconds until it is started again"""
     log: Path
-    last_lines: str
+    log_tail: str
 
     def __str__(self) -> str:
         how = f"signal {self.exit_code - 128}" if self.exit_code > 128 else f"exit code {self.exit_code}"
         again = f"starting it again in {self.pause:.0f} s"
-        return f"{self.name} ended ({how}), {again}; the end of {self.log}:\n{self.last_lines}"
+        return f"{self.name} ended ({how}), {again}; the end of {self.log}:\n{self.log_tail}"
 
 
 @dataclass
-class Member:
+class ManagedProcess:
     """A command of the stack, running from the moment it is made."""
 
     name: str
@@ -45,14 +45,14 @@ class Member:
     def __post_init__(self) -> None:
         self.child = self._start()
 
-    def _start(self) -> Child:
+    def _start(self) -> ChildProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.started, self.due = time.monotonic(), None
         # A folder of ours alone is the working directory: `-m` puts it in front of sys.path, and a user's own folder
         # named `worker` or `config` would be taken for ours.
         return start_child(self.name, self.command, log=self.log, env=self.env, cwd=self.log.parent)
 
-    def tend(self, now: float) -> Death | None:
+    def restart_if_dead(self, now: float) -> ProcessExit | None:
         """Notice its death, once, or start it again when its pause is over; `now` is time.monotonic()."""
         code = self.child.exit_code
         if code is None:
@@ -60,9 +60,9 @@ class Member:
         if self.due is None:
             self.child.kill()
             self.deaths = 1 if now - self.started > HEALTHY_SECONDS else self.deaths + 1
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.deaths - 1))
+            pause = min(LONGEST_BACKOFF, FIRST_PAUSE * 2 ** (self.deaths - 1))
             self.due = now + pause
-            return Death(self.name, code, pause, self.log, self.child.last_lines())
+            return ProcessExit(self.name, code, pause, self.log, self.child.log_tail())
         if now >= self.due:
             self.child = self._start()
         return None

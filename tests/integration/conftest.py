@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.ledger import Ledger
-from producer.stack.redis_server import Server, connect
+from producer.stack.redis_server import Server, short_lived_client
 from tests.support.workers import WorkerProcess, start_worker_process
 
 StartWorker = Callable[..., WorkerProcess]
@@ -23,7 +23,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def redis_url(redis_server: Server) -> SecretStr:
     """The url of the server, emptied for this test."""
-    with connect(redis_server.url, seconds=5) as client:
+    with short_lived_client(redis_server.url, seconds=5) as client:
         client.flushall()
     return redis_server.url
 

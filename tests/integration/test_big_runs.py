@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from config.broker import make_app
 from config.ledger import Ledger
-from config.ledger.store import connect
+from config.ledger.store import ledger_client
 from config.records import Prompt, Spec, StageState
 from config.settings import Settings
 from config.topology import GENERATE, QUEUE_GENERATE, Stage
@@ -19,13 +19,13 @@ from worker.fleet import reconciler as reconciler_module
 from worker.fleet.broker_messages import Message
 from worker.fleet.reconciler import Reconciler
 
-SPEC = Spec(run_id="r", teacher="rehearsal", dataset_format="seed-text", train=False)
+SPEC = Spec(run_id="r", teacher="scripted", dataset_format="seed-text", train=False)
 PROMPTS = [Prompt(prompt=f"What is {number}?", requires_tools=False) for number in range(12)]
 
 
 @pytest.fixture
 def client(redis_url: SecretStr) -> redis.Redis:
-    return connect(redis_url.get_secret_value())
+    return ledger_client(redis_url.get_secret_value())
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def test_what_a_producer_is_still_sending_is_not_taken_for_lost(ledger: Ledger, 
 def test_much_that_is_lost_is_sent_again_over_several_beats(
     ledger: Ledger, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails without MOST_AT_ONCE: the thread that sends renews the leases too."""
-    monkeypatch.setattr(reconciler_module, "MOST_AT_ONCE", 5)
+    """Fails without MAX_RESENT: the thread that sends renews the leases too."""
+    monkeypatch.setattr(reconciler_module, "MAX_RESENT", 5)
     ledger.create(SPEC, PROMPTS)
     sent: list[Message] = []
     reconciler = Reconciler(ledger, client, sent.append)
@@ -89,11 +89,11 @@ def test_a_debt_that_the_broker_holds_is_not_named(
     ledger: Ledger, client: redis.Redis, redis_url: SecretStr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails without the count in Reconciler.resend: 100,000 ids would be read with every beat."""
-    monkeypatch.setattr(reconciler_module, "SCAN_FREELY", 5)
+    monkeypatch.setattr(reconciler_module, "FULL_SCAN_LIMIT", 5)
     submit(ledger, redis_url)
     sent: list[Message] = []
     reconciler = Reconciler(ledger, client, sent.append)
-    monkeypatch.setattr(reconciler, "_owed", lambda: pytest.fail("named"))
+    monkeypatch.setattr(reconciler, "_pending", lambda: pytest.fail("named"))
     assert [reconciler.resend() for _ in range(3)] == [0, 0, 0]
 
 

@@ -1,4 +1,4 @@
-"""From submit to a curated dataset: real Redis, real worker processes, the rehearsal teacher with real tools."""
+"""From submit to a curated dataset: real Redis, real worker processes, the scripted teacher with real tools."""
 
 import time
 from pathlib import Path
@@ -32,7 +32,7 @@ def student(tmp_path: Path) -> Path:
 
 def submit(ledger: Ledger, url: SecretStr, student: Path, prompts: list[Prompt], **fields: object) -> None:
     spec = Spec(
-        run_id="r", workspace=str(CODE), teacher="rehearsal", student=str(student), dataset_format="turns",
+        run_id="r", workspace=str(CODE), teacher="scripted", student=str(student), dataset_format="turns",
         max_seq_length=4096, train=False, **fields,
     )  # fmt: skip
     enqueue.submit(ledger, Settings(redis_url=url), spec, prompts)
@@ -66,8 +66,8 @@ def test_a_run_is_generated_by_two_workers_gathered_and_curated(
     assert ledger.files.has("r", "dataset")
 
     kept = ledger.stages.view("r", Stage.CURATE).result["content_hash"]
-    assert ledger.stages.reopen("r", Stage.CURATE) == "owed"
-    enqueue.send_stage(Settings(redis_url=redis_url), "r", Stage.CURATE)
+    assert ledger.stages.reopen("r", Stage.CURATE) == "ready"
+    enqueue.enqueue_stage(Settings(redis_url=redis_url), "r", Stage.CURATE)
     assert ended(ledger).stage == "done"
     assert ledger.stages.view("r", Stage.CURATE).result["content_hash"] == kept  # the same run in, the same bytes out
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from producer.stack.child_process import Child, session_members, start_child
+from producer.stack.child_process import ChildProcess, session_members, start_child
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -36,7 +36,7 @@ def wait_for(text: str, log: Path) -> None:
         time.sleep(0.02)
 
 
-def start_stubborn(tmp_path: Path) -> tuple[Child, list[int]]:
+def start_stubborn(tmp_path: Path) -> tuple[ChildProcess, list[int]]:
     child = start_child("stubborn", [sys.executable, "-c", STUBBORN], log=tmp_path / "stubborn.log")
     wait_for("up", child.log)
     members = [child.process.pid, *session_members(child.process.pid)]
@@ -90,7 +90,7 @@ def test_exit_code_and_last_words_are_kept(tmp_path: Path, script: str, code: in
     command = [sys.executable, "-c", f"print('one'); print('two', flush=True); {script}"]
     child = start_child("brief", command, log=tmp_path / "logs" / "brief.log")
     assert child.process.wait(10) == code
-    assert child.last_lines(1) == "two"
+    assert child.log_tail(1) == "two"
     assert child.stop() == code
 
 
@@ -99,4 +99,4 @@ def test_log_is_continued_by_the_next_start(tmp_path: Path) -> None:
         child = start_child("brief", [sys.executable, "-c", f"print({word!r})"], log=tmp_path / "brief.log")
         child.process.wait(10)
         child.stop()
-    assert child.last_lines() == "first\nsecond"
+    assert child.log_tail() == "first\nsecond"

@@ -15,7 +15,7 @@ from config.hyperparameters import KEYS
 from config.records import Prompt, Spec
 from producer.cli import app
 from producer.commands.submit import doubtful, overrides, require_tools
-from producer.workspace import pinned
+from producer.workspace import resolve_workspace
 from worker.train.hyperparameters import OWN, known_keys
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,7 +154,7 @@ def test_overrides_read_values_as_json_where_they_are() -> None:
 def test_a_workspace_is_pinned_to_a_commit_where_there_is_git(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.mkdir()
-    assert pinned(str(plain)) == str(plain)
+    assert resolve_workspace(str(plain)) == str(plain)
     git = tmp_path / "git"
     for command in (
         ["init", "-q"],
@@ -171,6 +171,6 @@ def test_a_workspace_is_pinned_to_a_commit_where_there_is_git(tmp_path: Path) ->
         )
     head = subprocess.run(["git", "-C", str(git), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     commit = head.stdout.strip()
-    assert pinned(str(git)) == f"{git}@{commit}"
-    assert pinned(f"{git}@HEAD") == f"{git}@{commit}"
-    assert pinned("https://example.org/x.git@v1") == "https://example.org/x.git@v1"
+    assert resolve_workspace(str(git)) == f"{git}@{commit}"
+    assert resolve_workspace(f"{git}@HEAD") == f"{git}@{commit}"
+    assert resolve_workspace("https://example.org/x.git@v1") == "https://example.org/x.git@v1"

@@ -66,7 +66,7 @@ def test_a_dry_run_of_a_stage_runs_nothing(applejack: Applejack, ledger: Ledger)
     assert ledger.stages.view("r", Stage.CURATE).state is StageState.DONE
     body = json.loads(applejack("resubmit", "r", "--stage", "curate", "--json").out)
     assert body["dry_run"] is False
-    assert ledger.stages.view("r", Stage.CURATE).state is StageState.OWED
+    assert ledger.stages.view("r", Stage.CURATE).state is StageState.READY
 
 
 @pytest.mark.parametrize(

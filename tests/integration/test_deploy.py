@@ -22,7 +22,7 @@ from producer.mining.mine import mine
 from producer.run_status import status
 from producer.stack.child_process import start_child
 from producer.stack.redis_binary import find_binary
-from producer.stack.redis_server import connect, free_port, ping
+from producer.stack.redis_server import free_port, ping, short_lived_client
 from tests.support.tiny_student import make_tiny_student
 from tests.support.workers import ROOT, start_worker_process
 
@@ -57,8 +57,8 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     deadline = time.monotonic() + 20
     try:
         while not ping(url):
-            assert child.exit_code is None, child.last_lines()
-            assert time.monotonic() < deadline, child.last_lines()
+            assert child.exit_code is None, child.log_tail()
+            assert time.monotonic() < deadline, child.log_tail()
             time.sleep(0.1)
         [server] = psutil.Process(child.process.pid).children()
         yield Deployed(url, SecretStr(f"redis://admin:admin@127.0.0.1:{port}/0"), password, server.pid)
@@ -79,7 +79,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     ],
 )
 def test_what_no_worker_needs_is_denied(deployed: Deployed, command: tuple[str, ...]) -> None:
-    with connect(deployed.url, 5) as client, pytest.raises(redis.exceptions.NoPermissionError):
+    with short_lived_client(deployed.url, 5) as client, pytest.raises(redis.exceptions.NoPermissionError):
         client.execute_command(*command)
 
 
@@ -99,13 +99,13 @@ def test_password_is_in_no_argument(deployed: Deployed) -> None:
 
 def test_it_keeps_what_it_is_told(deployed: Deployed) -> None:
     wanted = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
-    with connect(deployed.admin, 5) as client:
+    with short_lived_client(deployed.admin, 5) as client:
         assert {name: client.config_get(name)[name] for name in wanted} == wanted
 
 
 @pytest.mark.timeout(240)
 def test_a_whole_run_with_a_resubmission_and_flower_is_denied_nothing(deployed: Deployed, tmp_path: Path) -> None:
-    with connect(deployed.admin, 5) as client:
+    with short_lived_client(deployed.admin, 5) as client:
         client.acl_log_reset()
     flower = start_child(
         "flower", [sys.executable, "-m", "producer.flower", "--port", str(free_port())], log=tmp_path / "flower.log",
@@ -127,14 +127,14 @@ def test_a_whole_run_with_a_resubmission_and_flower_is_denied_nothing(deployed: 
 
 
 def submit(ledger: Ledger, url: SecretStr, student: Path, prompts: list[Prompt]) -> None:
-    spec = Spec(run_id="r", workspace=str(ROOT / "config"), teacher="rehearsal", student=str(student),
+    spec = Spec(run_id="r", workspace=str(ROOT / "config"), teacher="scripted", student=str(student),
                 dataset_format="turns", max_seq_length=4096, train=False)  # fmt: skip
     enqueue.submit(ledger, Settings(redis_url=url), spec, prompts)
 
 
 def denied(deployed: Deployed) -> set[str]:
     """What the server has refused since the log was emptied, by command and user."""
-    with connect(deployed.admin, 5) as client:
+    with short_lived_client(deployed.admin, 5) as client:
         return {f"{entry['object']} ({entry['username']})" for entry in client.acl_log()}
 
 

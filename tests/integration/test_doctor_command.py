@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from config.ledger.store import connect
+from config.ledger.store import ledger_client
 from config.records import JsonObject
 from producer.stack.redis_server import Server, free_port
 from tests.support.scripted_endpoint import ScriptedEndpoint, says
@@ -39,7 +39,7 @@ def answer(done: "subprocess.CompletedProcess[str]") -> JsonObject:
 
 
 def traps(body: JsonObject) -> list[str]:
-    return [one["trap"] for one in body["findings"] if one["trap"] not in OF_THE_MACHINE]  # type: ignore[index,union-attr,call-overload,misc,operator]
+    return [one["name"] for one in body["findings"] if one["name"] not in OF_THE_MACHINE]  # type: ignore[index,union-attr,call-overload,misc,operator]
 
 
 def test_a_sound_setup_has_no_finding(tmp_path: Path, redis_url: SecretStr) -> None:
@@ -61,7 +61,7 @@ def test_a_sound_setup_has_no_finding(tmp_path: Path, redis_url: SecretStr) -> N
 def test_an_error_exits_with_1_and_says_what_to_do(tmp_path: Path) -> None:
     student = student_with(NO_TOOLS, tmp_path / "student")
     with Server.start(tmp_path / "own") as server:
-        with connect(server.url.get_secret_value()) as client:
+        with ledger_client(server.url.get_secret_value()) as client:
             client.config_set("appendonly", "no")
         done = doctor(
             tmp_path, "--student", str(student), "--endpoint", f"http://127.0.0.1:{free_port()}/v1", "--json",

@@ -7,10 +7,10 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from config.diagnostics import examine
+from config.diagnostics import run_checks
 from config.records import DEFAULT_MODEL
 from config.settings import Settings
-from producer.doctor import look_at_endpoint
+from producer.doctor import check_endpoint
 from producer.doctor.endpoint import Endpoint
 from producer.stack.redis_server import free_port
 from tests.support.http_server import QuietHandler, serving
@@ -36,7 +36,7 @@ def listing(body: str) -> AbstractContextManager[str]:
 
 def test_a_sound_endpoint_has_no_finding_and_its_context_stays_unknown() -> None:
     with ScriptedEndpoint([says("Hi")]) as server:
-        seen = examine(endpoint(server.base_url).checks())
+        seen = run_checks(endpoint(server.base_url).checks())
     assert seen.findings == ()
     assert [unseen.check for unseen in seen.not_checked] == ["endpoint's context"]
 
@@ -52,25 +52,25 @@ def test_a_sound_endpoint_has_no_finding_and_its_context_stays_unknown() -> None
 def test_an_endpoint_that_gives_no_token(reply: Callable[[], Reply], trap: str) -> None:
     with ScriptedEndpoint([reply()]) as server:
         (found,) = endpoint(server.base_url).answers()
-    assert (found.trap, found.severity) == (trap, "error")
+    assert (found.name, found.severity) == (trap, "error")
 
 
 @pytest.mark.parametrize(("named", "findings"), [(True, ["endpoint_silent"]), (False, [])])
 def test_an_endpoint_that_is_not_there_is_an_error_when_somebody_named_it(named: bool, findings: list[str]) -> None:
-    seen = examine(endpoint(f"http://127.0.0.1:{free_port()}/v1", named=named).checks()[:1])
-    assert [one.trap for one in seen.findings] == findings
+    seen = run_checks(endpoint(f"http://127.0.0.1:{free_port()}/v1", named=named).checks()[:1])
+    assert [one.name for one in seen.findings] == findings
     assert len(seen.not_checked) == len(findings) ^ 1
 
 
 def test_what_is_behind_a_dead_endpoint_is_told_as_not_checked() -> None:
-    seen = look_at_endpoint(Settings(endpoint=f"http://127.0.0.1:{free_port()}/v1"))
-    assert [one.trap for one in seen.findings] == ["endpoint_silent"]
+    seen = check_endpoint(Settings(endpoint=f"http://127.0.0.1:{free_port()}/v1"))
+    assert [one.name for one in seen.findings] == ["endpoint_silent"]
     assert "endpoint's context" in [unseen.check for unseen in seen.not_checked]
 
 
 def test_a_models_page_with_an_empty_body() -> None:
     with listing("") as url:
-        assert [one.trap for one in endpoint(url).models()] == ["endpoint_no_models"]
+        assert [one.name for one in endpoint(url).models()] == ["endpoint_no_models"]
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_a_models_page_with_an_empty_body() -> None:
 )
 def test_a_short_context(entry: dict[str, object], found: list[str]) -> None:
     with listing(json.dumps({"data": [entry]})) as url:
-        assert [one.trap for one in endpoint(url).context()] == found
+        assert [one.name for one in endpoint(url).context()] == found
 
 
 @pytest.mark.parametrize(
     ("model", "found"), [("/models/student", ["model_by_path"]), ("org/name", []), (DEFAULT_MODEL, [])]
 )
 def test_a_model_named_by_its_path(model: str, found: list[str]) -> None:
-    assert [one.trap for one in endpoint("http://127.0.0.1:1/v1", model=model).asked()] == found
+    assert [one.name for one in endpoint("http://127.0.0.1:1/v1", model=model).asked()] == found

@@ -7,9 +7,9 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from config.diagnostics import examine
+from config.diagnostics import run_checks
 from config.ledger import Ledger
-from config.ledger.store import connect
+from config.ledger.store import ledger_client
 from config.records import JsonObject, Prompt, Spec, Trajectory
 from config.topology import QUEUES, WORKERS
 from config.version import version
@@ -21,7 +21,7 @@ SILENCE = 30.0  # seconds
 
 @pytest.fixture
 def client(redis_url: SecretStr) -> Iterator[redis.Redis]:
-    with connect(redis_url.get_secret_value()) as client:
+    with ledger_client(redis_url.get_secret_value()) as client:
         yield client
 
 
@@ -37,14 +37,14 @@ def says(**changes: object) -> JsonObject:
 
 
 def found(fleet: FleetDoctor) -> list[str]:
-    return [trap.trap for trap in examine(fleet.checks()).findings]
+    return [trap.name for trap in run_checks(fleet.checks()).findings]
 
 
 def test_a_sound_fleet_has_no_finding(fleet: FleetDoctor, client: redis.Redis, ledger: Ledger) -> None:
     ledger.create(Spec(run_id="r", train=False), [Prompt(prompt="a")])
     client.lpush("generate", "message")
     ledger.fleet.heartbeat("one@mac", says())
-    seen = examine(fleet.checks())
+    seen = run_checks(fleet.checks())
     assert seen.findings == ()
     assert seen.not_checked == ()
 
@@ -52,18 +52,18 @@ def test_a_sound_fleet_has_no_finding(fleet: FleetDoctor, client: redis.Redis, l
 def test_messages_that_nobody_takes(fleet: FleetDoctor, client: redis.Redis, ledger: Ledger) -> None:
     client.lpush("train", "message", "message")
     ledger.fleet.heartbeat("one@mac", says(queues=["generate", "curate"]))
-    (trap,) = examine(fleet.checks()).findings
-    assert (trap.trap, trap.severity) == ("queue_unread", "error")
-    assert "2 messages" in trap.told
+    (trap,) = run_checks(fleet.checks()).findings
+    assert (trap.name, trap.severity) == ("queue_unread", "error")
+    assert "2 messages" in trap.message
     assert "applejack worker train" in trap.remedy
 
 
 def test_a_paused_worker_takes_nothing(fleet: FleetDoctor, client: redis.Redis, ledger: Ledger) -> None:
     client.lpush("generate", "message")
     ledger.fleet.heartbeat("one@mac", says(paused="the endpoint does not answer"))
-    seen = examine(fleet.checks()).findings
-    assert [trap.trap for trap in seen] == ["queue_unread", "worker_paused"]  # the error first
-    assert "the endpoint does not answer" in seen[1].told
+    seen = run_checks(fleet.checks()).findings
+    assert [trap.name for trap in seen] == ["queue_unread", "worker_paused"]  # the error first
+    assert "the endpoint does not answer" in seen[1].message
 
 
 def test_a_silent_worker_counts_as_none(fleet: FleetDoctor, client: redis.Redis, ledger: Ledger) -> None:
@@ -88,9 +88,9 @@ def test_a_worker_whose_clock_is_off(fleet: FleetDoctor, ledger: Ledger, off: fl
 def test_a_run_with_jobs_and_no_generate_worker(fleet: FleetDoctor, ledger: Ledger) -> None:
     ledger.create(Spec(run_id="night", train=False), [Prompt(prompt="a"), Prompt(prompt="b")])
     ledger.fleet.heartbeat("one@mac", says(queues=["curate", "train"]))
-    (trap,) = examine(fleet.checks()).findings
-    assert trap.trap == "run_stranded"
-    assert "'night': 2 jobs" in trap.told
+    (trap,) = run_checks(fleet.checks()).findings
+    assert trap.name == "run_stranded"
+    assert "'night': 2 jobs" in trap.message
 
 
 def test_a_run_whose_stage_nobody_would_take(fleet: FleetDoctor, ledger: Ledger) -> None:
@@ -99,9 +99,9 @@ def test_a_run_whose_stage_nobody_would_take(fleet: FleetDoctor, ledger: Ledger)
     done = Trajectory(run_id="night", job_id=made.job_ids[0], prompt="a", outcome="completed")
     assert ledger.jobs.finish(done, worker="w") == "last"
     ledger.fleet.heartbeat("one@mac", says(queues=["generate"]))
-    (trap,) = examine(fleet.checks()).findings
-    assert trap.trap == "run_stranded"
-    assert "curate" in trap.told
+    (trap,) = run_checks(fleet.checks()).findings
+    assert trap.name == "run_stranded"
+    assert "curate" in trap.message
 
 
 def test_a_real_worker_says_what_the_doctor_asks(fleet: FleetDoctor, ledger: Ledger, start_worker: StartWorker) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.normalizers import Lowercase
 
-from config.diagnostics import Examined, examine
+from config.diagnostics import DoctorReport, run_checks
 from tests.support.students import student_with, template
 from tests.support.tiny_student import make_tiny_student
 from worker.student import fenced_json, templates
@@ -28,8 +28,8 @@ def student(folder: Path, source: str, parser: str | None = None) -> Path:
     return directory
 
 
-def looked(directory: Path) -> Examined:
-    return examine(StudentDoctor(directory).checks())
+def looked(directory: Path) -> DoctorReport:
+    return run_checks(StudentDoctor(directory).checks())
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ ONE_LINE = QWEN25.replace(WRITES, "tool_call.arguments | tojson | replace('\\\\n
 )
 def test_a_notation_that_is_misread(tmp_path: Path, source: str, parser: str | None, trap: str, said: str) -> None:
     (found,) = looked(student(tmp_path, source, parser)).findings
-    assert (found.trap, found.severity) == (trap, "error")
-    assert said in found.told
+    assert (found.name, found.severity) == (trap, "error")
+    assert said in found.message
 
 
 def test_what_the_tokens_do_not_carry_is_misread(tmp_path: Path) -> None:
@@ -71,8 +71,8 @@ def test_what_the_tokens_do_not_carry_is_misread(tmp_path: Path) -> None:
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     tokenizer.normalizer = Lowercase()  # the text that the template writes is sound, what the student says is not
     tokenizer.save(str(directory / "tokenizer.json"))
-    (found,) = [trap for trap in looked(directory).findings if trap.trap == "tool_parser"]
-    assert "misreads 1 of 10 turns of this template (letters of other scripts)" in found.told
+    (found,) = [trap for trap in looked(directory).findings if trap.name == "tool_parser"]
+    assert "misreads 1 of 10 turns of this template (letters of other scripts)" in found.message
 
 
 def test_behind_another_prompt_than_the_served_one_nothing_is_read(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from config.diagnostics import Examined, examine
-from config.ledger.store import connect
+from config.diagnostics import DoctorReport, run_checks
+from config.ledger.store import ledger_client
 from producer.doctor.store import Info, Store
 from producer.stack.redis_server import Server, free_port
 
@@ -36,7 +36,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def client(server: Server) -> Iterator[redis.Redis]:
-    with connect(server.url.get_secret_value()) as client:
+    with ledger_client(server.url.get_secret_value()) as client:
         yield client
 
 
@@ -48,12 +48,12 @@ def without_password(server: Server, client: redis.Redis, *settings: str) -> Sec
     return SecretStr("redis://" + server.url.get_secret_value().rpartition("@")[2])
 
 
-def named(seen: Examined) -> list[tuple[str, str]]:
-    return [(trap.trap, trap.severity) for trap in seen.findings]
+def named(seen: DoctorReport) -> list[tuple[str, str]]:
+    return [(trap.name, trap.severity) for trap in seen.findings]
 
 
 def test_a_sound_server_has_no_finding(server: Server) -> None:
-    seen = examine(Store(server.url).checks())
+    seen = run_checks(Store(server.url).checks())
     assert seen.findings == ()
     assert seen.not_checked == ()
     assert "clock" in seen.checked
@@ -61,7 +61,7 @@ def test_a_sound_server_has_no_finding(server: Server) -> None:
 
 def test_a_server_that_is_not_there() -> None:
     store = Store(SecretStr(f"redis://:hunter2@127.0.0.1:{free_port()}/0"))
-    seen = examine(store.checks())
+    seen = run_checks(store.checks())
     assert named(seen) == [("redis_unreachable", "error")]
     assert "hunter2" not in str(seen)
     assert {unseen.check for unseen in seen.not_checked} >= {"redis eviction", "redis persistence", "clock"}
@@ -69,7 +69,7 @@ def test_a_server_that_is_not_there() -> None:
 
 def test_a_wrong_password(server: Server) -> None:
     url = SecretStr("redis://:hunter2@" + server.url.get_secret_value().rpartition("@")[2])
-    seen = examine(Store(url).checks()[:1])
+    seen = run_checks(Store(url).checks()[:1])
     assert named(seen) == [("redis_password", "error")]
     assert "hunter2" not in str(seen)
 
@@ -88,7 +88,7 @@ def test_settings_that_lose_work(
 ) -> None:
     for name, value in settings.items():
         client.config_set(name, value)
-    assert named(examine(Store(server.url).checks())) == found
+    assert named(run_checks(Store(server.url).checks())) == found
 
 
 # An address with "-" in front may be missing: the setting is wide, and this test opens nothing to the network.
@@ -103,19 +103,19 @@ def test_settings_that_lose_work(
 def test_a_server_without_password(
     server: Server, client: redis.Redis, settings: tuple[str, ...], found: list[tuple[str, str]]
 ) -> None:
-    assert named(examine(Store(without_password(server, client, *settings)).checks())) == found
+    assert named(run_checks(Store(without_password(server, client, *settings)).checks())) == found
 
 
 def test_a_server_that_forbids_config_is_told_as_not_checked(server: Server, client: redis.Redis) -> None:
     client.execute_command("ACL", "SETUSER", "plain", "on", ">word", "~*", "&*", "+@all", "-config")  # type: ignore[no-untyped-call]
     bare = without_password(server, client).get_secret_value()
-    seen = examine(Store(SecretStr(bare.replace("redis://", "redis://plain:word@"))).checks())
+    seen = run_checks(Store(SecretStr(bare.replace("redis://", "redis://plain:word@"))).checks())
     assert [unseen.check for unseen in seen.not_checked] == ["redis exposure"]
 
 
 def test_a_distant_server_without_tls_is_a_warning() -> None:
     store = Store(SecretStr("redis://:word@192.0.2.1:6379/0"))
-    seen = examine([check for check in store.checks() if check.name == "redis exposure"])
+    seen = run_checks([check for check in store.checks() if check.name == "redis exposure"])
     assert named(seen) == [("redis_plain", "warning")]
 
 
@@ -129,7 +129,7 @@ def test_a_distant_server_without_tls_is_a_warning() -> None:
 )
 def test_an_old_server(said: Info, found: list[tuple[str, str]]) -> None:
     store = ToldStore(SecretStr("redis://127.0.0.1"), said=said)
-    assert [(trap.trap, trap.severity) for trap in store.version()] == found
+    assert [(trap.name, trap.severity) for trap in store.version()] == found
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_an_old_server(said: Info, found: list[tuple[str, str]]) -> None:
 )
 def test_memory_that_fills(said: Info, found: list[tuple[str, str]]) -> None:
     store = ToldStore(SecretStr("redis://127.0.0.1"), said=said)
-    assert [(trap.trap, trap.severity) for trap in store.memory()] == found
+    assert [(trap.name, trap.severity) for trap in store.memory()] == found
 
 
 def test_a_disk_that_cannot_be_written() -> None:
     store = ToldStore(SecretStr("redis://127.0.0.1"), said={"aof_enabled": 1, "aof_last_write_status": "err"})
-    assert [(trap.trap, trap.severity) for trap in store.persistence()] == [("redis_disk", "error")]
+    assert [(trap.name, trap.severity) for trap in store.persistence()] == [("redis_disk", "error")]
 
 
 @pytest.mark.parametrize(
@@ -157,5 +157,5 @@ def test_a_disk_that_cannot_be_written() -> None:
 )
 def test_a_clock_that_is_off(server: Server, seconds: float, word: str | None) -> None:
     found = list(Store(server.url, clock=lambda: time.time() + seconds).skew())
-    assert [trap.trap for trap in found] == (["clock_skew"] if word else [])
-    assert all(word in trap.told for trap in found if word)
+    assert [trap.name for trap in found] == (["clock_skew"] if word else [])
+    assert all(word in trap.message for trap in found if word)

@@ -18,8 +18,8 @@ from config.ledger import Ledger
 from config.records import JobState, JsonObject, Limits, Spec
 from config.settings import Settings
 from config.topology import QUEUE_GENERATE, run_key
-from producer.run_status import fleet_lines
-from producer.stack.redis_server import connect, free_port
+from producer.run_status import worker_rows
+from producer.stack.redis_server import free_port, short_lived_client
 from tests.integration.conftest import StartWorker
 from tests.support.fleet import (
     PROBE,
@@ -36,12 +36,12 @@ from tests.support.fleet import (
 )
 from tests.support.prefetch import Prefetch
 from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says, stalls
-from worker.concurrency.limiter import Throttle
+from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint import model_server
-from worker.endpoint.circuit_breaker import Gate
-from worker.endpoint.supervisor import Keeper
+from worker.endpoint.circuit_breaker import CircuitBreaker
+from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet.leases import Leases
-from worker.job_runner import Steps
+from worker.job_runner import JobRunner
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -55,13 +55,14 @@ def consumes(app: Celery, worker: str) -> bool | None:
 def test_an_endpoint_that_is_down_pauses_its_worker_and_costs_nothing(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without `down` in Steps._hand_back (a delivery is spent) and without Worker._pause (it still consumes)."""
+    """Fails without `down` in JobRunner._hand_back (a delivery is spent) and without Worker._pause (it still
+    consumes)."""
     port = free_port()
     jobs = submit(ledger, redis_url, prompts(4))
     start_worker("generate", "w", env={**QUICK, "APPLEJACK_ENDPOINT": f"http://127.0.0.1:{port}/v1"})
     reason = until(lambda: paused(ledger, "w@test"), "paused in the heartbeat")
     assert "cannot be reached" in reason
-    assert [line["paused"] for line in fleet_lines(ledger.fleet.workers())] == [reason]  # what `status` shows
+    assert [line["paused"] for line in worker_rows(ledger.fleet.workers())] == [reason]  # what `status` shows
     app = make_app(Settings(redis_url=redis_url))
     until(lambda: consumes(app, "w@test") is False, "consumer cancelled")
     until(lambda: ledger.jobs.counts(RUN)[JobState.QUEUED] == 4, "all handed back")
@@ -78,7 +79,7 @@ def test_an_endpoint_that_is_down_pauses_its_worker_and_costs_nothing(
 
 def deliveries(url: SecretStr, job_id: str) -> int:
     """What counts towards the delivery limit of a job."""
-    with connect(url, seconds=5) as client:
+    with short_lived_client(url, seconds=5) as client:
         return int(client.hget(run_key(RUN, f"job:{job_id}"), "deliveries"))
 
 
@@ -97,7 +98,8 @@ def sick(fault: Reply, *, probe_too: bool) -> Callable[[JsonObject], Reply]:
 def test_of_two_workers_the_one_with_a_sick_endpoint_eats_nothing(
     fault: Reply, probe_too: bool, ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """The second row fails without Keeper._strike; the first has two guards, Keeper.trouble and Keeper._watch."""
+    """The second row fails without EndpointSupervisor._record_failure; the first has two guards,
+    EndpointSupervisor.trouble and EndpointSupervisor._watch."""
     with ScriptedEndpoint(sick(fault, probe_too=probe_too)) as bad, ScriptedEndpoint(answering(0.4)) as good:
         for name, endpoint in (("bad", bad), ("good", good)):
             env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
@@ -115,7 +117,7 @@ def test_of_two_workers_the_one_with_a_sick_endpoint_eats_nothing(
 def test_a_prompt_that_breaks_healthy_endpoints_is_tried_to_the_limit_and_recorded(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without `claim.deliveries >= run.spec.delivery_limit` in Steps._hand_back: it goes round for ever."""
+    """Fails without `claim.deliveries >= run.spec.delivery_limit` in JobRunner._hand_back: it goes round for ever."""
     poison = "question 3"
 
     def reply(body: JsonObject) -> Reply:
@@ -153,14 +155,15 @@ def test_an_endpoint_that_serves_another_model_pauses_its_worker_until_it_serves
 def test_an_endpoint_that_hangs_is_found_by_its_probe_and_charged_to_no_job(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without Keeper._watch: HTTP is healthy, and the worker goes on taking jobs until their own time is over."""
+    """Fails without EndpointSupervisor._watch: HTTP is healthy, and the worker goes on taking jobs until their own
+    time is over."""
     hangs = threading.Event()
 
     def reply(body: JsonObject) -> Reply:
         return Reply(text="answer", stall=60 if hangs.is_set() else 0.5 * (question(body) != PROBE))
 
     with ScriptedEndpoint(reply) as endpoint:
-        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_PROBE_SECONDS": "3"}
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_HEALTH_CHECK_TIMEOUT": "3"}
         start_worker("generate", "w", env=env)
         jobs = submit(ledger, redis_url, prompts(12), limits=Limits(seconds=12, request_seconds=40))
         until(lambda: ledger.jobs.counts(RUN)[JobState.GENERATED] >= 3, "under way")
@@ -176,12 +179,14 @@ def test_an_endpoint_that_hangs_is_found_by_its_probe_and_charged_to_no_job(
 
 
 def test_a_job_in_hand_when_the_gate_closed_is_not_begun(ledger: Ledger, tmp_path: Path) -> None:
-    """Fails without the gate in Steps.generate: it goes round until the pause is heard."""
+    """Fails without the gate in JobRunner.generate: it goes round until the pause is heard."""
     chosen = Settings(dir=tmp_path)
     (job,) = ledger.create(Spec(run_id=RUN, dataset_format="seed-text", train=False), prompts(1)).job_ids
-    keeper = Keeper(Gate(), chosen, pause=lambda _: None, resume=lambda: None)
-    keeper.close("no endpoint")
-    steps = Steps(ledger, Leases(ledger.fleet, lease_seconds=9), chosen, "w", Throttle(most=1), keeper=keeper)
+    supervisor = EndpointSupervisor(CircuitBreaker(), chosen, pause=lambda _: None, resume=lambda: None)
+    supervisor.close("no endpoint")
+    steps = JobRunner(
+        ledger, Leases(ledger.fleet, lease_seconds=9), chosen, "w", ConcurrencyLimiter(most=1), supervisor=supervisor
+    )
     assert steps.generate(RUN, job) == job
     assert told(ledger, job) == []
     assert ledger.jobs.counts(RUN)[JobState.QUEUED] == 1
@@ -191,62 +196,71 @@ def test_a_job_in_hand_when_the_gate_closed_is_not_begun(ledger: Ledger, tmp_pat
 def test_a_job_whose_time_is_over_has_another_try_where_its_server_became_worse(
     ledger: Ledger, tmp_path: Path, slower: bool, state: JobState
 ) -> None:
-    """Fails without cut_since in Steps._hand_back; with no cut the job has itself to blame."""
-    throttle = Throttle(most=4)
+    """Fails without degraded_since in JobRunner._hand_back; with no cut the job has itself to blame."""
+    limiter = ConcurrencyLimiter(most=4)
 
     def reply(_: JsonObject) -> Reply:
         if slower:
-            throttle.job(60)()(0, "error")
-            throttle.adjust(Prefetch(2), running=1)
+            limiter.job(60)()(0, "error")
+            limiter.adjust(Prefetch(2), running=1)
         return stalls(5)
 
     spec = Spec(run_id=RUN, dataset_format="seed-text", train=False, limits=Limits(seconds=1))
     (job,) = ledger.create(spec, prompts(1)).job_ids
     with ScriptedEndpoint(reply) as endpoint:
         chosen = Settings(dir=tmp_path, endpoint=endpoint.base_url)
-        keeper = Keeper(Gate(), chosen, pause=lambda _: None, resume=lambda: None)
-        Steps(ledger, Leases(ledger.fleet, lease_seconds=9), chosen, "w", throttle, keeper=keeper).generate(RUN, job)
+        supervisor = EndpointSupervisor(CircuitBreaker(), chosen, pause=lambda _: None, resume=lambda: None)
+        JobRunner(ledger, Leases(ledger.fleet, lease_seconds=9), chosen, "w", limiter, supervisor=supervisor).generate(
+            RUN, job
+        )
     assert ledger.jobs.counts(RUN)[state] == 1
 
 
 def test_a_full_disk_closes_the_gate_and_room_opens_it(tmp_path: Path) -> None:
-    """Fails without Keeper._disk in Keeper._beat."""
+    """Fails without EndpointSupervisor._disk in EndpointSupervisor._beat."""
     said: list[str] = []
     with ScriptedEndpoint(answering()) as endpoint:
-        chosen = Settings(dir=tmp_path, endpoint=endpoint.base_url, keeper_seconds=0.05)
+        chosen = Settings(dir=tmp_path, endpoint=endpoint.base_url, health_check_seconds=0.05)
         enough = shutil.disk_usage(tmp_path).free // 2
-        keeper = Keeper(Gate(), chosen, pause=said.append, resume=lambda: said.append("resumed"), least_free=1 << 60)
-        keeper.start()
+        supervisor = EndpointSupervisor(
+            CircuitBreaker(), chosen, pause=said.append, resume=lambda: said.append("resumed"), min_free_bytes=1 << 60
+        )
+        supervisor.start()
         until(lambda: said, "paused", seconds=5)
         time.sleep(0.3)
-        assert "MB free in" in keeper.gate.reason
+        assert "MB free in" in supervisor.circuit_breaker.reason
         assert len(said) == 1  # said once, although it is looked at again and again
-        keeper.least_free = enough
+        supervisor.min_free_bytes = enough
         until(lambda: said[1:], "resumed", seconds=5)
-        keeper.stop()
+        supervisor.stop()
     assert said[1:] == ["resumed"]
-    assert keeper.gate.reason == ""
+    assert supervisor.circuit_breaker.reason == ""
 
 
 def test_a_pause_that_was_not_heard_is_said_again() -> None:
-    """Fails without Keeper._agree: a broadcast lost with its connection leaves a worker idle, or eating, for ever."""
+    """Fails without EndpointSupervisor._reconcile_consumer: a broadcast lost with its connection leaves a worker
+    idle, or eating, for ever."""
     consuming = True
     said: list[str] = []
 
     def resume() -> None:
         said.append("resume")
 
-    keeper = Keeper(
-        Gate(), Settings(keeper_seconds=0.05), pause=said.append, resume=resume, consuming=lambda: consuming
+    supervisor = EndpointSupervisor(
+        CircuitBreaker(),
+        Settings(health_check_seconds=0.05),
+        pause=said.append,
+        resume=resume,
+        consuming=lambda: consuming,
     )
-    keeper.close("lost", wants=None)
-    keeper._agree()
+    supervisor.close("lost", model=None)
+    supervisor._reconcile_consumer()
     assert said == ["lost", "lost"]
     consuming = False
-    keeper._agree()
+    supervisor._reconcile_consumer()
     assert said == ["lost", "lost"]
-    keeper.gate.open()
-    keeper._agree()
+    supervisor.circuit_breaker.open()
+    supervisor._reconcile_consumer()
     assert said == ["lost", "lost", "resume"]
 
 
@@ -254,42 +268,49 @@ def test_a_worker_that_waits_for_its_own_server_takes_no_job_meanwhile(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
     """Fails without cancel_task_queue in Worker.start: it takes and drops, and those that could work get nothing."""
-    env = {**QUICK, "APPLEJACK_SERVE": "rehearsal", "TEST_LOAD_SECONDS": "4", "TEST_JOB_SECONDS": "0"}
+    env = {**QUICK, "APPLEJACK_SERVE": "scripted", "TEST_LOAD_SECONDS": "4", "TEST_JOB_SECONDS": "0"}
     submit(ledger, redis_url, prompts(8))
     worker = start_worker("generate", "w", env=env, app="tests.support.planted.unhurried", wait=False)
     assert all_terminal(ledger)[JobState.GENERATED] == 8
     log = worker.child.log.read_text()
-    assert "server.ready" in log
+    assert "model_server.ready" in log
     assert "job.dropped" not in log
 
 
 def test_a_pause_that_was_not_heard_is_said_again_while_a_server_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails without Keeper._agreeing: loading a model takes minutes, and all the while the worker would eat."""
-    monkeypatch.setattr(model_server, "CHILD", "tests.support.planted.rehearsal_server")
+    """Fails without EndpointSupervisor._reconcile_in_background: loading a model takes minutes, and all the while the
+    worker would eat."""
+    monkeypatch.setattr(model_server, "CHILD", "tests.support.planted.scripted_server")
     monkeypatch.setenv("TEST_LOAD_SECONDS", "2")
     said: list[str] = []
-    settings = Settings(dir=tmp_path, serve="rehearsal", keeper_seconds=0.2)
-    keeper = Keeper(Gate(), settings, pause=said.append, resume=lambda: said.append("resume"), consuming=lambda: True)
-    keeper.start()
+    settings = Settings(dir=tmp_path, serve="scripted", health_check_seconds=0.2)
+    supervisor = EndpointSupervisor(
+        CircuitBreaker(), settings, pause=said.append, resume=lambda: said.append("resume"), consuming=lambda: True
+    )
+    supervisor.start()
     until(lambda: "resume" in said, "the server speaks", seconds=30)
-    keeper.stop()
+    supervisor.stop()
     assert said.index("resume") > 4, said  # once would be by the gate itself
 
 
 def test_a_wedged_server_is_found_where_another_worker_shares_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails without Keeper.worker in the name of the log: what the other server writes would pass for progress."""
-    monkeypatch.setattr(model_server, "CHILD", "tests.support.planted.rehearsal_server")
-    settings = Settings(dir=tmp_path, serve="rehearsal", keeper_seconds=0.2, probe_seconds=1)
+    """Fails without EndpointSupervisor.worker in the name of the log: what the other server writes would pass for
+    progress."""
+    monkeypatch.setattr(model_server, "CHILD", "tests.support.planted.scripted_server")
+    settings = Settings(dir=tmp_path, serve="scripted", health_check_seconds=0.2, health_check_timeout=1)
     said: dict[str, list[str]] = {"one": [], "two": []}
-    one, two = (Keeper(Gate(), settings, pause=say.append, resume=lambda: None, worker=w) for w, say in said.items())
+    one, two = (
+        EndpointSupervisor(CircuitBreaker(), settings, pause=say.append, resume=lambda: None, worker=w)
+        for w, say in said.items()
+    )
     try:
         one.start()
         two.start()
-        until(lambda: not one.gate.reason and not two.gate.reason, "both speak", seconds=30)
+        until(lambda: not one.circuit_breaker.reason and not two.circuit_breaker.reason, "both speak", seconds=30)
         assert one._server is not None
         assert one._server.process is not None
         os.kill(one._server.process.pid, signal.SIGSTOP)

@@ -21,7 +21,7 @@ from config.errors import FailureKind
 from config.ledger import Ledger
 from config.records import Failure, Prompt, Spec, Trajectory
 from config.topology import QUEUES, Stage
-from producer.stack.child_process import Child, start_child
+from producer.stack.child_process import ChildProcess, start_child
 from producer.stack.redis_server import Server, free_port
 
 PAGES = ["/", "/workers", "/tasks", "/broker", "/runs", "/runs/night", "/metrics", "/api/workers", "/api/tasks"]
@@ -32,7 +32,7 @@ ODD = "<script>alert(1)</script>"
 class Site:
     """A running Flower."""
 
-    def __init__(self, child: Child, port: int, user: str, password: str) -> None:
+    def __init__(self, child: ChildProcess, port: int, user: str, password: str) -> None:
         self.child = child
         self.url = f"http://127.0.0.1:{port}"
         self.pair = f"{user}:{password}"
@@ -67,9 +67,9 @@ def site(watched: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     command = [sys.executable, "-m", "producer.flower", "--port", str(port)]
     child = start_child("flower", command, log=folder / "flower.log", env=env, cwd=folder)
     deadline = time.monotonic() + 60
-    while "password in" not in child.last_lines(50):
-        assert child.exit_code is None, child.last_lines(50)
-        assert time.monotonic() < deadline, child.last_lines(50)
+    while "password in" not in child.log_tail(50):
+        assert child.exit_code is None, child.log_tail(50)
+        assert time.monotonic() < deadline, child.log_tail(50)
         time.sleep(0.1)
     kept = json.loads((folder / "flower-password.json").read_text())
     yield Site(child, port, kept["user"], kept["password"])
@@ -109,7 +109,7 @@ def test_password_is_private_and_in_no_argument(site: Site) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     [flower] = psutil.Process(site.child.process.pid).children()
     assert site.pair.partition(":")[2] not in " ".join(flower.cmdline())
-    assert site.pair.partition(":")[2] not in site.child.last_lines(1000)
+    assert site.pair.partition(":")[2] not in site.child.log_tail(1000)
 
 
 def test_runs_page_tells_the_ledgers_truth(site: Site, night: None) -> None:
@@ -212,4 +212,4 @@ def test_it_saves_its_tasks_and_ends_when_asked(site: Site) -> None:  # the last
     site.get("/workers", pair=site.pair)
     assert site.child.stop(20) == 0
     assert (site.child.log.parent / "flower").exists() or list(site.child.log.parent.glob("flower.d*"))
-    assert "Traceback" not in site.child.last_lines(1000)
+    assert "Traceback" not in site.child.log_tail(1000)

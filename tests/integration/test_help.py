@@ -15,7 +15,7 @@ from config.topology import Stage
     ("command", "words"),
     [
         ("resubmit", {member.value for members in (FailureKind, RejectionReason, Stage) for member in members}),
-        ("submit", {"text", "turns", "seed-text", "endpoint", "rehearsal"}),
+        ("submit", {"text", "turns", "seed-text", "endpoint", "scripted"}),
         ("worker", {"generate", "curate", "train"}),
     ],
 )

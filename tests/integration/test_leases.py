@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from config.broker import make_app
 from config.errors import FailureKind
 from config.ledger import Ledger
-from config.ledger.fleet import Held
+from config.ledger.fleet import LeaseRef
 from config.ledger.jobs import Claim
-from config.ledger.store import connect
+from config.ledger.store import ledger_client
 from config.records import JobState, JsonObject, Spec, StageState
 from config.settings import Settings
 from config.topology import GENERATE, QUEUE_GENERATE, Stage
@@ -36,7 +36,7 @@ from tests.support.fleet import (
 from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, says
 from tests.support.workers import WorkerProcess
 from worker.fleet import broker_messages
-from worker.fleet.heartbeat import Pulse
+from worker.fleet.heartbeat import Heartbeat
 from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
 
@@ -48,7 +48,8 @@ pytestmark = pytest.mark.timeout(150)
 def test_a_killed_workers_job_runs_elsewhere_within_its_lease_and_a_few_seconds(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without Reconciler.reap in Pulse.beat, and without Leases.renew the job starts twice on living workers."""
+    """Fails without Reconciler.reap in Heartbeat.beat, and without Leases.renew the job starts twice on living
+    workers."""
     asked: list[str] = []
 
     def reply(body: JsonObject) -> Reply:
@@ -117,7 +118,7 @@ def test_work_is_told_that_another_worker_has_it_now(ledger: Ledger) -> None:
     claim = begin("sleeper")
     assert isinstance(claim, Claim)
     leases = Leases(ledger.fleet, lease_seconds=brief)
-    with leases.hold(Held(RUN, job, claim.token), lambda _: True) as lease:
+    with leases.hold(LeaseRef(RUN, job, claim.token), lambda _: True) as lease:
         leases.renew()
         assert not lease.cancelled()
         until(lambda: isinstance(begin("heir"), Claim), "lapsed")
@@ -129,8 +130,8 @@ def test_work_is_told_that_another_worker_has_it_now(ledger: Ledger) -> None:
 def test_a_new_worker_has_no_more_in_hand_than_it_may_run(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without the first Throttle.adjust in Worker.start: one for each of its threads."""
-    with ScriptedEndpoint(answering(6)) as endpoint, connect(redis_url.get_secret_value()) as client:
+    """Fails without the first ConcurrencyLimiter.adjust in Worker.start: one for each of its threads."""
+    with ScriptedEndpoint(answering(6)) as endpoint, ledger_client(redis_url.get_secret_value()) as client:
         submit(ledger, redis_url, prompts(20))
         start_worker("generate", "w", env={"APPLEJACK_ENDPOINT": endpoint.base_url}, concurrency=16, wait=False)
         in_hand = [until(lambda: client.hlen(broker_messages.UNACKED), "the first message")]
@@ -144,7 +145,7 @@ def test_what_a_killed_worker_had_in_hand_and_not_begun_is_queued_again(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
     """Fails without `silent_seconds` in messages.present: it would wait for kombu's visibility timeout, 15 minutes."""
-    with ScriptedEndpoint(answering()) as endpoint, connect(redis_url.get_secret_value()) as client:
+    with ScriptedEndpoint(answering()) as endpoint, ledger_client(redis_url.get_secret_value()) as client:
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
         (job,) = ledger.create(Spec(run_id=RUN, dataset_format="seed-text", train=False), prompts(1)).job_ids
         app = make_app(Settings(redis_url=redis_url))  # as Worker._again sends what is to be tried a little later
@@ -166,7 +167,8 @@ def dead(worker: WorkerProcess) -> bool:
 def test_a_job_that_kills_its_workers_ends_as_worker_lost_with_their_names(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without `exhausted` in Steps._roll (and in config/ledger/lua/begin.lua): it kills worker after worker."""
+    """Fails without `exhausted` in JobRunner._roll (and in config/ledger/lua/begin.lua): it kills worker after
+    worker."""
 
     def reply(body: JsonObject) -> Reply:
         if question(body) == "question 2":
@@ -199,7 +201,7 @@ def test_a_job_that_kills_its_workers_ends_as_worker_lost_with_their_names(
 def test_a_worker_killed_between_stored_and_told_starts_curation_once(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without the stages in Reconciler._owed: the chord has lost count and nobody would start the stage."""
+    """Fails without the stages in Reconciler._pending: the chord has lost count and nobody would start the stage."""
     with ScriptedEndpoint(answering()) as endpoint:
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
         (job,) = submit(ledger, redis_url, prompts(1))
@@ -216,10 +218,10 @@ def test_a_worker_killed_between_stored_and_told_starts_curation_once(
 
 
 def test_a_worker_says_at_once_that_it_is_there(ledger: Ledger, redis_url: SecretStr) -> None:
-    """Fails where Pulse waits before its first beat: `status` would say of a new fleet that nobody is alive."""
+    """Fails where Heartbeat waits before its first beat: `status` would say of a new fleet that nobody is alive."""
     leases = Leases(ledger.fleet, lease_seconds=60)  # a beat each two seconds
-    reconciler = Reconciler(ledger, connect(redis_url.get_secret_value()), lambda _: None)
-    pulse = Pulse(ledger.fleet, leases, reconciler, worker="w@test", says=dict, also=lambda: None)
-    pulse.start()
+    reconciler = Reconciler(ledger, ledger_client(redis_url.get_secret_value()), lambda _: None)
+    heartbeat = Heartbeat(ledger.fleet, leases, reconciler, worker="w@test", says=dict, also=lambda: None)
+    heartbeat.start()
     until(lambda: worker_view(ledger, "w@test"), "its first beat", seconds=1)
-    pulse.stop()
+    heartbeat.stop()

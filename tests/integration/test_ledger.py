@@ -8,9 +8,9 @@ from pydantic import SecretStr
 
 from config.errors import FailureKind, StoreError, UsageError
 from config.ledger import Ledger
-from config.ledger.fleet import Held
+from config.ledger.fleet import LeaseRef
 from config.ledger.jobs import Claim
-from config.ledger.stages import StageClaim, member
+from config.ledger.stages import StageClaim, stage_member
 from config.records import Failure, Finding, JobState, Message, Pin, Prompt, Spec, StageState, Trajectory, Verdict
 from config.topology import Stage
 
@@ -143,8 +143,10 @@ def test_a_job_is_held_by_one_worker_until_its_lease_lapses(ledger: Ledger) -> N
     wait_past(ledger, 0.06)
     fast = claimed(ledger, job_id, worker="fast")
     assert fast.token != slow.token
-    assert ledger.fleet.renew([Held("r", job_id, slow.token)], lease_seconds=LEASE) == [Held("r", job_id, slow.token)]
-    assert ledger.fleet.renew([Held("r", job_id, fast.token)], lease_seconds=LEASE) == []
+    assert ledger.fleet.renew([LeaseRef("r", job_id, slow.token)], lease_seconds=LEASE) == [
+        LeaseRef("r", job_id, slow.token)
+    ]
+    assert ledger.fleet.renew([LeaseRef("r", job_id, fast.token)], lease_seconds=LEASE) == []
     assert [event.event for event in fast.history] == ["started", "lost", "started"]
 
 
@@ -182,11 +184,11 @@ def test_a_job_whose_workers_die_is_given_up_at_the_limit(ledger: Ledger) -> Non
 def test_handing_back_spends_no_delivery_unless_asked(ledger: Ledger) -> None:
     job_id = ledger.create(SPEC, PROMPTS).job_ids[0]
     for _ in range(5):
-        assert ledger.jobs.release(claimed(ledger, job_id, limit=2), why="endpoint down", spent=False)
+        assert ledger.jobs.release(claimed(ledger, job_id, limit=2), why="endpoint down", consume_attempt=False)
     claim = claimed(ledger, job_id, limit=2)
     assert not claim.exhausted
-    assert ledger.jobs.release(claim, why="tried", spent=True)
-    assert not ledger.jobs.release(claim, why="tried", spent=True)  # a second time changes nothing
+    assert ledger.jobs.release(claim, why="tried", consume_attempt=True)
+    assert not ledger.jobs.release(claim, why="tried", consume_attempt=True)  # a second time changes nothing
 
 
 def test_the_last_finished_job_owes_curation_whatever_failed(ledger: Ledger) -> None:
@@ -197,8 +199,8 @@ def test_the_last_finished_job_owes_curation_whatever_failed(ledger: Ledger) -> 
         failure = Failure.of(FailureKind.TIMEOUT, "too slow")
         word = ledger.jobs.finish(trajectory(job_id, failure=failure), worker="w1")
         assert word == ("last" if number == len(job_ids) else "stored")
-    assert ledger.stages.view("r", Stage.CURATE).state is StageState.OWED
-    assert ledger.jobs.kinds("r") == {FailureKind.TIMEOUT: 4}
+    assert ledger.stages.view("r", Stage.CURATE).state is StageState.READY
+    assert ledger.jobs.failure_counts("r") == {FailureKind.TIMEOUT: 4}
 
 
 def test_stages_follow_each_other_once_and_only_for_their_holder(ledger: Ledger) -> None:
@@ -212,7 +214,7 @@ def test_stages_follow_each_other_once_and_only_for_their_holder(ledger: Ledger)
     assert ledger.stages.finish(claim, result={"kept": 4}) == "next"
     assert ledger.stages.finish(claim, result={"kept": 0}) == "stale"
     assert ledger.stages.view("r", Stage.CURATE).result == {"kept": 4}
-    assert ledger.stages.view("r", Stage.TRAIN).state is StageState.OWED
+    assert ledger.stages.view("r", Stage.TRAIN).state is StageState.READY
     assert ledger.stages.begin("r", Stage.CURATE, worker="v", lease_seconds=LEASE) == "done"
 
 
@@ -231,8 +233,8 @@ def test_a_stage_whose_worker_fell_silent_is_owed_again(ledger: Ledger) -> None:
     claim = ledger.stages.begin("r", Stage.CURATE, worker="w", lease_seconds=0.05)
     assert isinstance(claim, StageClaim)
     wait_past(ledger, 0.06)
-    assert ledger.fleet.reap("r") == [member(Stage.CURATE)]
-    assert ledger.stages.view("r", Stage.CURATE).state is StageState.OWED
+    assert ledger.fleet.reap("r") == [stage_member(Stage.CURATE)]
+    assert ledger.stages.view("r", Stage.CURATE).state is StageState.READY
     assert ledger.stages.finish(claim, result={}) == "stale"
 
 
@@ -247,9 +249,9 @@ def test_an_ended_stage_can_be_owed_again_and_the_next_waits_for_it(ledger: Ledg
     assert isinstance(claim, StageClaim)
     ledger.stages.finish(claim, error="bad flag")
     assert ledger.fleet.active_runs() == []
-    assert ledger.stages.reopen("r", Stage.TRAIN) == "owed"
+    assert ledger.stages.reopen("r", Stage.TRAIN) == "ready"
     view = ledger.stages.view("r", Stage.TRAIN)
-    assert (view.state, view.error, view.result) == (StageState.OWED, "", {})
+    assert (view.state, view.error, view.result) == (StageState.READY, "", {})
     assert ledger.stages.view("r", Stage.EVALUATE).state is StageState.WAITING
     assert ledger.fleet.active_runs() == ["r"]
 
@@ -316,11 +318,11 @@ def test_verdicts_are_replaced_whole(ledger: Ledger) -> None:
 
 
 def test_one_worker_leads_until_it_is_silent(ledger: Ledger) -> None:
-    assert ledger.fleet.lead("a", seconds=0.2)
-    assert not ledger.fleet.lead("b", seconds=0.2)
+    assert ledger.fleet.try_become_leader("a", seconds=0.2)
+    assert not ledger.fleet.try_become_leader("b", seconds=0.2)
     wait_past(ledger, 0.25)
-    assert ledger.fleet.lead("b", seconds=0.2)
-    assert not ledger.fleet.lead("a", seconds=0.2)
+    assert ledger.fleet.try_become_leader("b", seconds=0.2)
+    assert not ledger.fleet.try_become_leader("a", seconds=0.2)
 
 
 def wait_past(ledger: Ledger, seconds: float) -> None:

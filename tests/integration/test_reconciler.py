@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from config.broker import make_app
 from config.ledger import Ledger
-from config.ledger.store import connect
+from config.ledger.store import ledger_client
 from config.records import Prompt, Spec, Trajectory
 from config.settings import Settings
 from config.topology import GENERATE, ROUTES, Stage
@@ -24,7 +24,7 @@ SPEC = Spec(run_id="r", workspace="/code", train=False)
 
 @pytest.fixture
 def client(redis_url: SecretStr) -> Iterator[redis.Redis]:
-    with connect(redis_url.get_secret_value()) as opened:
+    with ledger_client(redis_url.get_secret_value()) as opened:
         yield opened
 
 
@@ -68,7 +68,7 @@ def test_messages_names_what_lies_in_the_broker(ledger: Ledger, client: redis.Re
 
 def test_nothing_is_sent_while_the_broker_holds_what_is_owed(ledger: Ledger, redis_url: SecretStr, sent: Sent) -> None:
     enqueue.submit(ledger, Settings(redis_url=redis_url), SPEC, PROMPTS)
-    reconciler = Reconciler(ledger, connect(redis_url.get_secret_value()), sent)
+    reconciler = Reconciler(ledger, ledger_client(redis_url.get_secret_value()), sent)
     assert [reconciler.resend() for _ in range(3)] == [0, 0, 0]
     assert sent == []
 

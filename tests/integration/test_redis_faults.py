@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 import redis
 
-from config.errors import StoreAwayError, StoreError
+from config.errors import StoreError, StoreUnavailableError
 from config.ledger import Ledger
 from config.records import JobState, JsonObject, Spec, StageState, TrainProgress, Trajectory
 from config.settings import Settings
 from config.topology import Stage
 from producer import enqueue
-from producer.stack.redis_server import Server, connect
+from producer.stack.redis_server import Server, short_lived_client
 from tests.support.fleet import QUICK, RUN, all_terminal, answering, prompts, submit, told, until
 from tests.support.scripted_endpoint import ScriptedEndpoint
 from tests.support.workers import WorkerProcess, start_worker_process
-from worker.concurrency.limiter import Throttle
+from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.fleet.leases import Leases
-from worker.fleet.retry import patiently
-from worker.job_runner import Steps
-from worker.stage_runner import Context, report
+from worker.fleet.retry import retry_while_unavailable
+from worker.job_runner import JobRunner
+from worker.stage_runner import StageContext, report
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = str(ROOT / "config" / "ledger")  # with a workspace a job asks the ledger once more, before its first request
@@ -72,7 +72,7 @@ def in_mid_run(store: Ledger, server: Server) -> tuple[str, ...]:
 
 def all_generated_and_stored(store: Ledger, jobs: tuple[str, ...], workers: list[WorkerProcess]) -> None:
     counts = all_terminal(store)
-    assert (counts[JobState.GENERATED], counts[JobState.FAILED]) == (JOBS, 0), store.jobs.kinds(RUN)
+    assert (counts[JobState.GENERATED], counts[JobState.FAILED]) == (JOBS, 0), store.jobs.failure_counts(RUN)
     assert all(store.jobs.trajectory(RUN, job, 1) for job in jobs)
     assert all(told(store, job)[-1] == "generated" and told(store, job).count("generated") == 1 for job in jobs)
     assert [worker.child.exit_code for worker in workers] == [None, None]  # they waited, nobody started them again
@@ -137,7 +137,7 @@ def test_a_full_server_stops_work_and_room_lets_it_go_on(
     """Fails without config/result_backend.py: each result that could not be stored costs a slot for ever."""
     (server.folder / "redis" / "dump.rdb").mkdir()  # a snapshot cannot take its place
     jobs = in_mid_run(store, server)
-    with connect(server.url, seconds=5) as client:
+    with short_lived_client(server.url, seconds=5) as client:
         fill(client)
         with pytest.raises(redis.ResponseError, match=refusal):
             client.set("x", "y")
@@ -156,7 +156,7 @@ def test_a_full_server_stops_work_and_room_lets_it_go_on(
 def test_a_worker_that_comes_to_a_full_server_waits_for_room(server: Server, store: Ledger, tmp_path: Path) -> None:
     """Fails without broker_channel_error_retry in config/broker.py: the worker ends."""
     submit(store, server.url, prompts(3))
-    with ScriptedEndpoint(answering()) as endpoint, connect(server.url, seconds=5) as client:
+    with ScriptedEndpoint(answering()) as endpoint, short_lived_client(server.url, seconds=5) as client:
         fill_memory(client)
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
         worker = start_worker_process("generate", "w", url=server.url, folder=tmp_path, env=env, wait=False)
@@ -172,7 +172,12 @@ def test_a_worker_that_comes_to_a_full_server_waits_for_room(server: Server, sto
 
 def test_waiting_asks_again_and_raises_what_waiting_does_not_mend() -> None:
     """Fails without the retry in worker/fleet/retry.py, and when it waits for what will not change."""
-    answers: list[Exception | str] = [StoreAwayError("away"), StoreAwayError("full"), "here", StoreError("lost")]
+    answers: list[Exception | str] = [
+        StoreUnavailableError("away"),
+        StoreUnavailableError("full"),
+        "here",
+        StoreError("lost"),
+    ]
 
     def ask() -> str:
         answer = answers.pop(0)
@@ -180,22 +185,23 @@ def test_waiting_asks_again_and_raises_what_waiting_does_not_mend() -> None:
             raise answer
         return answer
 
-    assert patiently(ask) == "here"
+    assert retry_while_unavailable(ask) == "here"
     with pytest.raises(StoreError, match="lost"):
-        patiently(ask)
+        retry_while_unavailable(ask)
 
 
 def test_an_outage_in_mid_stage_fails_no_run(server: Server, store: Ledger, tmp_path: Path) -> None:
-    """Fails without StoreAwayError in Steps._attempt (the run fails) and in worker/stage_runner.py's report."""
+    """Fails without StoreUnavailableError in JobRunner._attempt (the run fails) and in worker/stage_runner.py's
+    report."""
     (job,) = store.create(SPEC, prompts(1)).job_ids
     store.jobs.begin(RUN, job, worker="w", lease_seconds=30, delivery_limit=4)
     store.jobs.finish(Trajectory(run_id=RUN, job_id=job, prompt="q", outcome="completed"), worker="w")
     tries: list[str] = []
     progress = TrainProgress(iteration=1, iterations=2)
 
-    def work(context: Context) -> JsonObject:
+    def work(context: StageContext) -> JsonObject:
         tries.append("begun")
-        with connect(server.url, seconds=5) as client:
+        with short_lived_client(server.url, seconds=5) as client:
             if len(tries) == 1:
                 fill_memory(client)
                 report(context, progress)  # a line of progress is not worth a training
@@ -204,7 +210,9 @@ def test_an_outage_in_mid_stage_fails_no_run(server: Server, store: Ledger, tmp_
             context.ledger.stages.report(RUN, Stage.TRAIN, progress)
         return {"kept": 1}
 
-    steps = Steps(store, Leases(store.fleet, lease_seconds=30), Settings(dir=tmp_path), "w", Throttle(most=1))
+    steps = JobRunner(
+        store, Leases(store.fleet, lease_seconds=30), Settings(dir=tmp_path), "w", ConcurrencyLimiter(most=1)
+    )
     steps._stage(RUN, Stage.CURATE, work)
     assert tries[:2] == ["begun", "reported"]
     assert tries.count("begun") > 1
@@ -213,7 +221,7 @@ def test_an_outage_in_mid_stage_fails_no_run(server: Server, store: Ledger, tmp_
 
 
 def server_has_room(server: Server) -> None:
-    with connect(server.url, seconds=5) as client:
+    with short_lived_client(server.url, seconds=5) as client:
         client.config_set("maxmemory", "0")
 
 
@@ -222,7 +230,7 @@ def test_a_submit_refused_for_memory_queues_nothing_and_the_same_again_queues_al
 ) -> None:
     """Fails without create.lua being the last write of Ledger.create: half a run would be seen."""
     asked = prompts(50)
-    with connect(server.url, seconds=5) as client:
+    with short_lived_client(server.url, seconds=5) as client:
         client.config_set("maxmemory", "1mb")
         with pytest.raises(StoreError, match="out of memory, nothing was stored"):
             enqueue.submit(store, Settings(redis_url=server.url), SPEC, asked)
@@ -239,11 +247,11 @@ def test_a_run_that_is_stored_and_could_not_be_queued_is_queued_by_its_workers(
     """Fails without the translation in dispatch.send (a traceback, after minutes), and without Reconciler.resend."""
     settings = Settings(redis_url=server.url)
     created = store.create(SPEC, prompts(3))
-    with connect(server.url, seconds=5) as client:
+    with short_lived_client(server.url, seconds=5) as client:
         client.config_set("maxmemory", "1mb")
         started = time.monotonic()
         with pytest.raises(StoreError, match="submit it again"):
-            enqueue.send(settings, SPEC, created.job_ids, prompts(3))
+            enqueue.enqueue(settings, SPEC, created.job_ids, prompts(3))
         assert time.monotonic() - started < 15
         client.config_set("maxmemory", "0")
         assert enqueue.submit(store, settings, SPEC, prompts(3)) == (False, 3)

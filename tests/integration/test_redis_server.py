@@ -16,9 +16,9 @@ from pydantic import SecretStr
 
 from config.errors import StoreError, UsageError
 from producer.stack import redis_server
-from producer.stack.child_process import Child, session_members
+from producer.stack.child_process import ChildProcess, session_members
 from producer.stack.redis_binary import find_binary
-from producer.stack.redis_server import STACK_FILE, Server, connect, find_live, ping
+from producer.stack.redis_server import STACK_FILE, Server, find_live, ping, short_lived_client
 
 OWNER = """
 import sys, time
@@ -39,7 +39,7 @@ def gone(pids: list[int], seconds: float) -> bool:
     return False
 
 
-def processes(child: Child) -> list[int]:
+def processes(child: ChildProcess) -> list[int]:
     return [child.process.pid, *session_members(child.process.pid)]
 
 
@@ -59,7 +59,7 @@ def test_server_answers_its_password_only(tmp_path: Path) -> None:
 
 
 def test_server_refuses_writes_rather_than_drop_jobs(tmp_path: Path) -> None:
-    with Server.start(tmp_path) as running, connect(running.url, 5) as client:
+    with Server.start(tmp_path) as running, short_lived_client(running.url, 5) as client:
         wanted = {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "everysec", "bind": "127.0.0.1"}
         assert {name: client.config_get(name)[name] for name in wanted} == wanted
 
@@ -78,13 +78,13 @@ def test_password_is_in_no_argument_and_no_open_file(tmp_path: Path) -> None:
 def test_data_survives_a_kill_and_a_restart_in_a_folder_with_odd_letters(tmp_path: Path) -> None:
     folder = tmp_path / 'a "b" ä c'
     first = Server.start(folder)
-    with connect(first.url, 5) as client:
+    with short_lived_client(first.url, 5) as client:
         client.lpush("generate", "job")
         client.config_set("appendfsync", "always")
         client.lpush("generate", "job")
     first.child.send(signal.SIGKILL)
     first.stop()
-    with Server.start(folder) as second, connect(second.url, 5) as client:
+    with Server.start(folder) as second, short_lived_client(second.url, 5) as client:
         assert client.llen("generate") == 2
 
 
@@ -177,18 +177,18 @@ def test_too_old_server_on_path_is_passed_over(tmp_path: Path, monkeypatch: pyte
 
 def test_wrong_password_is_not_taken_for_a_dead_server(redis_url: SecretStr) -> None:
     wrong = redis_url.get_secret_value().replace("redis://:", "redis://:x")
-    with connect(SecretStr(wrong), 5) as client, pytest.raises(redis.AuthenticationError):
+    with short_lived_client(SecretStr(wrong), 5) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
 
 
 def test_killed_server_comes_back_at_its_url_with_its_data(tmp_path: Path) -> None:
     with Server.start(tmp_path) as running:
-        with connect(running.url, 5) as client:
+        with short_lived_client(running.url, 5) as client:
             client.config_set("appendfsync", "always")
             client.set("kept", "yes")
         assert not running.revive()
         running.child.send(signal.SIGKILL)
         running.child.process.wait(10)
         assert running.revive()
-        with connect(running.url, 5) as client:
+        with short_lived_client(running.url, 5) as client:
             assert client.get("kept") == b"yes"

@@ -25,7 +25,7 @@ from tests.support.scripted_endpoint import (
     stalls,
 )
 from worker.generate.agent import endpoint_teacher
-from worker.generate.rollout import rollout
+from worker.generate.rollout import run_rollout
 from worker.tools.workspace import Workspace
 
 LIMITS = Limits(requests=5, tool_calls=6, repeats=2, seconds=20, request_seconds=10)
@@ -43,7 +43,7 @@ def roll(tmp_path: Path) -> Roll:
         script: Script | str, *, limits: Limits = LIMITS, model: str = "default_model", root: Path = root
     ) -> Trajectory:
         def against(url: str) -> Trajectory:
-            return rollout(
+            return run_rollout(
                 Prompt(prompt="Where is Apple?"),
                 spec=Spec(run_id="r", limits=limits),
                 job_id="000000-aaaaaaaa",

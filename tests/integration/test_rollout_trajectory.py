@@ -13,7 +13,7 @@ import pytest
 from config.records import JsonObject, Limits, Message, Pin, Prompt, Sampling, Spec, Trajectory
 from tests.support.scripted_endpoint import Call, Reply, Script, ScriptedEndpoint, call, calls, says
 from worker.generate.agent import endpoint_teacher
-from worker.generate.rollout import rollout
+from worker.generate.rollout import run_rollout
 from worker.tools import toolset
 from worker.tools.workspace import Workspace
 
@@ -35,7 +35,7 @@ def roll(workspace: Workspace) -> Roll:
     def run(script: Script, *, prompt: str = "Which?", **fields: object) -> tuple[Trajectory, ScriptedEndpoint]:
         spec = Spec.model_validate({"run_id": "r", **fields})
         with ScriptedEndpoint(script) as endpoint:
-            trajectory = rollout(
+            trajectory = run_rollout(
                 Prompt(prompt=prompt, category="c", expect={"contains": ["a.py"]}, split="test"),
                 spec=spec,
                 job_id="000000-aaaaaaaa",
@@ -228,7 +228,7 @@ def test_run_command_is_offered_only_where_the_run_allows_it(roll: Roll) -> None
 
 def test_without_a_workspace_no_tools_are_offered(workspace: Workspace) -> None:
     with ScriptedEndpoint([says("Paris.")]) as endpoint:
-        trajectory = rollout(
+        trajectory = run_rollout(
             Prompt(prompt="Capital of France?", requires_tools=False),
             spec=Spec(run_id="r"),
             job_id="j",
@@ -243,7 +243,7 @@ def test_without_a_workspace_no_tools_are_offered(workspace: Workspace) -> None:
 
 def test_key_is_sent_and_recorded_nowhere(workspace: Workspace) -> None:
     with ScriptedEndpoint([Reply(status=401, body='{"error": "who?"}')]) as endpoint:
-        trajectory = rollout(
+        trajectory = run_rollout(
             Prompt(prompt="x"),
             spec=Spec(run_id="r"),
             job_id="j",
@@ -281,7 +281,7 @@ def test_many_threads_roll_out_at_once_with_one_teacher_and_leave_nothing_open(w
         teacher = endpoint_teacher(endpoint.base_url, model="default_model", sampling=None, request_seconds=10)
 
         def one(letter: str) -> Trajectory:
-            return rollout(
+            return run_rollout(
                 Prompt(prompt=letter * 3),
                 spec=Spec(run_id="r"),
                 job_id=letter,

@@ -34,7 +34,7 @@ def serving(start_worker: StartWorker, tmp_path: Path) -> Callable[[], WorkerPro
         return start_worker(
             "generate",
             "w",
-            env={**QUICK, "APPLEJACK_SERVE": str(student), "APPLEJACK_PROBE_SECONDS": str(PROBE)},
+            env={**QUICK, "APPLEJACK_SERVE": str(student), "APPLEJACK_HEALTH_CHECK_TIMEOUT": str(PROBE)},
             wait=False,
         )
 
@@ -68,13 +68,16 @@ def none_lost(ledger: Ledger, jobs: tuple[str, ...]) -> None:
     all_terminal(ledger, seconds=90)
     trajectories = [ledger.jobs.trajectory(RUN, job, 1) for job in jobs]
     assert all(trajectories)
-    assert not [kind for kind in ledger.jobs.kinds(RUN) if kind.value.startswith("endpoint") or kind == "internal"]
+    assert not [
+        kind for kind in ledger.jobs.failure_counts(RUN) if kind.value.startswith("endpoint") or kind == "internal"
+    ]
 
 
 def test_a_served_model_is_awaited_restarted_when_killed_and_dies_with_its_worker(
     ledger: Ledger, redis_url: SecretStr, serving: Callable[[], WorkerProcess]
 ) -> None:
-    """Fails without close() in Keeper.start (jobs begin too early) and without Keeper._tend (no server comes back)."""
+    """Fails without close() in EndpointSupervisor.start (jobs begin too early) and without EndpointSupervisor._tend
+    (no server comes back)."""
     jobs = submitted(ledger, redis_url)
     worker = serving()
     reason = until(lambda: paused(ledger, "w@test"), "paused until its server speaks")
@@ -86,7 +89,7 @@ def test_a_served_model_is_awaited_restarted_when_killed_and_dies_with_its_worke
     os.kill(first.pid, signal.SIGKILL)
     killed = time.monotonic()
     reason = until(lambda: paused(ledger, "w@test"), "paused by the server's death", seconds=15)
-    until(lambda: "server.lost" in worker.child.log.read_text(), "told in the log", seconds=15)
+    until(lambda: "model_server.lost" in worker.child.log.read_text(), "told in the log", seconds=15)
     assert "its last words:" in worker.child.log.read_text()
     until(lambda: consuming(ledger), "back", seconds=60)
     print(f"a killed server was replaced after {time.monotonic() - killed:.1f} s")
@@ -103,7 +106,8 @@ def test_a_served_model_is_awaited_restarted_when_killed_and_dies_with_its_worke
 def test_a_wedged_server_is_found_by_its_silence_and_its_jobs_go_on(
     ledger: Ledger, redis_url: SecretStr, serving: Callable[[], WorkerProcess]
 ) -> None:
-    """Fails without `found.wedged` in Keeper._tend: TCP accepts, and every job waits for its own time to be over."""
+    """Fails without `found.wedged` in EndpointSupervisor._tend: TCP accepts, and every job waits for its own time to
+    be over."""
     worker = serving()
     until(lambda: consuming(ledger), "serving", seconds=90)
     jobs = submitted(ledger, redis_url)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.ledger import Ledger
-from config.ledger.store import connect
+from config.ledger.store import ledger_client
 from config.records import JobState, JsonObject, Spec, StageState, Trajectory
 from config.topology import Stage, run_key
 from producer.stack.child_process import session_members
@@ -52,7 +52,8 @@ def ended_within(worker: WorkerProcess, seconds: float) -> float:
 def test_a_warm_shutdown_finishes_the_short_and_hands_back_the_long(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without Drain._wait (it waits for the long job) and without Drain._hand_back (the lease has to lapse)."""
+    """Fails without GracefulShutdown._wait (it waits for the long job) and without GracefulShutdown._hand_back (the
+    lease has to lapse)."""
     with ScriptedEndpoint(slow) as endpoint:
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_DRAIN_SECONDS": str(DRAIN)}
         worker = start_worker("generate", "w", env=env)
@@ -64,7 +65,7 @@ def test_a_warm_shutdown_finishes_the_short_and_hands_back_the_long(
         assert told(ledger, short) == ["started", "generated"]
         assert told(ledger, long) == ["started", "handed_back"]
         assert [told(ledger, job) for job in others] == [[], []]  # nothing new was begun
-        with connect(redis_url.get_secret_value()) as client:
+        with ledger_client(redis_url.get_secret_value()) as client:
             assert client.hget(run_key(RUN, f"job:{long}"), "deliveries") == b"0"
         endpoint.script = answering()
         start_worker("generate", "heir", env=env, wait=False)
@@ -75,7 +76,7 @@ def test_a_warm_shutdown_finishes_the_short_and_hands_back_the_long(
 def test_a_second_signal_is_immediate_and_loses_nothing(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without `if self._begun` in Drain.begin: it would wait for APPLEJACK_DRAIN_SECONDS."""
+    """Fails without `if self._begun` in GracefulShutdown.begin: it would wait for APPLEJACK_DRAIN_SECONDS."""
     with ScriptedEndpoint(answering(LONG)) as endpoint:
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
         worker = start_worker("generate", "w", env=env)
@@ -96,7 +97,7 @@ def test_a_second_signal_is_immediate_and_loses_nothing(
 def test_a_training_is_handed_back_and_its_child_is_gone(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker, tmp_path: Path
 ) -> None:
-    """Fails without `lease.ending` in Steps._stage: the run would fail because its worker was asked to stop."""
+    """Fails without `lease.ending` in JobRunner._stage: the run would fail because its worker was asked to stop."""
     student = make_tiny_student(tmp_path / "student")
     spec = Spec(run_id=RUN, student=str(student), dataset_format="turns", evaluate=False, lora=ENDLESS)
     owe_training(ledger, spec, make_training_set(tmp_path / "dataset"))
@@ -109,7 +110,7 @@ def test_a_training_is_handed_back_and_its_child_is_gone(
     took = ended_within(worker, 20)
     assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     seen = ledger.stages.view(RUN, Stage.TRAIN)
-    assert seen.state is StageState.OWED
+    assert seen.state is StageState.READY
     assert [event.event for event in seen.history] == ["started", "handed_back"]
     print(f"a training was handed back in {took:.1f} s")
 

@@ -21,7 +21,7 @@ sys.meta_path.insert(0, Block())
 """
 MEASURE = """
 import json, sys
-from producer import cli, enqueue, local
+from producer import cli, enqueue
 from producer.flower import serve
 print(json.dumps(sorted(name for name in sys.modules if "." not in name)))
 """

@@ -8,10 +8,10 @@ import pytest
 
 from config.records import JsonObject, Limits, Pin, Prompt, Spec, Trajectory
 from tests.support.scripted_student import make_scripted_student
-from worker.concurrency.observer import Ended
+from worker.concurrency.observer import RequestEnded
 from worker.endpoint.model_server import ModelServer, ServerFlags
 from worker.generate.agent import endpoint_teacher
-from worker.generate.rollout import rollout
+from worker.generate.rollout import run_rollout
 from worker.tools.workspace import Workspace
 
 LONG = Limits(seconds=1.5, max_tokens=100_000)
@@ -31,13 +31,13 @@ def roll(tmp_path: Path) -> Callable[[str, Limits], tuple[Trajectory, list[float
     def run(url: str, limits: Limits) -> tuple[Trajectory, list[float | None]]:
         first_tokens: list[float | None] = []
 
-        def begun() -> Ended:
+        def begun() -> RequestEnded:
             def ended(output_tokens: int, failure: str | None, first_token: float | None = None, /) -> None:
                 first_tokens.append(first_token)
 
             return ended
 
-        trajectory = rollout(
+        trajectory = run_rollout(
             Prompt(prompt="Where is Apple?"),
             spec=Spec(run_id="r", limits=limits),
             job_id="000000-aaaaaaaa",

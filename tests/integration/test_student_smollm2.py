@@ -113,7 +113,7 @@ def test_a_conversion_that_fails_is_one_line_and_leaves_nothing(
 
 
 def test_command_line(prepared: Path) -> None:
-    command = [sys.executable, "-m", "worker.student", "--out", str(prepared), "--json"]
+    command = [sys.executable, "-m", "worker.student.demo_model", "--out", str(prepared), "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert json.loads(done.stdout.splitlines()[-1])["student"] == str(prepared)
     done = subprocess.run([*command[:4], str(prepared.parent), "--json"], capture_output=True, text=True)

@@ -15,9 +15,9 @@ from config.records import JobState, Prompt, Spec, StageState
 from config.settings import Settings
 from config.topology import CURATE, EVALUATE, GENERATE, QUEUES, TRAIN, Stage
 from tests.integration.conftest import StartWorker
-from worker.concurrency.limiter import Throttle
+from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.fleet.leases import Leases
-from worker.job_runner import Steps
+from worker.job_runner import JobRunner
 from worker.tasks import register
 
 ANSWERABLE = Prompt(prompt="What is 6 times 7?", category="arithmetic", requires_tools=False)
@@ -33,7 +33,7 @@ def app(redis_url: SecretStr, ledger: Ledger, tmp_path: Path) -> Iterator[Celery
     settings = Settings(redis_url=redis_url, dir=tmp_path)
     made = make_app(settings)
     made.conf.task_always_eager = False
-    register(made, Steps(ledger, Leases(ledger.fleet, lease_seconds=30), settings, "w", Throttle(most=1)))
+    register(made, JobRunner(ledger, Leases(ledger.fleet, lease_seconds=30), settings, "w", ConcurrencyLimiter(most=1)))
     with start_worker(made, pool="solo", perform_ping_check=False, queues=list(QUEUES), shutdown_timeout=30):
         yield made
 
@@ -50,7 +50,7 @@ def test_tasks_go_by_plain_names_and_their_queues(app: Celery) -> None:
 
 
 def test_a_job_is_run_once_and_its_task_answers_with_its_id_alone(app: Celery, ledger: Ledger) -> None:
-    spec = Spec(run_id="r", teacher="rehearsal", train=False)
+    spec = Spec(run_id="r", teacher="scripted", train=False)
     job_id = ledger.create(spec, [ANSWERABLE]).job_ids[0]
     asked = [app.send_task(GENERATE, args=("r", job_id)) for _ in range(2)]  # delivered twice
     assert [one.get(timeout=30) for one in asked] == [job_id, job_id]
@@ -63,11 +63,11 @@ def test_a_job_is_run_once_and_its_task_answers_with_its_id_alone(app: Celery, l
 
 
 def test_a_header_task_never_raises_for_a_bad_rollout(app: Celery, ledger: Ledger) -> None:
-    spec = Spec(run_id="r", workspace="/nowhere", teacher="rehearsal", train=False)
+    spec = Spec(run_id="r", workspace="/nowhere", teacher="scripted", train=False)
     job_id = ledger.create(spec, [Prompt(prompt="How many files import json?")]).job_ids[0]
     assert app.send_task(GENERATE, args=("r", job_id)).get(timeout=30) == job_id
     assert ledger.jobs.view("r", job_id).state is JobState.FAILED
-    assert [kind.value for kind in ledger.jobs.kinds("r")] == ["workspace_unavailable"]
+    assert [kind.value for kind in ledger.jobs.failure_counts("r")] == ["workspace_unavailable"]
 
 
 def test_a_stage_that_is_not_due_changes_nothing(app: Celery, ledger: Ledger) -> None:
@@ -78,7 +78,7 @@ def test_a_stage_that_is_not_due_changes_nothing(app: Celery, ledger: Ledger) ->
 
 
 def test_an_empty_dataset_fails_the_run_in_words(app: Celery, ledger: Ledger, tmp_path: Path) -> None:
-    spec = Spec(run_id="r", workspace="/nowhere", teacher="rehearsal", dataset_format="seed-text")
+    spec = Spec(run_id="r", workspace="/nowhere", teacher="scripted", dataset_format="seed-text")
     job_id = ledger.create(spec, [Prompt(prompt="How many files import json?")]).job_ids[0]
     app.send_task(GENERATE, args=("r", job_id)).get(timeout=30)
     app.send_task(CURATE, args=("r",)).get(timeout=60)

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from config.broker import make_app
 from config.ledger import Ledger
-from config.ledger.store import connect
+from config.ledger.store import ledger_client
 from config.records import JobState
 from config.settings import Settings
 from config.topology import GENERATE, QUEUE_GENERATE, QUEUE_TRAIN
@@ -48,7 +48,7 @@ def test_a_long_job_is_delivered_once_while_its_worker_lives(
 def test_renewing_touches_exactly_what_is_in_hand(redis_url: SecretStr) -> None:
     """Fails when kombu renames qos._delivered or unacked_index."""
     app: Celery = make_app(Settings(redis_url=redis_url))
-    client = connect(redis_url.get_secret_value())
+    client = ledger_client(redis_url.get_secret_value())
     for number in range(8):
         app.send_task(GENERATE, args=("r", str(number)), queue=QUEUE_TRAIN, ignore_result=True)
     with app.connection_for_read() as connection:

@@ -16,7 +16,7 @@ from tests.support.scripted_endpoint import Reply, ScriptedEndpoint
 T = TypeVar("T")
 RUN = "r"
 LEASE = 2.0  # seconds: what a silent worker held is soon owed again
-QUICK = {"APPLEJACK_LEASE_SECONDS": str(LEASE), "APPLEJACK_KEEPER_SECONDS": "0.5"}
+QUICK = {"APPLEJACK_LEASE_SECONDS": str(LEASE), "APPLEJACK_HEALTH_CHECK_SECONDS": "0.5"}
 PROBE = "Hello"  # what config/endpoint/health.py asks
 PATIENCE = 60.0  # seconds; two busy cores
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
-from producer.stack.child_process import Child, start_child
+from producer.stack.child_process import ChildProcess, start_child
 from producer.stack.redis_binary import find_binary
 from producer.stack.redis_server import free_port
 
@@ -80,7 +80,7 @@ class Container:
     labels: dict[str, str]
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     status: str = "created"
-    child: Child | None = None
+    child: ChildProcess | None = None
 
     @property
     def name(self) -> str:

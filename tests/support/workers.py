@@ -11,7 +11,7 @@ from pathlib import Path
 from celery import Celery
 from pydantic import SecretStr
 
-from producer.stack.child_process import Child, start_child
+from producer.stack.child_process import ChildProcess, start_child
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0  # a worker that imports its whole world on two busy cores
@@ -23,7 +23,7 @@ class WorkerProcess:
 
     name: str
     url: SecretStr
-    child: Child
+    child: ChildProcess
 
     def kill(self) -> None:
         """SIGKILL, the way a machine dies: worker and pool at once, nothing cleaned up."""
@@ -48,8 +48,8 @@ class WorkerProcess:
         with Celery(broker=self.url.get_secret_value(), set_as_current=False) as app:
             while not app.control.ping(destination=[self.name], timeout=0.3):
                 died = self.child.exit_code
-                assert died is None, f"{self.name} ended with {died}:\n{self.child.last_lines(30)}"
-                assert time.monotonic() < deadline, f"{self.name} does not answer:\n{self.child.last_lines(30)}"
+                assert died is None, f"{self.name} ended with {died}:\n{self.child.log_tail(30)}"
+                assert time.monotonic() < deadline, f"{self.name} does not answer:\n{self.child.log_tail(30)}"
 
 
 def start_worker_process(

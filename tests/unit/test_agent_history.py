@@ -16,7 +16,7 @@ from pydantic_ai.messages import (
 )
 
 from config.records import Message, ToolCall
-from worker.generate.agent.history import finish_reasons, messages_said
+from worker.generate.agent.history import finish_reasons, to_messages
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ from worker.generate.agent.history import finish_reasons, messages_said
     ],
 )
 def test_part_becomes_message(message: ModelMessage, expected: list[Message]) -> None:
-    assert list(messages_said([message])) == expected
+    assert list(to_messages([message])) == expected
 
 
 def test_finish_reason_is_the_endpoints_own_word() -> None:

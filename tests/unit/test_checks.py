@@ -7,7 +7,7 @@ from config.records import Failure, Finding, JsonObject, Message, Provenance, To
 from tests.support.trajectories import asks, call, from_memory, looked_up, says, told, trajectory, user
 from worker.curate.checks import all_checks, findings
 from worker.curate.checks.call_detection import call_text
-from worker.curate.checks.result_matches_call import result_belongs
+from worker.curate.checks.result_matches_call import result_matches_call
 from worker.tools.toolset import digest, schemas
 
 R = RejectionReason
@@ -304,7 +304,7 @@ def test_a_result_that_its_tool_cannot_have_given(tool: str, arguments: JsonObje
     def found(result: str) -> list[Finding]:
         asked = asks(ToolCall(id="c1", name=tool, arguments=arguments))
         sample = talk(asked, told(result, name=tool), says("Done."), tools=OURS, provenance=RECORDED)
-        return list(result_belongs(sample))
+        return list(result_matches_call(sample))
 
     assert found(own) == []
     assert [finding.reason for finding in found(foreign)] == [R.UNPAIRED_RESULT]

@@ -1,7 +1,7 @@
 import pytest
 
-from worker.concurrency.controller import MEMORY_WAIT, Controller, Decision
-from worker.concurrency.latency_model import Line, Observation, fit
+from worker.concurrency.controller import MEMORY_WAIT, ConcurrencyController, Decision
+from worker.concurrency.latency_model import LatencyModel, RequestSample, fit
 
 TOKENS = 100
 
@@ -10,7 +10,7 @@ class Hands:
     """A controller's worker and server in one: requests of one length at the pace the test says."""
 
     def __init__(self, *, most: int = 32, start: int = 2, job_seconds: float = 1e9) -> None:
-        self.controller = Controller(most=most, start=start)
+        self.controller = ConcurrencyController(most=most, start=start)
         self.job_seconds = job_seconds
         self.now = 0.0
 
@@ -22,23 +22,23 @@ class Hands:
         self.now += seconds
         for _ in range(max(times, 1) * limit):
             share = seconds / self.job_seconds
-            self.controller.observe(Observation(self.now, seconds, limit, TOKENS, job_share=share))
+            self.controller.observe(RequestSample(self.now, seconds, limit, TOKENS, job_share=share))
         return self.decide(running=running, memory=memory)
 
     def decide(self, *, running: int | None = None, memory: float | None = None) -> Decision:
         running = self.controller.limit if running is None else running
         return self.controller.decide(self.now, running=running, memory=memory)
 
-    def grow(self, line: Line, rounds: int) -> list[int]:
+    def grow(self, line: LatencyModel, rounds: int) -> list[int]:
         """The limits on the way, on a server that keeps to the line."""
         return [self.round(line.pace(self.controller.limit), times=3).limit for _ in range(rounds)]
 
 
-BATCHING = Line(0.040, 0.001)
-SERIAL = Line(0.0, 0.02)
+BATCHING = LatencyModel(0.040, 0.001)
+SERIAL = LatencyModel(0.0, 0.02)
 
 
-def grown(line: Line = BATCHING, *, most: int = 32, start: int = 2, job_seconds: float = 1e9) -> Hands:
+def grown(line: LatencyModel = BATCHING, *, most: int = 32, start: int = 2, job_seconds: float = 1e9) -> Hands:
     hands = Hands(most=most, start=start, job_seconds=job_seconds)
     hands.grow(line, 12)
     return hands
@@ -46,7 +46,7 @@ def grown(line: Line = BATCHING, *, most: int = 32, start: int = 2, job_seconds:
 
 def failed(hands: Hands, failure: str, *, seconds: float = 0.5) -> None:
     hands.now += seconds
-    hands.controller.observe(Observation(hands.now, seconds, hands.controller.limit, 0, failure))
+    hands.controller.observe(RequestSample(hands.now, seconds, hands.controller.limit, 0, failure))
 
 
 def test_the_limit_grows_to_the_ceiling_while_throughput_does_and_says_why() -> None:
@@ -80,7 +80,7 @@ def test_an_idle_worker_does_not_grow() -> None:
     for _ in range(10):
         hands.now += 5
         for _ in range(8):
-            hands.controller.observe(Observation(hands.now, 4.2, 1.0, TOKENS))
+            hands.controller.observe(RequestSample(hands.now, 4.2, 1.0, TOKENS))
         assert hands.decide(running=1) == Decision(4)
 
 
@@ -104,7 +104,7 @@ def test_failures_of_requests_begun_before_a_cut_do_not_cut_again() -> None:
     cut = hands.decide()
     hands.now += 2
     for _ in range(5):
-        hands.controller.observe(Observation(hands.now, 119.0, 30, 0, "timeout"))
+        hands.controller.observe(RequestSample(hands.now, 119.0, 30, 0, "timeout"))
     assert hands.decide() == Decision(cut.limit)
 
 
@@ -171,25 +171,25 @@ def test_a_slower_server_of_its_own_leaves_no_ceiling() -> None:
     for _ in range(10):
         hands.round(BATCHING.pace(hands.controller.limit))
     before = hands.controller.limit
-    slow = Line(3 * BATCHING.alone, 3 * BATCHING.each)
+    slow = LatencyModel(3 * BATCHING.base, 3 * BATCHING.per_request)
     hands.round(slow.pace(before))
     assert hands.controller.limit < before
     assert hands.grow(slow, 6)[-1] > 0.9 * before
 
 
 def test_jobs_that_would_take_longer_than_their_wall_time_are_not_risked() -> None:
-    slow = Line(0.05, 0.05)  # 315 tokens, 3.15 times the mean, take 120 s with 6.6 in flight
+    slow = LatencyModel(0.05, 0.05)  # 315 tokens, 3.15 times the mean, take 120 s with 6.6 in flight
     assert 3 <= max(Hands(job_seconds=120).grow(slow, 15)) <= 5
-    assert max(Hands().grow(Line(0.05, 0.005), 15)) > 20  # what it would be otherwise
+    assert max(Hands().grow(LatencyModel(0.05, 0.005), 15)) > 20  # what it would be otherwise
 
 
 def test_the_longest_job_seen_is_remembered_and_forgotten_slowly() -> None:
     """One job of many turns took nearly all of its time at half the pace: as many more would be lost, for a while."""
-    line = Line(0.05, 0.01)
+    line = LatencyModel(0.05, 0.01)
     hands = grown(line, start=4, job_seconds=200)
     before = hands.controller.limit
     seconds = line.pace(before) / 2 * TOKENS
-    hands.controller.observe(Observation(hands.now, seconds, before, TOKENS, job_share=0.95))
+    hands.controller.observe(RequestSample(hands.now, seconds, before, TOKENS, job_share=0.95))
     assert hands.round(line.pace(before)).limit < before
     assert hands.grow(line, 60)[-1] >= before
 
@@ -235,16 +235,18 @@ def test_the_same_observations_lead_to_the_same_decisions() -> None:
 def test_a_request_of_no_time_is_no_reading() -> None:
     hands = Hands()
     for _ in range(10):
-        hands.controller.observe(Observation(hands.now, 0.0, 1.0, 5))
+        hands.controller.observe(RequestSample(hands.now, 0.0, 1.0, 5))
     assert hands.decide() == Decision(2)
 
 
 def test_the_line_is_found_and_a_guess_is_refused() -> None:
     readings = [
-        Observation(0, Line(0.04, 0.008).pace(n) * (tokens + 20), n, tokens) for n in (2, 4, 8) for tokens in (50, 200)
+        RequestSample(0, LatencyModel(0.04, 0.008).pace(n) * (tokens + 20), n, tokens)
+        for n in (2, 4, 8)
+        for tokens in (50, 200)
     ]
     found = fit(readings)
     assert found is not None
-    assert (found.alone, found.each) == (pytest.approx(0.04), pytest.approx(0.008))
+    assert (found.base, found.per_request) == (pytest.approx(0.04), pytest.approx(0.008))
     assert fit(readings[:4]) is None  # too few
     assert fit([readings[0]] * 10) is None  # all alike

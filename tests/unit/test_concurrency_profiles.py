@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.concurrency import GOAL, Row, measure
 from benchmarks.server_profiles import OTHERS, PROFILES, Profile, Worker
-from worker.concurrency.controller import Controller, Decision
+from worker.concurrency.controller import ConcurrencyController, Decision
 
 NEAR_THE_BEST = {  # fixed settings worth trying, as benchmarks/concurrency.py found them
     "fast": (28, 32),
@@ -41,7 +41,7 @@ def test_a_serial_server_is_not_given_a_long_line() -> None:
     assert measure(PROFILES[3], range(1, 5), (1, 2, 4)).limit < 8  # of 32; there is next to nothing to gain above 2
 
 
-class Greedy(Controller):
+class Greedy(ConcurrencyController):
     """Grows whatever happens."""
 
     def decide(self, now: float, *, running: int, memory: float | None = None) -> Decision:  # noqa: ARG002 (its own way)
@@ -56,6 +56,6 @@ def test_the_simulation_punishes_greed(name: str) -> None:
 
 
 def test_a_simulation_repeats_itself() -> None:
-    first, second = (Worker(PROFILES[5], 3, controller=Controller(most=32)).run(400.0) for _ in range(2))
+    first, second = (Worker(PROFILES[5], 3, controller=ConcurrencyController(most=32)).run(400.0) for _ in range(2))
     assert first.limits == second.limits
     assert first.tokens == second.tokens

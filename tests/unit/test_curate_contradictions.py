@@ -6,7 +6,7 @@ import pytest
 
 from config.records import Trajectory
 from tests.support.trajectories import asks, call, says, told, trajectory, user
-from worker.curate.numeric_answer import claim_of
+from worker.curate.numeric_answer import numeric_answer
 from worker.curate.options import Options
 from worker.curate.pipeline import curate
 
@@ -70,5 +70,7 @@ CLAIMS = [
 
 @pytest.mark.parametrize(("question", "answer", "number"), CLAIMS)
 def test_the_number_an_answer_states(question: str, answer: str, number: int | None) -> None:
-    claim = claim_of(trajectory([user(question), asks(call("count")), told("12 files", name="count"), says(answer)]))
+    claim = numeric_answer(
+        trajectory([user(question), asks(call("count")), told("12 files", name="count"), says(answer)])
+    )
     assert (claim.number if claim else None) == number

@@ -16,7 +16,7 @@ from tests.support.students import student_with
 from tests.support.tiny_student import make_tiny_student
 from tests.support.trajectories import from_memory, looked_up, says, trajectory, user
 from worker.curate.audit import audit
-from worker.curate.dedup import FEW, Fingerprint, Seen, fingerprint
+from worker.curate.dedup import LINEAR_SCAN_LIMIT, Fingerprint, SeenIndex, fingerprint
 from worker.curate.options import Format, Options
 from worker.curate.pipeline import Curated, curate
 
@@ -206,7 +206,7 @@ def test_near_duplicates_in_other_words_are_found(tmp_path: Path, student: Path)
     assert run([*twins, *mixed(8)], tmp_path / "out", student).summary.reasons == {"duplicate": 1}
 
 
-@pytest.mark.parametrize("crowd", [0, FEW + 5])  # so many about the same have an index of their own
+@pytest.mark.parametrize("crowd", [0, LINEAR_SCAN_LIMIT + 5])  # so many about the same have an index of their own
 def test_a_near_duplicate_is_found_in_any_crowd(crowd: int) -> None:
     def about(first: str, second: str, end: str = "") -> Fingerprint:
         told = f"By {first} first, then by {second}, never by {second} alone, for {first} comes before {second}. " * 3
@@ -214,7 +214,7 @@ def test_a_near_duplicate_is_found_in_any_crowd(crowd: int) -> None:
         return fingerprint(asked)
 
     pairs = list(permutations(["amber", "basil", "cedar", "delta", "ember", "fjord", "grove"], 2))
-    seen = Seen()
+    seen = SeenIndex()
     for number, (first, second) in enumerate([*pairs[:crowd], ("hazel", "iris")]):
         assert seen.match(about(first, second)) is None
         seen.add(number, about(first, second))

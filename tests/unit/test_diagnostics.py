@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from config.diagnostics import Check, Examined, Trap, Unseen, examine
+from config.diagnostics import Check, Diagnosis, DoctorReport, Skipped, run_checks
 from config.errors import StoreError
 from config.settings import Settings
-from producer.doctor import look_at_redis
+from producer.doctor import check_redis
 from producer.doctor.machine import Host, Machine
 from producer.doctor.workers import ask_worker_side, examined
 
@@ -18,31 +18,31 @@ LINUX = Host("Linux", "x86_64", False)
 GB = 1_000_000_000
 
 
-def trap(name: str, severity: str = "error") -> Trap:
-    return Trap(name, severity, "told", "remedy")  # type: ignore[arg-type]
+def trap(name: str, severity: str = "error") -> Diagnosis:
+    return Diagnosis(name, severity, "told", "remedy")  # type: ignore[arg-type]
 
 
-def breaks_off() -> Iterator[Trap]:
+def breaks_off() -> Iterator[Diagnosis]:
     yield trap("seen before")
     raise StoreError("the connection broke")
 
 
 def test_errors_come_first_and_nothing_is_silently_ok() -> None:
-    seen = examine(
+    seen = run_checks(
         [
             Check("one", lambda: [trap("a", "warning")]),
             Check("two", breaks_off),
             Check("three", lambda: []),
         ]
     )
-    assert [found.trap for found in seen.findings] == ["seen before", "a"]
+    assert [found.name for found in seen.findings] == ["seen before", "a"]
     assert seen.checked == ("one", "three")
-    assert seen.not_checked == (Unseen("two", "the connection broke"),)
+    assert seen.not_checked == (Skipped("two", "the connection broke"),)
     assert seen.errors == 1
 
 
 def test_what_the_other_side_says_is_read_back() -> None:
-    seen = Examined((trap("a"),), ("one",), (Unseen("two", "why"),))
+    seen = DoctorReport((trap("a"),), ("one",), (Skipped("two", "why"),))
     assert examined(seen.as_json()) == seen
 
 
@@ -54,7 +54,7 @@ def test_a_small_install_says_that_it_did_not_look(tmp_path: Path) -> None:
 
 
 def test_no_redis_at_all_is_not_checked_rather_than_wrong(tmp_path: Path) -> None:
-    seen = look_at_redis(Settings(dir=tmp_path))
+    seen = check_redis(Settings(dir=tmp_path))
     assert seen.findings == ()
     assert [unseen.check for unseen in seen.not_checked] == ["redis", "fleet"]
 
@@ -70,7 +70,7 @@ def test_no_redis_at_all_is_not_checked_rather_than_wrong(tmp_path: Path) -> Non
     ],
 )
 def test_platforms(tmp_path: Path, host: Host, found: list[str]) -> None:
-    assert [one.trap for one in Machine(tmp_path, host).platform()] == found
+    assert [one.name for one in Machine(tmp_path, host).platform()] == found
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_platforms(tmp_path: Path, host: Host, found: list[str]) -> None:
 )
 def test_disk(tmp_path: Path, free: int, found: list[tuple[str, str]]) -> None:
     seen = Machine(tmp_path / "not" / "made", LINUX, free=lambda _: free).disk()
-    assert [(one.trap, one.severity) for one in seen] == found
+    assert [(one.name, one.severity) for one in seen] == found
     assert list(tmp_path.iterdir()) == []  # looking makes nothing
 
 
@@ -88,7 +88,7 @@ def test_a_password_that_others_can_read(tmp_path: Path, mode: int, found: list[
     file = tmp_path / "stack.json"
     file.write_text("{}")
     file.chmod(mode)
-    assert [one.trap for one in Machine(tmp_path, LINUX).private()] == found
+    assert [one.name for one in Machine(tmp_path, LINUX).private()] == found
 
 
 def test_packages_are_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,19 +106,19 @@ def test_a_stray_package_wins_over_ours(tmp_path: Path, stray: str) -> None:
     root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])}
     (found,) = Machine(tmp_path, LINUX, environment).packages()
-    assert (found.trap, found.severity) == ("foreign_package", "error")
-    assert str(file) in found.told
+    assert (found.name, found.severity) == ("foreign_package", "error")
+    assert str(file) in found.message
 
 
 def test_a_folder_that_hides_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "worker").mkdir()
     monkeypatch.chdir(tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    assert [one.trap for one in Machine(tmp_path, LINUX, environment).packages()] == ["shadowing_folder"]
+    assert [one.name for one in Machine(tmp_path, LINUX, environment).packages()] == ["shadowing_folder"]
 
 
 def test_a_python_without_applejack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     venv.create(tmp_path / "empty")
     machine = Machine(tmp_path, LINUX, {"PATH": os.environ["PATH"]}, python=str(tmp_path / "empty" / "bin" / "python"))
-    assert {one.trap for one in machine.packages()} == {"not_installed"}
+    assert {one.name for one in machine.packages()} == {"not_installed"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from config.diagnostics import examine
+from config.diagnostics import run_checks
 from worker.student.doctor.host_checks import Host, Process
 
 SHELL = Process(1, 0, ("/bin/zsh",))
@@ -24,7 +24,7 @@ def host(folder: Path, *processes: Process, system: str = "linux", cc: bool = Tr
 
 
 def test_a_sound_machine_has_no_finding(tmp_path: Path) -> None:
-    seen = examine(host(tmp_path, SHELL, SERVER).checks())
+    seen = run_checks(host(tmp_path, SHELL, SERVER).checks())
     assert seen.findings == ()
     assert seen.not_checked == ()
 
@@ -32,13 +32,13 @@ def test_a_sound_machine_has_no_finding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("cc", "wheel", "said"), [(False, True, "C compiler"), (True, False, "scipy-openblas32")])
 def test_what_a_fast_blas_needs(tmp_path: Path, cc: bool, wheel: bool, said: str) -> None:
     (found,) = host(tmp_path, cc=cc, wheel=wheel).products()
-    assert found.trap == "slow_blas"
-    assert said in found.told
+    assert found.name == "slow_blas"
+    assert said in found.message
     assert list(host(tmp_path, cc=cc, wheel=wheel, system="darwin").products()) == []  # Metal needs neither
 
 
 def test_a_missing_hub_cache(tmp_path: Path) -> None:
-    assert [one.trap for one in host(tmp_path / "gone").hub_cache()] == ["no_hub_cache"]
+    assert [one.name for one in host(tmp_path / "gone").hub_cache()] == ["no_hub_cache"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_models_that_share_a_machine(
 
 def test_a_lock_that_cannot_be_taken(tmp_path: Path) -> None:
     (tmp_path / "applejack-model.lock").mkdir()  # root may open any file, but no directory
-    assert [one.trap for one in host(tmp_path).lock()] == ["lock_not_ours"]
+    assert [one.name for one in host(tmp_path).lock()] == ["lock_not_ours"]
 
 
 def test_a_lock_that_a_training_holds_is_no_fault(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.processors import TemplateProcessing
 
-from config.diagnostics import CannotLookError, Check, Examined, examine
+from config.diagnostics import CannotCheckError, Check, DoctorReport, run_checks
 from tests.support.students import NO_TOOLS, student_with, template
 from tests.support.tiny_student import make_tiny_student
 from worker.student import templates
@@ -31,9 +31,9 @@ PARSER = "student: tool parser"
 Plant = Callable[[Path], object]
 
 
-def looked(directory: Path) -> Examined:
+def looked(directory: Path) -> DoctorReport:
     """Every check but the one that starts mlx_lm."""
-    return examine([check for check in StudentDoctor(directory).checks() if check.name != PARSER])
+    return run_checks([check for check in StudentDoctor(directory).checks() if check.name != PARSER])
 
 
 def edit(file: Path, **changes: object) -> None:
@@ -149,8 +149,8 @@ PLANTED: dict[str, tuple[Plant, set[str]]] = {
 def test_a_planted_trap_is_found_and_no_other(tmp_path: Path, plant: Plant, found: set[str]) -> None:
     plant(make_tiny_student(tmp_path / "student"))
     seen = looked(tmp_path / "student")
-    assert {trap.trap for trap in seen.findings} == found
-    assert all(trap.told and trap.remedy for trap in seen.findings)
+    assert {trap.name for trap in seen.findings} == found
+    assert all(trap.message and trap.remedy for trap in seen.findings)
 
 
 TOLD = [
@@ -172,14 +172,14 @@ TOLD = [
 @pytest.mark.parametrize(("planted", "trap", "said"), TOLD)
 def test_what_is_told_of_it(tmp_path: Path, planted: str, trap: str, said: str) -> None:
     PLANTED[planted][0](make_tiny_student(tmp_path / "student"))
-    told = [found.told for found in looked(tmp_path / "student").findings if found.trap == trap]
-    assert said in " ".join(told)
+    message = [found.message for found in looked(tmp_path / "student").findings if found.name == trap]
+    assert said in " ".join(message)
 
 
 def test_a_template_that_refuses_every_conversation_leaves_the_loss_unchecked(tmp_path: Path) -> None:
     picky = QWEN25 + "{% if tools[0].function.name == 'look_up' %}{{ raise_exception('not this tool') }}{% endif %}"
     seen = looked(student_with(picky, tmp_path / "student"))
-    assert [found.trap for found in seen.findings] == ["template_refuses"]
+    assert [found.name for found in seen.findings] == ["template_refuses"]
     assert {"student: loss", "student: text rows"} <= {unseen.check for unseen in seen.not_checked}
 
 
@@ -209,7 +209,7 @@ def test_the_family_is_known_by_the_students_folder(tmp_path: Path, folder: str,
     directory = make_tiny_student(tmp_path / folder)
     with_tokens(directory, "<tool_call>", "</tool_call>")
     with_embeddings(directory, 1.0, 1.0)
-    assert {trap.trap for trap in looked(directory).findings} == found
+    assert {trap.name for trap in looked(directory).findings} == found
 
 
 def test_trained_tags_are_sound(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_the_cosine_of_two_rows(tmp_path: Path, one: list[int], other: list[int]
 
 def test_quantised_embeddings_are_not_looked_at(tmp_path: Path) -> None:
     write_table(tmp_path, np.zeros((3, 2), np.float32), "U32")
-    with pytest.raises(CannotLookError, match="quantised"):
+    with pytest.raises(CannotCheckError, match="quantised"):
         cosine(tmp_path, 0, 1)
 
 

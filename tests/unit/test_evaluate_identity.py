@@ -4,7 +4,7 @@ import pytest
 
 from config.errors import EvaluationError
 from config.records import JsonObject
-from worker.evaluate.identity import OTHER_WORDS, Canary, _canary, prove_constant, prove_different
+from worker.evaluate.identity import DIFFERENT_TOKENS, Canary, _canary, prove_constant, prove_different
 
 
 def answers(*logprobs: float, token: int = 1) -> tuple[Canary, ...]:
@@ -28,7 +28,7 @@ def adapter(tmp_path: Path) -> Path:
         (OTHERS, (0.0, 0.0)),  # other words
         (answers(-1.0, -2.5), (0.0, 0.0)),  # the same words, of which it is less sure
         (answers(-1.0, -2.5), (0.0, 0.01)),  # far beyond the noise
-        (answers(-1.1, -2.0), (0.0, OTHER_WORDS)),  # the steady question tells
+        (answers(-1.1, -2.0), (0.0, DIFFERENT_TOKENS)),  # the steady question tells
     ],
 )
 def test_adapter_that_answers_is_proven(adapted: tuple[Canary, ...], noise: tuple[float, ...], adapter: Path) -> None:
@@ -42,7 +42,7 @@ def test_adapter_that_answers_is_proven(adapted: tuple[Canary, ...], noise: tupl
         (BASE, (0.0, 0.0)),  # exactly the base
         (answers(-1.00001, -2.0), (0.0, 0.0)),  # sums in another order
         (answers(-1.05, -2.0), (0.01, 0.0)),  # no further than ten times what the base differs from itself
-        ((BASE[0], OTHERS[1]), (0.0, OTHER_WORDS)),  # only where the base itself wavers
+        ((BASE[0], OTHERS[1]), (0.0, DIFFERENT_TOKENS)),  # only where the base itself wavers
     ],
 )
 def test_adapter_that_does_not_answer_gets_no_score(
@@ -54,7 +54,7 @@ def test_adapter_that_does_not_answer_gets_no_score(
 
 def test_noise_is_told_for_each_question() -> None:
     assert prove_constant([BASE, answers(-1.25, -2.0)], who="it") == (0.25, 0.0)
-    assert prove_constant([BASE, (BASE[0], OTHERS[1])], who="it") == (0.0, OTHER_WORDS)
+    assert prove_constant([BASE, (BASE[0], OTHERS[1])], who="it") == (0.0, DIFFERENT_TOKENS)
 
 
 def test_server_that_changed_its_weights_is_found_out() -> None:

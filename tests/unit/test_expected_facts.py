@@ -1,7 +1,7 @@
 import pytest
 
 from config.errors import UsageError
-from config.questions.expected_facts import facts, holds
+from config.questions.expected_facts import holds, parse_expected
 from config.records import JsonObject
 
 ANSWERS = [
@@ -68,4 +68,4 @@ SHAPES = [
 @pytest.mark.parametrize(("expect", "says"), SHAPES)
 def test_a_misshapen_expect_is_told(expect: JsonObject, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        facts(expect)
+        parse_expected(expect)

@@ -13,7 +13,7 @@ from config.topology import QUEUES
 from producer.flower.credentials import find_credentials
 from producer.flower.runs import ago, cell, duration, share
 from producer.stack.local_stack import QUEUE_OF, worker_command
-from producer.stack.managed_process import Death
+from producer.stack.managed_process import ProcessExit
 from producer.stack.redis_server import without_password
 
 
@@ -50,7 +50,7 @@ def test_shown_url_has_no_password(url: str, shown: str) -> None:
     ],
 )
 def test_death_says_how_and_where_to_look(exit_code: int, said: str) -> None:
-    told = str(Death("train", exit_code, 2.0, Path("logs/train.log"), "MemoryError"))
+    told = str(ProcessExit("train", exit_code, 2.0, Path("logs/train.log"), "MemoryError"))
     assert told == f"train ended ({said}), starting it again in 2 s; the end of logs/train.log:\nMemoryError"
 
 

@@ -137,7 +137,7 @@ def test_turns_has_no_loss_on_other_peoples_words_and_every_stop_token(student: 
     for sample in SAMPLES:
         counted = losses(render_turns(sample, student), student, max_seq_length=4096)
         assert proof(counted, foreign_allowed=False)["passed"] is True
-        assert (counted.foreign_tokens, counted.stop_tokens) == (0, counted.turns)
+        assert (counted.non_assistant_tokens, counted.stop_tokens) == (0, counted.turns)
         assert counted.assistant_tokens == counted.loss_tokens > 0
 
 
@@ -146,7 +146,7 @@ def test_text_counts_other_peoples_words(student: Student) -> None:
     counted = losses(rendered, student, max_seq_length=4096)
     told = proof(counted, foreign_allowed=True)
     assert told["passed"] is True
-    assert counted.assistant_tokens + counted.foreign_tokens == counted.loss_tokens == len(rendered.text_ids) - 1
+    assert counted.assistant_tokens + counted.non_assistant_tokens == counted.loss_tokens == len(rendered.text_ids) - 1
     assert 0.5 < told["foreign_share"] < 1
 
 
@@ -199,7 +199,7 @@ def test_an_offset_inside_the_users_words_is_a_fault(student: Student) -> None:
     counted = losses(
         Rendered(rows=rendered.rows, lengths=rendered.lengths, spans=(shifted,)), student, max_seq_length=4096
     )
-    assert counted.foreign_tokens > 0
+    assert counted.non_assistant_tokens > 0
     assert proof(counted, foreign_allowed=False)["passed"] is False
 
 

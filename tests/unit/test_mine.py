@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import UsageError
-from config.questions.expected_facts import facts, holds
+from config.questions.expected_facts import holds, parse_expected
 from config.questions.wording import TOOL_FORMS, Question, parse
 from producer.mining import workspace_files
 from producer.mining.code_questions import candidates
@@ -121,7 +121,7 @@ def test_prompts_are_distinct_balanced_and_read_back(code: Path) -> None:
         assert question is not None
         assert question.category == prompt.category
         assert prompt.expect is not None
-        facts(prompt.expect)
+        parse_expected(prompt.expect)
         assert not holds(prompt.expect, prompt.prompt)  # repeating the question is no answer
 
 

@@ -9,7 +9,7 @@ from config.records import Adapter, TrainProgress
 from config.report.metrics import Fraction, Metrics, Spread
 from config.report.model import Report
 from config.report.rows import lines
-from producer.report.lines import compare, html, table
+from producer.report.lines import compare, format_table, html
 
 ADAPTER = Adapter(
     path="adapter",
@@ -84,7 +84,7 @@ def test_unreadable_report_is_one_clear_line(tmp_path: Path, content: str | None
 
 
 def test_table_sets_both_beside_the_targets() -> None:
-    text = drawn(table(report()))
+    text = drawn(format_table(report()))
     assert "30% (3 of 10; 95%: 11%-60%) ✗" in row(text, "tool loops")
     assert "0% (0 of 10; 95%: 0%-28%) ✓" in row(text, "tool loops")
     assert "under 10 GB" in row(text, "peak memory")
@@ -97,7 +97,7 @@ def test_table_sets_both_beside_the_targets() -> None:
 
 
 def test_nothing_to_count_is_a_dash_and_not_zero() -> None:
-    assert "%" not in row(drawn(table(report())), "correct answers ")
+    assert "%" not in row(drawn(format_table(report())), "correct answers ")
     made = {
         line.measure: line.values
         for line in lines((None, metrics(looping=0, calling=0)), (None, None), report().targets)
@@ -114,8 +114,8 @@ def test_compare_sets_two_runs_side_by_side() -> None:
 
 def test_names_with_brackets_are_no_markup() -> None:
     odd = report().model_copy(update={"student": "[bold]x[/bold]", "run_id": "[red]y"})
-    assert "[bold]x[/bold]" in drawn(table(odd))
-    assert "[red]y" in drawn(table(odd))
+    assert "[bold]x[/bold]" in drawn(format_table(odd))
+    assert "[red]y" in drawn(format_table(odd))
 
 
 def test_page_is_self_contained_and_escapes_what_it_is_told() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from config.errors import FailureKind, RejectionReason
 from config.records import Prompt
-from producer.resubmit import Candidate, Wanted, by_kind, choose, shift
+from producer.resubmit import FinishedJob, JobFilter, by_kind, category_shift, select
 
 TIMEOUT, LOST = FailureKind.TIMEOUT, FailureKind.WORKER_LOST
 NULL, DUPLICATE = RejectionReason.NULL_RESULT, RejectionReason.DUPLICATE
@@ -12,29 +12,29 @@ NULL, DUPLICATE = RejectionReason.NULL_RESULT, RejectionReason.DUPLICATE
 COUNT, DEFINE = Prompt(prompt="How many?", category="count"), Prompt(prompt="Where?", category="define")
 
 JOBS = [
-    Candidate("000001-a", TIMEOUT, (RejectionReason.FAILED_GENERATION,), "mac1", COUNT),
-    Candidate("000002-b", LOST, (RejectionReason.FAILED_GENERATION,), "mac2", COUNT),
-    Candidate("000003-c", None, (NULL, DUPLICATE), "mac1", DEFINE),
-    Candidate("000004-d", None, (DUPLICATE,), "mac2", DEFINE),
+    FinishedJob("000001-a", TIMEOUT, (RejectionReason.FAILED_GENERATION,), "mac1", COUNT),
+    FinishedJob("000002-b", LOST, (RejectionReason.FAILED_GENERATION,), "mac2", COUNT),
+    FinishedJob("000003-c", None, (NULL, DUPLICATE), "mac1", DEFINE),
+    FinishedJob("000004-d", None, (DUPLICATE,), "mac2", DEFINE),
 ]
 
 
 @pytest.mark.parametrize(
     ("wanted", "numbers"),
     [
-        (Wanted(), [1, 2, 3, 4]),  # nothing named: all of them
-        (Wanted(kinds=(TIMEOUT,)), [1]),
-        (Wanted(kinds=(TIMEOUT, LOST)), [1, 2]),
-        (Wanted(reasons=(DUPLICATE,)), [3, 4]),  # one of several reasons is enough
-        (Wanted(reasons=(NULL,)), [3]),
-        (Wanted(workers=("mac2",)), [2, 4]),
-        (Wanted(jobs=("000004-d",)), [4]),
-        (Wanted(kinds=(TIMEOUT,), reasons=(NULL,)), [1, 3]),  # several criteria: any of them
-        (Wanted(kinds=(FailureKind.INTERNAL,)), []),
+        (JobFilter(), [1, 2, 3, 4]),  # nothing named: all of them
+        (JobFilter(kinds=(TIMEOUT,)), [1]),
+        (JobFilter(kinds=(TIMEOUT, LOST)), [1, 2]),
+        (JobFilter(reasons=(DUPLICATE,)), [3, 4]),  # one of several reasons is enough
+        (JobFilter(reasons=(NULL,)), [3]),
+        (JobFilter(workers=("mac2",)), [2, 4]),
+        (JobFilter(jobs=("000004-d",)), [4]),
+        (JobFilter(kinds=(TIMEOUT,), reasons=(NULL,)), [1, 3]),  # several criteria: any of them
+        (JobFilter(kinds=(FailureKind.INTERNAL,)), []),
     ],
 )
-def test_only_what_matches_runs_again(wanted: Wanted, numbers: list[int]) -> None:
-    assert [int(one.job_id[:6]) for one in choose(reversed(JOBS), wanted)] == numbers
+def test_only_what_matches_runs_again(wanted: JobFilter, numbers: list[int]) -> None:
+    assert [int(one.job_id[:6]) for one in select(reversed(JOBS), wanted)] == numbers
 
 
 def test_causes_are_counted_by_kind_and_else_by_reason() -> None:
@@ -42,6 +42,6 @@ def test_causes_are_counted_by_kind_and_else_by_reason() -> None:
 
 
 def test_the_shift_names_over_represented_categories_first() -> None:
-    rows = shift(JOBS[:2], [*JOBS[:2], *JOBS[2:] * 3])
+    rows = category_shift(JOBS[:2], [*JOBS[:2], *JOBS[2:] * 3])
     assert rows == [("count", 0.25, 1.0), ("define", 0.75, 0.0)]
-    assert shift([], JOBS) == []
+    assert category_shift([], JOBS) == []

@@ -6,7 +6,7 @@ from config.ledger.fleet import WorkerView
 from config.ledger.stages import StageView
 from config.records import StageState
 from config.topology import Stage
-from producer.run_status import current, lacking, mean_rate, per_worker, rate
+from producer.run_status import current, mean_rate, missing_role, per_worker, rate
 
 
 def view(stage: Stage, state: StageState, error: str = "") -> StageView:
@@ -18,8 +18,8 @@ def stages(curate: StageState, train: StageState, evaluate: StageState, error: s
     return tuple(view(stage, state, error if state is StageState.FAILED else "") for stage, state in states)
 
 
-WAITING, OWED, RUNNING, DONE, FAILED, SKIPPED = (
-    StageState.WAITING, StageState.OWED, StageState.RUNNING, StageState.DONE, StageState.FAILED, StageState.SKIPPED
+WAITING, READY, RUNNING, DONE, FAILED, SKIPPED = (
+    StageState.WAITING, StageState.READY, StageState.RUNNING, StageState.DONE, StageState.FAILED, StageState.SKIPPED
 )  # fmt: skip
 
 
@@ -27,9 +27,9 @@ WAITING, OWED, RUNNING, DONE, FAILED, SKIPPED = (
     ("states", "owed", "expected"),
     [
         (stages(WAITING, WAITING, WAITING), 3, ("generate", "")),  # jobs are left
-        (stages(OWED, WAITING, WAITING), 0, ("curate", "")),  # the last job is finished
+        (stages(READY, WAITING, WAITING), 0, ("curate", "")),  # the last job is finished
         (stages(DONE, RUNNING, WAITING), 0, ("train", "")),
-        (stages(DONE, DONE, OWED), 0, ("evaluate", "")),
+        (stages(DONE, DONE, READY), 0, ("evaluate", "")),
         (stages(DONE, DONE, DONE), 0, ("done", "")),
         (stages(DONE, SKIPPED, SKIPPED), 0, ("done", "")),  # only a dataset was asked for
         (stages(DONE, FAILED, WAITING, "no rows"), 0, ("failed", "train: no rows")),
@@ -86,7 +86,7 @@ def heard(silent: float, *queues: str) -> WorkerView:
     ],
 )
 def test_the_worker_a_run_lacks(stage: str, workers: list[WorkerView], role: str) -> None:
-    assert lacking(stage, workers) == role
+    assert missing_role(stage, workers) == role
 
 
 def test_counts_per_worker_keep_names_with_separators_whole() -> None:

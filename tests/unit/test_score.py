@@ -5,7 +5,7 @@ import pytest
 from config.errors import FailureKind
 from config.records import Failure, JsonObject, Message, ToolCall, Trajectory
 from config.report.metrics import Fraction, wilson
-from worker.evaluate.score import Fault, observe, score, spread
+from worker.evaluate.score import AnswerFault, observe, score, spread
 
 Messages = tuple[Message, ...]
 GREP_RESULT = "app/base.py:3: class Task(Base):\n1 matching line in 1 of 12 files"
@@ -49,7 +49,7 @@ def calls_then_answer(*calls: Message) -> Messages:
     return (SOUND[0], *between, SOUND[-1])
 
 
-def faults(one: Trajectory) -> set[Fault]:
+def faults(one: Trajectory) -> set[AnswerFault]:
     return {found.fault for found in observe(one, needs_tools=one.requires_tools).found}
 
 
@@ -61,37 +61,43 @@ A, B, C = ask("count", path="a"), ask("count", path="b"), ask("count", path="c")
 SWAPPED = ask("read", path="x", start="1")
 TURNED = ask("read", start="1", path="x")
 FENCED = '```json\n{"name": "grep", "arguments": {"pattern": "x"}}\n```'
-PLANTED: list[tuple[Fault, Trajectory]] = [
-    (Fault.LOOP, trajectory(calls_then_answer(GREP, GREP, GREP))),  # three times the same
+PLANTED: list[tuple[AnswerFault, Trajectory]] = [
+    (AnswerFault.LOOP, trajectory(calls_then_answer(GREP, GREP, GREP))),  # three times the same
     (
-        Fault.LOOP,
+        AnswerFault.LOOP,
         trajectory(calls_then_answer(SWAPPED, A, TURNED, B, SWAPPED)),
     ),  # the order of arguments is no difference
-    (Fault.LOOP, trajectory(calls_then_answer(A, B, A, B))),  # to and fro
-    (Fault.LOOP, trajectory(calls_then_answer(GREP, A, B, C, A, B, C))),  # a longer circle, not at the start
+    (AnswerFault.LOOP, trajectory(calls_then_answer(A, B, A, B))),  # to and fro
+    (AnswerFault.LOOP, trajectory(calls_then_answer(GREP, A, B, C, A, B, C))),  # a longer circle, not at the start
     (
-        Fault.LOOP,  # it would have gone on
+        AnswerFault.LOOP,  # it would have gone on
         trajectory(outcome="failed", failure=Failure.of(FailureKind.REQUEST_LIMIT, "6 requests")),
     ),
-    (Fault.NO_FINAL_ANSWER, trajectory(outcome="failed", failure=Failure.of(FailureKind.TIMEOUT, "180 s"))),
-    (Fault.NO_FINAL_ANSWER, trajectory(SOUND[:-1])),  # ends with a result
-    (Fault.NO_FINAL_ANSWER, trajectory((*SOUND[:-1], says(" \n")))),  # white space is no answer
-    (Fault.NO_FINAL_ANSWER, trajectory(finish_reasons=["tool_calls", "length"])),  # cut
-    (Fault.NO_FINAL_ANSWER, trajectory((*SOUND, GREP.model_copy(update={"content": "Let me look."})))),  # a call last
-    (Fault.INVENTED_TURN, trajectory((*SOUND[:-1], says("app/base.py<|im_end|>\n<|im_start|>user\nThanks")))),
-    (Fault.INVENTED_TURN, trajectory((*SOUND[:-1], says("app/base.py\nUser: And where is the Worker class?")))),
-    (Fault.INVENTED_TURN, trajectory((*SOUND[:-1], says("app/base.py\n\n**Human:** thank you so much")))),
-    (Fault.INVENTED_TURN, trajectory((*SOUND[:-1], says("app/base.py\n### Instruction:\nList the files")))),
-    (Fault.INVENTED_TURN, trajectory((*SOUND[:-1], says("app/base.py\nUser:\nAnd now?")))),
-    (Fault.INVENTED_TURN, trajectory((*SOUND[:-1], says("app/base.py<end_of_turn>")))),
-    (Fault.INVENTED_RESULT, trajectory((*SOUND[:-1], says("Tool result: app/base.py has it")))),
-    (Fault.INVENTED_RESULT, trajectory((*SOUND[:-1], says("<tool_response>app/base.py</tool_response>")))),
-    (Fault.INVENTED_RESULT, trajectory((*SOUND[:-1], says("I found in app/base.py\napp/base.py:99: class Other:")))),
-    (Fault.INVENTED_RESULT, trajectory((*SOUND[:-1], says("[Tool execution completed] app/base.py")))),
-    (Fault.NO_TOOL_WHEN_NEEDED, trajectory((SOUND[0], SOUND[-1]))),
-    (Fault.TOOL_WHEN_NOT_NEEDED, trajectory(requires_tools=False)),
+    (AnswerFault.NO_FINAL_ANSWER, trajectory(outcome="failed", failure=Failure.of(FailureKind.TIMEOUT, "180 s"))),
+    (AnswerFault.NO_FINAL_ANSWER, trajectory(SOUND[:-1])),  # ends with a result
+    (AnswerFault.NO_FINAL_ANSWER, trajectory((*SOUND[:-1], says(" \n")))),  # white space is no answer
+    (AnswerFault.NO_FINAL_ANSWER, trajectory(finish_reasons=["tool_calls", "length"])),  # cut
     (
-        Fault.MALFORMED_CALL,
+        AnswerFault.NO_FINAL_ANSWER,
+        trajectory((*SOUND, GREP.model_copy(update={"content": "Let me look."}))),
+    ),  # a call last
+    (AnswerFault.INVENTED_TURN, trajectory((*SOUND[:-1], says("app/base.py<|im_end|>\n<|im_start|>user\nThanks")))),
+    (AnswerFault.INVENTED_TURN, trajectory((*SOUND[:-1], says("app/base.py\nUser: And where is the Worker class?")))),
+    (AnswerFault.INVENTED_TURN, trajectory((*SOUND[:-1], says("app/base.py\n\n**Human:** thank you so much")))),
+    (AnswerFault.INVENTED_TURN, trajectory((*SOUND[:-1], says("app/base.py\n### Instruction:\nList the files")))),
+    (AnswerFault.INVENTED_TURN, trajectory((*SOUND[:-1], says("app/base.py\nUser:\nAnd now?")))),
+    (AnswerFault.INVENTED_TURN, trajectory((*SOUND[:-1], says("app/base.py<end_of_turn>")))),
+    (AnswerFault.INVENTED_RESULT, trajectory((*SOUND[:-1], says("Tool result: app/base.py has it")))),
+    (AnswerFault.INVENTED_RESULT, trajectory((*SOUND[:-1], says("<tool_response>app/base.py</tool_response>")))),
+    (
+        AnswerFault.INVENTED_RESULT,
+        trajectory((*SOUND[:-1], says("I found in app/base.py\napp/base.py:99: class Other:"))),
+    ),
+    (AnswerFault.INVENTED_RESULT, trajectory((*SOUND[:-1], says("[Tool execution completed] app/base.py")))),
+    (AnswerFault.NO_TOOL_WHEN_NEEDED, trajectory((SOUND[0], SOUND[-1]))),
+    (AnswerFault.TOOL_WHEN_NOT_NEEDED, trajectory(requires_tools=False)),
+    (
+        AnswerFault.MALFORMED_CALL,
         trajectory(
             (
                 SOUND[0],
@@ -101,20 +107,23 @@ PLANTED: list[tuple[Fault, Trajectory]] = [
             )
         ),
     ),
-    (Fault.CALL_IN_TEXT, trajectory((*SOUND[:-1], says(f"{FENCED}\nIt is in app/base.py")))),
-    (Fault.NO_REAL_RESULT, trajectory((SOUND[0], GREP, SOUND[-1]))),  # no tool message at all
-    (Fault.NO_REAL_RESULT, trajectory((SOUND[0], GREP, result(None, of=GREP), SOUND[-1]))),  # null
-    (Fault.NO_REAL_RESULT, trajectory((SOUND[0], GREP, result("no such tool", of=GREP, is_error=True), SOUND[-1]))),
-    (Fault.NO_REAL_RESULT, trajectory((SOUND[0], GREP, result("text", of=A), SOUND[-1]))),  # another call's
-    (Fault.WRONG_ANSWER, trajectory((*SOUND[:-1], says("Task is defined in worker/app.py.")))),
+    (AnswerFault.CALL_IN_TEXT, trajectory((*SOUND[:-1], says(f"{FENCED}\nIt is in app/base.py")))),
+    (AnswerFault.NO_REAL_RESULT, trajectory((SOUND[0], GREP, SOUND[-1]))),  # no tool message at all
+    (AnswerFault.NO_REAL_RESULT, trajectory((SOUND[0], GREP, result(None, of=GREP), SOUND[-1]))),  # null
+    (
+        AnswerFault.NO_REAL_RESULT,
+        trajectory((SOUND[0], GREP, result("no such tool", of=GREP, is_error=True), SOUND[-1])),
+    ),
+    (AnswerFault.NO_REAL_RESULT, trajectory((SOUND[0], GREP, result("text", of=A), SOUND[-1]))),  # another call's
+    (AnswerFault.WRONG_ANSWER, trajectory((*SOUND[:-1], says("Task is defined in worker/app.py.")))),
 ]
 
 
 @pytest.mark.parametrize(("fault", "planted"), PLANTED)
-def test_planted_fault_is_the_only_one_found(fault: Fault, planted: Trajectory) -> None:
+def test_planted_fault_is_the_only_one_found(fault: AnswerFault, planted: Trajectory) -> None:
     follows = {
         # a limit is a loop and no answer; a wrong pairing leaves other calls as they are
-        (Fault.LOOP, "failed"): {Fault.LOOP, Fault.NO_FINAL_ANSWER},
+        (AnswerFault.LOOP, "failed"): {AnswerFault.LOOP, AnswerFault.NO_FINAL_ANSWER},
     }
     assert faults(planted) == follows.get((fault, planted.outcome), {fault})
 
@@ -176,11 +185,13 @@ def test_right_answer_without_a_look_is_correct_but_not_grounded() -> None:
 
 
 def test_call_written_as_words_is_no_final_answer() -> None:
-    assert faults(trajectory((*SOUND[:-1], says(FENCED)))) == {Fault.CALL_IN_TEXT, Fault.NO_FINAL_ANSWER}
+    assert faults(trajectory((*SOUND[:-1], says(FENCED)))) == {AnswerFault.CALL_IN_TEXT, AnswerFault.NO_FINAL_ANSWER}
 
 
 def test_unknown_need_is_in_neither_rate() -> None:
-    assert Fault.NO_TOOL_WHEN_NEEDED not in {f.fault for f in observe(trajectory(SOUND[::3]), needs_tools=None).found}
+    assert AnswerFault.NO_TOOL_WHEN_NEEDED not in {
+        f.fault for f in observe(trajectory(SOUND[::3]), needs_tools=None).found
+    }
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import typer
 from config.errors import UsageError
 from config.records import JsonObject, Prompt
 from worker.cli.evaluate import read_prompts, score
-from worker.evaluate.call_parsing import take_apart
+from worker.evaluate.call_parsing import parse_answer
 from worker.evaluate.recorded import to_trajectory
-from worker.evaluate.score import Fault, observe
+from worker.evaluate.score import AnswerFault, observe
 
 CALL = '<tool_call>\n{"name": "grep", "arguments": {"pattern": "x"}}\n</tool_call>'
 FENCE = 'I\'ll use the grep tool.\n\n```json\n{\n  "name": "grep",\n  "arguments": {"pattern": "x"}\n}\n```'
@@ -20,13 +20,13 @@ def chatml(*turns: tuple[str, str]) -> str:
     return "\n".join(f"<|im_start|>{role}\n{text}<|im_end|>" for role, text in turns)
 
 
-def found(record: JsonObject, *, needs: bool | None = None) -> set[Fault]:
+def found(record: JsonObject, *, needs: bool | None = None) -> set[AnswerFault]:
     return {one.fault for one in observe(to_trajectory(record, run_id="r", number=1), needs_tools=needs).found}
 
 
 @pytest.mark.parametrize("text", [CALL, FENCE, XML, CALL.removesuffix("</tool_call>")])
 def test_call_in_text_is_read_in_each_notation(text: str) -> None:
-    spoken = take_apart(f"Let me see.\n{text}", row="1")
+    spoken = parse_answer(f"Let me see.\n{text}", row="1")
     assert [(call.name, call.arguments) for call in spoken.calls] == [("grep", {"pattern": "x"})]
     assert spoken.before.startswith(("Let me see.", "I'll"))
     assert spoken.after == ""
@@ -34,8 +34,8 @@ def test_call_in_text_is_read_in_each_notation(text: str) -> None:
 
 def test_code_that_is_no_call_stays_words() -> None:
     text = 'The configuration is\n```json\n{"name": "celery", "version": 5}\n```'
-    assert take_apart(text, row="1").calls == ()
-    assert take_apart(text, row="1").after == text
+    assert parse_answer(text, row="1").calls == ()
+    assert parse_answer(text, row="1").after == text
 
 
 SOUND: list[JsonObject] = [
@@ -76,36 +76,36 @@ def test_sound_record_of_each_form_has_no_fault(record: JsonObject) -> None:
     assert found(record) == set()
 
 
-NO_RESULT = Fault.NO_REAL_RESULT
-PLANTED: list[tuple[JsonObject, set[Fault]]] = [
+NO_RESULT = AnswerFault.NO_REAL_RESULT
+PLANTED: list[tuple[JsonObject, set[AnswerFault]]] = [
     # it goes on calling, nobody answers
-    ({"prompt": "q", "answer": f"{CALL}\n{CALL}\n{CALL}"}, {Fault.LOOP, NO_RESULT, Fault.NO_FINAL_ANSWER}),
+    ({"prompt": "q", "answer": f"{CALL}\n{CALL}\n{CALL}"}, {AnswerFault.LOOP, NO_RESULT, AnswerFault.NO_FINAL_ANSWER}),
     # it answers its own call
     (
         {"prompt": "q", "answer": f"{FENCE}\nTool result: app.py\nIt is in app.py"},
-        {Fault.INVENTED_RESULT, NO_RESULT},
+        {AnswerFault.INVENTED_RESULT, NO_RESULT},
     ),
     # it goes on with the conversation
-    ({"prompt": "q", "answer": "a<|im_end|>\n<|im_start|>user\nAnd now?<|im_end|>"}, {Fault.INVENTED_TURN}),
-    ({"prompt": "q", "answer": "a\n\nHuman: and what about this?\nAssistant: b"}, {Fault.INVENTED_TURN}),
-    ({"prompt": "q", "answer": ""}, {Fault.NO_FINAL_ANSWER}),
-    ({"prompt": "q", "answer": "a", "finish_reason": "length"}, {Fault.NO_FINAL_ANSWER}),
-    ({"prompt": "q", "answer": "a", "expect": {"contains": ["b"]}}, {Fault.WRONG_ANSWER}),
-    ({"prompt": "q", "answer": "<tool_call>{oops</tool_call> a"}, {Fault.MALFORMED_CALL, NO_RESULT}),
+    ({"prompt": "q", "answer": "a<|im_end|>\n<|im_start|>user\nAnd now?<|im_end|>"}, {AnswerFault.INVENTED_TURN}),
+    ({"prompt": "q", "answer": "a\n\nHuman: and what about this?\nAssistant: b"}, {AnswerFault.INVENTED_TURN}),
+    ({"prompt": "q", "answer": ""}, {AnswerFault.NO_FINAL_ANSWER}),
+    ({"prompt": "q", "answer": "a", "finish_reason": "length"}, {AnswerFault.NO_FINAL_ANSWER}),
+    ({"prompt": "q", "answer": "a", "expect": {"contains": ["b"]}}, {AnswerFault.WRONG_ANSWER}),
+    ({"prompt": "q", "answer": "<tool_call>{oops</tool_call> a"}, {AnswerFault.MALFORMED_CALL, NO_RESULT}),
     # a recorded null is no result, nor is one that is not there
     ({"query": "q", "tool_calls": [{"tool": "g", "args": {}, "result": None}], "answer": "a"}, {NO_RESULT}),
     ({"query": "q", "tool_calls": [{"tool": "g", "args": {}}], "answer": "a"}, {NO_RESULT}),
     # the transcript ends in a call
-    ({"text": chatml(("user", "q"), ("assistant", CALL))}, {NO_RESULT, Fault.NO_FINAL_ANSWER}),
+    ({"text": chatml(("user", "q"), ("assistant", CALL))}, {NO_RESULT, AnswerFault.NO_FINAL_ANSWER}),
     (
         {"text": chatml(("user", "q"), *[("assistant", CALL), ("user", "Tool result: x")] * 3, ("assistant", "a"))},
-        {Fault.LOOP},
+        {AnswerFault.LOOP},
     ),
 ]
 
 
 @pytest.mark.parametrize(("record", "faults"), PLANTED)
-def test_planted_fault_is_found_in_each_form(record: JsonObject, faults: set[Fault]) -> None:
+def test_planted_fault_is_found_in_each_form(record: JsonObject, faults: set[AnswerFault]) -> None:
     assert found(record) == faults
 
 

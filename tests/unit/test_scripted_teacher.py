@@ -6,12 +6,12 @@ import pytest
 from config.questions.expected_facts import holds
 from config.records import Prompt, Spec, Trajectory
 from producer.mining.mine import mine
-from worker.generate.rollout import rollout
+from worker.generate.rollout import run_rollout
 from worker.generate.scripted_plans import Result
-from worker.generate.scripted_teacher import next_step, rehearsal_teacher
+from worker.generate.scripted_teacher import next_step, scripted_teacher
 from worker.tools.workspace import Workspace, open_workspace
 
-SPEC = Spec(run_id="rehearsed", teacher="rehearsal")
+SPEC = Spec(run_id="scripted", teacher="scripted")
 CELERY = Path(celery.__file__).parent
 
 
@@ -21,8 +21,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def _rolled(prompt: Prompt, workspace: Workspace | None, spec: Spec = SPEC) -> Trajectory:
-    teacher = rehearsal_teacher()
-    return rollout(prompt, spec=spec, job_id="1", attempt=1, workspace=workspace, teacher=teacher, worker="here")
+    teacher = scripted_teacher()
+    return run_rollout(prompt, spec=spec, job_id="1", attempt=1, workspace=workspace, teacher=teacher, worker="here")
 
 
 def test_mined_questions_are_answered_rightly_by_real_calls(workspace: Workspace) -> None:
@@ -54,7 +54,7 @@ def test_the_same_prompt_gives_the_same_messages_ids_included(workspace: Workspa
     assert first.messages == _rolled(prompt, workspace).messages
     assert [call.id for call in first.tool_calls] == ["call_1", "call_2"]
     assert first.provenance is not None
-    assert (first.provenance.teacher, first.provenance.endpoint) == ("rehearsal", "in-process")
+    assert (first.provenance.teacher, first.provenance.endpoint) == ("scripted", "in-process")
 
 
 HONEST = [

@@ -6,24 +6,29 @@ import pytest
 
 from config.records import Split
 from tests.support.trajectories import from_memory, looked_up, says, trajectory, user
-from worker.curate.split import Member, assign, group_keys, groups, leaks, normalised, subjects
+from worker.curate.split import SplitItem, assign, group_keys, groups, leaks, normalised, subjects
 
 
-def members(count: int) -> list[Member]:
-    return [Member(prompt=f"p{n}", keys=(f"p{n}", f"s{n // 2}")) for n in range(count)]
+def members(count: int) -> list[SplitItem]:
+    return [SplitItem(prompt=f"p{n}", keys=(f"p{n}", f"s{n // 2}")) for n in range(count)]
 
 
-def sides(found: list[Member], **asked: float | int) -> list[Split]:
+def sides(found: list[SplitItem], **asked: float | int) -> list[Split]:
     return assign(found, **{"valid_share": 0.1, "test_share": 0.1, "seed": 0, **asked})
 
 
 def test_a_group_is_whatever_is_connected() -> None:
-    found = [Member("a", ("p1", "s1")), Member("b", ("p2", "s1")), Member("c", ("p2", "s2")), Member("d", ("p3", "s3"))]
+    found = [
+        SplitItem("a", ("p1", "s1")),
+        SplitItem("b", ("p2", "s1")),
+        SplitItem("c", ("p2", "s2")),
+        SplitItem("d", ("p3", "s3")),
+    ]
     assert groups(found) == ["p1", "p1", "p1", "p3"]
 
 
 def test_groups_do_not_depend_on_the_order() -> None:
-    found = [Member(str(n), (f"p{n}", f"s{n % 7}", f"t{n % 11}")) for n in range(40)]
+    found = [SplitItem(str(n), (f"p{n}", f"s{n % 7}", f"t{n % 11}")) for n in range(40)]
     shuffled = random.Random(3).sample(found, len(found))
     assert dict(zip(found, groups(found), strict=True)) == dict(zip(shuffled, groups(shuffled), strict=True))
 
@@ -49,26 +54,26 @@ def test_every_side_gets_something_while_there_are_groups() -> None:
 
 
 def test_one_giant_group_is_left_to_train() -> None:
-    found = [Member(f"g{n}", (f"g{n}", "celery")) for n in range(80)] + members(20)
+    found = [SplitItem(f"g{n}", (f"g{n}", "celery")) for n in range(80)] + members(20)
     assigned = sides(found)
     assert set(assigned[:80]) == {"train"}
     assert assigned.count("test") == 10
 
 
 def test_a_split_that_was_given_counts() -> None:
-    found = [Member(f"p{n}", (f"p{n}",), asked="test" if n < 3 else None) for n in range(30)]
+    found = [SplitItem(f"p{n}", (f"p{n}",), asked="test" if n < 3 else None) for n in range(30)]
     assigned = sides(found)
     assert assigned[:3] == ["test"] * 3
     assert assigned.count("test") == 3
 
 
 def test_one_prompt_with_two_given_splits_is_held_out() -> None:
-    found = [Member("p", ("p",), asked="train"), Member("p", ("p",), asked="test"), *members(8)]
+    found = [SplitItem("p", ("p",), asked="train"), SplitItem("p", ("p",), asked="test"), *members(8)]
     assert sides(found)[:2] == ["test", "test"]
 
 
 def test_an_example_without_a_split_follows_its_group() -> None:
-    found = [Member("a", ("a", "s"), asked="valid"), Member("b", ("b", "s")), *members(8)]
+    found = [SplitItem("a", ("a", "s"), asked="valid"), SplitItem("b", ("b", "s")), *members(8)]
     assert sides(found)[:2] == ["valid", "valid"]
 
 

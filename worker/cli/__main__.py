@@ -6,7 +6,7 @@ from importlib import import_module
 import typer
 
 from config import logs
-from config.exit_codes import BAD_INPUT, fail, run
+from config.exit_codes import EXIT_BAD_INPUT, fail, run
 from config.settings import settings
 
 # name -> module and function; only the one that is asked for is imported, for they are heavy
@@ -25,7 +25,7 @@ def main() -> None:
     """Run one stage; an error of ours is one line on stderr and exit code 2 for bad input, 1 otherwise."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in COMMANDS:
-        fail(f"no stage {name!r}; there are {', '.join(COMMANDS)}", BAD_INPUT)
+        fail(f"no stage {name!r}; there are {', '.join(COMMANDS)}", EXIT_BAD_INPUT)
     run(lambda: _stage(name), interrupted="interrupted")
 
 

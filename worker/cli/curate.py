@@ -68,7 +68,7 @@ def curate(
     curated = run_curate(
         lines.trajectories, out=out, options=options, student=student, progress=_progress, broken=lambda: lines.broken
     )
-    tell(curated.summary, out, to=sys.stderr if as_json else sys.stdout)
+    print_summary(curated.summary, out, to=sys.stderr if as_json else sys.stdout)
     if as_json:
         print(json.dumps({**curated.summary.as_json(), "dataset": str(out)}))
     if not curated.summary.kept:
@@ -95,7 +95,7 @@ class Lines:
             print(f"and {self.broken - TOLD} more lines that could not be read", file=sys.stderr)
 
 
-def tell(summary: Summary, out: Path, *, to: TextIO) -> None:
+def print_summary(summary: Summary, out: Path, *, to: TextIO) -> None:
     """The summary for people."""
     rows = {
         "without tools": summary.without_tools,

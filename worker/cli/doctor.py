@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from config.diagnostics import examine
+from config.diagnostics import run_checks
 from config.errors import UsageError
-from config.exit_codes import FELL_SHORT
+from config.exit_codes import EXIT_INCOMPLETE
 from worker.student.doctor.host_checks import Host
 from worker.student.doctor.student_checks import StudentDoctor
 
@@ -21,16 +21,16 @@ def doctor(
     """Look at this machine as a worker sees it, and at a student. Exit code 1 when a finding is an error."""
     if student is not None and not student.is_dir():
         raise UsageError(f"no student at {str(student)!r}: give the directory of a model with its tokenizer files")
-    seen = examine(Host().checks())
+    seen = run_checks(Host().checks())
     if student is not None:
-        seen += examine(StudentDoctor(student).checks())
+        seen += run_checks(StudentDoctor(student).checks())
     people = sys.stderr if as_json else sys.stdout
     for trap in seen.findings:
-        print(f"{trap.severity} {trap.trap}: {trap.told}\n    {trap.remedy}", file=people)
+        print(f"{trap.severity} {trap.name}: {trap.message}\n    {trap.remedy}", file=people)
     for unseen in seen.not_checked:
         print(f"not checked {unseen.check}: {unseen.why}", file=people)
     print(f"checked: {', '.join(seen.checked)}", file=people)
     if as_json:
         print(json.dumps(seen.as_json(), ensure_ascii=False))
     if seen.errors:
-        raise typer.Exit(FELL_SHORT)
+        raise typer.Exit(EXIT_INCOMPLETE)

@@ -10,14 +10,14 @@ from typing import Annotated, TextIO
 import typer
 
 from config.errors import UsageError
-from config.exit_codes import FELL_SHORT
+from config.exit_codes import EXIT_INCOMPLETE
 from config.records import JsonObject, Prompt, Spec
 from config.report.metrics import Targets
 from config.report.rows import lines
 from config.settings import settings
 from worker.curate.jsonlines import numbered_lines, parse_object
 from worker.evaluate import recorded
-from worker.evaluate.score import Fault, Observation, metrics, observe
+from worker.evaluate.score import AnswerFault, AnswerScore, metrics, observe
 
 HELD_OUT = "held_out.jsonl"  # in a dataset's directory: the prompts that no training row holds
 DETAIL = 200  # characters of evidence
@@ -73,8 +73,8 @@ def score(
 ) -> None:
     """Score recorded answers without a model: loops, invented turns and results, missing answers and the like."""
     recorded.require_record(files)
-    seen: list[Observation] = []
-    found: dict[Fault, list[JsonObject]] = {fault: [] for fault in Fault}
+    seen: list[AnswerScore] = []
+    found: dict[AnswerFault, list[JsonObject]] = {fault: [] for fault in AnswerFault}
     broken: list[JsonObject] = []
     for one in recorded.read(files):
         place: JsonObject = {"file": str(one.file), "line": one.line}
@@ -97,7 +97,7 @@ def score(
         scored = metrics(seen).model_dump(mode="json")
         print(json.dumps({"scored": len(seen), "findings": findings, "broken": broken, "metrics": scored}))
     if not seen:
-        raise typer.Exit(FELL_SHORT)
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
 def read_prompts(path: Path) -> list[Prompt]:
@@ -121,7 +121,7 @@ def _prompt(line: bytes, where: str) -> Prompt:
 
 
 def _tell(
-    seen: list[Observation], found: dict[Fault, list[JsonObject]], broken: list[JsonObject], *, to: TextIO
+    seen: list[AnswerScore], found: dict[AnswerFault, list[JsonObject]], broken: list[JsonObject], *, to: TextIO
 ) -> None:
     """The scores and the first rows of each finding."""
     table = lines((metrics(seen),), (None,), Targets())

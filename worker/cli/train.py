@@ -38,7 +38,7 @@ def train(
             cancelled=lambda: False,
             file=config,
         )
-    tell(console, adapter)
+    print_adapter(console, adapter)
     if as_json:
         body = adapter.model_dump(mode="json", exclude={"path"})
         print(json.dumps({"adapter": adapter.path, **body}))
@@ -53,7 +53,7 @@ def show(bar: Progress, task: TaskID, line: TrainProgress) -> None:
         bar.console.print(f"iteration {line.iteration}/{line.iterations}  {losses}")
 
 
-def tell(console: Console, adapter: Adapter) -> None:
+def print_adapter(console: Console, adapter: Adapter) -> None:
     """What was trained, for people."""
     console.print(
         f"adapter: {adapter.path}  {adapter.iterations} iterations in {adapter.seconds:.0f} s, "

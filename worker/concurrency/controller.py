@@ -16,14 +16,16 @@ readings are too old to tell the slope, or the server has become another one, th
 from collections import deque
 from dataclasses import dataclass
 
-from worker.concurrency.latency_model import KEPT, Line, Observation, Readings, fit, mean, times_expected
+from worker.concurrency.latency_model import KEPT, LatencyModel, RequestSample, SampleWindow, fit, latency_ratio, mean
 
-ENOUGH = 0.98  # share of the best throughput that is worth no more requests in flight
+TARGET_FRACTION = 0.98  # share of the best throughput that is worth no more requests in flight
 FLOOR = 2  # without failures: one job's tools run while the model answers the other
-STEP, LEAP = 1.5, 2.0  # growth at most, and at most where the line promises that three quarters of it pay
-DOUBT = 0.5  # standard errors of the slope that growth must survive; more, and a slow server is learnt too slowly
-CUT = 0.7  # TCP Cubic's share; trouble that goes on cuts again
-EASE = 0.85  # for memory that runs low, which comes before anything fails
+GROWTH, FAST_GROWTH = 1.5, 2.0  # growth at most, and at most where the line promises that three quarters of it pay
+CONFIDENCE_SE = (
+    0.5  # standard errors of the slope that growth must survive; more, and a slow server is learnt too slowly
+)
+FAILURE_BACKOFF = 0.7  # TCP Cubic's share; trouble that goes on cuts again
+MEMORY_BACKOFF = 0.85  # for memory that runs low, which comes before anything fails
 DEAD_BAND = 0.85  # a smaller target than this share of the limit is worth a change
 READINGS = 3  # at least, and one per job up to as many as are kept, before growth is judged
 RECENT = 8  # at least, and a third of the limit, to tell that the server has become another one
@@ -32,8 +34,11 @@ MEMORY_LOW = 0.10  # share available; below, macOS compresses and swaps
 MEMORY_WAIT = 10.0  # seconds until jobs that end have given their memory back
 TIME_SHARE = 0.85  # of a job's wall time, for the longest job; the rest is for a bad minute
 LONG = 3.15  # times the mean at the end of a request: as long as some job will be, though none was yet
-FADE = 0.998  # with each reading, of the longest job seen: half of it is forgotten after 350
-HOLD, HOLD_MOST = 90.0, 720.0  # seconds a ceiling holds at first, doubled each time it proves right, and at most
+DECAY = 0.998  # with each reading, of the longest job seen: half of it is forgotten after 350
+CEILING_HOLD_S, CEILING_HOLD_MAX_S = (
+    90.0,
+    720.0,
+)  # seconds a ceiling holds at first, doubled each time it proves right, and at most
 
 
 @dataclass(frozen=True)
@@ -44,25 +49,25 @@ class Decision:
     reason: str = ""
 
 
-class Controller:
+class ConcurrencyController:
     """The limit of one worker, within [1, most]."""
 
     def __init__(self, *, most: int, start: int = 2) -> None:
         self.limit = max(1, min(start, most))
         self._most = most
-        self._inbox: deque[Observation] = deque()  # append and popleft are atomic
-        self._readings = Readings()
+        self._inbox: deque[RequestSample] = deque()  # append and popleft are atomic
+        self._readings = SampleWindow()
         self._changed = self._cut = self._answered = 0.0  # when: the limit, by trouble; a request
         self._before, self._rate = self.limit, 0.0  # the limit before the last change, and what it made
-        self._ceiling, self._until, self._hold = most, 0.0, HOLD / 2
+        self._ceiling, self._until, self._hold = most, 0.0, CEILING_HOLD_S / 2
         self._longest = 0.0  # the largest share of a job's wall time per second a token, slowly fading
         self._free = 0.0  # the largest share of memory ever available
 
-    def observe(self, seen: Observation) -> None:
+    def observe(self, seen: RequestSample) -> None:
         """Take note of a request that ended."""
         self._inbox.append(seen)
 
-    def cut_since(self, when: float) -> bool:
+    def degraded_since(self, when: float) -> bool:
         """Whether trouble has cut the limit since then: what was begun before it was begun on a better server."""
         return self._cut > when
 
@@ -71,7 +76,9 @@ class Controller:
         failures, news = self._take(now)
         self._free = max(self._free, memory or 0.0)
         if trouble := self._trouble(now, failures, running, memory):
-            return self._back_off(now, trouble, share=EASE if trouble.startswith("memory") else CUT)
+            return self._back_off(
+                now, trouble, share=MEMORY_BACKOFF if trouble.startswith("memory") else FAILURE_BACKOFF
+            )
         fresh = self._readings.since(self._changed)
         if not news or len(fresh) < READINGS:
             return Decision(self.limit)
@@ -96,7 +103,7 @@ class Controller:
             self._answered = max(self._answered, one.at)
             if one.seconds > 0 and one.in_flight <= self.limit + 0.5:  # else jobs above a cut limit are still ending
                 self._readings.add(one)
-                self._longest = max(FADE * self._longest, one.job_share / one.pace)
+                self._longest = max(DECAY * self._longest, one.job_share / one.pace)
                 news = True
         self._readings.age(now)
         return failures, news
@@ -111,37 +118,39 @@ class Controller:
             return f"nothing answered for {silent:.0f} s"
         return ""
 
-    def _compare(self, fresh: list[Observation]) -> tuple[float, float, bool]:
+    def _compare(self, fresh: list[RequestSample]) -> tuple[float, float, bool]:
         """How many times as long as expected requests take, at least and at most, and whether growth may be why.
 
-        Readings that tell of a server as it is no more are dropped.
+        SampleWindow that tell of a server as it is no more are dropped.
         """
         recent = fresh[-max(RECENT, self.limit // 3) :]
         grown = self.limit > self._before and len(fresh) <= 2 * len(recent)
         older = self._readings.without(fresh if grown else recent)
         if len(recent) < RECENT or len(older) < READINGS:
             return 1.0, 1.0, False
-        least, most = times_expected(recent, older)
+        least, most = latency_ratio(recent, older)
         if least > SLOWER:
             self._readings.drop(fresh if grown else older)
         return least, most, grown
 
-    def _forget(self, now: float, fresh: list[Observation]) -> None:
+    def _forget(self, now: float, fresh: list[RequestSample]) -> None:
         """Learn anew, since the server has become faster; with as many in flight, by recovering and not by the cut."""
         older = self._readings.without(fresh)
         if older and mean(fresh)[0] > 0.9 * mean(older)[0]:
-            self._until, self._hold = 0.0, HOLD / 2
+            self._until, self._hold = 0.0, CEILING_HOLD_S / 2
         self._readings.drop(self._readings.all)
         self._changed = now
 
-    def _follow(self, now: float, fresh: list[Observation], running: int, memory: float | None) -> Decision:
+    def _follow(self, now: float, fresh: list[RequestSample], running: int, memory: float | None) -> Decision:
         """Towards the target, a step at most."""
         n, pace = mean(fresh)
         rate, busy = n / pace, min(1.0, n / self.limit)
         line = fit(self._readings.all)
-        cap = self._cap(now, line.turned(1) if line else Line(0.0, pace / n), busy, memory)
+        cap = self._cap(now, line.with_slope_shifted(1) if line else LatencyModel(0.0, pace / n), busy, memory)
         if line:
-            least, most = (enough(line.turned(errors), cap, busy) for errors in (DOUBT, -DOUBT))
+            least, most = (
+                enough(line.with_slope_shifted(errors), cap, busy) for errors in (CONFIDENCE_SE, -CONFIDENCE_SE)
+            )
             target = min(max(self.limit, least), most, cap)
             why = f"{line.rate(target * busy) / line.rate(self.limit * busy) - 1:+.0%} tokens/s expected of {target}"
         else:
@@ -149,12 +158,12 @@ class Controller:
             target = cap if cap > self.limit else min(fewer, cap)
             why = f"to learn what {'more' if target > self.limit else 'fewer'} would bring"
         if target > self.limit and running >= self.limit:
-            pays = line is not None and line.rate(LEAP * n) > STEP * line.rate(n)
+            pays = line is not None and line.rate(FAST_GROWTH * n) > GROWTH * line.rate(n)
             if self.limit > self._before and rate > self._rate > 0:
                 why = f"throughput grew {rate / self._rate - 1:.0%}"
-            return self._change(now, min(target, self._step(LEAP if pays else STEP)), why, rate)
+            return self._change(now, min(target, self._step(FAST_GROWTH if pays else GROWTH)), why, rate)
         if target < self.limit * DEAD_BAND:
-            return self._change(now, max(target, int(self.limit * CUT)), why, rate)
+            return self._change(now, max(target, int(self.limit * FAILURE_BACKOFF)), why, rate)
         return Decision(self.limit)
 
     def _step(self, factor: float) -> int:
@@ -163,7 +172,7 @@ class Controller:
             return min(max(self.limit + 1, int(self.limit * factor)), self._ceiling)
         return self.limit + max(1, self.limit - self._ceiling)
 
-    def _cap(self, now: float, line: Line, busy: float, memory: float | None) -> int:
+    def _cap(self, now: float, line: LatencyModel, busy: float, memory: float | None) -> int:
         """The most that the ceiling, memory and the wall time of a job allow."""
         cap = self._ceiling if now < self._until else self._most
         if memory is not None and memory < self._free:
@@ -175,10 +184,12 @@ class Controller:
             cap -= 1
         return cap
 
-    def _back_off(self, now: float, why: str, *, ceiling: bool = True, floor: int = 1, share: float = CUT) -> Decision:
+    def _back_off(
+        self, now: float, why: str, *, ceiling: bool = True, floor: int = 1, share: float = FAILURE_BACKOFF
+    ) -> Decision:
         if ceiling and self._answered >= self._cut:  # no answer at all is a dead server, which tells no ceiling
             good = self._before if self._before < self.limit else self.limit - 1
-            self._hold = min(HOLD_MOST, 2 * self._hold) if now - self._cut < 3 * self._hold else HOLD
+            self._hold = min(CEILING_HOLD_MAX_S, 2 * self._hold) if now - self._cut < 3 * self._hold else CEILING_HOLD_S
             self._ceiling, self._until = max(1, (good + self.limit) // 2), now + self._hold
         self._cut = now
         return self._change(now, max(min(floor, self.limit), int(self.limit * share)), why, 0.0)
@@ -189,7 +200,7 @@ class Controller:
         return Decision(self.limit, why if self.limit != self._before else "")
 
 
-def enough(line: Line, cap: int, busy: float) -> int:
+def enough(line: LatencyModel, cap: int, busy: float) -> int:
     """The smallest limit that makes nearly as much as the cap; of each job `busy` requests are in flight."""
-    worth = ENOUGH * line.rate(cap * busy)
+    worth = TARGET_FRACTION * line.rate(cap * busy)
     return next(jobs for jobs in range(min(FLOOR, cap), cap + 1) if line.rate(jobs * busy) >= worth)

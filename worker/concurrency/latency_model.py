@@ -11,7 +11,7 @@ AGE = 300.0  # seconds a reading counts
 
 
 @dataclass(frozen=True)
-class Observation:
+class RequestSample:
     """One model request, ended at `at` on the caller's clock after `seconds`."""
 
     at: float
@@ -39,42 +39,42 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Line:
+class LatencyModel:
     """Seconds per token with n requests in flight: alone + each * n."""
 
-    alone: float
-    each: float
-    doubt: float = 0.0
+    base: float
+    per_request: float
+    std_error: float = 0.0
     """standard error of `each`"""
-    middle: float = 1.0
+    center: float = 1.0
     """n where the readings lie; the line turns around there"""
 
     def pace(self, n: float) -> float:
         """Seconds per token of each request."""
-        return self.alone + self.each * n
+        return self.base + self.per_request * n
 
     def rate(self, n: float) -> float:
         """Tokens per second of all n together, by Little's law."""
         return n / self.pace(n)
 
-    def turned(self, errors: float) -> "Line":
+    def with_slope_shifted(self, errors: float) -> "LatencyModel":
         """The line with `each` larger by so many standard errors, within what is possible.
 
         More in flight makes no request sooner, and not less in all: a server that does worse is found by its
         slowness, not by the line.
         """
-        pace = self.pace(self.middle)
-        each = min(max(self.each + errors * self.doubt, 0.0), pace / self.middle)
-        return Line(pace - each * self.middle, each, self.doubt, self.middle)
+        pace = self.pace(self.center)
+        per_request = min(max(self.per_request + errors * self.std_error, 0.0), pace / self.center)
+        return LatencyModel(pace - per_request * self.center, per_request, self.std_error, self.center)
 
 
-def mean(seen: Sequence[Observation]) -> tuple[float, float]:
+def mean(seen: Sequence[RequestSample]) -> tuple[float, float]:
     """Requests in flight, and seconds per token."""
     seconds = sum(one.seconds for one in seen)
     return sum(one.in_flight * one.seconds for one in seen) / seconds, seconds / sum(one.work for one in seen)
 
 
-def fit(seen: Sequence[Observation]) -> Line | None:
+def fit(seen: Sequence[RequestSample]) -> LatencyModel | None:
     """The line through the readings, least squares weighted with their work; None when it would be a guess."""
     if len(seen) < 6:
         return None
@@ -84,12 +84,14 @@ def fit(seen: Sequence[Observation]) -> Line | None:
     spread = sum(one.work * (one.in_flight - n) ** 2 for one in seen)
     if spread < work * (ALIKE * n) ** 2:
         return None
-    each = sum(one.work * (one.in_flight - n) * (one.pace - pace) for one in seen) / spread
-    left = sum(one.work * (one.pace - pace - each * (one.in_flight - n)) ** 2 for one in seen)
-    return Line(pace - each * n, each, math.sqrt(left / (len(seen) - 2) / spread), n).turned(0)
+    per_request = sum(one.work * (one.in_flight - n) * (one.pace - pace) for one in seen) / spread
+    left = sum(one.work * (one.pace - pace - per_request * (one.in_flight - n)) ** 2 for one in seen)
+    return LatencyModel(
+        pace - per_request * n, per_request, math.sqrt(left / (len(seen) - 2) / spread), n
+    ).with_slope_shifted(0)
 
 
-def times_expected(recent: Sequence[Observation], older: Sequence[Observation]) -> tuple[float, float]:
+def latency_ratio(recent: Sequence[RequestSample], older: Sequence[RequestSample]) -> tuple[float, float]:
     """How many times as long as the older ones foretell three of four recent requests take at least, and at most.
 
     Where the older ones tell no slope, a request is granted the time of a server that batches nothing.
@@ -105,16 +107,16 @@ def times_expected(recent: Sequence[Observation], older: Sequence[Observation]) 
     return min(in_all, ratios[quarter]), ratios[-1 - quarter] if line else 1.0
 
 
-class Readings:
+class SampleWindow:
     """The answered requests that still count, oldest first."""
 
     def __init__(self) -> None:
-        self.all: list[Observation] = []
+        self.all: list[RequestSample] = []
 
     def __bool__(self) -> bool:
         return bool(self.all)
 
-    def add(self, one: Observation) -> None:
+    def add(self, one: RequestSample) -> None:
         """Keep it; of too many with the same number in flight the oldest goes."""
         same = [other for other in self.all if round(other.in_flight) == round(one.in_flight)]
         if len(same) >= KEPT:
@@ -125,16 +127,16 @@ class Readings:
         """Let go of what is too old."""
         self.all = [one for one in self.all if now - one.at < AGE]
 
-    def drop(self, these: Sequence[Observation]) -> None:
+    def drop(self, these: Sequence[RequestSample]) -> None:
         """Forget them: they tell of another server, or of one in trouble."""
         self.all = self.without(these)
 
-    def without(self, these: Sequence[Observation]) -> list[Observation]:
+    def without(self, these: Sequence[RequestSample]) -> list[RequestSample]:
         """The others."""
         gone = {id(one) for one in these}
         return [one for one in self.all if id(one) not in gone]
 
-    def since(self, when: float) -> list[Observation]:
+    def since(self, when: float) -> list[RequestSample]:
         """Those that ran for the most part after it."""
         return [one for one in self.all if one.at - one.seconds / 2 > when]
 

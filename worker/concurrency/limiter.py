@@ -14,9 +14,9 @@ import psutil
 
 from config import logs
 from config.records import JsonObject
-from worker.concurrency.controller import Controller
-from worker.concurrency.latency_model import Observation
-from worker.concurrency.observer import Ended, Watch
+from worker.concurrency.controller import ConcurrencyController
+from worker.concurrency.latency_model import RequestSample
+from worker.concurrency.observer import RequestEnded, RequestObserver
 
 log = logs.get(__name__)
 
@@ -35,11 +35,11 @@ class Qos(Protocol):
         """Lower it; it stays at 1 or more."""
 
 
-class Throttle:
+class ConcurrencyLimiter:
     """`job` and what it answers may be called from any thread, `adjust` from the pulse. A fixed limit is kept."""
 
     def __init__(self, *, most: int, fixed: int | None = None) -> None:
-        self._controller = None if fixed else Controller(most=most)
+        self._controller = None if fixed else ConcurrencyController(most=most)
         self.limit = fixed or (self._controller.limit if self._controller else 1)
         self.reason = "fixed" if fixed else "start"
         self._lock = threading.Lock()
@@ -48,16 +48,16 @@ class Throttle:
         self._at = time.monotonic()
         self._first_tokens: deque[float] = deque(maxlen=RECENT)
 
-    def job(self, seconds: float) -> Watch:
+    def job(self, seconds: float) -> RequestObserver:
         """A job begins that may take so many seconds; what it answers is called when a request of it begins."""
         began = time.monotonic()
         return lambda: self._begun(began, seconds)
 
-    def cut_since(self, when: float) -> bool:
+    def degraded_since(self, when: float) -> bool:
         """Whether the server has been found in trouble since then, on the monotonic clock."""
-        return self._controller is not None and self._controller.cut_since(when)
+        return self._controller is not None and self._controller.degraded_since(when)
 
-    def _begun(self, job_began: float, job_seconds: float) -> Ended:
+    def _begun(self, job_began: float, job_seconds: float) -> RequestEnded:
         started, area = time.monotonic(), self._tick(+1)
         once = threading.Event()
 
@@ -74,7 +74,7 @@ class Throttle:
             if self._controller:
                 share = (at - job_began) / job_seconds
                 self._controller.observe(
-                    Observation(at, seconds, in_flight, output_tokens, failure, first_token, share)
+                    RequestSample(at, seconds, in_flight, output_tokens, failure, first_token, share)
                 )
 
         return ended
@@ -89,7 +89,7 @@ class Throttle:
             share = memory.available / memory.total if local else None
             decision = self._controller.decide(time.monotonic(), running=running, memory=share)
             if decision.reason:
-                log.info("limit.changed", before=self.limit, limit=decision.limit, why=decision.reason)
+                log.info("concurrency.changed", before=self.limit, limit=decision.limit, why=decision.reason)
                 self.reason = decision.reason
             self.limit = decision.limit
         if (more := self.limit - qos.value) > 0:
@@ -97,7 +97,7 @@ class Throttle:
         elif more < 0:
             qos.decrement_eventually(-more)
 
-    def says(self) -> JsonObject:
+    def status(self) -> JsonObject:
         """For the heartbeat; `first_token_seconds` is the median of the last requests, None before the first."""
         with self._lock:
             seen = tuple(self._first_tokens)

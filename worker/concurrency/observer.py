@@ -4,17 +4,17 @@ from collections.abc import Callable
 from typing import Protocol
 
 
-class Ended(Protocol):
+class RequestEnded(Protocol):
     """Called when a request has ended; calls after the first change nothing."""
 
     def __call__(self, output_tokens: int, failure: str | None, first_token: float | None = None, /) -> None:
         """`failure`: what the endpoint did, "timeout" or "error"; `first_token`: after so many seconds, if any came."""
 
 
-Watch = Callable[[], Ended]
+RequestObserver = Callable[[], RequestEnded]
 """Called when a request begins."""
 
 
-def unwatched() -> Ended:
+def no_observer() -> RequestEnded:
     """Nobody is told."""
     return lambda output_tokens, failure, first_token=None: None  # noqa: ARG005 - the signature is the protocol

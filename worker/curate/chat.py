@@ -12,7 +12,7 @@ class Turn:
 
     index: int
     """its place in the chat messages"""
-    mended: bool
+    was_retried: bool
     """it made a call that failed: context for what follows, nothing to be learnt"""
 
 
@@ -33,7 +33,7 @@ def turns(trajectory: Trajectory) -> tuple[Turn, ...]:
     failed = {m.tool_call_id for m in trajectory.messages if m.role == "tool" and m.is_error}
     offset = 1 if trajectory.system_prompt else 0
     return tuple(
-        Turn(index=number + offset, mended=any(call.id in failed for call in message.tool_calls))
+        Turn(index=number + offset, was_retried=any(call.id in failed for call in message.tool_calls))
         for number, message in enumerate(trajectory.messages)
         if message.role == "assistant"
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from config.errors import UsageError
 from config.records import JsonObject, Split
-from worker.curate.row import Entry
-from worker.curate.spool import Place, Spool
+from worker.curate.row import CuratedRow
+from worker.curate.spool import Span, Spool
 
 SPLIT_FILES: Mapping[Split, str] = {"train": "train.jsonl", "valid": "valid.jsonl", "test": "test.jsonl"}
 REJECTED = "rejected.jsonl"
@@ -50,7 +50,7 @@ def publish(place: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def write_splits(place: Path, sides: Mapping[Split, Sequence[Entry]], spool: Spool, *, mixed: bool) -> str:
+def write_splits(place: Path, sides: Mapping[Split, Sequence[CuratedRow]], spool: Spool, *, mixed: bool) -> str:
     """Write the split files; returns the content hash, hex sha256 over their names and contents.
 
     `mixed` spreads the rows of one conversation over the file: mlx_lm 0.32 takes rows of a batch as they stand in it.
@@ -67,7 +67,7 @@ def write_splits(place: Path, sides: Mapping[Split, Sequence[Entry]], spool: Spo
     return content.hexdigest()
 
 
-def write_rejected(place: Path, entries: Sequence[Entry]) -> None:
+def write_rejected(place: Path, entries: Sequence[CuratedRow]) -> None:
     """One line per rejected trajectory: job_id, reasons, detail."""
     with (place / REJECTED).open("w", encoding="utf-8") as file:
         for entry in sorted((e for e in entries if not e.kept), key=lambda e: (e.job_id, e.order)):
@@ -80,7 +80,7 @@ def write_rejected(place: Path, entries: Sequence[Entry]) -> None:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def write_held_out(place: Path, sides: Mapping[Split, Sequence[Entry]], spool: Spool) -> int:
+def write_held_out(place: Path, sides: Mapping[Split, Sequence[CuratedRow]], spool: Spool) -> int:
     """The questions of the test split, each once, for evaluation to ask; returns how many.
 
     Each names its workspace where the dataset knows more than one; otherwise it is the run's.
@@ -98,7 +98,7 @@ def write_json(file: Path, content: JsonObject) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _rows(entries: Sequence[Entry], *, mixed: bool) -> Iterator[Place]:
+def _rows(entries: Sequence[CuratedRow], *, mixed: bool) -> Iterator[Span]:
     keyed = (
         (hashlib.sha256(entry.order + bytes([n % 256])).digest(), row)
         for entry in entries
@@ -108,7 +108,7 @@ def _rows(entries: Sequence[Entry], *, mixed: bool) -> Iterator[Place]:
         yield row
 
 
-def _questions(entries: Sequence[Entry], spool: Spool, *, several: bool) -> Iterator[bytes]:
+def _questions(entries: Sequence[CuratedRow], spool: Spool, *, several: bool) -> Iterator[bytes]:
     seen: set[str] = set()
     for entry in entries:
         if entry.member.prompt not in seen:

@@ -18,10 +18,10 @@ from worker.curate.split import normalised, subjects, workspace_of
 
 PERMUTATIONS = 64  # standard error of the estimate about 0.06 at the threshold
 BANDS = 8  # bands of 8 rows: of pairs 0.9 alike 99% are found, of pairs 0.5 alike 3%
-ALIKE = 0.85  # of the assistant's shingles
+SIMILARITY_THRESHOLD = 0.85  # of the assistant's shingles
 PROMPT_ALIKE = 0.8  # of the question's words
 SHINGLE = 3  # words
-FEW = 32  # are compared one by one
+LINEAR_SCAN_LIMIT = 32  # are compared one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def fingerprint(trajectory: Trajectory) -> Fingerprint:
     )
 
 
-class Seen:
+class SeenIndex:
     """Fingerprints seen so far, each under the number it was given."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Seen:
         for number, other in group.candidates(print_) if group else ():
             if _overlap(other.words, print_.words) < PROMPT_ALIKE:
                 continue
-            if (alike := float(other.sketch.jaccard(print_.sketch))) >= ALIKE:
+            if (alike := float(other.sketch.jaccard(print_.sketch))) >= SIMILARITY_THRESHOLD:
                 return number, alike
         return None
 
@@ -89,8 +89,8 @@ class _Group:
         self._members[number] = print_
         if self._near is not None:
             self._near.insert(number, print_.sketch)
-        elif len(self._members) > FEW:
-            self._near = rensa.RMinHashLSH(ALIKE, PERMUTATIONS, BANDS)
+        elif len(self._members) > LINEAR_SCAN_LIMIT:
+            self._near = rensa.RMinHashLSH(SIMILARITY_THRESHOLD, PERMUTATIONS, BANDS)
             for each, member in self._members.items():
                 self._near.insert(each, member.sketch)
 

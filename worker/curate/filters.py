@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from config.errors import RejectionReason
 from config.records import Split
 from worker.curate import seed_text
-from worker.curate.dedup import Seen
+from worker.curate.dedup import SeenIndex
 from worker.curate.options import Options
-from worker.curate.row import Entry
+from worker.curate.row import CuratedRow
 from worker.curate.split import assign
 
 
-def reject_duplicates(entries: Sequence[Entry]) -> None:
+def reject_duplicates(entries: Sequence[CuratedRow]) -> None:
     """Of each set of repeats, the first in the given order stays."""
-    seen = Seen()
+    seen = SeenIndex()
     for number, entry in enumerate(entries):
         if not entry.kept:
             continue
@@ -26,9 +26,9 @@ def reject_duplicates(entries: Sequence[Entry]) -> None:
             seen.add(number, entry.print_)
 
 
-def reject_contradictions(entries: Sequence[Entry]) -> None:
+def reject_contradictions(entries: Sequence[CuratedRow]) -> None:
     """Answers to one question, however worded, that state different numbers: those of the fewest go, all of a tie."""
-    answers: defaultdict[bytes, list[Entry]] = defaultdict(list)
+    answers: defaultdict[bytes, list[CuratedRow]] = defaultdict(list)
     for entry in entries:
         if entry.kept and entry.claim:
             answers[entry.claim.question].append(entry)
@@ -46,7 +46,7 @@ def _tied(stated: Counter[int]) -> bool:
     return sum(times == max(stated.values()) for times in stated.values()) > 1
 
 
-def reject_unproven(entries: Sequence[Entry], *, foreign_allowed: bool) -> None:
+def reject_unproven(entries: Sequence[CuratedRow], *, foreign_allowed: bool) -> None:
     """Single trajectories that fail the loss proof are rejected; when all of them do, the dataset says so instead."""
     kept = [entry for entry in entries if entry.kept]
     faulty = [(entry, faults) for entry in kept if (faults := entry.losses.faults(foreign_allowed=foreign_allowed))]
@@ -55,7 +55,7 @@ def reject_unproven(entries: Sequence[Entry], *, foreign_allowed: bool) -> None:
             entry.reject(RejectionReason.MALFORMED, f"loss proof: {'; '.join(faults)}")
 
 
-def sample_down(entries: Sequence[Entry], share: float | None) -> None:
+def sample_down(entries: Sequence[CuratedRow], share: float | None) -> None:
     """Leave out examples without tools until they are at most `share` of what is kept; the last in order go first."""
     if share is None:
         return
@@ -68,7 +68,7 @@ def sample_down(entries: Sequence[Entry], share: float | None) -> None:
         entry.reject(RejectionReason.SAMPLED_OUT, f"more than {share:.0%} examples without tools")
 
 
-def split_kept(entries: Sequence[Entry], options: Options) -> dict[Split, list[Entry]]:
+def split_kept(entries: Sequence[CuratedRow], options: Options) -> dict[Split, list[CuratedRow]]:
     """The kept entries of each split, in the given order."""
     kept = [entry for entry in entries if entry.kept]
     assigned = assign(
@@ -77,13 +77,13 @@ def split_kept(entries: Sequence[Entry], options: Options) -> dict[Split, list[E
         test_share=options.test_share,
         seed=options.seed,
     )
-    sides: dict[Split, list[Entry]] = {"train": [], "valid": [], "test": []}
+    sides: dict[Split, list[CuratedRow]] = {"train": [], "valid": [], "test": []}
     for entry, split in zip(kept, assigned, strict=True):
         sides[split].append(entry)
     return sides
 
 
-def split_seed(entries: Sequence[Entry]) -> dict[Split, list[Entry]]:
+def split_seed(entries: Sequence[CuratedRow]) -> dict[Split, list[CuratedRow]]:
     """The seed pipeline's split of the kept entries, which are in file order."""
     kept = [entry for entry in entries if entry.kept]
     train, valid = seed_text.split(kept)

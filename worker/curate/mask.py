@@ -24,7 +24,7 @@ class Losses:
     loss_tokens: int = 0
     assistant_tokens: int = 0
     """loss tokens that an assistant turn said"""
-    foreign_tokens: int = 0
+    non_assistant_tokens: int = 0
     """loss tokens that somebody else said: system, user, tool"""
     turns: int = 0
     stop_tokens: int = 0
@@ -41,9 +41,9 @@ class Losses:
     def faults(self, *, foreign_allowed: bool) -> tuple[str, ...]:
         """What is wrong, in words; nothing when the proof holds."""
         found = {
-            f"{self.foreign_tokens} loss tokens are other people's words": 0
+            f"{self.non_assistant_tokens} loss tokens are other people's words": 0
             if foreign_allowed
-            else self.foreign_tokens,
+            else self.non_assistant_tokens,
             f"{self.turns - self.stop_tokens} assistant turns have no stop token in the loss": self.turns
             - self.stop_tokens,
             f"{self.cut_rows} rows are cut by max_seq_length": self.cut_rows,
@@ -63,7 +63,7 @@ def losses(rendered: Rendered, student: Student, *, max_seq_length: int) -> Loss
 def proof(total: Losses, *, foreign_allowed: bool) -> JsonObject:
     """The loss proof as dataset.json holds it; `foreign_allowed`: other people's words are counted, no fault."""
     faults = total.faults(foreign_allowed=foreign_allowed)
-    share = total.foreign_tokens / total.loss_tokens if total.loss_tokens else 0.0
+    share = total.non_assistant_tokens / total.loss_tokens if total.loss_tokens else 0.0
     return {
         "passed": not faults and total.loss_tokens > 0,
         "faults": list(faults) if total.loss_tokens else ["there is no loss token at all"],
@@ -92,7 +92,7 @@ def _turn_row(span: Span, student: Student, max_seq_length: int) -> Losses:
         row_tokens=len(ids),
         loss_tokens=loss,
         assistant_tokens=said,
-        foreign_tokens=loss - said,
+        non_assistant_tokens=loss - said,
         turns=1,
         stop_tokens=int(same and _stops(ids[offset:end], student)),
         cut_rows=int(len(ids) > max_seq_length),
@@ -119,7 +119,7 @@ def _text_losses(rendered: Rendered, student: Student, max_seq_length: int) -> L
         row_tokens=len(ids),
         loss_tokens=loss,
         assistant_tokens=said,
-        foreign_tokens=loss - said,
+        non_assistant_tokens=loss - said,
         turns=len(rendered.spans),
         stop_tokens=stops,
         cut_rows=int(len(ids) > max_seq_length),

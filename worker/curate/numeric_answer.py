@@ -12,7 +12,7 @@ HOW_MANY = re.compile(r"(?i)\bhow many\b|\bcount the\b|\bnumber of\b")
 NUMBER = re.compile(r"(?<![\w./-])\d{1,9}(?![\w/-]|\.\d)")
 
 
-class Claim(NamedTuple):
+class NumericAnswer(NamedTuple):
     """One number, said of one question."""
 
     question: bytes
@@ -20,7 +20,7 @@ class Claim(NamedTuple):
     number: int
 
 
-def claim_of(trajectory: Trajectory) -> Claim | None:
+def numeric_answer(trajectory: Trajectory) -> NumericAnswer | None:
     """The number an answer states to a question that asks for one; None when it states none, or several."""
     if not HOW_MANY.search(trajectory.prompt) or not trajectory.tool_calls:
         return None
@@ -31,4 +31,4 @@ def claim_of(trajectory: Trajectory) -> Claim | None:
     question = parse(trajectory.prompt)
     words = f"{question.category}\0{subjects(trajectory)}" if question else normalised(trajectory.prompt)
     key = f"{trajectory.run_id}\0{workspace_of(trajectory)}\0{words}"
-    return Claim(hashlib.sha256(key.encode()).digest()[:16], stated.pop())
+    return NumericAnswer(hashlib.sha256(key.encode()).digest()[:16], stated.pop())

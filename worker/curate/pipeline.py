@@ -22,10 +22,10 @@ from worker.curate.filters import (
 )
 from worker.curate.licences import licence_of
 from worker.curate.options import Options, Summary
-from worker.curate.row import Entry, read_entry
+from worker.curate.row import CuratedRow, read_row
 from worker.curate.split import RULE_PROMPT, RULE_SEED, RULE_WORKSPACE, leaks
 from worker.curate.spool import Spool
-from worker.curate.summary import foreign, summarise
+from worker.curate.summary import summarise, trains_on_all_roles
 from worker.student.tokenizer import Student
 
 Trajectories = Callable[[], Iterable[Trajectory]] | Iterable[Trajectory]
@@ -38,7 +38,7 @@ class Curated:
     """What a curation leaves: its counts, and what it decided about each trajectory."""
 
     summary: Summary
-    entries: Sequence[Entry]
+    entries: Sequence[CuratedRow]
 
     def verdicts(self) -> Iterator[Verdict]:
         """One per trajectory read, in an order that does not depend on the order they came in."""
@@ -92,11 +92,11 @@ def _student(student: Path | None, options: Options) -> Student | None:
 
 def _read(
     trajectories: Trajectories, options: Options, student: Student | None, spool: Spool, progress: Progress | None
-) -> list[Entry]:
+) -> list[CuratedRow]:
     checks = all_checks(max_calls=options.max_calls, special=student.special if student else frozenset())
-    entries: list[Entry] = []
+    entries: list[CuratedRow] = []
     for trajectory in trajectories() if callable(trajectories) else trajectories:
-        entries.append(read_entry(trajectory, checks=checks, options=options, student=student, spool=spool))
+        entries.append(read_row(trajectory, checks=checks, options=options, student=student, spool=spool))
         if progress:
             progress(len(entries))
     if options.format != "seed-text":  # that one is in file order by definition
@@ -105,11 +105,11 @@ def _read(
 
 
 def _write(
-    entries: list[Entry], place: Path, options: Options, student: Student | None, spool: Spool, broken: int
+    entries: list[CuratedRow], place: Path, options: Options, student: Student | None, spool: Spool, broken: int
 ) -> Curated:
     reject_duplicates(entries)
     reject_contradictions(entries)
-    reject_unproven(entries, foreign_allowed=foreign(options))
+    reject_unproven(entries, foreign_allowed=trains_on_all_roles(options))
     sample_down(entries, options.no_tools_share)
     seeded = options.format == "seed-text"
     sides = split_seed(entries) if seeded else split_kept(entries, options)
@@ -127,7 +127,7 @@ def _write(
     return Curated(summary, entries)
 
 
-def _leaks(sides: dict[Split, list[Entry]]) -> dict[str, dict[str, int]]:
+def _leaks(sides: dict[Split, list[CuratedRow]]) -> dict[str, dict[str, int]]:
     """Computed from what was written: prompts, and any of the grouping keys, that stand on two sides."""
     return {
         "prompts": leaks({split: {entry.member.prompt for entry in side} for split, side in sides.items()}),
@@ -136,7 +136,7 @@ def _leaks(sides: dict[Split, list[Entry]]) -> dict[str, dict[str, int]]:
 
 
 def _manifest(
-    entries: Sequence[Entry],
+    entries: Sequence[CuratedRow],
     summary: Summary,
     options: Options,
     student: Student | None,
@@ -172,7 +172,7 @@ def _manifest(
     }
 
 
-def _tokens(kept: Sequence[Entry]) -> JsonObject:
+def _tokens(kept: Sequence[CuratedRow]) -> JsonObject:
     lengths = sorted(entry.tokens for entry in kept)
     return {"median": lengths[len(lengths) // 2], "longest": lengths[-1]} if lengths else {}
 

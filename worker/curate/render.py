@@ -50,7 +50,7 @@ def render_text(trajectory: Trajectory, student: Student) -> Rendered:
 def render_turns(trajectory: Trajectory, student: Student) -> Rendered:
     """The `turns` rows of a trajectory, one per assistant turn that is worth learning; raises RenderError."""
     messages = chat_messages(trajectory)
-    spans = _spans(messages, trajectory.tools, tuple(t for t in turns(trajectory) if not t.mended), student)
+    spans = _spans(messages, trajectory.tools, tuple(t for t in turns(trajectory) if not t.was_retried), student)
     tools: JsonObject = {"tools": list(trajectory.tools)} if trajectory.tools else {}
     rows: tuple[JsonObject, ...] = tuple({"messages": list(messages[: s.turn.index + 1]), **tools} for s in spans)
     return Rendered(rows=rows, lengths=tuple(len(s.through_ids) for s in spans), spans=spans)

@@ -10,14 +10,14 @@ from worker.curate import seed_text
 from worker.curate.checks import Check, findings
 from worker.curate.dedup import Fingerprint, fingerprint
 from worker.curate.mask import Losses, losses
-from worker.curate.numeric_answer import Claim, claim_of
+from worker.curate.numeric_answer import NumericAnswer, numeric_answer
 from worker.curate.options import Options
 from worker.curate.render import Rendered, render_text, render_turns, row_bytes
-from worker.curate.split import Member, group_keys, normalised, workspace_of
-from worker.curate.spool import Place, Spool
+from worker.curate.split import SplitItem, group_keys, normalised, workspace_of
+from worker.curate.spool import Span, Spool
 from worker.student.tokenizer import RenderError, Student
 
-UNREAL = frozenset(
+UNREAL_REASONS = frozenset(
     {RejectionReason.NULL_RESULT, RejectionReason.PLACEHOLDER_RESULT, RejectionReason.UNPAIRED_RESULT}
 )  # the user's guide counts these as "with tools and no results (skipped)"
 
@@ -25,7 +25,7 @@ HAPPENED = {"run_id", "attempt", "seconds", "usage", "failure", "provenance"}  #
 
 
 @dataclass(slots=True)
-class Entry:
+class CuratedRow:
     """One trajectory, about 2 KB."""
 
     order: bytes
@@ -41,12 +41,12 @@ class Entry:
     toolset: str
     tools: tuple[str, ...]
     """the name of every call"""
-    member: Member
+    member: SplitItem
     print_: Fingerprint
-    prompt: Place
-    claim: Claim | None
+    prompt: Span
+    claim: NumericAnswer | None
     """what the answer counts, to be compared with answers to the same question"""
-    rows: tuple[Place, ...] = ()
+    rows: tuple[Span, ...] = ()
     tokens: int = 0
     """of its longest row"""
     losses: Losses = field(default_factory=Losses)
@@ -66,19 +66,19 @@ class Entry:
     @property
     def skipped(self) -> bool:
         """Its results are not real."""
-        return any(finding.reason in UNREAL for finding in self.findings)
+        return any(finding.reason in UNREAL_REASONS for finding in self.findings)
 
     def reject(self, reason: RejectionReason, detail: str) -> None:
         """Add a finding that only the whole set shows."""
         self.findings.append(Finding(reason=reason, detail=detail))
 
 
-def read_entry(
+def read_row(
     trajectory: Trajectory, *, checks: tuple[Check, ...], options: Options, student: Student | None, spool: Spool
-) -> Entry:
+) -> CuratedRow:
     """Check and render one trajectory."""
     pin = trajectory.provenance
-    entry = Entry(
+    entry = CuratedRow(
         order=hashlib.sha256(f"{options.seed} ".encode() + canonical(trajectory)).digest(),
         job_id=trajectory.job_id,
         run_id=trajectory.run_id,
@@ -88,14 +88,14 @@ def read_entry(
         teacher=pin.teacher if pin else "",
         toolset=pin.toolset_digest if pin else "",
         tools=tuple(call.name for call in trajectory.tool_calls),
-        member=Member(
+        member=SplitItem(
             prompt=normalised(trajectory.prompt),
             keys=group_keys(trajectory, by_workspace=options.split_by == "workspace"),
             asked=trajectory.split,
         ),
         print_=fingerprint(trajectory),
         prompt=spool.put(_prompt(trajectory).model_dump_json().encode()),
-        claim=claim_of(trajectory),
+        claim=numeric_answer(trajectory),
         turns=sum(message.role == "assistant" for message in trajectory.messages),
         findings=list(findings(trajectory, checks)),
     )
@@ -112,7 +112,7 @@ def canonical(trajectory: Trajectory) -> bytes:
     return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
 
 
-def _render(entry: Entry, trajectory: Trajectory, options: Options, student: Student, spool: Spool) -> None:
+def _render(entry: CuratedRow, trajectory: Trajectory, options: Options, student: Student, spool: Spool) -> None:
     try:
         rendered: Rendered = (render_turns if options.format == "turns" else render_text)(trajectory, student)
     except RenderError as error:
@@ -134,7 +134,7 @@ def _render(entry: Entry, trajectory: Trajectory, options: Options, student: Stu
         entry.rows = tuple(spool.put(row_bytes(row)) for row in rendered.rows)
 
 
-def _render_seed(entry: Entry, trajectory: Trajectory, spool: Spool) -> None:
+def _render_seed(entry: CuratedRow, trajectory: Trajectory, spool: Spool) -> None:
     if entry.kept:
         text = seed_text.render(trajectory, seed_text.system_line(trajectory))
         entry.rows = (spool.put(row_bytes({"text": text})),)

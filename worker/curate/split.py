@@ -66,7 +66,7 @@ def group_keys(trajectory: Trajectory, *, by_workspace: bool) -> tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class SplitItem:
     """What splitting needs to know of one example."""
 
     prompt: str
@@ -76,7 +76,7 @@ class Member:
     """the split its prompt was given"""
 
 
-def groups(members: Sequence[Member]) -> list[str]:
+def groups(members: Sequence[SplitItem]) -> list[str]:
     """The group of each member: the smallest key of everything connected to it, whatever their order."""
     parent: dict[str, str] = {}
 
@@ -93,7 +93,7 @@ def groups(members: Sequence[Member]) -> list[str]:
     return [root(member.keys[0]) for member in members]
 
 
-def assign(members: Sequence[Member], *, valid_share: float, test_share: float, seed: int) -> list[Split]:
+def assign(members: Sequence[SplitItem], *, valid_share: float, test_share: float, seed: int) -> list[Split]:
     """A split for each member.
 
     A split that a prompt was given counts; where one prompt was given two, the held-out one wins, and members that were

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 
-class Place(NamedTuple):
+class Span(NamedTuple):
     """Where a piece lies in the spool, in bytes."""
 
     offset: int
@@ -28,15 +28,15 @@ class Spool:
     ) -> None:
         self._file.close()
 
-    def put(self, piece: bytes) -> Place:
+    def put(self, piece: bytes) -> Span:
         """Append a piece."""
         self._file.seek(self._end)
         self._file.write(piece)
-        place = Place(self._end, len(piece))
+        place = Span(self._end, len(piece))
         self._end += len(piece)
         return place
 
-    def get(self, place: Place) -> bytes:
+    def get(self, place: Span) -> bytes:
         """Read a piece back."""
         self._file.seek(place.offset)
         return self._file.read(place.size)

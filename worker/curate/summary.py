@@ -7,7 +7,7 @@ from config.errors import RejectionReason
 from config.records import Split
 from worker.curate.mask import proof, total
 from worker.curate.options import Options, Summary
-from worker.curate.row import Entry
+from worker.curate.row import CuratedRow
 
 LIMITS = (2048, 4096, 8192, 16384, 32768)  # context lengths people train at
 NO_TOOL_SHARE = 0.10  # below it students call tools for everything
@@ -19,8 +19,8 @@ FEW = 20  # examples; shares of fewer say nothing
 
 
 def summarise(
-    entries: Sequence[Entry],
-    sides: Mapping[Split, Sequence[Entry]],
+    entries: Sequence[CuratedRow],
+    sides: Mapping[Split, Sequence[CuratedRow]],
     options: Options,
     *,
     content_hash: str,
@@ -31,7 +31,7 @@ def summarise(
     kept = [entry for entry in entries if entry.kept]
     reasons = Counter(reason for entry in entries for reason in entry.verdict.reasons)
     seeded = options.format == "seed-text"
-    loss_proof = {} if seeded else proof(total(e.losses for e in kept), foreign_allowed=foreign(options))
+    loss_proof = {} if seeded else proof(total(e.losses for e in kept), foreign_allowed=trains_on_all_roles(options))
     rows = {split: sum(len(entry.rows) for entry in sides[split]) for split in sides}
     return Summary(
         read=len(entries),
@@ -52,19 +52,19 @@ def summarise(
     )
 
 
-def foreign(options: Options) -> bool:
+def trains_on_all_roles(options: Options) -> bool:
     """True for the format that trains on other people's words by its nature."""
     return options.format == "text"
 
 
-def _limits(entries: Sequence[Entry], limit: int) -> dict[str, int]:
+def _limits(entries: Sequence[CuratedRow], limit: int) -> dict[str, int]:
     """Which longer limits would have kept how many of those that are only too long."""
     lengths = [entry.tokens for entry in entries if entry.verdict.reasons == (RejectionReason.OVER_LENGTH,)]
     return {str(longer): sum(n <= longer for n in lengths) for longer in LIMITS if longer > limit and lengths}
 
 
 def _warnings(
-    kept: Sequence[Entry],
+    kept: Sequence[CuratedRow],
     rows: Mapping[Split, int],
     loss_proof: Mapping[str, object],
     leaks: Mapping[str, int],
@@ -103,9 +103,9 @@ def _warnings(
     return found
 
 
-def _no_tools(entry: Entry) -> bool:
+def _no_tools(entry: CuratedRow) -> bool:
     return not entry.tools
 
 
-def _chains(entry: Entry) -> bool:
+def _chains(entry: CuratedRow) -> bool:
     return len(entry.tools) > 1

@@ -143,9 +143,9 @@ class ModelServer:
             return ""
         return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """What its log says about an end, in one line, and where the log is."""
-        return f"its last words: {_last_words(self.tail(LOOK_BACK_LINES))} (log: {str(self.log)!r})"
+        return f"its last words: {_log_tail(self.tail(LOOK_BACK_LINES))} (log: {str(self.log)!r})"
 
     def _check_paths(self) -> None:
         if isinstance(self.model, Path) and not (self.model / "config.json").is_file():
@@ -209,7 +209,7 @@ class ModelServer:
 
     def _lost(self, what: str) -> EndpointError:
         adapter = f" with adapter {str(self.adapter)!r}" if self.adapter else ""
-        return _not_served(f"the server of {str(self.model)!r}{adapter} {what}; {self.last_words()}")
+        return _not_served(f"the server of {str(self.model)!r}{adapter} {what}; {self.log_tail()}")
 
 
 class _InBackground:
@@ -230,7 +230,7 @@ class _InBackground:
             self.done.set()
 
 
-def _last_words(log: str) -> str:
+def _log_tail(log: str) -> str:
     """The line that says what went wrong: the server's own, else the last exception, else the last lines."""
     lines = [line.strip() for line in log.splitlines() if "GET /health" not in line]
     died = [line.partition(DIED)[2] for line in lines if DIED in line]

@@ -16,7 +16,7 @@ ARGUMENT_KEYS = ("arguments", "args", "parameters")
 
 
 @dataclass(frozen=True)
-class Spoken:
+class ParsedAnswer:
     """An answer's text, taken apart."""
 
     before: str
@@ -26,7 +26,7 @@ class Spoken:
     """what was said behind the last call; all of it when there is none"""
 
 
-def take_apart(text: str, *, row: str) -> Spoken:
+def parse_answer(text: str, *, row: str) -> ParsedAnswer:
     """The calls in a text and the words around them; ids are drawn from `row` and the call's place."""
     found = sorted(_found(text), key=lambda one: one[0])
     spans = [(start, end) for start, end, _, _ in found]
@@ -38,7 +38,7 @@ def take_apart(text: str, *, row: str) -> Spoken:
         ToolCall(id=_id(row, place), name=name, arguments=arguments)
         for place, (_, _, name, arguments) in enumerate(found)
     )
-    return Spoken("".join(words).strip(), calls, text[at:].strip())
+    return ParsedAnswer("".join(words).strip(), calls, text[at:].strip())
 
 
 def _found(text: str) -> Iterator[tuple[int, int, str, JsonObject | str]]:

@@ -14,7 +14,7 @@ from worker.endpoint.model_server import ModelServer, ServerFlags
 from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
 from worker.evaluate.score import score
 from worker.generate.agent import endpoint_teacher
-from worker.generate.rollout import rollout
+from worker.generate.rollout import run_rollout
 from worker.tools.workspace import Workspace
 
 CONCURRENCY = 4  # prompts in flight; the server batches them
@@ -23,7 +23,7 @@ Progress = Callable[[str, int, int], None]  # phase, prompts done, prompts in al
 
 
 @dataclass(frozen=True)
-class Question:
+class EvalItem:
     """A prompt with the code it is about."""
 
     job_id: str
@@ -32,7 +32,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelAnswers:
     """What one model answered, in the order of the prompts, and the canaries before and after."""
 
     trajectories: tuple[Trajectory, ...]
@@ -61,7 +61,7 @@ def evaluate(
     try:
         questions = _questions(prompts, workspace_for)
         out.mkdir(parents=True, exist_ok=True)
-        asking = _Asking(_evaluation_spec(spec), questions, student, out, on_progress, worker, concurrency)
+        asking = Evaluator(_evaluation_spec(spec), questions, student, out, on_progress, worker, concurrency)
         with host_lock():
             before = asking.ask("before", None)
             noise = prove_constant(before.canaries, who="the base model")
@@ -86,16 +86,20 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class _Asking:
+class Evaluator:
+    """Runs every question against one served model at a time."""
+
     spec: Spec
-    questions: tuple[Question, ...]
+    questions: tuple[EvalItem, ...]
     student: Path
     out: Path
     on_progress: Progress
     worker: str
     concurrency: int
 
-    def ask(self, phase: Phase, adapter: Path | None, check: Callable[[Canaries], None] = lambda _: None) -> Asked:
+    def ask(
+        self, phase: Phase, adapter: Path | None, check: Callable[[Canaries], None] = lambda _: None
+    ) -> ModelAnswers:
         """Serve one model, `check` its canaries before any prompt is spent on it, and ask everything."""
         flags = ServerFlags(
             max_tokens=self.spec.limits.max_tokens,
@@ -108,9 +112,9 @@ class _Asking:
                 first = canaries(server.url)
                 check(first)
                 answers = self._answers(phase, server, pool)
-                asked = Asked(answers, (first, canaries(server.url)))
+                asked = ModelAnswers(answers, (first, canaries(server.url)))
             except EndpointError as error:
-                raise EndpointError(f"{error}; {server.last_words()}", kind=error.kind) from error
+                raise EndpointError(f"{error}; {server.log_tail()}", kind=error.kind) from error
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -125,9 +129,9 @@ class _Asking:
             self.on_progress(phase, done, total)
         return tuple(future.result() for future in futures)
 
-    def _answer(self, url: str, question: Question) -> Trajectory:
+    def _answer(self, url: str, question: EvalItem) -> Trajectory:
         limits = self.spec.limits
-        return rollout(
+        return run_rollout(
             question.prompt,
             spec=self.spec,
             job_id=question.job_id,
@@ -147,15 +151,15 @@ def _evaluation_spec(spec: Spec) -> Spec:
     return spec.model_copy(update=changes)
 
 
-def _questions(prompts: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]) -> tuple[Question, ...]:
+def _questions(prompts: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]) -> tuple[EvalItem, ...]:
     if not prompts:
         raise EvaluationError("there is no prompt to ask; hold some out of the training set, or name a prompts file")
     return tuple(
-        Question(job_id(number, prompt), prompt, workspace_for(prompt)) for number, prompt in enumerate(prompts, 1)
+        EvalItem(job_id(number, prompt), prompt, workspace_for(prompt)) for number, prompt in enumerate(prompts, 1)
     )
 
 
-def _check(before: Asked, seen: Canaries, noise: tuple[float, ...], adapter: Path | None) -> None:
+def _check(before: ModelAnswers, seen: Canaries, noise: tuple[float, ...], adapter: Path | None) -> None:
     if adapter is not None:
         prove_different(before.canaries[0], seen, noise=noise, adapter=adapter)
 

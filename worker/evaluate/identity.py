@@ -25,7 +25,7 @@ TOKENS = 16  # of each answer
 EXACT: JsonObject = {"temperature": 0.0, "logprobs": True}  # asked of mlx_lm only: hosted servers refuse either
 SECONDS = 300.0  # one answer; a cold 30B model takes its time
 SMALLEST = 1e-4  # difference in log probability that float32 sums in another order do not make
-OTHER_WORDS = float("inf")  # the distance of answers that are not the same tokens
+DIFFERENT_TOKENS = float("inf")  # the distance of answers that are not the same tokens
 NOISE_FACTOR = 10.0  # how far the adapter must stand out from what the base differs from itself
 
 
@@ -40,7 +40,7 @@ class Canary:
     def distance(self, other: "Canary") -> float:
         """The largest difference in log probability; OTHER_WORDS when other tokens were chosen."""
         if (self.tokens, self.said) != (other.tokens, other.said):
-            return OTHER_WORDS
+            return DIFFERENT_TOKENS
         return max((abs(a - b) for a, b in zip(self.logprobs, other.logprobs, strict=True)), default=0.0)
 
 
@@ -71,7 +71,7 @@ def prove_constant(asked: Sequence[Canaries], *, who: str) -> tuple[float, ...]:
     """
     apart = [distances(one, other) for one, other in pairwise(asked)]
     noise = tuple(max(question) for question in zip(*apart, strict=True))
-    if min(noise) == OTHER_WORDS:
+    if min(noise) == DIFFERENT_TOKENS:
         raise EvaluationError(
             f"{who} answered every canary question in other words before and after the prompts, at temperature 0; "
             "it cannot be said which weights were scored. Is something else using this server?"
@@ -84,7 +84,7 @@ def prove_different(base: Canaries, adapted: Canaries, *, noise: Sequence[float]
     steady = [
         (distance, max(SMALLEST, NOISE_FACTOR * own))
         for distance, own in zip(distances(base, adapted), noise, strict=True)
-        if own != OTHER_WORDS
+        if own != DIFFERENT_TOKENS
     ]
     if not any(distance > enough for distance, enough in steady):
         raise EvaluationError(
@@ -92,10 +92,10 @@ def prove_different(base: Canaries, adapted: Canaries, *, noise: Sequence[float]
             f"(largest difference in log probability {max(distance for distance, _ in steady):.1e}). "
             "Either the adapter was not loaded or it was not trained; look at its adapter_config.json and its losses"
         )
-    words = sum(distance == OTHER_WORDS for distance, _ in steady)
-    digits = max((distance for distance, _ in steady if distance != OTHER_WORDS), default=None)
+    words = sum(distance == DIFFERENT_TOKENS for distance, _ in steady)
+    digits = max((distance for distance, _ in steady if distance != DIFFERENT_TOKENS), default=None)
     others = "" if digits is None else f", the others with log probabilities up to {digits:.2g} apart"
-    own = max(one for one in noise if one != OTHER_WORDS)
+    own = max(one for one in noise if one != DIFFERENT_TOKENS)
     return (
         f"{len(noise)} canary questions at temperature 0, {TOKENS} tokens each, were asked of {DEFAULT_MODEL!r} "
         f"without the adapter and with it: {words} answered in other words{others}. Asked again after the prompts, the "

@@ -22,7 +22,7 @@ from config.errors import UsageError
 from config.records import JOB_DIGITS, JsonObject, Message, ToolCall, Trajectory
 from worker.curate import seed
 from worker.curate.jsonlines import first_error, numbered_lines, parse_object
-from worker.evaluate.call_parsing import take_apart
+from worker.evaluate.call_parsing import parse_answer
 
 PROMPT_KEYS = ("prompt", "question", "instruction", "input", "query")
 ANSWER_KEYS = ("answer", "response", "output", "completion", "generated", "generated_text", "model_output")
@@ -150,7 +150,7 @@ def _chat(chat: Sequence[JsonValue], job: str) -> Iterator[Message]:
 
 def _spoken(text: str, row: str) -> Iterator[Message]:
     """An answer's text as messages: its calls with what was said before them, then what was said at the end."""
-    taken = take_apart(STOP_TOKEN.sub("", text), row=row)
+    taken = parse_answer(STOP_TOKEN.sub("", text), row=row)
     if taken.calls:
         yield Message(role="assistant", content=taken.before, tool_calls=taken.calls)
     if taken.after or not taken.calls:

@@ -11,14 +11,14 @@ from config.questions.expected_facts import holds
 from config.records import Message, ToolCall, Trajectory
 from config.report.metrics import Fraction, Metrics, Spread
 from worker.curate.checks.call_detection import call_text
-from worker.evaluate.call_parsing import take_apart
+from worker.evaluate.call_parsing import parse_answer
 from worker.evaluate.invented import invented_result, invented_turn, texts
 from worker.evaluate.loops import loop
 
 NO_NAMES: frozenset[str] = frozenset()  # "I'll use the grep tool." only announces a call, in the seed's notation
 
 
-class Fault(StrEnum):
+class AnswerFault(StrEnum):
     """What can be held against one answer."""
 
     LOOP = "loop"  # the same calls again and again, or ended by a limit
@@ -34,15 +34,15 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True)
-class Found:
+class AnswerFinding:
     """A fault with its evidence."""
 
-    fault: Fault
+    fault: AnswerFault
     detail: str
 
 
 @dataclass(frozen=True)
-class Observation:
+class AnswerScore:
     """What one trajectory shows. A question that does not arise is None: no `expect`, or nothing said in words."""
 
     calls: int
@@ -60,10 +60,10 @@ class Observation:
     call_in_text: bool | None
     correct: bool | None
     failure: str | None
-    found: tuple[Found, ...]
+    found: tuple[AnswerFinding, ...]
 
 
-def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> Observation:
+def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> AnswerScore:
     """Look at one trajectory; `needs_tools` None means that nobody knows whether its prompt does."""
     calls = trajectory.tool_calls
     said = texts(trajectory.messages)
@@ -77,19 +77,19 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> Observation:
     malformed = [call for call in calls if not isinstance(call.arguments, dict)]
     real = _real_results(trajectory)
     unreal = [call for call in calls if call.id not in real]
-    evidence: list[tuple[Fault, str | None]] = [
-        (Fault.LOOP, circle),
-        (Fault.NO_FINAL_ANSWER, missing),
-        (Fault.INVENTED_TURN, turn),
-        (Fault.INVENTED_RESULT, result),
-        (Fault.NO_TOOL_WHEN_NEEDED, "no call was made" if needs_tools and not calls else None),
-        (Fault.TOOL_WHEN_NOT_NEEDED, _names(calls) if needs_tools is False and calls else None),
-        (Fault.MALFORMED_CALL, str(malformed[0].arguments) if malformed else None),
-        (Fault.CALL_IN_TEXT, written),
-        (Fault.NO_REAL_RESULT, _names(unreal) if unreal else None),
-        (Fault.WRONG_ANSWER, trajectory.answer if right is False and missing is None else None),
+    evidence: list[tuple[AnswerFault, str | None]] = [
+        (AnswerFault.LOOP, circle),
+        (AnswerFault.NO_FINAL_ANSWER, missing),
+        (AnswerFault.INVENTED_TURN, turn),
+        (AnswerFault.INVENTED_RESULT, result),
+        (AnswerFault.NO_TOOL_WHEN_NEEDED, "no call was made" if needs_tools and not calls else None),
+        (AnswerFault.TOOL_WHEN_NOT_NEEDED, _names(calls) if needs_tools is False and calls else None),
+        (AnswerFault.MALFORMED_CALL, str(malformed[0].arguments) if malformed else None),
+        (AnswerFault.CALL_IN_TEXT, written),
+        (AnswerFault.NO_REAL_RESULT, _names(unreal) if unreal else None),
+        (AnswerFault.WRONG_ANSWER, trajectory.answer if right is False and missing is None else None),
     ]
-    return Observation(
+    return AnswerScore(
         calls=len(calls),
         well_formed=len(calls) - len(malformed),
         real_results=len(calls) - len(unreal),
@@ -102,7 +102,7 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> Observation:
         call_in_text=written is not None if said else None,
         correct=right,
         failure=trajectory.failure.kind.value if trajectory.failure else None,
-        found=tuple(Found(fault, detail) for fault, detail in evidence if detail is not None),
+        found=tuple(AnswerFinding(fault, detail) for fault, detail in evidence if detail is not None),
     )
 
 
@@ -111,7 +111,7 @@ def score(trajectories: Iterable[Trajectory]) -> Metrics:
     return metrics([observe(one, needs_tools=one.requires_tools) for one in trajectories])
 
 
-def metrics(seen: Sequence[Observation]) -> Metrics:
+def metrics(seen: Sequence[AnswerScore]) -> Metrics:
     """The rates over what was observed; null where nothing could be counted.
 
     loop_rate                     of all prompts: loop() in loops.py
@@ -166,11 +166,11 @@ def spread(values: Sequence[float]) -> Spread | None:
     return Spread(median=statistics.median(values), p90=sorted(values)[rank - 1])
 
 
-def _share(seen: Sequence[Observation], counts: Callable[[Observation], bool]) -> Fraction:
+def _share(seen: Sequence[AnswerScore], counts: Callable[[AnswerScore], bool]) -> Fraction:
     return Fraction(count=sum(map(counts, seen)), of=len(seen))
 
 
-def _asked(seen: Sequence[Observation]) -> list[Observation]:
+def _asked(seen: Sequence[AnswerScore]) -> list[AnswerScore]:
     return [one for one in seen if one.invented_turn is not None]
 
 
@@ -181,7 +181,7 @@ def _missing_answer(trajectory: Trajectory) -> str | None:
         return f"{failure.kind.value}: {failure.message}" if failure else "it failed"
     if not trajectory.answer.strip() or trajectory.messages[-1].tool_calls:
         return "nothing was said at the end"
-    spoken = take_apart(trajectory.answer, row="")
+    spoken = parse_answer(trajectory.answer, row="")
     if call_text(trajectory.answer, NO_NAMES) and not (spoken.calls and spoken.after):
         return "a call written as words stands at the end"
     if trajectory.finish_reasons[-1:] == ("length",):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import redis
 
-from config.ledger.store import text, texts, told
+from config.ledger.store import decode, decode_list, redis_errors
 from config.topology import QUEUES
 from worker.fleet.visibility_timeout import INDEX
 
@@ -24,7 +24,7 @@ Message = tuple[str, ...]
 
 def count(client: redis.Redis) -> int:
     """Messages in all queues and in hand."""
-    with told():
+    with redis_errors():
         return sum(client.llen(queue) for queue in QUEUES) + int(client.hlen(UNACKED))
 
 
@@ -40,16 +40,16 @@ def present(
 
 
 def _raw(client: redis.Redis, silent_seconds: float, queues: Iterable[str]) -> Iterator[dict[str, object]]:
-    with told():
+    with redis_errors():
         for queue in queues:
             for start in range(0, client.llen(queue), CHUNK):
                 for blob in client.lrange(queue, start, start + CHUNK - 1):
-                    yield json.loads(text(blob))
+                    yield json.loads(decode(blob))
         now, _ = client.time()
-        tags = texts(client.zrange(INDEX, str(now - silent_seconds), "+inf", byscore=True))
+        tags = decode_list(client.zrange(INDEX, str(now - silent_seconds), "+inf", byscore=True))
         held = client.hmget(UNACKED, tags) if tags else []
         for blob in (blob for blob in held if blob is not None):  # None: acknowledged meanwhile
-            yield json.loads(text(blob))[0]
+            yield json.loads(decode(blob))[0]
 
 
 def _message(raw: dict[str, object]) -> Message | None:

@@ -13,11 +13,11 @@ from worker.fleet.reconciler import Reconciler
 
 log = logs.get(__name__)
 
-BEATS_PER_LEASE = 6  # beats in one lease: five may be missed before a living worker is taken for dead
-LONGEST_BEAT = 2.0  # seconds; owed work is noticed within a few
+HEARTBEATS_PER_LEASE = 6  # beats in one lease: five may be missed before a living worker is taken for dead
+LONGEST_INTERVAL = 2.0  # seconds; owed work is noticed within a few
 
 
-class Pulse:
+class Heartbeat:
     """Started when the worker is ready, stopped when it shuts down."""
 
     def __init__(
@@ -27,18 +27,18 @@ class Pulse:
         reconciler: Reconciler,
         *,
         worker: str,
-        says: Callable[[], JsonObject],
-        also: Callable[[], object],
+        status: Callable[[], JsonObject],
+        before_heartbeat: Callable[[], object],
     ) -> None:
         self._fleet = fleet
-        self._also = also
+        self._before_heartbeat = before_heartbeat
         self._leases = leases
         self._reconciler = reconciler
         self._worker = worker
-        self._says = says
+        self._status = status
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
-        self._interval = min(LONGEST_BEAT, leases.lease_seconds / BEATS_PER_LEASE)
+        self._interval = min(LONGEST_INTERVAL, leases.lease_seconds / HEARTBEATS_PER_LEASE)
         self._steady_since = time.monotonic()
 
     def start(self) -> None:
@@ -52,7 +52,7 @@ class Pulse:
         try:
             self._fleet.leave(self._worker)
         except StoreError as error:
-            log.warning("pulse.no_goodbye", error=str(error))
+            log.warning("heartbeat.not_removed", error=str(error))
 
     def _run(self) -> None:
         last = time.monotonic()
@@ -64,20 +64,20 @@ class Pulse:
                 self._steady_since = now
             last = now
             try:
-                self.beat()
+                self.tick()
             except StoreError as error:
                 self._steady_since = time.monotonic()
-                log.warning("pulse.missed", error=str(error))
+                log.warning("heartbeat.missed", error=str(error))
             except Exception:  # the pulse is what keeps jobs ours; whatever happened, the next beat must come
-                log.exception("pulse.failed")
+                log.exception("heartbeat.failed")
             self._stop.wait(self._interval)
 
-    def beat(self) -> None:
+    def tick(self) -> None:
         """Renew, say, and reconcile when elected; StoreError when the ledger cannot be reached."""
         self._leases.renew()
-        self._also()
-        self._fleet.heartbeat(self._worker, {**self._says(), "holds": len(self._leases)})
-        if self._fleet.lead(self._worker, seconds=max(5.0, 3 * self._interval)):
+        self._before_heartbeat()
+        self._fleet.heartbeat(self._worker, {**self._status(), "holds": len(self._leases)})
+        if self._fleet.try_become_leader(self._worker, seconds=max(5.0, 3 * self._interval)):
             if self._steady():
                 self._reconciler.reap()
             self._reconciler.resend()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from config import logs
-from config.ledger.fleet import Fleet, Held
+from config.ledger.fleet import Fleet, LeaseRef
 
 log = logs.get(__name__)
 
@@ -15,8 +15,8 @@ log = logs.get(__name__)
 class Lease:
     """A lease while it is held; `lost` is set when another worker has it, `ending` when this worker shuts down."""
 
-    held: Held
-    hand_back: Callable[[str], bool]
+    held: LeaseRef
+    release: Callable[[str], bool]
     """give it back to the ledger's debt, with the reason"""
     lost: threading.Event = field(default_factory=threading.Event)
     ending: threading.Event = field(default_factory=threading.Event)
@@ -32,14 +32,14 @@ class Leases:
     def __init__(self, fleet: Fleet, *, lease_seconds: float) -> None:
         self._fleet = fleet
         self._lock = threading.Lock()
-        self._leases: dict[Held, Lease] = {}
+        self._leases: dict[LeaseRef, Lease] = {}
         self._ending = False
         self.lease_seconds = lease_seconds
 
     @contextmanager
-    def hold(self, held: Held, hand_back: Callable[[str], bool]) -> Iterator[Lease]:
+    def hold(self, held: LeaseRef, release: Callable[[str], bool]) -> Iterator[Lease]:
         """Keep a lease alive for the length of the block."""
-        lease = Lease(held, hand_back)
+        lease = Lease(held, release)
         with self._lock:
             self._leases[held] = lease
             if self._ending:

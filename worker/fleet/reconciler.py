@@ -17,8 +17,8 @@ from worker.fleet.broker_messages import Message
 
 log = logs.get(__name__)
 
-SCAN_FREELY = 2000  # owed; above it the queues, 1 KB a message, are read only when they are shorter than the debt
-MOST_AT_ONCE = 500  # messages sent again in one beat, about a second: the same thread renews this worker's leases
+FULL_SCAN_LIMIT = 2000  # owed; above it the queues, 1 KB a message, are read only when they are shorter than the debt
+MAX_RESENT = 500  # messages sent again in one beat, about a second: the same thread renews this worker's leases
 
 Send = Callable[[Message], None]
 
@@ -40,7 +40,7 @@ class Reconciler:
         reaped = 0
         for run_id in self._ledger.fleet.active_runs():
             for member in self._ledger.fleet.reap(run_id):
-                message = message_of(run_id, member)
+                message = message_for(run_id, member)
                 log.warning("lease.reaped", run_id=run_id, member=member)
                 self._send(message)
                 reaped += 1
@@ -48,46 +48,46 @@ class Reconciler:
 
     def resend(self) -> int:
         """Queue what two passes in a row found owed and nowhere in the broker; how many."""
-        debt = self._debt()
-        if not debt or (debt > SCAN_FREELY and broker_messages.count(self._redis) >= debt):
+        debt = self._pending_count()
+        if not debt or (debt > FULL_SCAN_LIMIT and broker_messages.count(self._redis) >= debt):
             self._missing = frozenset()
             return 0
-        owed = self._owed()
+        owed = self._pending()
         queues = {ROUTES[task]["queue"] for task, *_ in owed}  # an owed stage does not wait for a look at 100,000 jobs
         there = broker_messages.present(self._redis, silent_seconds=self._silent_seconds, queues=queues)
         missing = frozenset(owed - there)
-        lost = sorted(missing & self._missing)[:MOST_AT_ONCE]
+        lost = sorted(missing & self._missing)[:MAX_RESENT]
         for message in lost:
             self._send(message)
         if lost:
-            log.warning("messages.resent", count=len(lost), first=lost[0])
+            log.warning("messages.requeued", count=len(lost), first=lost[0])
         self._missing = missing.difference(lost)
         return len(lost)
 
-    def _debt(self) -> int:
+    def _pending_count(self) -> int:
         """How much is owed, without naming it: 100,000 job ids are 4 MB and half a second, with every beat."""
         counts = (self._ledger.jobs.counts(run_id)[JobState.QUEUED] for run_id in self._sent())
-        return sum(counts) + len(self._owed_stages())
+        return sum(counts) + len(self._ready_stages())
 
     def _sent(self) -> list[str]:
         """Active runs, but for those whose messages a producer is writing just now."""
         return [run_id for run_id in self._ledger.fleet.active_runs() if not self._ledger.being_sent(run_id)]
 
-    def _owed(self) -> set[Message]:
+    def _pending(self) -> set[Message]:
         owed: set[Message] = set()
         for run_id in self._sent():
             owed |= {(GENERATE, run_id, job_id) for job_id in self._ledger.jobs.ids(run_id, JobState.QUEUED)}
-        return owed | self._owed_stages()
+        return owed | self._ready_stages()
 
-    def _owed_stages(self) -> set[Message]:
+    def _ready_stages(self) -> set[Message]:
         owed: set[Message] = set()
         for run_id in self._ledger.fleet.active_runs():
             views = (self._ledger.stages.view(run_id, stage) for stage in Stage)
-            owed |= {(view.stage.value, run_id) for view in views if view.state is StageState.OWED}
+            owed |= {(view.stage.value, run_id) for view in views if view.state is StageState.READY}
         return owed
 
 
-def message_of(run_id: str, member: str) -> Message:
+def message_for(run_id: str, member: str) -> Message:
     """The message that asks for a leased member: a job id or "stage:NAME"."""
     stage = member.removeprefix("stage:")
     return (GENERATE, run_id, member) if stage == member else (stage, run_id)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from config import logs
-from config.errors import StoreAwayError
+from config.errors import StoreUnavailableError
 
 log = logs.get(__name__)
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 LONGEST_WAIT = 10.0  # seconds between tries
 
 
-def patiently(ask: Callable[[], T]) -> T:
+def retry_while_unavailable(ask: Callable[[], T]) -> T:
     """What `ask` answers, asked again for as long as the ledger is away, full or refusing the password.
 
     What waiting does not mend is raised, StoreError among it.
@@ -22,7 +22,7 @@ def patiently(ask: Callable[[], T]) -> T:
     while True:
         try:
             return ask()
-        except StoreAwayError as error:
+        except StoreUnavailableError as error:
             log.warning("ledger.waiting", error=str(error), seconds=wait)
         time.sleep(wait)
         wait = min(LONGEST_WAIT, wait * 2)

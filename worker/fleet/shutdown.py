@@ -9,10 +9,10 @@ from worker.fleet.leases import Leases
 
 log = logs.get(__name__)
 
-LAST_WORDS_SECONDS = 2.0  # for handing back on the second signal; what that does not reach, the lapsing lease does
+RELEASE_SECONDS = 2.0  # for handing back on the second signal; what that does not reach, the lapsing lease does
 
 
-class Drain:
+class GracefulShutdown:
     """SIGTERM or Ctrl-C begins it: long stages are cancelled and handed back at once, jobs after `seconds`."""
 
     def __init__(self, leases: Leases, *, seconds: float) -> None:
@@ -23,9 +23,9 @@ class Drain:
     def begin(self) -> None:
         """Called for each signal, in the main thread; the second one ends the process."""
         if self._begun:
-            last_words = threading.Thread(target=self._hand_back, daemon=True)
-            last_words.start()
-            last_words.join(LAST_WORDS_SECONDS)
+            log_tail = threading.Thread(target=self._release_all, daemon=True)
+            log_tail.start()
+            log_tail.join(RELEASE_SECONDS)
             os._exit(1)  # threads with a job in flight would hold the interpreter up
         self._begun = True
         # in a thread: a signal may come while the main thread is in the middle of writing a log line
@@ -40,13 +40,13 @@ class Drain:
         log.info("worker.draining", holds=len(self._leases), seconds=self._seconds)
         self._leases.end()
         threading.Event().wait(self._seconds)
-        self._hand_back()
+        self._release_all()
         os._exit(0)
 
-    def _hand_back(self) -> None:
+    def _release_all(self) -> None:
         for lease in self._leases.all():
             try:
-                lease.hand_back("its worker shut down")
-                log.info("lease.handed_back", run_id=lease.held.run_id, member=lease.held.member)
+                lease.release("its worker shut down")
+                log.info("lease.released", run_id=lease.held.run_id, member=lease.held.member)
             except StoreError as error:
-                log.warning("lease.left_to_lapse", member=lease.held.member, error=str(error))
+                log.warning("lease.left_to_expire", member=lease.held.member, error=str(error))

@@ -10,7 +10,7 @@ from typing import Protocol
 import redis
 from kombu.transport import redis as kombu_redis
 
-from config.ledger.store import told
+from config.ledger.store import redis_errors
 
 INDEX = "unacked_index"  # zset delivery tag -> when it was delivered or last renewed, epoch seconds
 
@@ -36,7 +36,7 @@ def renew(client: redis.Redis, consumer: Consumer) -> int:
     """Make every message in hand look freshly delivered; how many there are. StoreError when Redis is away."""
     tags = held_tags(consumer)
     if tags:
-        with told():
+        with redis_errors():
             seconds, _ = (
                 client.time()
             )  # the server's clock, by which worker/fleet/broker_messages.py tells who has gone silent

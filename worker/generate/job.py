@@ -7,11 +7,10 @@ from config.ledger import Ledger
 from config.ledger.jobs import Claim
 from config.records import DEFAULT_MODEL, Failure, Pin, Prompt, Spec, Trajectory
 from config.settings import Settings
-from worker.concurrency.observer import Watch, unwatched
+from worker.concurrency.observer import RequestObserver, no_observer
 from worker.generate.agent import Teacher, endpoint_teacher
-from worker.generate.rollout import rollout
-from worker.generate.scripted_teacher import rehearsal_teacher
-from worker.never_rolled import never_rolled
+from worker.generate.rollout import run_rollout
+from worker.generate.scripted_teacher import scripted_teacher
 from worker.tools.workspace import Workspace, open_workspace
 
 
@@ -44,10 +43,10 @@ def content(pin: Pin) -> str:
     return pin.commit or pin.digest or "unknown"
 
 
-def teacher_of(spec: Spec, settings: Settings, watch: Watch = unwatched) -> Teacher:
-    """The run's teacher: the endpoint of this machine, or the rehearsal where the run asks for it by name."""
-    if spec.teacher == "rehearsal":
-        return rehearsal_teacher()
+def teacher_of(spec: Spec, settings: Settings, watch: RequestObserver = no_observer) -> Teacher:
+    """The run's teacher: the endpoint of this machine, or the scripted teacher where the run asks for it by name."""
+    if spec.teacher == "scripted":
+        return scripted_teacher()
     key = settings.endpoint_key.get_secret_value() if settings.endpoint_key else None
     return endpoint_teacher(
         settings.endpoint,
@@ -59,7 +58,7 @@ def teacher_of(spec: Spec, settings: Settings, watch: Watch = unwatched) -> Teac
     )
 
 
-def roll(
+def run_job(
     spec: Spec,
     prompt: Prompt,
     claim: Claim,
@@ -67,14 +66,21 @@ def roll(
     settings: Settings,
     worker: str,
     *,
-    watch: Watch = unwatched,
+    watch: RequestObserver = no_observer,
 ) -> Trajectory:
     """The trajectory of one claimed job; a bad rollout or a missing workspace is an outcome, not an exception."""
     try:
         workspace = Workspaces(ledger, settings, spec).of(prompt)
     except WorkspaceError as error:
-        return never_rolled(spec, prompt, claim, Failure.of(error.kind, str(error)))
-    return rollout(
+        return Trajectory.failed(
+            spec,
+            prompt,
+            Failure.of(error.kind, str(error)),
+            run_id=claim.run_id,
+            job_id=claim.job_id,
+            attempt=claim.attempt,
+        )
+    return run_rollout(
         prompt,
         spec=spec,
         job_id=claim.job_id,

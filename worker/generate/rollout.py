@@ -13,7 +13,7 @@ from worker.tools import toolset
 from worker.tools.workspace import Workspace
 
 
-def rollout(
+def run_rollout(
     prompt: Prompt,
     *,
     spec: Spec,

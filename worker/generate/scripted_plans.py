@@ -59,7 +59,7 @@ def plan(question: Question) -> Plan:
         return str(nothing)
 
 
-def look_around(word: str) -> Plan:
+def run_all(word: str) -> Plan:
     """What to do about a prompt that nobody planned for: search for one word and say what was found."""
     try:
         hits = yield from _grep(word, f"I looked for {word} and found nothing.")

@@ -1,4 +1,4 @@
-"""The rehearsal teacher: a program in a model's place, so that a fleet can be tried and measured with no model.
+"""the scripted teacher: a program in a model's place, so that a fleet can be tried and measured with no model.
 
 It reads a mined question back, makes real tool calls and composes its answer from what they say; it never sees
 `expect`. The same prompt over the same workspace gives the same messages, ids included.
@@ -22,14 +22,14 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from config.questions.general_knowledge import answer
 from config.questions.wording import parse
 from worker.generate.agent import Teacher
-from worker.generate.scripted_plans import Call, Plan, Result, look_around, plan
+from worker.generate.scripted_plans import Call, Plan, Result, plan, run_all
 
-NAME: Final = "rehearsal"
+NAME: Final = "scripted"
 ENDPOINT: Final = "in-process"
 
 
-def rehearsal_teacher() -> Teacher:
-    """The teacher that provenance calls "rehearsal"; it holds no state, so any number of threads may use it."""
+def scripted_teacher() -> Teacher:
+    """The teacher that provenance calls "scripted"; it holds no state, so any number of threads may use it."""
     return Teacher(name=NAME, endpoint=ENDPOINT, model=FunctionModel(_respond, model_name=NAME), sampling=None)
 
 
@@ -57,7 +57,7 @@ def next_step(prompt: str, results: Sequence[tuple[Result, ...]]) -> tuple[Call,
     if question:
         return _replayed(plan(question), results)
     word = _longest_identifier(prompt)
-    return _replayed(look_around(word), results) if word else "I do not know what to look for."
+    return _replayed(run_all(word), results) if word else "I do not know what to look for."
 
 
 def _replayed(steps: Plan, results: Sequence[tuple[Result, ...]]) -> tuple[Call, ...] | str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config.errors import TrainingError
 
-MODULE = "worker.train.child"
+CHILD_MODULE = "worker.train.child"
 POLL_SECONDS = 0.2  # how soon a cancelled training ends
 READ_BYTES = 65536
 QUOTED_LINES = 3
@@ -35,7 +35,7 @@ def reports(
     with log_file.open("ab") as told, os.fdopen(read_end, "rb", buffering=0) as progress:
         try:
             child = subprocess.Popen(
-                [sys.executable, "-m", MODULE, str(config), str(write_end)],
+                [sys.executable, "-m", CHILD_MODULE, str(config), str(write_end)],
                 stdin=subprocess.PIPE,
                 stdout=told,
                 stderr=subprocess.STDOUT,
@@ -52,9 +52,7 @@ def reports(
             finally:
                 _kill(child)
     if child.returncode:
-        raise TrainingError(
-            f"training ended with {_ending(child.returncode)}: {last_words(log_file)} (log: {log_file})"
-        )
+        raise TrainingError(f"training ended with {_ending(child.returncode)}: {log_tail(log_file)} (log: {log_file})")
 
 
 def _lines(descriptor: int, cancelled: Callable[[], bool]) -> Iterator[str]:
@@ -83,7 +81,7 @@ def _ending(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"code {code}"
 
 
-def last_words(log_file: Path) -> str:
+def log_tail(log_file: Path) -> str:
     """The last lines of a log in one, short enough for a message."""
     text = log_file.read_bytes().decode("utf-8", "replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -5,7 +5,7 @@ if state == 'running' then
   local lease = redis.call('ZSCORE', KEYS[2], ARGV[1])
   if lease and tonumber(lease) > now then return {'held', redis.call('HGET', KEYS[1], 'worker')} end
   note(KEYS[1], 'lost', redis.call('HGET', KEYS[1], 'worker'), 'its lease lapsed')
-elseif state ~= 'owed' then
+elseif state ~= 'ready' then
   return {state or 'unknown'}
 end
 local deliveries = redis.call('HINCRBY', KEYS[1], 'deliveries', 1)

@@ -15,5 +15,5 @@ note(KEYS[6], ARGV[3], ARGV[5], ARGV[6])
 redis.call('HINCRBY', KEYS[9], math.floor(now / 10000), 1)
 redis.call('HINCRBY', KEYS[10], ARGV[5] .. '|' .. ARGV[3], 1)
 if redis.call('SCARD', KEYS[1]) + redis.call('SCARD', KEYS[2]) > 0 then return 'stored' end
-if redis.call('HGET', KEYS[8], 'state') == 'waiting' then redis.call('HSET', KEYS[8], 'state', 'owed', 'owed_ms', now) end
+if redis.call('HGET', KEYS[8], 'state') == 'waiting' then redis.call('HSET', KEYS[8], 'state', 'ready', 'ready_ms', now) end
 return 'last'

@@ -5,7 +5,7 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'finished_ms', now, 'result', ARGV[4], 'error', ARGV[5], 'token', '')
 note(KEYS[1], ARGV[3], redis.call('HGET', KEYS[1], 'worker'), ARGV[5])
 if ARGV[3] == 'done' and ARGV[7] == '1' and redis.call('HGET', KEYS[3], 'state') == 'waiting' then
-  redis.call('HSET', KEYS[3], 'state', 'owed', 'owed_ms', now)
+  redis.call('HSET', KEYS[3], 'state', 'ready', 'ready_ms', now)
   return 'next'
 end
 redis.call('SREM', KEYS[4], ARGV[6])

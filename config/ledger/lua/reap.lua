@@ -8,7 +8,7 @@ for _, member in ipairs(lapsed) do
     local key = ARGV[2] .. stage
     if redis.call('HGET', key, 'state') == 'running' then
       note(key, 'lost', redis.call('HGET', key, 'worker'), 'its lease lapsed')
-      redis.call('HSET', key, 'state', 'owed', 'owed_ms', now, 'token', '')
+      redis.call('HSET', key, 'state', 'ready', 'ready_ms', now, 'token', '')
     end
   elseif redis.call('SMOVE', KEYS[2], KEYS[3], member) == 1 then
     local key = ARGV[1] .. member

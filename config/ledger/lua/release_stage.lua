@@ -1,7 +1,7 @@
 -- Hand a stage back, not done and not at fault: it is owed again.   KEYS stage, leases   ARGV member, token, why
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' or redis.call('HGET', KEYS[1], 'token') ~= ARGV[2] then return 0 end
 redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('HSET', KEYS[1], 'state', 'owed', 'owed_ms', now, 'token', '')
+redis.call('HSET', KEYS[1], 'state', 'ready', 'ready_ms', now, 'token', '')
 redis.call('HINCRBY', KEYS[1], 'deliveries', -1)
 note(KEYS[1], 'handed_back', redis.call('HGET', KEYS[1], 'worker'), ARGV[3])
 return 1

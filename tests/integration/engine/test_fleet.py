@@ -106,7 +106,7 @@ def workspace(request: pytest.FixtureRequest) -> str:
 
 def submit(ledger: Ledger, url: SecretStr, workspace: str) -> None:
     prompts = mine([ROOT / "config"], count=JOBS, seed=3)
-    spec = Spec(run_id="fleet", workspace=workspace, teacher="rehearsal", train=False)
+    spec = Spec(run_id="fleet", workspace=workspace, teacher="scripted", train=False)
     enqueue.submit(ledger, Settings(redis_url=url), spec, prompts)
 
 

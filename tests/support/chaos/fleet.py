@@ -13,7 +13,7 @@ import psutil
 import redis
 from pydantic import SecretStr
 
-from config.ledger.store import text
+from config.ledger.store import decode
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, RECONCILER
 from producer.stack.redis_server import Server
 from tests.support.chaos.faults import Fault, Kind
@@ -60,9 +60,9 @@ class Fleet:
         env = {
             "APPLEJACK_DIR": str(self.folder / node_name),  # a Mac of its own
             "APPLEJACK_LEASE_SECONDS": str(LEASE),
-            "APPLEJACK_SERVE": "rehearsal",
-            "APPLEJACK_KEEPER_SECONDS": "0.5",
-            "APPLEJACK_PROBE_SECONDS": str(PROBE),
+            "APPLEJACK_SERVE": "scripted",
+            "APPLEJACK_HEALTH_CHECK_SECONDS": "0.5",
+            "APPLEJACK_HEALTH_CHECK_TIMEOUT": str(PROBE),
             "TEST_ANSWER_SECONDS": str(ANSWER_SECONDS),
             "TEST_JOB_SECONDS": str(self.job_seconds),
             "APPLEJACK_CONCURRENCY": str(self.concurrency),
@@ -113,7 +113,7 @@ class Fleet:
         for node in self.nodes:
             code = node.process.child.exit_code
             if code is not None and not node.killed:
-                self.ended.append(f"{node.name} ended by itself ({code}): {node.process.child.last_lines(3)[-2000:]}")
+                self.ended.append(f"{node.name} ended by itself ({code}): {node.process.child.log_tail(3)[-2000:]}")
                 self._kill(node, 0.0)
         while self._due and self._due[0][0] <= time.monotonic():
             heapq.heappop(self._due)[2]()
@@ -136,7 +136,7 @@ class Fleet:
 
     def _target(self, fault: Fault) -> Node | None:
         if fault.kind is Kind.KILL_RECONCILER:
-            elected = text(self.client.get(RECONCILER))
+            elected = decode(self.client.get(RECONCILER))
             return next((node for node in self.nodes if node.process.name == elected and node.lives), None)
         network = fault.kind in {Kind.CUT_NETWORK, Kind.STALL_NETWORK, Kind.LOSE_NETWORK}
         return next((node for node in self._turned(fault) if node.lives and (node.connected or not network)), None)

@@ -11,7 +11,7 @@ from producer.stack.child_process import session_members
 from tests.support.proxy import Proxy
 from tests.support.workers import WorkerProcess
 
-MODEL_SERVER = "tests.support.planted.rehearsal_server"  # as tests/support/planted/unhurried.py has it started
+MODEL_SERVER = "tests.support.planted.scripted_server"  # as tests/support/planted/unhurried.py has it started
 
 
 @dataclass

@@ -79,11 +79,11 @@ def weather(fleet: Fleet, ledger: Ledger, run_id: str, faults: Sequence[Fault], 
                 return time.monotonic() - started
         except StoreError:
             pass  # the broker is down on purpose
-        assert time.monotonic() - started < seconds, f"not over within {seconds:.0f} s: {last_words(ledger, run_id)}"
+        assert time.monotonic() - started < seconds, f"not over within {seconds:.0f} s: {log_tail(ledger, run_id)}"
         time.sleep(LOOK_SECONDS)
 
 
-def last_words(ledger: Ledger, run_id: str) -> str:
+def log_tail(ledger: Ledger, run_id: str) -> str:
     """Where a run stands, for a message about its never ending."""
     owed = ledger.jobs.ids(run_id, JobState.QUEUED, JobState.RUNNING)[:3]
     return f"{status(ledger, run_id)}, owed {[ledger.jobs.view(run_id, job_id) for job_id in owed]}"

@@ -1,6 +1,6 @@
 """A worker whose rollouts take a while, so that faults find jobs in its hands; a run named calm is not slowed.
 
-With APPLEJACK_SERVE it supervises a server of the rehearsal in the place of mlx_lm's.
+With APPLEJACK_SERVE it supervises a server of the scripted teacher in the place of mlx_lm's.
 """
 
 import os
@@ -14,7 +14,7 @@ from worker.endpoint import model_server
 
 SECONDS = float(os.environ.get("TEST_JOB_SECONDS", "0.5"))
 
-model_server.CHILD = "tests.support.planted.rehearsal_server"
+model_server.CHILD = "tests.support.planted.scripted_server"
 steps = composed.worker.steps
 roll = steps._roll
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config.errors import CurationError, UsageError
 from config.records import JsonObject
-from worker.curate.audit.faults import Fault
+from worker.curate.audit.faults import AuditFault
 from worker.curate.audit.files import counted_leaks, find_splits
 from worker.curate.audit.result import Audit
 from worker.curate.audit.rows import Row, read_row
@@ -33,7 +33,7 @@ def audit(paths: Sequence[Path], *, measure: Measure | None = None, max_seq_leng
     leaks = counted_leaks(paths)
     for pair, number in leaks.items():
         if number > 0:
-            tally.findings.tell(Fault.COUNTED_LEAK, pair.rpartition("-")[2], number, example=f"{pair}: {number}")
+            tally.findings.tell(AuditFault.COUNTED_LEAK, pair.rpartition("-")[2], number, example=f"{pair}: {number}")
     tally.close()
     return Audit(splits, tally, leaks)
 
@@ -44,7 +44,7 @@ def _read_split(tally: Tally, split: str, file: Path, measure: Measure | None, l
             try:
                 row = read_row(parse_object(line))
             except ValueError as error:
-                tally.findings.add(Fault.UNREADABLE, split, number, example=str(error))
+                tally.findings.add(AuditFault.UNREADABLE, split, number, example=str(error))
                 continue
             tally.add(split, number, row)
             if measure:
@@ -55,10 +55,10 @@ def _measure(tally: Tally, split: str, number: int, row: Row, measure: Measure, 
     try:
         tokens = measure(row)
     except CurationError as error:
-        tally.findings.add(Fault.BAD_CALL, split, number, example=str(error))
+        tally.findings.add(AuditFault.BAD_CALL, split, number, example=str(error))
         return
     if tokens > limit:
-        tally.findings.add(Fault.OVER_LENGTH, split, number, example=f"{tokens} tokens, the limit is {limit}")
+        tally.findings.add(AuditFault.OVER_LENGTH, split, number, example=f"{tokens} tokens, the limit is {limit}")
 
 
 def student_measure(directory: Path) -> Measure:

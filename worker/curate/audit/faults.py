@@ -6,7 +6,7 @@ from enum import StrEnum
 from config.records import JsonObject
 
 
-class Fault(StrEnum):
+class AuditFault(StrEnum):
     """A kind of fault."""
 
     UNREADABLE = "unreadable"
@@ -29,28 +29,28 @@ class Fault(StrEnum):
 
 
 MEANING = {
-    Fault.UNREADABLE: "lines that hold no training row",
-    Fault.DUPLICATE: "rows that stand in their split before: weighed double",
-    Fault.LEAKED_ROW: "whole rows that stand in an earlier split too: scores on them are memory",
-    Fault.LEAKED_QUESTION: "rows whose question is asked in an earlier split too",
-    Fault.COUNTED_LEAK: "questions or subjects that its dataset.json counts in an earlier split too",
-    Fault.NO_SYSTEM: "rows without a system line, unlike what is served",
-    Fault.OTHER_SYSTEM: "rows whose system line is not the commonest one",
-    Fault.LOST_CALL: "rows with a call that --mask-prompt gives no loss, in this row or any other of the split",
-    Fault.EMPTY_ARGUMENTS: "rows that call a tool without arguments",
-    Fault.BAD_CALL: "rows with a call that cannot be read as written",
-    Fault.MIXED_NOTATION: "rows whose calls are not in the commonest notation",
-    Fault.PLACEHOLDER: "rows with a result that stands for one that was never there",
-    Fault.UNANSWERED_CALL: "rows that end in a call, which no other row of the split goes on from",
-    Fault.CALL_WITHOUT_RESULT: "rows that go on after a call without its result: results to be invented",
-    Fault.OUTSIDE_TURNS: "rows with text outside closed turns, or whose end is not the end of a turn",
-    Fault.MARKUP: "rows with chat markup inside a turn, or a result that the assistant says itself",
-    Fault.OVER_LENGTH: "rows longer than the student is trained on: their end, with the stop token, is cut off",
+    AuditFault.UNREADABLE: "lines that hold no training row",
+    AuditFault.DUPLICATE: "rows that stand in their split before: weighed double",
+    AuditFault.LEAKED_ROW: "whole rows that stand in an earlier split too: scores on them are memory",
+    AuditFault.LEAKED_QUESTION: "rows whose question is asked in an earlier split too",
+    AuditFault.COUNTED_LEAK: "questions or subjects that its dataset.json counts in an earlier split too",
+    AuditFault.NO_SYSTEM: "rows without a system line, unlike what is served",
+    AuditFault.OTHER_SYSTEM: "rows whose system line is not the commonest one",
+    AuditFault.LOST_CALL: "rows with a call that --mask-prompt gives no loss, in this row or any other of the split",
+    AuditFault.EMPTY_ARGUMENTS: "rows that call a tool without arguments",
+    AuditFault.BAD_CALL: "rows with a call that cannot be read as written",
+    AuditFault.MIXED_NOTATION: "rows whose calls are not in the commonest notation",
+    AuditFault.PLACEHOLDER: "rows with a result that stands for one that was never there",
+    AuditFault.UNANSWERED_CALL: "rows that end in a call, which no other row of the split goes on from",
+    AuditFault.CALL_WITHOUT_RESULT: "rows that go on after a call without its result: results to be invented",
+    AuditFault.OUTSIDE_TURNS: "rows with text outside closed turns, or whose end is not the end of a turn",
+    AuditFault.MARKUP: "rows with chat markup inside a turn, or a result that the assistant says itself",
+    AuditFault.OVER_LENGTH: "rows longer than the student is trained on: their end, with the stop token, is cut off",
 }
 
 
 @dataclass
-class Found:
+class AuditFinding:
     """The rows of one kind of fault in one split."""
 
     rows: list[int] = field(default_factory=list)
@@ -72,11 +72,11 @@ class Findings:
     """Rows by kind of fault and split, in the order they were found."""
 
     def __init__(self) -> None:
-        self.found: dict[tuple[Fault, str], Found] = {}
+        self.found: dict[tuple[AuditFault, str], AuditFinding] = {}
 
-    def add(self, fault: Fault, split: str, row: int, *, same_as: str = "", example: str = "") -> None:
+    def add(self, fault: AuditFault, split: str, row: int, *, same_as: str = "", example: str = "") -> None:
         """Note that a row has this fault; the same row may have a kind once."""
-        found = self.found.setdefault((fault, split), Found())
+        found = self.found.setdefault((fault, split), AuditFinding())
         if found.rows and found.rows[-1] == row:
             return
         found.rows.append(row)
@@ -84,20 +84,20 @@ class Findings:
             found.same_as.append(same_as)
         found.example = found.example or example
 
-    def tell(self, fault: Fault, split: str, number: int, *, example: str) -> None:
+    def tell(self, fault: AuditFault, split: str, number: int, *, example: str) -> None:
         """Note what the set itself counts, whose rows are not known."""
-        found = self.found.setdefault((fault, split), Found())
+        found = self.found.setdefault((fault, split), AuditFinding())
         found.told += number
         found.example = found.example or example
 
-    def count(self, fault: Fault, split: str) -> int:
+    def count(self, fault: AuditFault, split: str) -> int:
         """Rows of the split with this fault."""
         found = self.found.get((fault, split))
         return found.count if found else 0
 
     def as_json(self) -> list[JsonObject]:
         """Every finding with all its row numbers, by kind and then split."""
-        kinds = list(Fault)
+        kinds = list(AuditFault)
         return [
             {
                 "kind": fault.value,

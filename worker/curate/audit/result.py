@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 from config.records import JsonObject
-from worker.curate.audit.faults import MEANING, Fault
+from worker.curate.audit.faults import MEANING, AuditFault
 from worker.curate.audit.tally import Tally
 
 SHOWN_ROWS = 12  # row numbers of one finding on a terminal; --json has them all
@@ -41,12 +41,12 @@ class Audit:
             "no_system": {name: split.no_system for name, split in splits.items()},
             "lost_call_rows": {name: split.lost_call_rows for name, split in splits.items()},
             "empty_argument_calls": self.tally.empty_argument_calls,
-            "placeholder_rows": self._total(Fault.PLACEHOLDER),
-            "unanswered_calls": self._total(Fault.UNANSWERED_CALL),
-            "calls_without_result": self._total(Fault.CALL_WITHOUT_RESULT),
+            "placeholder_rows": self._total(AuditFault.PLACEHOLDER),
+            "unanswered_calls": self._total(AuditFault.UNANSWERED_CALL),
+            "calls_without_result": self._total(AuditFault.CALL_WITHOUT_RESULT),
             "notations": dict(self._notations()),
             "tool_share": round(sum(split.with_calls for split in splits.values()) / rows, 4) if rows else 0.0,
-            "unreadable": self._total(Fault.UNREADABLE),
+            "unreadable": self._total(AuditFault.UNREADABLE),
             "files": {name: str(file) for name, file in self.files.items()},
             "findings": list(findings.as_json()),
             "clean": self.clean,
@@ -68,7 +68,7 @@ class Audit:
 
     def _findings(self) -> list[str]:
         lines = []
-        order = list(Fault)
+        order = list(AuditFault)
         for (fault, split), found in sorted(self.tally.findings.found.items(), key=lambda i: order.index(i[0][0])):
             rows = ", ".join(str(row) for row in found.rows[:SHOWN_ROWS])
             more = f" and {len(found.rows) - SHOWN_ROWS} more" if len(found.rows) > SHOWN_ROWS else ""
@@ -88,5 +88,5 @@ class Audit:
             }
         )
 
-    def _total(self, fault: Fault) -> int:
+    def _total(self, fault: AuditFault) -> int:
         return sum(self.tally.findings.count(fault, split) for split in self.tally.splits)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from worker.curate.audit.faults import Fault, Findings
+from worker.curate.audit.faults import AuditFault, Findings
 from worker.curate.audit.notations import Notation
 from worker.curate.audit.rows import RESPONSE, Row, digest, no_argument_tools, said_results
 from worker.curate.checks.markup import MARKUP
@@ -61,8 +61,8 @@ class Tally:
         """What only all rows together tell: odd system lines and notations, calls that other rows make good."""
         for split, tally in self.splits.items():
             self._continued(split, tally)
-        self._odd(Fault.OTHER_SYSTEM, {name: tally.systems for name, tally in self.splits.items()})
-        self._odd(Fault.MIXED_NOTATION, {name: tally.notations for name, tally in self.splits.items()})
+        self._odd(AuditFault.OTHER_SYSTEM, {name: tally.systems for name, tally in self.splits.items()})
+        self._odd(AuditFault.MIXED_NOTATION, {name: tally.notations for name, tally in self.splits.items()})
 
     def _copies(self, tally: SplitTally, split: str, number: int, row: Row) -> None:
         identity, question = row.identity, row.question
@@ -72,12 +72,12 @@ class Tally:
             pair = f"{earlier}-{split}"
             if (first := other.seen.get(identity)) is not None:
                 self.leaked_rows[pair] += 1
-                self.findings.add(Fault.LEAKED_ROW, split, number, same_as=f"{earlier}:{first}")
+                self.findings.add(AuditFault.LEAKED_ROW, split, number, same_as=f"{earlier}:{first}")
             if question is not None and (first := other.questions.get(question)) is not None:
                 self.leaked_questions[pair] += 1
-                self.findings.add(Fault.LEAKED_QUESTION, split, number, same_as=f"{earlier}:{first}")
+                self.findings.add(AuditFault.LEAKED_QUESTION, split, number, same_as=f"{earlier}:{first}")
         if (first := tally.seen.setdefault(identity, number)) != number:
-            self.findings.add(Fault.DUPLICATE, split, number, same_as=f"{split}:{first}")
+            self.findings.add(AuditFault.DUPLICATE, split, number, same_as=f"{split}:{first}")
         if question is not None:
             tally.questions.setdefault(question, number)
 
@@ -87,7 +87,7 @@ class Tally:
             tally.systems.setdefault(digest(system), []).append(number)
         else:
             tally.no_system += 1
-            self.findings.add(Fault.NO_SYSTEM, split, number)
+            self.findings.add(AuditFault.NO_SYSTEM, split, number)
 
     def _calls(self, tally: SplitTally, split: str, number: int, row: Row) -> None:
         calling = row.calling
@@ -101,9 +101,11 @@ class Tally:
         empty = [call.name for call in calls if call.empty]
         self.empty_argument_calls += len(empty)
         if odd := sorted(set(empty) - no_argument_tools(row)) if empty else []:
-            self.findings.add(Fault.EMPTY_ARGUMENTS, split, number, example=f"{odd[0]!r} is called with no arguments")
+            self.findings.add(
+                AuditFault.EMPTY_ARGUMENTS, split, number, example=f"{odd[0]!r} is called with no arguments"
+            )
         if fault := next((call.fault for call in calls if call.fault), ""):
-            self.findings.add(Fault.BAD_CALL, split, number, example=fault)
+            self.findings.add(AuditFault.BAD_CALL, split, number, example=fault)
         prefixes = () if row.is_text else tuple(row.prefix(index) for index in calling if index != last)
         tally.going_on.update(prefixes)
         if calling[-1] == last:
@@ -118,27 +120,27 @@ class Tally:
             for result in (*turn.results, *(result for _, result in said_results(turn))):
                 if result is None or PLACEHOLDER.match(result) or LEFTOVER.match(result):
                     example = f"the whole result is {result if result is None else result[:60]!r}"
-                    self.findings.add(Fault.PLACEHOLDER, split, number, example=example)
+                    self.findings.add(AuditFault.PLACEHOLDER, split, number, example=example)
         owed = 0
         for turn in row.turns:
             if turn.role == "assistant":
                 if owed > 0:
-                    self.findings.add(Fault.CALL_WITHOUT_RESULT, split, number)
+                    self.findings.add(AuditFault.CALL_WITHOUT_RESULT, split, number)
                 owed = len(turn.calls)
             owed -= len(turn.results)
 
     def _markup(self, split: str, number: int, row: Row) -> None:
         if row.stray:
-            self.findings.add(Fault.OUTSIDE_TURNS, split, number, example=row.stray)
+            self.findings.add(AuditFault.OUTSIDE_TURNS, split, number, example=row.stray)
         for turn in row.turns:
             text = RESPONSE.sub(r"\1", turn.text) if row.is_text and turn.role in ("user", "tool") else turn.text
             if found := MARKUP.search(text):
                 self.findings.add(
-                    Fault.MARKUP, split, number, example=f"{found.group()!r} in the {turn.role[:20]}'s text"
+                    AuditFault.MARKUP, split, number, example=f"{found.group()!r} in the {turn.role[:20]}'s text"
                 )
             elif said := said_results(turn):
                 example = f"{said[0][0][:60]!r} in the assistant's text, a result that no tool returned"
-                self.findings.add(Fault.MARKUP, split, number, example=example)
+                self.findings.add(AuditFault.MARKUP, split, number, example=example)
 
     def _continued(self, split: str, tally: SplitTally) -> None:
         """One row per assistant turn is sound: a call without loss here has it in the row that ends there.
@@ -148,13 +150,13 @@ class Tally:
         with_loss = {prefix for _, prefix in tally.ends}
         for number, prefixes in tally.lost:
             if with_loss.isdisjoint(prefixes):
-                self.findings.add(Fault.LOST_CALL, split, number)
+                self.findings.add(AuditFault.LOST_CALL, split, number)
         for number, prefix in tally.ends:
             if prefix not in tally.going_on:
-                self.findings.add(Fault.UNANSWERED_CALL, split, number)
+                self.findings.add(AuditFault.UNANSWERED_CALL, split, number)
 
     def _odd(
-        self, fault: Fault, by_split: dict[str, dict[bytes, list[int]]] | dict[str, dict[Notation, list[int]]]
+        self, fault: AuditFault, by_split: dict[str, dict[bytes, list[int]]] | dict[str, dict[Notation, list[int]]]
     ) -> None:
         """Rows that are not like most of the set."""
         totals: Counter[bytes | Notation] = Counter()

@@ -7,7 +7,7 @@ from worker.curate.checks.answers import empty_answer, failed_generation, tools_
 from worker.curate.checks.fabricated import fabricated_result
 from worker.curate.checks.markup import chat_markup, leaked_tool_call
 from worker.curate.checks.repeats import repeated_call, too_many_calls
-from worker.curate.checks.result_matches_call import result_belongs
+from worker.curate.checks.result_matches_call import result_matches_call
 from worker.curate.checks.results import null_result, placeholder_result, retry_unanswered, unpaired_result
 from worker.curate.checks.shape import malformed, phantom_call
 
@@ -19,7 +19,7 @@ def all_checks(*, max_calls: int, special: frozenset[str] = frozenset()) -> tupl
     return (
         null_result,
         unpaired_result,
-        result_belongs,
+        result_matches_call,
         phantom_call,
         placeholder_result,
         retry_unanswered,

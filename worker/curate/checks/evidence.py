@@ -68,21 +68,13 @@ class Evidence:
         return "\n".join(str(call.arguments) for call in self.trajectory.tool_calls).lower()
 
     @cached_property
-    def poor(self) -> bool:
+    def has_weak_result(self) -> bool:
         """Some result is empty, failed or capped: where teachers fill in what they did not see."""
         return any(
             message.is_error
             or not (message.content or "").strip()
             or EMPTY.match(message.content or "")
             or CAPPED.search(message.content or "")
-            for message in self.results
-        )
-
-    @cached_property
-    def barren(self) -> bool:
-        """Every result is empty or failed."""
-        return all(
-            message.is_error or not (message.content or "").strip() or EMPTY.match(message.content or "")
             for message in self.results
         )
 

@@ -56,7 +56,7 @@ def _symbols(claims: str, evidence: Evidence) -> str:
     named = list(dict.fromkeys([*names(claims), *items]))
     unknown = [name for name in named if not _known(name, evidence)]
     sure = sum(bool(CODE.search(name)) for name in unknown)
-    if unknown and (evidence.poor or items or sure > 1 or len(unknown) > MOSTLY * len(named)):
+    if unknown and (evidence.has_weak_result or items or sure > 1 or len(unknown) > MOSTLY * len(named)):
         return f"the answer names {unknown[0]!r}, which no result holds"
     return ""
 

@@ -27,7 +27,7 @@ HITS_SHOWN = 20  # at most, by one grep
 READ_LINES = 60  # at most, by one read_file
 
 
-def result_belongs(trajectory: Trajectory) -> Iterator[Finding]:
+def result_matches_call(trajectory: Trajectory) -> Iterator[Finding]:
     """A result that cannot have come from the call it is paired with, or that is torn."""
     found = results(trajectory)
     faults = {

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from config.records import JsonObject
 
 
-class Pieces:
+class CompletionAssembler:
     """What has come of one answer so far."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from pydantic_core import SchemaValidator, core_schema
 from config.errors import FailureKind, GenerationError, RolloutError
 from config.records import JsonObject, Limits, Message, Sampling, Usage
 from worker.generate.agent import history as chat_history
-from worker.generate.agent.error_mapping import generation_error
+from worker.generate.agent.error_mapping import to_generation_error
 from worker.generate.agent.teacher import Teacher, opened
 from worker.tools.patterns import RefusedError
 from worker.tools.toolset import ToolFunction
@@ -60,9 +60,9 @@ async def converse(
                 )
                 await _run(agent, prompt, limits)
         except Exception as raised:  # noqa: BLE001 - whatever went wrong in a rollout is data, with its name
-            error = generation_error(raised, seconds=limits.seconds if clock.expired() else None)
+            error = to_generation_error(raised, seconds=limits.seconds if clock.expired() else None)
         return Conversation(
-            chat_history.messages_said(history),
+            chat_history.to_messages(history),
             chat_history.finish_reasons(history),
             chat_history.usage(history),
             error,

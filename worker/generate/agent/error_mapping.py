@@ -24,7 +24,7 @@ _CONTEXT = re.compile(r"context (length|window|size)|maximum context|too many to
 _NO_MODEL = re.compile(r"repository not found|model.{0,80}(not found|does not exist)|no such model|unknown model", re.I)
 
 
-def generation_error(raised: Exception, *, seconds: float | None) -> GenerationError:
+def to_generation_error(raised: Exception, *, seconds: float | None) -> GenerationError:
     """The failure behind an exception.
 
     Args:
@@ -33,7 +33,7 @@ def generation_error(raised: Exception, *, seconds: float | None) -> GenerationE
     if seconds is not None:
         return RolloutError(f"the job's {seconds:g} s are over", kind=FailureKind.TIMEOUT)
     if isinstance(raised, ExceptionGroup) and len(raised.exceptions) == 1:
-        return generation_error(raised.exceptions[0], seconds=None)
+        return to_generation_error(raised.exceptions[0], seconds=None)
     if isinstance(raised, GenerationError):
         return raised
     if isinstance(raised, ModelAPIError):

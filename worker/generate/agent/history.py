@@ -24,7 +24,7 @@ from config.records import Message, ToolCall, Usage
 _FINISH_REASONS = {"tool_call": "tool_calls"}
 
 
-def messages_said(history: Sequence[ModelMessage]) -> tuple[Message, ...]:
+def to_messages(history: Sequence[ModelMessage]) -> tuple[Message, ...]:
     """Every message after the system prompt; results follow their call's id, never its name.
 
     Thinking is left out: it is not part of the conversation that a student is shown.

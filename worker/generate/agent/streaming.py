@@ -16,7 +16,7 @@ import httpx2
 
 from config.errors import EndpointError, FailureKind
 from config.records import JsonObject
-from worker.generate.agent.completion_assembler import Pieces
+from worker.generate.agent.completion_assembler import CompletionAssembler
 from worker.generate.agent.error_mapping import error_in_stream
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class StreamingClient(httpx2.AsyncClient):
         # escaped, so that the halves of a surrogate pair which came in two pieces find each other
         return httpx2.Response(response.status_code, content=json.dumps(answer.completion()), request=request)
 
-    async def _collected(self, response: httpx2.Response, began: float) -> Pieces:
-        answer, lines = Pieces(), _lines(response)
+    async def _collected(self, response: httpx2.Response, began: float) -> CompletionAssembler:
+        answer, lines = CompletionAssembler(), _lines(response)
         async for line in lines:
             if line.startswith("data:"):
                 data = line.removeprefix("data:").strip()
@@ -97,7 +97,7 @@ async def _lines(response: httpx2.Response) -> AsyncIterator[str]:
             yield line.decode(errors="replace").rstrip("\r")
 
 
-def _take(answer: Pieces, data: str) -> bool:
+def _take(answer: CompletionAssembler, data: str) -> bool:
     """Add one event's data, a JSON object; True when a model wrote something of it."""
     try:
         piece = json.loads(data)

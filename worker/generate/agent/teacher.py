@@ -23,7 +23,7 @@ from pydantic_ai.settings import ModelSettings
 from config.address import is_loopback, without_secret
 from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, Sampling
-from worker.concurrency.observer import Watch, unwatched
+from worker.concurrency.observer import RequestObserver, no_observer
 from worker.generate.agent.streaming import STREAMED, StreamingClient
 
 CONNECT_SECONDS = 10.0  # the endpoint is on this machine or in this room
@@ -36,7 +36,7 @@ class Teacher:
     """Who answers, in a way that any number of threads can use at once."""
 
     name: str
-    """id as served, or "rehearsal" """
+    """id as served, or "scripted" """
     endpoint: str
     model: ModelSource
     """a model that holds no connection, or what opens one for a single rollout and closes it"""
@@ -50,7 +50,7 @@ def endpoint_teacher(
     api_key: str | None = None,
     sampling: Sampling | None,
     request_seconds: float,
-    watch: Watch = unwatched,
+    watch: RequestObserver = no_observer,
 ) -> Teacher:
     """An OpenAI-compatible server. Nothing is retried here: another try is the queue's business.
 
@@ -101,7 +101,7 @@ async def opened(source: ModelSource) -> AsyncIterator[Model]:
 class _Endpoint(WrapperModel):
     """A server's answers, made sound: the model that was asked for, and an own id for every call."""
 
-    def __init__(self, wrapped: Model, *, asked: str, watch: Watch, http: StreamingClient) -> None:
+    def __init__(self, wrapped: Model, *, asked: str, watch: RequestObserver, http: StreamingClient) -> None:
         super().__init__(wrapped)
         self._asked = asked
         self._watch = watch
@@ -122,7 +122,7 @@ class _Endpoint(WrapperModel):
                 kind=FailureKind.WRONG_MODEL,
             )
         taken = {call.tool_call_id for said in messages if isinstance(said, ModelResponse) for call in said.tool_calls}
-        return replace(response, parts=[_sound(part, taken) for part in response.parts])
+        return replace(response, parts=[_sanitize_part(part, taken) for part in response.parts])
 
     async def _watched(
         self,
@@ -145,15 +145,15 @@ class _Endpoint(WrapperModel):
         return response
 
 
-def _sound(part: ModelResponsePart, taken: set[str]) -> ModelResponsePart:
+def _sanitize_part(part: ModelResponsePart, taken: set[str]) -> ModelResponsePart:
     if isinstance(part, TextPart):  # half of a surrogate pair, where max_tokens cut it, is no text that can be sent
         return replace(part, content=part.content.encode(errors="replace").decode())
     if isinstance(part, ToolCallPart):
-        return replace(part, tool_call_id=_own_id(part.tool_call_id, taken))
+        return replace(part, tool_call_id=_unique_call_id(part.tool_call_id, taken))
     return part
 
 
-def _own_id(given: str, taken: set[str]) -> str:
+def _unique_call_id(given: str, taken: set[str]) -> str:
     """Small local servers repeat ids or leave them empty; a result could then not be told from another's."""
     own, number = given or "call-1", 1
     while own in taken:

@@ -1,4 +1,4 @@
-"""Make the demo's student: python -m worker.student --out DIR"""
+"""Make the demo's student: python -m worker.student.demo_model --out DIR"""
 
 import json
 import sys

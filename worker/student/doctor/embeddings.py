@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from config.diagnostics import CannotLookError
+from config.diagnostics import CannotCheckError
 
 NAMES = ("model.embed_tokens.weight", "language_model.model.embed_tokens.weight")
 HEADER_BYTES = 8  # a safetensors file begins with the length of its header
@@ -38,17 +38,17 @@ class Table:
 
 
 def cosine(model: Path, one: int, other: int) -> float:
-    """Of the embeddings of two tokens; CannotLookError where the weights are missing or quantised."""
+    """Of the embeddings of two tokens; CannotCheckError where the weights are missing or quantised."""
     table = find(model)
     if table.kind not in BYTES:
-        raise CannotLookError(f"the embeddings are quantised ({table.kind}); look at the model it was made from")
+        raise CannotCheckError(f"the embeddings are quantised ({table.kind}); look at the model it was made from")
     rows = [table.row(token) for token in (one, other)]
     lengths = [float(np.linalg.norm(row)) for row in rows]
     return float(rows[0] @ rows[1]) / (lengths[0] * lengths[1]) if all(lengths) else 1.0
 
 
 def find(model: Path) -> Table:
-    """The embeddings of a model directory; CannotLookError where there are none."""
+    """The embeddings of a model directory; CannotCheckError where there are none."""
     for file in sorted(model.glob("model*.safetensors")):
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(HEADER_BYTES), "little")
@@ -60,4 +60,4 @@ def find(model: Path) -> Table:
             if entry := header.get(name):
                 start = HEADER_BYTES + length + int(entry["data_offsets"][0])
                 return Table(file, start, int(entry["shape"][1]), str(entry["dtype"]))
-    raise CannotLookError(f"no embeddings in the model*.safetensors of {str(model)!r}")
+    raise CannotCheckError(f"no embeddings in the model*.safetensors of {str(model)!r}")

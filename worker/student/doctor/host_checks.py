@@ -13,7 +13,7 @@ import psutil
 from filelock import FileLock, Timeout
 from huggingface_hub.constants import HF_HUB_CACHE
 
-from config.diagnostics import Check, Trap
+from config.diagnostics import Check, Diagnosis
 from worker.student.cpu_blas import blas
 
 # How a process that holds a model is started: one word of its command line, or `mlx_lm` and the next.
@@ -70,7 +70,7 @@ class Host:
             Check("host lock", self.lock),
         ]
 
-    def products(self) -> Iterator[Trap]:
+    def products(self) -> Iterator[Diagnosis]:
         """mlx's Linux wheel multiplies about 20 times slower than a fast BLAS; macOS has Metal."""
         if self.system != "linux" or blas.has_gpu_backend():
             return
@@ -80,17 +80,17 @@ class Host:
             if not there
         ]
         if missing:
-            yield Trap(
+            yield Diagnosis(
                 "slow_blas",
                 "warning",
                 f"{' and '.join(missing)} is missing: mlx trains and serves about 20 times slower on this CPU",
                 "install it (Debian: apt install gcc; the package comes with applejack[worker])",
             )
 
-    def hub_cache(self) -> Iterator[Trap]:
+    def hub_cache(self) -> Iterator[Diagnosis]:
         """mlx_lm's server answers /v1/models with an empty body when its hub cache folder is missing."""
         if not self.hub.is_dir():
-            yield Trap(
+            yield Diagnosis(
                 "no_hub_cache",
                 "warning",
                 f"the hub cache folder {str(self.hub)!r} is missing: an mlx_lm.server started by hand answers "
@@ -98,13 +98,13 @@ class Host:
                 f"mkdir -p {str(self.hub)!r}, or set HF_HOME (servers that applejack starts have their own)",
             )
 
-    def models(self) -> Iterator[Trap]:
+    def models(self) -> Iterator[Diagnosis]:
         """Two Metal processes on one Mac can crash it; elsewhere they share memory and time."""
         seen = list(self.processes())
         serving, training = of_kind(seen, SERVING), of_kind(seen, TRAINING)
         if len(serving) + len(training) > 1:
             pids = ", ".join(str(one.pid) for one in (*serving, *training))
-            yield Trap(
+            yield Diagnosis(
                 "models_share_host",
                 "error" if self.system == "darwin" else "warning",
                 f"{len(serving)} model servers and {len(training)} trainings run on this machine (processes {pids})"
@@ -112,7 +112,7 @@ class Host:
                 "let one end before the other starts: train where nothing is served, serve one model a machine",
             )
 
-    def lock(self) -> Iterator[Trap]:
+    def lock(self) -> Iterator[Diagnosis]:
         """The host's lock can be taken by this user; that a training holds it is no fault."""
         file = self.locks / "applejack-model.lock"
         if not file.exists():
@@ -123,7 +123,7 @@ class Host:
         except Timeout:
             return
         except OSError as error:
-            yield Trap(
+            yield Diagnosis(
                 "lock_not_ours",
                 "error",
                 f"the host's lock cannot be taken: {error}",

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from config.diagnostics import Trap
+from config.diagnostics import Diagnosis
 from config.records import JsonObject
 from worker.student.doctor import embeddings
 from worker.student.doctor.conversations import ANSWER, written
@@ -22,12 +22,12 @@ FENCE_REMEDY = (
 )
 
 
-def markers(student: Student) -> Iterator[Trap]:
+def markers(student: Student) -> Iterator[Diagnosis]:
     """Turn markers are one token each; the two tags of a pair are both one token or both spelt out."""
     text = written(student, prompt=True)
     for marker in sorted(set(TURN_MARKER.findall(text))):
         if (size := tokens(student, marker)) != 1:
-            yield Trap(
+            yield Diagnosis(
                 "marker_split",
                 "error",
                 f"the template's marker {marker!r} is {size} tokens of this tokenizer, not one",
@@ -35,7 +35,7 @@ def markers(student: Student) -> Iterator[Trap]:
             )
     for opening, closing in TAG_PAIRS:
         if opening in text and (tokens(student, opening) == 1) != (tokens(student, closing) == 1):
-            yield Trap(
+            yield Diagnosis(
                 "marker_pair",
                 "error",
                 f"{opening!r} is {tokens(student, opening)} tokens and {closing!r} {tokens(student, closing)}: only "
@@ -44,11 +44,11 @@ def markers(student: Student) -> Iterator[Trap]:
             )
 
 
-def stop(student: Student) -> Iterator[Trap]:
+def stop(student: Student) -> Iterator[Diagnosis]:
     """What ends an assistant turn is what the server stops at, and the tokenizer has whatever it stops at."""
     for number in sorted(student.eos_ids):
         if student.ids([student.decode([number])])[0] != [number]:
-            yield Trap(
+            yield Diagnosis(
                 "stop_token_unknown",
                 "error",
                 f"the server stops at the token with id {number}, and the tokenizer makes that token of no text "
@@ -57,11 +57,13 @@ def stop(student: Student) -> Iterator[Trap]:
             )
     behind = written(student).rpartition(ANSWER)[2].strip()
     if not behind:
-        yield Trap("no_end_of_turn", "error", "the template writes nothing behind an answer: no turn ever ends", REMEDY)
+        yield Diagnosis(
+            "no_end_of_turn", "error", "the template writes nothing behind an answer: no turn ever ends", REMEDY
+        )
         return
     first = student.ids([behind])[0][0]
     if first not in student.eos_ids:
-        yield Trap(
+        yield Diagnosis(
             "end_of_turn_is_no_eos",
             "error",
             f"a turn ends with {student.decode([first])!r} (id {first}), but the server stops at "
@@ -70,13 +72,13 @@ def stop(student: Student) -> Iterator[Trap]:
         )
 
 
-def tags(student: Student, config: JsonObject) -> Iterator[Trap]:
+def tags(student: Student, config: JsonObject) -> Iterator[Diagnosis]:
     """Tags the base model never learnt are hardly taught by LoRA: Qwen2.5-Coder, every size, is the known case."""
     opening, closing = TAG_PAIRS[0]
     if opening not in written(student) or tokens(student, opening) != 1:
         return
     if any(CODER.search(name) for name in names(student, config)):
-        yield Trap(
+        yield Diagnosis(
             "qwen25_coder_calls",
             "warning",
             f"Qwen2.5-Coder writes fenced json whatever its template says, never {opening!r}",
@@ -85,7 +87,7 @@ def tags(student: Student, config: JsonObject) -> Iterator[Trap]:
         return
     ids = [student.ids([tag])[0][0] for tag in (opening, closing) if tokens(student, tag) == 1]
     if len(ids) == len(TAG_PAIRS[0]) and embeddings.cosine(student.directory, *ids) > UNTRAINED:
-        yield Trap(
+        yield Diagnosis(
             "untrained_tags",
             "warning",
             f"the embeddings of {opening!r} and {closing!r} are the same: the model was never trained on them",

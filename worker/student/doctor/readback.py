@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from config.diagnostics import CannotLookError, Trap
+from config.diagnostics import CannotCheckError, Diagnosis
 from config.records import JsonObject
 from worker.student.doctor.conversations import Conversation, Sample
 from worker.student.tokenizer import Student
@@ -34,26 +34,28 @@ class Answer:
     """for each turn {"calls": [{"name", "arguments"}], "error"}"""
 
 
-def faults(student: Student, tool: JsonObject, conversations: Sequence[Conversation]) -> Iterator[Trap]:
+def faults(student: Student, tool: JsonObject, conversations: Sequence[Conversation]) -> Iterator[Diagnosis]:
     """What the server would read otherwise than the template wrote it."""
     said = [(one.sample, ids) for one in conversations if (ids := words(student, one)) is not None]
     if not said:
-        raise CannotLookError("no turn as trained begins with the prompt as served, see the finding `loss`")
+        raise CannotCheckError("no turn as trained begins with the prompt as served, see the finding `loss`")
     answer = ask(student, tool, [ids for _, ids in said])
     if answer.refused:
-        yield Trap("mlx_refuses", "error", f"mlx_lm cannot load this tokenizer: {answer.refused}", PARSER_REMEDY)
+        yield Diagnosis("mlx_refuses", "error", f"mlx_lm cannot load this tokenizer: {answer.refused}", PARSER_REMEDY)
         return
     if answer.parser is None:
-        yield Trap("no_tool_parser", "error", "mlx_lm's server infers no tool parser from this template", PARSER_REMEDY)
+        yield Diagnosis(
+            "no_tool_parser", "error", "mlx_lm's server infers no tool parser from this template", PARSER_REMEDY
+        )
         return
     wrong = [(sample, seen) for (sample, _), seen in zip(said, answer.read, strict=True) if differs(sample, seen)]
     if wrong:
         sample, seen = wrong[0]
-        yield Trap(
+        yield Diagnosis(
             "tool_parser",
             "error",
             f"the server's parser {answer.parser!r} misreads {len(wrong)} of {len(said)} turns of this template "
-            f"({', '.join(one.what for one, _ in wrong)}): it made {told(seen)} of "
+            f"({', '.join(one.what for one, _ in wrong)}): it made {describe(seen)} of "
             f"{json.dumps(sample.calls, ensure_ascii=False)}",
             PARSER_REMEDY,
         )
@@ -70,7 +72,7 @@ def words(student: Student, conversation: Conversation) -> tuple[int, ...] | Non
 
 
 def ask(student: Student, tool: JsonObject, said: list[tuple[int, ...]]) -> Answer:
-    """What mlx_lm itself reads in each turn, in a process of its own; CannotLookError when it gives no answer."""
+    """What mlx_lm itself reads in each turn, in a process of its own; CannotCheckError when it gives no answer."""
     question = json.dumps({"directory": str(student.directory.resolve()), "tools": [tool], "said": said})
     try:
         done = subprocess.run(
@@ -84,10 +86,10 @@ def ask(student: Student, tool: JsonObject, said: list[tuple[int, ...]]) -> Answ
         )
         return Answer(**json.loads(done.stdout.splitlines()[-1]))
     except subprocess.TimeoutExpired:
-        raise CannotLookError(f"mlx_lm has not answered within {SECONDS} s") from None
+        raise CannotCheckError(f"mlx_lm has not answered within {SECONDS} s") from None
     except (ValueError, IndexError):
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise CannotLookError(f"mlx_lm cannot be asked: {last}") from None
+        raise CannotCheckError(f"mlx_lm cannot be asked: {last}") from None
 
 
 def differs(sample: Sample, seen: JsonObject) -> bool:
@@ -95,6 +97,6 @@ def differs(sample: Sample, seen: JsonObject) -> bool:
     return bool(seen["error"]) or seen["calls"] != list(sample.calls)
 
 
-def told(seen: JsonObject) -> str:
+def describe(seen: JsonObject) -> str:
     """What was read, in words."""
     return str(seen["error"]) or json.dumps(seen["calls"], ensure_ascii=False)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from config.diagnostics import CannotLookError, Check, Trap
+from config.diagnostics import CannotCheckError, Check, Diagnosis
 from config.errors import UsageError
 from config.records import JsonObject, Spec
 from worker.curate.mask import losses, total
@@ -42,12 +42,12 @@ class StudentDoctor:
 
     @cached_property
     def student(self) -> Student:
-        """The student with a template that expresses tools; CannotLookError without."""
+        """The student with a template that expresses tools; CannotCheckError without."""
         try:
             student = Student(self.directory)
             student.require_tools()
         except UsageError as error:
-            raise CannotLookError("its tokenizer or chat template cannot be used, see that finding") from error
+            raise CannotCheckError("its tokenizer or chat template cannot be used, see that finding") from error
         return student
 
     @cached_property
@@ -57,9 +57,9 @@ class StudentDoctor:
 
     @property
     def conversations(self) -> list[Conversation]:
-        """Those that can be looked at; CannotLookError without any."""
+        """Those that can be looked at; CannotCheckError without any."""
         if not self.rendered[0]:
-            raise CannotLookError("the template refuses every conversation, see that finding")
+            raise CannotCheckError("the template refuses every conversation, see that finding")
         return self.rendered[0]
 
     @cached_property
@@ -71,16 +71,16 @@ class StudentDoctor:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def template(self) -> Iterator[Trap]:
+    def template(self) -> Iterator[Diagnosis]:
         """The tokenizer loads, and the template shows tools, calls, results and answers and refuses none of them."""
         try:
             Student(self.directory).require_tools()
         except UsageError as error:
-            yield Trap("student_template", "error", str(error).removesuffix(f"; {REMEDY}"), REMEDY)
+            yield Diagnosis("student_template", "error", str(error).removesuffix(f"; {REMEDY}"), REMEDY)
             return
         made, refused = self.rendered
         if refused:
-            yield Trap(
+            yield Diagnosis(
                 "template_refuses",
                 "error",
                 f"the template refuses {len(refused)} of {len(made) + len(refused)} conversations "
@@ -98,26 +98,26 @@ class StudentDoctor:
         which = [what for what, loss in counted.items() if loss.faults(foreign_allowed=False)]
         return dict.fromkeys(total(counted.values()).faults(foreign_allowed=False), which)
 
-    def loss(self) -> Iterator[Trap]:
+    def loss(self) -> Iterator[Diagnosis]:
         """A `turns` row has the loss on the assistant's words, stop token included, behind the served prompt."""
         for fault, which in self.turn_faults.items():
             every = len(which) == len(self.conversations)
-            told = "every conversation" if every else f"some conversations ({', '.join(which)})"
-            yield Trap("loss", "error", f"in the `turns` rows of {told}, {fault}", LOSS_REMEDY)
+            message = "every conversation" if every else f"some conversations ({', '.join(which)})"
+            yield Diagnosis("loss", "error", f"in the `turns` rows of {message}, {fault}", LOSS_REMEDY)
 
-    def text_rows(self) -> Iterator[Trap]:
+    def text_rows(self) -> Iterator[Diagnosis]:
         """A `text` row is the served conversation, token for token, and ends exactly at its stop token."""
         one = self.conversations[0].text
         ids, eos, text = one.text_ids, self.student.eos_ids, str(one.rows[0]["text"])
         if not any(text.endswith(stop) for stop in self.student.eos_texts):
-            yield Trap(
+            yield Diagnosis(
                 "text_row_end",
                 "error",
                 f"a `text` row ends with {text[-20:]!r}, not with a stop token ({sorted(self.student.eos_texts)})",
                 notation.STOP_REMEDY,
             )
         elif len(ids) > 1 and ids[-1] in eos and ids[-2] in eos:
-            yield Trap(
+            yield Diagnosis(
                 "second_eos",
                 "warning",
                 f"mlx_lm adds {self.student.decode([ids[-1]])!r} behind the {self.student.decode([ids[-2]])!r} that "
@@ -127,15 +127,15 @@ class StudentDoctor:
         counted = total(losses(one.text, self.student, max_seq_length=MAX_SEQ_LENGTH) for one in self.conversations)
         for fault in counted.faults(foreign_allowed=True):
             if fault not in self.turn_faults:  # the finding `loss` tells the others, of both formats
-                yield Trap("text_loss", "error", f"in `text` rows, and not in `turns` rows, {fault}", TEXT_REMEDY)
+                yield Diagnosis("text_loss", "error", f"in `text` rows, and not in `turns` rows, {fault}", TEXT_REMEDY)
 
-    def context(self) -> Iterator[Trap]:
+    def context(self) -> Iterator[Diagnosis]:
         """The rows of a run fit the model."""
         size = self.config.get("max_position_embeddings")
         if not isinstance(size, int):
-            raise CannotLookError("config.json names no max_position_embeddings")
+            raise CannotCheckError("config.json names no max_position_embeddings")
         if size < MAX_SEQ_LENGTH:
-            yield Trap(
+            yield Diagnosis(
                 "student_context",
                 "warning",
                 f"the student has a context of {size} tokens, and rows may have {MAX_SEQ_LENGTH}",

@@ -1,18 +1,16 @@
 from config.errors import FailureKind
-from config.ledger.jobs import Claim
-from config.records import Failure, Prompt, Spec
-from worker.never_rolled import never_rolled
+from config.records import Failure, Prompt, Spec, Trajectory
 
 PROMPT = Prompt(
     prompt="where?", category="c", requires_tools=False, workspace="code@main", expect={"contains": ["x"]}, split="test"
 )
 
 
-def test_a_job_that_never_rolled_keeps_what_its_prompt_says() -> None:
-    claim = Claim("r", "000001-aa", attempt=2, token="t", deliveries=3, exhausted=True, history=())
+def test_a_failed_trajectory_keeps_every_field_of_its_prompt() -> None:
     failure = Failure.of(FailureKind.WORKER_LOST, "two workers died on it")
-    made = never_rolled(Spec(run_id="r", system_prompt="look"), PROMPT, claim, failure)
+    spec = Spec(run_id="r", system_prompt="look")
+    made = Trajectory.failed(spec, PROMPT, failure, run_id="r", job_id="000001-aa", attempt=2)
     assert made.model_dump(include=set(Prompt.model_fields)) == PROMPT.model_dump(exclude={"workspace"})
-    assert made.model_extra == {}  # a field of prompts that trajectories do not know would stand here
+    assert made.model_extra == {}  # a prompt field that Trajectory does not declare would appear here
     assert (made.run_id, made.job_id, made.attempt, made.system_prompt) == ("r", "000001-aa", 2, "look")
     assert (made.outcome, made.failure, made.messages) == ("failed", failure, ())

@@ -1,6 +1,6 @@
-"""A model server in a worker's hands that is the rehearsal teacher: mlx_lm's server without mlx and without a model.
+"""A model server in a worker's hands that is the scripted teacher: mlx_lm's server without mlx and without a model.
 
-    python -P -m tests.support.planted.rehearsal_server --port N   (the other options of mlx_lm's server mean nothing)
+    python -P -m tests.support.planted.scripted_server --port N   (the other options of mlx_lm's server mean nothing)
 
 A real process with a real port and the lifeline of worker/endpoint/serve_child.py, so that a worker supervises it as
 its own. The same conversation gets the same answer, ids included. Only a job's question takes TEST_ANSWER_SECONDS.
@@ -49,7 +49,7 @@ class Request(BaseModel):
     tools: Sequence[_Tool] = ()
 
 
-class RehearsalServer(ScriptedEndpoint):
+class ScriptedServer(ScriptedEndpoint):
     """Keeps no request: it may serve for hours."""
 
     def next_reply(self, raw: bytes, _: dict[str, str]) -> Reply:
@@ -58,7 +58,7 @@ class RehearsalServer(ScriptedEndpoint):
 
 
 def reply(request: Request) -> Reply:
-    """What the rehearsal says next in this conversation."""
+    """What the scripted teacher says next in this conversation."""
     from worker.generate.scripted_teacher import next_step  # a second of imports, which must not hold up the lifeline
 
     if not request.tools:
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     asked, _ = parser.parse_known_args()
     time.sleep(LOAD_SECONDS)
-    with RehearsalServer((), port=asked.port):
+    with ScriptedServer((), port=asked.port):
         reply(Request(messages=()))  # what it has to import is imported before the first job comes
         threading.Event().wait()
 
