@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from config.endpoint.health import require_answer
 from config.errors import StudentError, UsageError
 from config.ledger import Ledger
 from config.prompts import write
 from config.records import JsonObject, Limits, Prompt, Sampling, Spec
 from config.settings import Settings
 from producer import enqueue
-from producer.endpoint import require_answer
 from producer.follow import follow
 from producer.mining.mine import mine
 from producer.output import Output, writing
@@ -82,7 +82,7 @@ class Demo:
             raise UsageError(f"no student at {str(self.student)!r}: give a directory that mlx_lm can load")
         if self.endpoint:
             key = self.settings.endpoint_key.get_secret_value() if self.settings.endpoint_key else None
-            require_answer(self.endpoint, model=self.model, key=key)
+            require_answer(self.endpoint, model=self.model, api_key=key)
         student = self.student or prepare_student(self.settings)
         console.print(f"student  {student}")
         code = package_source(PACKAGE)

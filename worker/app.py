@@ -1,4 +1,4 @@
-"""The composition root: what a worker is made of.
+"""The composition root: builds the worker and connects it to Celery's signals.
 
 celery -A worker.app worker -Q generate --pool threads      (what `applejack worker generate` runs)
 """
@@ -26,7 +26,6 @@ from config.settings import Settings, settings
 from config.topology import GENERATE, QUEUE_GENERATE, ROUTES
 from config.version import version
 from worker.concurrency.limiter import ConcurrencyLimiter, Qos
-from worker.endpoint.circuit_breaker import CircuitBreaker
 from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet import visibility_timeout
 from worker.fleet.broker_messages import Message
@@ -35,19 +34,20 @@ from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
 from worker.fleet.shutdown import GracefulShutdown
 from worker.job_runner import JobRunner
+from worker.stage_runner import StageRunner
 from worker.tasks import register
 
 log = logs.get(__name__)
 
 
 class Pool(Protocol):
-    """celery.concurrency.base.BasePool, as far as it is used."""
+    """The part of celery.concurrency.base.BasePool that is used."""
 
     num_processes: int
 
 
 class Consumer(Protocol):
-    """celery.worker.consumer.Consumer, by which worker_ready is sent, as far as it is used."""
+    """The part of celery.worker.consumer.Consumer, the sender of worker_ready, that is used."""
 
     hostname: str
     task_consumer: object
@@ -55,68 +55,74 @@ class Consumer(Protocol):
     pool: Pool
 
     def cancel_task_queue(self, queue: str) -> None:
-        """Consume a queue no longer; only in the thread that consumes, which is the one that says worker_ready."""
+        """Stop consuming a queue. Only for the consuming thread, which is the one that sends worker_ready."""
 
 
 class Worker:
-    """One worker process: its application, the pulse that keeps what it holds, the keeper of its endpoint."""
+    """One worker process: its Celery application and the parts that the application's tasks need."""
 
-    def __init__(self, chosen: Settings) -> None:
-        self.app = make_app(chosen)
-        assert chosen.redis_url is not None  # make_app has seen to it
-        self._client = ledger_client(chosen.redis_url.get_secret_value())
+    def __init__(self, settings: Settings) -> None:
+        self.app = make_app(settings)
+        assert settings.redis_url is not None  # make_app has checked it
+        self._client = ledger_client(settings.redis_url.get_secret_value())
         self._ledger = Ledger(self._client)
-        self._leases = Leases(self._ledger.fleet, lease_seconds=chosen.lease_seconds)
-        self._settings = chosen
-        self.circuit_breaker = CircuitBreaker()
+        self._leases = Leases(self._ledger.fleet, lease_seconds=settings.lease_seconds)
+        self._settings = settings
         self.supervisor = EndpointSupervisor(
-            self.circuit_breaker, chosen, pause=self._pause, resume=self._resume, consuming=self._consuming
+            settings, pause=self._pause, resume=self._resume, consuming=self._is_consuming
         )
-        name = f"worker-{os.getpid()}@{platform.node()}"
+        name = f"worker-{os.getpid()}@{platform.node()}"  # until Celery has named it
         self.limiter = ConcurrencyLimiter(most=1)  # until the size of the pool is known
-        self.steps = JobRunner(
-            self._ledger, self._leases, chosen, name, self.limiter, supervisor=self.supervisor, requeue=self._requeue
+        self.jobs = JobRunner(
+            self._ledger, self._leases, settings, name, self.limiter, supervisor=self.supervisor, requeue=self._requeue
         )
-        self.drain = GracefulShutdown(self._leases, seconds=chosen.drain_seconds)
+        self.stages = StageRunner(self._ledger, self._leases, settings, name)
+        self.shutdown = GracefulShutdown(self._leases, seconds=settings.drain_seconds)
         self._generates = False
-        self._pulse: Heartbeat | None = None
+        self._heartbeat: Heartbeat | None = None
         self._consumer: Consumer | None = None
-        register(self.app, self.steps)
+        register(self.app, self.jobs, self.stages)
 
     def start(self, consumer: Consumer, queues: list[str]) -> None:
-        """Begin to beat under Celery's name for this worker."""
-        self.steps.worker = self.supervisor.worker = consumer.hostname
+        """Start heartbeat and supervision, under the name that Celery gave this worker."""
+        self.jobs.worker = self.stages.worker = self.supervisor.worker = consumer.hostname
         self._consumer = consumer
-
-        def status() -> JsonObject:
-            endpoint = self.supervisor.endpoint if QUEUE_GENERATE in queues else None
-            return {
-                "queues": list(queues),
-                "pid": os.getpid(),
-                "endpoint": endpoint,
-                "paused": self.circuit_breaker.reason or None,
-                **self.limiter.status(),
-                "version": version(),
-                "clock": time.time(),  # against the ledger's: kombu restores messages by each worker's own
-            }
-
-        self._pulse = Heartbeat(
+        self._generates = QUEUE_GENERATE in queues
+        self._heartbeat = Heartbeat(
             self._ledger.fleet,
             self._leases,
-            Reconciler(self._ledger, self._client, self.send, silent_seconds=self._settings.lease_seconds),
+            Reconciler(self._ledger, self._client, self._send, silent_seconds=self._settings.lease_seconds),
             worker=consumer.hostname,
-            status=status,
+            status=lambda: self._status(queues),
             before_heartbeat=lambda: self._before_heartbeat(consumer),
         )
-        if QUEUE_GENERATE in queues:
-            self._generates = True
+        if self._generates:
             self.limiter = ConcurrencyLimiter(most=consumer.pool.num_processes, fixed=self._settings.concurrency)
-            self.steps.limiter = self.limiter
+            self.jobs.limiter = self.limiter
             self.limiter.adjust(consumer.qos, running=0)  # before the first message is taken
-            if self._settings.serve:  # the keeper's own word for it is a broadcast, and this worker listens to none yet
+            if (
+                self._settings.serve
+            ):  # the supervisor pauses by a control broadcast, which no worker receives this early
                 consumer.cancel_task_queue(QUEUE_GENERATE)
             self.supervisor.start()
-        self._pulse.start()
+        self._heartbeat.start()
+
+    def stop(self) -> None:
+        """Stop supervision and heartbeat, at the end of a warm shutdown."""
+        if self._heartbeat:
+            self.supervisor.stop()
+            self._heartbeat.stop()
+
+    def _status(self, queues: list[str]) -> JsonObject:
+        return {
+            "queues": list(queues),
+            "pid": os.getpid(),
+            "endpoint": self.supervisor.endpoint if self._generates else None,
+            "paused": self.supervisor.circuit_breaker.reason or None,
+            **self.limiter.status(),
+            "version": version(),
+            "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
+        }
 
     def _before_heartbeat(self, consumer: Consumer) -> None:
         if self._generates:
@@ -124,39 +130,32 @@ class Worker:
             self.limiter.adjust(consumer.qos, running=len(self._leases), local=local)
         visibility_timeout.renew(self._client, consumer)
 
-    def stop(self) -> None:
-        """Stop watching and beating; the last thing a worker does in order."""
-        if self._pulse:
-            self.supervisor.stop()
-            self._pulse.stop()
-
-    def send(self, message: Message) -> None:
-        """Queue owed work again; what it results in is the ledger's to tell."""
+    def _send(self, message: Message) -> None:
         task, *args = message
         self.app.send_task(task, args=args, queue=ROUTES[task]["queue"], ignore_result=True)
 
     def _requeue(self, run_id: str, job_id: str, seconds: float) -> None:
-        with broker_away("job.not_sent", run_id=run_id, job_id=job_id):  # the reconciler sends it
+        with log_broker_errors("job.not_sent", run_id=run_id, job_id=job_id):
             self.app.send_task(
                 GENERATE, args=(run_id, job_id), queue=QUEUE_GENERATE, ignore_result=True, countdown=seconds or None
             )
 
     def _pause(self, _: str) -> None:
-        with broker_away("pause.not_sent"):  # the keeper says it again
-            self.app.control.cancel_consumer(QUEUE_GENERATE, destination=[self.steps.worker])
+        with log_broker_errors("pause.not_sent"):
+            self.app.control.cancel_consumer(QUEUE_GENERATE, destination=[self.jobs.worker])
 
     def _resume(self) -> None:
-        with broker_away("resume.not_sent"):
-            self.app.control.add_consumer(QUEUE_GENERATE, destination=[self.steps.worker])
+        with log_broker_errors("resume.not_sent"):
+            self.app.control.add_consumer(QUEUE_GENERATE, destination=[self.jobs.worker])
 
-    def _consuming(self) -> bool | None:
+    def _is_consuming(self) -> bool | None:
         consuming = getattr(self._consumer and self._consumer.task_consumer, "consuming_from", None)
-        return None if consuming is None or self.drain.begun else bool(consuming(QUEUE_GENERATE))
+        return None if consuming is None or self.shutdown.begun else bool(consuming(QUEUE_GENERATE))
 
 
 @contextmanager
-def broker_away(event: str, **fields: str) -> Iterator[None]:
-    """Log what could not be sent instead of raising; someone else will see to it."""
+def log_broker_errors(event: str, **fields: str) -> Iterator[None]:
+    """Log broker errors instead of raising; the reconciler and the supervisor will re-send."""
     try:
         yield
     except (OperationalError, redis.RedisError) as error:
@@ -176,11 +175,11 @@ def _ready(sender: Consumer, **_: object) -> None:
     worker.start(sender, sorted(app.amqp.queues.consume_from))
 
 
-def _shutting_down(**_: object) -> None:  # once for each signal
-    worker.drain.begin()
+def _shutting_down(**_: object) -> None:  # once per SIGTERM or SIGINT
+    worker.shutdown.begin()
 
 
-def _shutdown(**_: object) -> None:  # the last signal: jobs that a warm shutdown waits for have kept their leases
+def _shutdown(**_: object) -> None:  # after a warm shutdown has waited for its jobs, which kept their leases
     worker.stop()
 
 

@@ -1,15 +1,19 @@
-"""The stages after generation: each takes what the ledger holds, calls its package, and stores the files it made."""
+"""Runs one stage after generation: claim it in the ledger, do its work, then finish or release it."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from config import logs
-from config.errors import CurationError, StoreUnavailableError, TrainingError, UsageError
+from config.errors import ApplejackError, CurationError, StoreUnavailableError, TrainingError, UsageError
 from config.ledger import Ledger, RunView
+from config.ledger.fleet import LeaseRef
+from config.ledger.stages import StageClaim, stage_member
 from config.records import Adapter, JsonObject, Prompt, TrainProgress
 from config.settings import Settings
 from config.topology import Stage
-from worker.fleet.leases import Lease
+from worker.fleet.leases import Lease, Leases
+from worker.fleet.retry import retry_while_unavailable
 
 log = logs.get(__name__)
 
@@ -135,3 +139,59 @@ def held_out(dataset: Path) -> list[Prompt]:
     """The prompts of the dataset's test split, which no training row holds."""
     with (dataset / "held_out.jsonl").open(encoding="utf-8") as lines:
         return [Prompt.model_validate_json(line) for line in lines if line.strip()]
+
+
+@dataclass
+class StageRunner:
+    """Runs the stages that Celery delivers to this worker."""
+
+    ledger: Ledger
+    leases: Leases
+    settings: Settings
+    worker: str
+
+    def run(self, run_id: str, stage: Stage) -> str:
+        """Run one stage, unless it is not ready or leased by another worker; returns the run's id in every case."""
+        claim = retry_while_unavailable(
+            lambda: self.ledger.stages.begin(run_id, stage, worker=self.worker, lease_seconds=self.leases.lease_seconds)
+        )
+        if isinstance(claim, str):
+            log.info("stage.dropped", run_id=run_id, stage=stage.value, because=claim)
+            return run_id
+
+        def release(why: str) -> bool:
+            return self.ledger.stages.release(claim, why=why)
+
+        with self.leases.hold(LeaseRef(run_id, stage_member(stage), claim.token), release) as lease:
+            result, error = retry_while_unavailable(lambda: self._attempt(claim, lease))
+            if error and lease.ending.is_set():
+                retry_while_unavailable(lambda: release("its worker shuts down"))
+                return run_id
+            ended = retry_while_unavailable(lambda: self.ledger.stages.finish(claim, result=result, error=error))
+        log.info("stage.finished", run_id=run_id, stage=stage.value, error=error or None, ended=ended)
+        return run_id
+
+    def _attempt(self, claim: StageClaim, lease: Lease) -> tuple[JsonObject, str]:
+        if claim.exhausted:
+            return {}, "its workers died on it again and again; see their logs, then resubmit"
+        log.info("stage.started", run_id=claim.run_id, stage=claim.stage.value)
+        try:
+            run = self.ledger.run(claim.run_id)  # read anew: the dataset's version changes with each resubmission
+            folder = (self.settings.runs / claim.run_id).resolve()
+            folder.mkdir(parents=True, exist_ok=True)
+            context = StageContext(self.ledger, self.settings, self.worker, run, folder, lease)
+            return WORK[claim.stage](context), ""
+        except StoreUnavailableError:
+            raise  # an outage is not the stage's fault: it is retried when the ledger is back
+        except ApplejackError as error:
+            return {}, " ".join(str(error).split())
+        except Exception as error:  # whatever went wrong, the run must end as failed
+            log.exception("stage.internal", run_id=claim.run_id, stage=claim.stage.value)
+            return {}, f"internal: {type(error).__name__}: {error}"
+
+
+WORK: dict[Stage, Callable[[StageContext], JsonObject]] = {
+    Stage.CURATE: curate_run,
+    Stage.TRAIN: train_run,
+    Stage.EVALUATE: evaluate_run,
+}

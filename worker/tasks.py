@@ -1,33 +1,33 @@
-"""The four tasks: a name and one call each; what they do is in worker/job_runner.py.
+"""The four Celery tasks: a name and one call each.
 
-A task returns its id and never raises for bad work: a header task that raises would abort its chord, so failures are
-records in the ledger. A worker that dies is the ledger's business too (leases), so Celery retries nothing.
+A task returns its id and does not raise for failed work: a header task that raises would abort its chord, so failures
+are records in the ledger. Celery retries nothing; the ledger's leases cover workers that die.
 """
 
 from celery import Celery
 
-from config.topology import CURATE, EVALUATE, GENERATE, TRAIN
+from config.topology import CURATE, EVALUATE, GENERATE, TRAIN, Stage
 from worker.job_runner import JobRunner
+from worker.stage_runner import StageRunner
 
 
-def register(app: Celery, steps: JobRunner) -> None:
-    """Give the application its tasks, and no other application in this process.
+def register(app: Celery, jobs: JobRunner, stages: StageRunner) -> None:
+    """Register the tasks with this application only, not with every Celery application of the process.
 
-    Functions, not the bound methods themselves: Celery counts `self` as an argument of those, and then refuses to send
-    a chord's body.
+    They are functions because Celery counts `self` of a bound method as an argument and then refuses a chord's body.
     """
 
     def generate(run_id: str, job_id: str) -> str:
-        return steps.generate(run_id, job_id)
+        return jobs.run(run_id, job_id)
 
     def curate(run_id: str) -> str:
-        return steps.curate(run_id)
+        return stages.run(run_id, Stage.CURATE)
 
     def train(run_id: str) -> str:
-        return steps.train(run_id)
+        return stages.run(run_id, Stage.TRAIN)
 
     def evaluate(run_id: str) -> str:
-        return steps.evaluate(run_id)
+        return stages.run(run_id, Stage.EVALUATE)
 
     for name, task in ((GENERATE, generate), (CURATE, curate), (TRAIN, train), (EVALUATE, evaluate)):
         app.task(name=name, shared=False)(task)

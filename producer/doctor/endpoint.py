@@ -7,9 +7,9 @@ from http import HTTPStatus
 
 from config.diagnostics import CannotCheckError, Check, Diagnosis
 from config.endpoint.client import request
+from config.endpoint.health import require_answer
 from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, JsonObject
-from producer.endpoint import require_answer
 
 SECONDS = 60.0  # a large model that is loaded on the first request
 SMALL_CONTEXT = 8192  # tokens; a rollout reads several files before it answers
@@ -38,7 +38,7 @@ class Endpoint:
     def answers(self) -> Iterator[Diagnosis]:
         """One token; health pages say 200 before a model is loaded."""
         try:
-            require_answer(self.url, model=self.model, key=self.key, seconds=self.seconds)
+            require_answer(self.url, model=self.model, api_key=self.key, seconds=self.seconds)
         except EndpointError as error:
             silent = error.kind is not FailureKind.ENDPOINT_ERROR
             if silent and not self.named:

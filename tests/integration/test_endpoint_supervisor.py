@@ -38,7 +38,6 @@ from tests.support.prefetch import Prefetch
 from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says, stalls
 from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint import model_server
-from worker.endpoint.circuit_breaker import CircuitBreaker
 from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet.leases import Leases
 from worker.job_runner import JobRunner
@@ -55,7 +54,7 @@ def consumes(app: Celery, worker: str) -> bool | None:
 def test_an_endpoint_that_is_down_pauses_its_worker_and_costs_nothing(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without `down` in JobRunner._hand_back (a delivery is spent) and without Worker._pause (it still
+    """Fails without `outage` in JobRunner._release_for_retry (a delivery is spent) and without Worker._pause (it still
     consumes)."""
     port = free_port()
     jobs = submit(ledger, redis_url, prompts(4))
@@ -98,8 +97,8 @@ def sick(fault: Reply, *, probe_too: bool) -> Callable[[JsonObject], Reply]:
 def test_of_two_workers_the_one_with_a_sick_endpoint_eats_nothing(
     fault: Reply, probe_too: bool, ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """The second row fails without EndpointSupervisor._record_failure; the first has two guards,
-    EndpointSupervisor.trouble and EndpointSupervisor._watch."""
+    """The second row fails without CircuitBreaker.record_failure; the first has two guards,
+    EndpointSupervisor.confirm_outage and EndpointSupervisor._check_busy_endpoint."""
     with ScriptedEndpoint(sick(fault, probe_too=probe_too)) as bad, ScriptedEndpoint(answering(0.4)) as good:
         for name, endpoint in (("bad", bad), ("good", good)):
             env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
@@ -117,7 +116,8 @@ def test_of_two_workers_the_one_with_a_sick_endpoint_eats_nothing(
 def test_a_prompt_that_breaks_healthy_endpoints_is_tried_to_the_limit_and_recorded(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without `claim.deliveries >= run.spec.delivery_limit` in JobRunner._hand_back: it goes round for ever."""
+    """Fails without `claim.deliveries >= run.spec.delivery_limit` in JobRunner._release_for_retry: it goes round for
+    ever."""
     poison = "question 3"
 
     def reply(body: JsonObject) -> Reply:
@@ -155,7 +155,7 @@ def test_an_endpoint_that_serves_another_model_pauses_its_worker_until_it_serves
 def test_an_endpoint_that_hangs_is_found_by_its_probe_and_charged_to_no_job(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without EndpointSupervisor._watch: HTTP is healthy, and the worker goes on taking jobs until their own
+    """Fails without EndpointSupervisor._check_busy_endpoint: HTTP is healthy, and the worker goes on taking jobs until their own
     time is over."""
     hangs = threading.Event()
 
@@ -178,16 +178,16 @@ def test_an_endpoint_that_hangs_is_found_by_its_probe_and_charged_to_no_job(
     assert {deliveries(redis_url, job) for job in jobs} == {1}
 
 
-def test_a_job_in_hand_when_the_gate_closed_is_not_begun(ledger: Ledger, tmp_path: Path) -> None:
-    """Fails without the gate in JobRunner.generate: it goes round until the pause is heard."""
+def test_a_job_delivered_while_the_circuit_breaker_is_open_does_not_begin(ledger: Ledger, tmp_path: Path) -> None:
+    """Fails without the circuit breaker in JobRunner.run: the job loops until the pause arrives."""
     chosen = Settings(dir=tmp_path)
     (job,) = ledger.create(Spec(run_id=RUN, dataset_format="seed-text", train=False), prompts(1)).job_ids
-    supervisor = EndpointSupervisor(CircuitBreaker(), chosen, pause=lambda _: None, resume=lambda: None)
-    supervisor.close("no endpoint")
-    steps = JobRunner(
+    supervisor = EndpointSupervisor(chosen, pause=lambda _: None, resume=lambda: None)
+    supervisor.trip("no endpoint")
+    jobs = JobRunner(
         ledger, Leases(ledger.fleet, lease_seconds=9), chosen, "w", ConcurrencyLimiter(most=1), supervisor=supervisor
     )
-    assert steps.generate(RUN, job) == job
+    assert jobs.run(RUN, job) == job
     assert told(ledger, job) == []
     assert ledger.jobs.counts(RUN)[JobState.QUEUED] == 1
 
@@ -196,7 +196,7 @@ def test_a_job_in_hand_when_the_gate_closed_is_not_begun(ledger: Ledger, tmp_pat
 def test_a_job_whose_time_is_over_has_another_try_where_its_server_became_worse(
     ledger: Ledger, tmp_path: Path, slower: bool, state: JobState
 ) -> None:
-    """Fails without degraded_since in JobRunner._hand_back; with no cut the job has itself to blame."""
+    """Fails without degraded_since in JobRunner._release_for_retry; with no cut the job has itself to blame."""
     limiter = ConcurrencyLimiter(most=4)
 
     def reply(_: JsonObject) -> Reply:
@@ -209,21 +209,21 @@ def test_a_job_whose_time_is_over_has_another_try_where_its_server_became_worse(
     (job,) = ledger.create(spec, prompts(1)).job_ids
     with ScriptedEndpoint(reply) as endpoint:
         chosen = Settings(dir=tmp_path, endpoint=endpoint.base_url)
-        supervisor = EndpointSupervisor(CircuitBreaker(), chosen, pause=lambda _: None, resume=lambda: None)
-        JobRunner(ledger, Leases(ledger.fleet, lease_seconds=9), chosen, "w", limiter, supervisor=supervisor).generate(
+        supervisor = EndpointSupervisor(chosen, pause=lambda _: None, resume=lambda: None)
+        JobRunner(ledger, Leases(ledger.fleet, lease_seconds=9), chosen, "w", limiter, supervisor=supervisor).run(
             RUN, job
         )
     assert ledger.jobs.counts(RUN)[state] == 1
 
 
 def test_a_full_disk_closes_the_gate_and_room_opens_it(tmp_path: Path) -> None:
-    """Fails without EndpointSupervisor._disk in EndpointSupervisor._beat."""
+    """Fails without EndpointSupervisor._disk in EndpointSupervisor._tick."""
     said: list[str] = []
     with ScriptedEndpoint(answering()) as endpoint:
         chosen = Settings(dir=tmp_path, endpoint=endpoint.base_url, health_check_seconds=0.05)
         enough = shutil.disk_usage(tmp_path).free // 2
         supervisor = EndpointSupervisor(
-            CircuitBreaker(), chosen, pause=said.append, resume=lambda: said.append("resumed"), min_free_bytes=1 << 60
+            chosen, pause=said.append, resume=lambda: said.append("resumed"), min_free_bytes=1 << 60
         )
         supervisor.start()
         until(lambda: said, "paused", seconds=5)
@@ -247,19 +247,18 @@ def test_a_pause_that_was_not_heard_is_said_again() -> None:
         said.append("resume")
 
     supervisor = EndpointSupervisor(
-        CircuitBreaker(),
         Settings(health_check_seconds=0.05),
         pause=said.append,
         resume=resume,
         consuming=lambda: consuming,
     )
-    supervisor.close("lost", model=None)
+    supervisor.trip("lost", model=None)
     supervisor._reconcile_consumer()
     assert said == ["lost", "lost"]
     consuming = False
     supervisor._reconcile_consumer()
     assert said == ["lost", "lost"]
-    supervisor.circuit_breaker.open()
+    supervisor.circuit_breaker.reset()
     supervisor._reconcile_consumer()
     assert said == ["lost", "lost", "resume"]
 
@@ -287,7 +286,7 @@ def test_a_pause_that_was_not_heard_is_said_again_while_a_server_starts(
     said: list[str] = []
     settings = Settings(dir=tmp_path, serve="scripted", health_check_seconds=0.2)
     supervisor = EndpointSupervisor(
-        CircuitBreaker(), settings, pause=said.append, resume=lambda: said.append("resume"), consuming=lambda: True
+        settings, pause=said.append, resume=lambda: said.append("resume"), consuming=lambda: True
     )
     supervisor.start()
     until(lambda: "resume" in said, "the server speaks", seconds=30)
@@ -304,8 +303,7 @@ def test_a_wedged_server_is_found_where_another_worker_shares_its_folder(
     settings = Settings(dir=tmp_path, serve="scripted", health_check_seconds=0.2, health_check_timeout=1)
     said: dict[str, list[str]] = {"one": [], "two": []}
     one, two = (
-        EndpointSupervisor(CircuitBreaker(), settings, pause=say.append, resume=lambda: None, worker=w)
-        for w, say in said.items()
+        EndpointSupervisor(settings, pause=say.append, resume=lambda: None, worker=w) for w, say in said.items()
     )
     try:
         one.start()

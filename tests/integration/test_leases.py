@@ -167,7 +167,7 @@ def dead(worker: WorkerProcess) -> bool:
 def test_a_job_that_kills_its_workers_ends_as_worker_lost_with_their_names(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without `exhausted` in JobRunner._roll (and in config/ledger/lua/begin.lua): it kills worker after
+    """Fails without `exhausted` in JobRunner._generate (and in config/ledger/lua/begin.lua): it kills worker after
     worker."""
 
     def reply(body: JsonObject) -> Reply:

@@ -22,11 +22,9 @@ from producer.stack.redis_server import Server, short_lived_client
 from tests.support.fleet import QUICK, RUN, all_terminal, answering, prompts, submit, told, until
 from tests.support.scripted_endpoint import ScriptedEndpoint
 from tests.support.workers import WorkerProcess, start_worker_process
-from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.fleet.leases import Leases
 from worker.fleet.retry import retry_while_unavailable
-from worker.job_runner import JobRunner
-from worker.stage_runner import StageContext, report
+from worker.stage_runner import WORK, StageContext, StageRunner, report
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = str(ROOT / "config" / "ledger")  # with a workspace a job asks the ledger once more, before its first request
@@ -190,8 +188,10 @@ def test_waiting_asks_again_and_raises_what_waiting_does_not_mend() -> None:
         retry_while_unavailable(ask)
 
 
-def test_an_outage_in_mid_stage_fails_no_run(server: Server, store: Ledger, tmp_path: Path) -> None:
-    """Fails without StoreUnavailableError in JobRunner._attempt (the run fails) and in worker/stage_runner.py's
+def test_an_outage_during_a_stage_does_not_fail_the_run(
+    server: Server, store: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without StoreUnavailableError in StageRunner._attempt (the run fails) and in worker/stage_runner.py's
     report."""
     (job,) = store.create(SPEC, prompts(1)).job_ids
     store.jobs.begin(RUN, job, worker="w", lease_seconds=30, delivery_limit=4)
@@ -210,10 +210,8 @@ def test_an_outage_in_mid_stage_fails_no_run(server: Server, store: Ledger, tmp_
             context.ledger.stages.report(RUN, Stage.TRAIN, progress)
         return {"kept": 1}
 
-    steps = JobRunner(
-        store, Leases(store.fleet, lease_seconds=30), Settings(dir=tmp_path), "w", ConcurrencyLimiter(most=1)
-    )
-    steps._stage(RUN, Stage.CURATE, work)
+    monkeypatch.setitem(WORK, Stage.CURATE, work)
+    StageRunner(store, Leases(store.fleet, lease_seconds=30), Settings(dir=tmp_path), "w").run(RUN, Stage.CURATE)
     assert tries[:2] == ["begun", "reported"]
     assert tries.count("begun") > 1
     assert store.stages.view(RUN, Stage.CURATE).state is StageState.DONE

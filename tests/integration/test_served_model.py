@@ -76,7 +76,7 @@ def none_lost(ledger: Ledger, jobs: tuple[str, ...]) -> None:
 def test_a_served_model_is_awaited_restarted_when_killed_and_dies_with_its_worker(
     ledger: Ledger, redis_url: SecretStr, serving: Callable[[], WorkerProcess]
 ) -> None:
-    """Fails without close() in EndpointSupervisor.start (jobs begin too early) and without EndpointSupervisor._tend
+    """Fails without trip() in EndpointSupervisor.start (jobs begin too early) and without EndpointSupervisor._tend
     (no server comes back)."""
     jobs = submitted(ledger, redis_url)
     worker = serving()
@@ -106,7 +106,7 @@ def test_a_served_model_is_awaited_restarted_when_killed_and_dies_with_its_worke
 def test_a_wedged_server_is_found_by_its_silence_and_its_jobs_go_on(
     ledger: Ledger, redis_url: SecretStr, serving: Callable[[], WorkerProcess]
 ) -> None:
-    """Fails without `found.wedged` in EndpointSupervisor._tend: TCP accepts, and every job waits for its own time to
+    """Fails without `health.wedged` in EndpointSupervisor._restart_if_unhealthy: TCP accepts, and every job waits for its own time to
     be over."""
     worker = serving()
     until(lambda: consuming(ledger), "serving", seconds=90)

@@ -97,7 +97,7 @@ def test_a_second_signal_is_immediate_and_loses_nothing(
 def test_a_training_is_handed_back_and_its_child_is_gone(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker, tmp_path: Path
 ) -> None:
-    """Fails without `lease.ending` in JobRunner._stage: the run would fail because its worker was asked to stop."""
+    """Fails without `lease.ending` in StageRunner.run: the run would fail because its worker was asked to stop."""
     student = make_tiny_student(tmp_path / "student")
     spec = Spec(run_id=RUN, student=str(student), dataset_format="turns", evaluate=False, lora=ENDLESS)
     owe_training(ledger, spec, make_training_set(tmp_path / "dataset"))

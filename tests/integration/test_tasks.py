@@ -18,6 +18,7 @@ from tests.integration.conftest import StartWorker
 from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.fleet.leases import Leases
 from worker.job_runner import JobRunner
+from worker.stage_runner import StageRunner
 from worker.tasks import register
 
 ANSWERABLE = Prompt(prompt="What is 6 times 7?", category="arithmetic", requires_tools=False)
@@ -33,7 +34,9 @@ def app(redis_url: SecretStr, ledger: Ledger, tmp_path: Path) -> Iterator[Celery
     settings = Settings(redis_url=redis_url, dir=tmp_path)
     made = make_app(settings)
     made.conf.task_always_eager = False
-    register(made, JobRunner(ledger, Leases(ledger.fleet, lease_seconds=30), settings, "w", ConcurrencyLimiter(most=1)))
+    leases = Leases(ledger.fleet, lease_seconds=30)
+    jobs = JobRunner(ledger, leases, settings, "w", ConcurrencyLimiter(most=1))
+    register(made, jobs, StageRunner(ledger, leases, settings, "w"))
     with start_worker(made, pool="solo", perform_ping_check=False, queues=list(QUEUES), shutdown_timeout=30):
         yield made
 

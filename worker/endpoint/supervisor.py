@@ -1,7 +1,8 @@
-"""The keeper of a generate worker: watches endpoint and disk, owns the model server it serves, tends the gate.
+"""Supervises a generate worker's model endpoint: health checks, free disk space, and the optional child server.
 
-With `--serve MODEL` the server is this worker's child: started, watched, restarted with backoff, its log kept. With
-only an endpoint nothing is supervised, and the same is checked. While the gate is closed the worker consumes nothing.
+With `--serve MODEL` the model server is a child of this worker: started, health-checked, restarted with backoff. With
+`--endpoint URL` the server belongs to someone else and is only checked. While the circuit breaker is open the worker
+consumes no jobs.
 """
 
 import shutil
@@ -18,19 +19,16 @@ from config.endpoint.health import HealthCheck, health_check
 from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, Failure
 from config.settings import Settings
-from worker.endpoint.circuit_breaker import CircuitBreaker
+from worker.endpoint.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
 from worker.endpoint.model_server import ModelServer, ServerFlags
 
 log = logs.get(__name__)
 
-MIN_FREE_BYTES = 1 << 30  # for workspaces, logs and the server's files; under it jobs would fail one by one
+MIN_FREE_BYTES = 1 << 30  # for workspaces, logs and the server's files; with less, jobs would fail one by one
 LONGEST_BACKOFF = 60.0  # seconds between starts of a server that keeps dying
-DECODE_CONCURRENCY = 64  # more than a worker has in flight: a full batch would let a probe wait, and look wedged
-FAILURE_THRESHOLD = (
-    3  # jobs in a row that lost an endpoint which answers a probe, before the probe is no longer believed
+DECODE_CONCURRENCY = (
+    64  # above a worker's jobs in flight: in a full batch a health check waits, and the server looks hung
 )
-FIRST_COOLDOWN = 10.0  # seconds such an endpoint is left alone, doubled up to LONGEST_BACKOFF until a job succeeds
-BROKEN = frozenset({FailureKind.ENDPOINT_UNREACHABLE, FailureKind.ENDPOINT_WEDGED})  # no answer at all to the job
 ENDPOINT_FAILURES = frozenset(  # the job is not to blame
     {
         FailureKind.ENDPOINT_UNREACHABLE,
@@ -43,59 +41,50 @@ ENDPOINT_FAILURES = frozenset(  # the job is not to blame
 
 @dataclass
 class EndpointSupervisor:
-    """Started with the worker. `pause` and `resume` stop and start consuming; both may be called twice."""
+    """Started with the worker. `pause` and `resume` stop and start the queue's consumer; both may be called twice."""
 
-    circuit_breaker: CircuitBreaker
     settings: Settings
     pause: Callable[[str], None]
     resume: Callable[[], None]
     consuming: Callable[[], bool | None] = lambda: None
-    """whether the worker consumes its queue; None where nobody can tell now"""
+    """whether the worker consumes its queue; None while that is unknown"""
     min_free_bytes: int = MIN_FREE_BYTES
-    """bytes"""
     worker: str = "worker"
-    """names its server's log: where two workers share a folder, the words of one would pass for the other's progress"""
+    """used in the server log's file name, so that two workers in one directory do not read each other's log"""
+    circuit_breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     _server: ModelServer | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _in_flight: Counter[str] = field(default_factory=Counter)
-    """jobs that ask now, by model"""
+    """jobs that use the endpoint now, by model"""
     _completed: int = 0
     _starts: int = 0
-    _failures_in_a_row: int = 0
-    _cooldown: float = FIRST_COOLDOWN
-    _cooldown_until: float = 0.0
 
     def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="endpoint-supervisor", daemon=True)
 
     @property
     def endpoint(self) -> str:
-        """Where this worker's teacher answers."""
+        """The base URL of this worker's teacher."""
         return self._server.url if self._server else self.settings.endpoint
 
     def start(self) -> None:
-        """Begin to watch. A worker that serves takes no job before its server has spoken."""
+        """Start supervising. A worker with `--serve` takes no job before its server has answered."""
         if self.settings.serve:
-            self.close(f"starting the server of {self.settings.serve}")
+            self.trip(f"starting the server of {self.settings.serve}")
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching, and the server with it."""
+        """Stop supervising, and stop the child server."""
         self._stop.set()
         if self._thread.ident:  # only a generate worker starts it
             self._thread.join(timeout=30)
         if self._server:
             self._server.stop()
 
-    def record_success(self) -> None:
-        """A job got its answers here."""
-        with self._lock:
-            self._failures_in_a_row, self._cooldown = 0, FIRST_COOLDOWN
-
     @contextmanager
     def track_request(self, model: str) -> Iterator[None]:
-        """For the length of the block a job asks the endpoint for this model."""
+        """Count a job that uses the endpoint's `model` for the length of the block."""
         with self._lock:
             self._in_flight[model] += 1
         try:
@@ -106,20 +95,21 @@ class EndpointSupervisor:
                 self._completed += 1
 
     def confirm_outage(self, failure: Failure, *, model: str | None) -> bool:
-        """Whether this failure is the endpoint's: asked again, it still does not answer. Closes the gate when so."""
-        if failure.kind is FailureKind.TIMEOUT:  # of the job, whose last request may be what never came back
+        """Whether the endpoint, not the job, is at fault: a health check fails too. Then the breaker is tripped."""
+        if failure.kind is FailureKind.TIMEOUT:  # the job's own limit; its last request may hang in a dead server
             return bool(self.circuit_breaker.reason)
         if failure.kind not in ENDPOINT_FAILURES:
             return False
-        found = self.health_check(model)
-        if found.answers:
-            self._record_failure(failure)
-            return False
-        self.close(str(found.error), model=model)
-        return True
+        health = self.health_check(model)
+        if not health.answers:
+            self.trip(str(health.error), model=model)
+            return True
+        if self.circuit_breaker.record_failure(failure.kind):
+            self.trip(f"{FAILURE_THRESHOLD} jobs in a row failed although the endpoint is healthy: {failure.message}")
+        return False
 
     def health_check(self, model: str | None = None) -> HealthCheck:
-        """Ask the endpoint for a token, of the wanted model where one is wanted."""
+        """Request one token, of `model` where one is named."""
         if self.settings.serve and self._server is None:
             gone = EndpointError("the model server is not running", kind=FailureKind.ENDPOINT_UNREACHABLE)
             return HealthCheck(gone)
@@ -128,61 +118,51 @@ class EndpointSupervisor:
         key = self.settings.endpoint_key.get_secret_value() if self.settings.endpoint_key else None
         return health_check(self.endpoint, model=model, api_key=key, seconds=self.settings.health_check_timeout)
 
-    def close(self, reason: str, *, model: str | None = None) -> None:
-        """Stop taking jobs."""
-        if self.circuit_breaker.close(reason, model=model):
+    def trip(self, reason: str, *, model: str | None = None) -> None:
+        """Open the circuit breaker and stop consuming jobs."""
+        if self.circuit_breaker.trip(reason, model=model):
             log.warning("worker.paused", reason=reason)
             self.pause(reason)
 
-    def _record_failure(self, failure: Failure) -> None:
-        """Close the gate for a while when job after job loses an endpoint that answers small questions."""
-        with self._lock:
-            self._failures_in_a_row = self._failures_in_a_row + 1 if failure.kind in BROKEN else 0
-            if self._failures_in_a_row < FAILURE_THRESHOLD:
-                return
-            self._failures_in_a_row, cooldown = 0, self._cooldown
-            self._cooldown_until, self._cooldown = time.monotonic() + cooldown, min(LONGEST_BACKOFF, 2 * cooldown)
-        self.close(f"{FAILURE_THRESHOLD} jobs in a row failed although the endpoint answers a probe: {failure.message}")
-
     def _run(self) -> None:
-        import worker.generate.job  # noqa: F401 - pydantic-ai takes a second to import: not the first job's second
+        import worker.generate.job  # noqa: F401 - importing pydantic-ai takes a second: not during the first job
 
         while not self._stop.is_set():
             try:
                 self._tick()
-            except Exception:  # the keeper is what opens the gate again; whatever happened, the next beat must come
+            except Exception:  # only this thread closes the breaker again, so it must survive any error
                 log.exception("supervisor.failed")
             self._stop.wait(self.settings.health_check_seconds)
 
     def _tick(self) -> None:
         if self.settings.serve:
             with self._reconcile_in_background():
-                self._supervise(self.settings.serve)
+                self._restart_if_unhealthy(self.settings.serve)
         elif not self.circuit_breaker.reason:
             self._check_busy_endpoint()
         if reason := self._disk():
-            self.close(reason)
-        elif (
-            self.circuit_breaker.reason
-            and time.monotonic() > self._cooldown_until
-            and self.health_check(self.circuit_breaker.model).answers
-        ):
-            self.circuit_breaker.open()
+            self.trip(reason)
+        elif self._may_resume():
+            self.circuit_breaker.reset()
             log.info("worker.resumed")
             self.resume()
         self._reconcile_consumer()
 
+    def _may_resume(self) -> bool:
+        breaker = self.circuit_breaker
+        return bool(breaker.reason) and not breaker.cooling_down and self.health_check(breaker.model).answers
+
     def _check_busy_endpoint(self) -> None:
-        """Close the gate when an endpoint that jobs wait for gives no token: they would wait for their own time."""
+        """Pause when a busy endpoint stops producing tokens; otherwise its jobs would hang until their own timeout."""
         with self._lock:
-            asked, before = [model for model, jobs in self._in_flight.items() if jobs], self._completed
-        for model in asked[:1]:
-            found = self.health_check(model)
-            if not found.answers and before == self._completed:  # a full server lets a probe wait, and finishes jobs
-                self.close(str(found.error), model=model)
+            models, completed = [model for model, jobs in self._in_flight.items() if jobs], self._completed
+        for model in models[:1]:
+            health = self.health_check(model)
+            if not health.answers and completed == self._completed:  # a full server delays the check but finishes jobs
+                self.trip(str(health.error), model=model)
 
     def _reconcile_consumer(self) -> None:
-        """Say it again where consuming and the gate differ: the broadcast that says it can be lost."""
+        """Re-send pause or resume if the consumer is in the wrong state; control broadcasts can be lost."""
         consuming, reason = self.consuming(), self.circuit_breaker.reason
         if consuming is True and reason:
             self.pause(reason)
@@ -191,14 +171,14 @@ class EndpointSupervisor:
 
     @contextmanager
     def _reconcile_in_background(self) -> Iterator[None]:
-        """For the length of the block, which may be minutes of loading a model, agree as in any beat."""
+        """Keep reconciling the consumer during the block, which may take minutes while a model loads."""
         done = threading.Event()
 
-        def agree() -> None:
+        def reconcile() -> None:
             while not done.wait(self.settings.health_check_seconds):
                 self._reconcile_consumer()
 
-        thread = threading.Thread(target=agree, name="keeper-agrees", daemon=True)
+        thread = threading.Thread(target=reconcile, name="consumer-reconciler", daemon=True)
         thread.start()
         try:
             yield
@@ -211,8 +191,8 @@ class EndpointSupervisor:
         free = shutil.disk_usage(self.settings.dir).free
         return f"{free >> 20} MB free in {str(self.settings.dir)!r}" if free < self.min_free_bytes else ""
 
-    def _supervise(self, model: str) -> None:
-        """Have a server that speaks: start one where there is none, restart one that died or is wedged."""
+    def _restart_if_unhealthy(self, model: str) -> None:
+        """Start the child server if there is none; stop one that died or hangs, so that the next tick starts it."""
         server = self._server
         if server is None:
             self._serve(model)
@@ -220,20 +200,20 @@ class EndpointSupervisor:
         if not server.alive:
             self._mark_down(f"the server of {model} died: {server.log_tail()}")
             return
-        written = server.log_size
-        found = self.health_check()
-        if found.wedged and server.log_size == written:  # a busy server writes of its progress, a wedged one nothing
-            self._mark_down(f"the server of {model} is wedged: {found.error}; {server.log_tail()}")
-        elif not found.answers and not found.wedged:
-            self._mark_down(f"the server of {model} does not answer: {found.error}; {server.log_tail()}")
+        log_size = server.log_size
+        health = self.health_check()
+        if health.wedged and server.log_size == log_size:  # a busy server logs its progress, a hung one logs nothing
+            self._mark_down(f"the server of {model} is wedged: {health.error}; {server.log_tail()}")
+        elif not health.answers and not health.wedged:
+            self._mark_down(f"the server of {model} does not answer: {health.error}; {server.log_tail()}")
         else:
             self._starts = 0
 
     def _mark_down(self, reason: str) -> None:
-        self.close(reason)
+        self.trip(reason)
         log.warning("model_server.lost", reason=reason)
         if self._server:
-            self._server.stop()  # connections break, so that what hangs in it is handed back now
+            self._server.stop()  # breaks its connections, so that jobs waiting on it are released now
             self._server = None
 
     def _serve(self, model: str) -> None:
@@ -249,7 +229,7 @@ class EndpointSupervisor:
         try:
             server.start()
         except EndpointError as error:
-            self.close(str(error))
+            self.trip(str(error))
             log.warning("model_server.failed", error=str(error), starts=self._starts)
             return
         self._server = server

@@ -5,7 +5,7 @@ import signal
 
 from worker import app as composed
 
-jobs = composed.worker.steps.ledger.jobs
+jobs = composed.worker.jobs.ledger.jobs
 finish = jobs.finish
 
 

@@ -5,7 +5,7 @@ from config.ledger.jobs import Claim
 from config.records import Message, Provenance, Trajectory
 from worker import app as composed
 
-steps = composed.worker.steps
+runner = composed.worker.jobs
 MADE = Provenance(teacher="stand-in", endpoint="none", worker="stand-in", applejack_version="0", toolset_digest="none")
 
 
@@ -24,5 +24,5 @@ def stand_in(_: RunView, claim: Claim) -> Trajectory:
     )
 
 
-steps._roll = stand_in  # type: ignore[method-assign]
+runner._generate = stand_in  # type: ignore[method-assign]
 app = composed.app

@@ -15,17 +15,17 @@ from worker.endpoint import model_server
 SECONDS = float(os.environ.get("TEST_JOB_SECONDS", "0.5"))
 
 model_server.CHILD = "tests.support.planted.scripted_server"
-steps = composed.worker.steps
-roll = steps._roll
+runner = composed.worker.jobs
+generate = runner._generate
 
 
-def roll_slowly(run: RunView, claim: Claim) -> Trajectory:
+def generate_slowly(run: RunView, claim: Claim) -> Trajectory:
     ends = time.monotonic() + SECONDS
-    trajectory = roll(run, claim)
+    trajectory = generate(run, claim)
     if claim.run_id != "calm":
         time.sleep(max(0.0, ends - time.monotonic()))
     return trajectory
 
 
-steps._roll = roll_slowly  # type: ignore[method-assign]
+runner._generate = generate_slowly  # type: ignore[method-assign]
 app = composed.app
