@@ -104,6 +104,7 @@ class Worker:
                 self._settings.serve
             ):  # the supervisor pauses by a control broadcast, which no worker receives this early
                 consumer.cancel_task_queue(QUEUE_GENERATE)
+            self.jobs.preload()
             self.supervisor.start()
         self._heartbeat.start()
 

@@ -1,11 +1,12 @@
 """Runs one job: claim it in the ledger, generate its trajectory, then finish or release it."""
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from threading import Lock
+from importlib import import_module
 
 from config import logs
 from config.errors import FailureKind, UsageError
@@ -39,7 +40,11 @@ class JobRunner:
     requeue: Callable[[str, str, float], None] | None = None
     """queues a job (run_id, job_id) again after a delay in seconds; without it the reconciler does, a little later"""
     _runs: dict[str, RunView] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def preload(self) -> None:
+        """Import pydantic-ai, which takes a second, in a thread: not during the first job."""
+        threading.Thread(target=lambda: import_module("worker.generate.job"), name="preload", daemon=True).start()
 
     def run(self, run_id: str, job_id: str) -> str:
         """Run one job, unless it is finished or leased by another worker; returns its id in every case."""

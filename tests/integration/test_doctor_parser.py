@@ -11,8 +11,8 @@ from tokenizers.normalizers import Lowercase
 from config.diagnostics import DoctorReport, run_checks
 from tests.support.students import student_with, template
 from tests.support.tiny_student import make_tiny_student
+from worker.doctor.student_checks import StudentDoctor
 from worker.student import fenced_json, templates
-from worker.student.doctor.student_checks import StudentDoctor
 
 QWEN25 = template("qwen25")
 FENCED = templates.path(templates.QWEN25_CODER_FENCED).read_text(encoding="utf-8")

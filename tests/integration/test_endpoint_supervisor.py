@@ -155,8 +155,8 @@ def test_an_endpoint_that_serves_another_model_pauses_its_worker_until_it_serves
 def test_an_endpoint_that_hangs_is_found_by_its_probe_and_charged_to_no_job(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without EndpointSupervisor._check_busy_endpoint: HTTP is healthy, and the worker keeps taking jobs until their
-    own timeout."""
+    """Fails without EndpointSupervisor._check_busy_endpoint: HTTP is healthy, and the worker keeps taking jobs that
+    run into their own timeout."""
     hangs = threading.Event()
 
     def reply(body: JsonObject) -> Reply:

@@ -106,8 +106,8 @@ def test_a_served_model_is_awaited_restarted_when_killed_and_dies_with_its_worke
 def test_a_wedged_server_is_found_by_its_silence_and_its_jobs_go_on(
     ledger: Ledger, redis_url: SecretStr, serving: Callable[[], WorkerProcess]
 ) -> None:
-    """Fails without `health.wedged` in EndpointSupervisor._restart_if_unhealthy: TCP accepts, and every job waits for its
-    own timeout."""
+    """Fails without `health.wedged` in EndpointSupervisor._restart_if_unhealthy: TCP accepts, and every job waits until
+    its own timeout."""
     worker = serving()
     until(lambda: consuming(ledger), "serving", seconds=90)
     jobs = submitted(ledger, redis_url)

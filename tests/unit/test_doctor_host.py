@@ -6,7 +6,7 @@ import pytest
 from filelock import FileLock
 
 from config.diagnostics import run_checks
-from worker.student.doctor.host_checks import Host, Process
+from worker.doctor.host_checks import Host, Process
 
 SHELL = Process(1, 0, ("/bin/zsh",))
 SERVER = Process(2, 1, ("/usr/bin/python3", "/opt/bin/mlx_lm.server", "--model", "teacher"))

@@ -13,9 +13,9 @@ from tokenizers.processors import TemplateProcessing
 from config.diagnostics import CannotCheckError, Check, DoctorReport, run_checks
 from tests.support.students import NO_TOOLS, student_with, template
 from tests.support.tiny_student import make_tiny_student
+from worker.doctor.embeddings import cosine
+from worker.doctor.student_checks import StudentDoctor
 from worker.student import templates
-from worker.student.doctor.embeddings import cosine
-from worker.student.doctor.student_checks import StudentDoctor
 
 CHATML = templates.path(templates.CHATML_TOOLS).read_text(encoding="utf-8")
 FENCED = templates.path(templates.QWEN25_CODER_FENCED).read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ import typer
 from config.diagnostics import run_checks
 from config.errors import UsageError
 from config.exit_codes import EXIT_INCOMPLETE
-from worker.student.doctor.host_checks import Host
-from worker.student.doctor.student_checks import StudentDoctor
+from worker.doctor.host_checks import Host
+from worker.doctor.student_checks import StudentDoctor
 
 
 def doctor(

@@ -125,8 +125,6 @@ class EndpointSupervisor:
             self.pause(reason)
 
     def _run(self) -> None:
-        import worker.generate.job  # noqa: F401 - importing pydantic-ai takes a second: not during the first job
-
         while not self._stop.is_set():
             try:
                 self._tick()

@@ -11,7 +11,7 @@ from jinja2 import TemplateError
 
 from config.errors import CurationError, UsageError
 from config.records import JsonObject
-from worker.curate.segments import Segments
+from worker.student.segments import Segments
 
 UNLIMITED = 1 << 40  # tokens; the budget is max_seq_length, and transformers warns at a smaller one of its own
 TEMPLATE = Path(__file__).parents[1] / "student" / "templates" / "chatml_tools.jinja"

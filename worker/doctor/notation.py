@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from config.diagnostics import Diagnosis
 from config.records import JsonObject
-from worker.student.doctor import embeddings
-from worker.student.doctor.conversations import ANSWER, written
+from worker.doctor import embeddings
+from worker.doctor.conversations import ANSWER, written
 from worker.student.tokenizer import REMEDY, Student
 
 TURN_MARKER = re.compile(r"<\|[^<>|\s]+\|>|<(?:start|end)_of_turn>")

@@ -1,6 +1,6 @@
 """What mlx_lm's server would make of a student's words, in a process of its own, for it imports mlx.
 
-    python -P -m worker.student.doctor.parser_child < {"directory": ..., "tools": [...], "said": [[token id, ...], ...]}
+    python -P -m worker.doctor.parser_child < {"directory": ..., "tools": [...], "said": [[token id, ...], ...]}
 
 The last line on stdout: {"refused": "", "parser": name or null, "read": [{"calls": [{"name", "arguments"}], "error":
 ""}, ...]}, made by the server's own tokenizer loader, detokenizer, text state machine and tool parser; `refused` is

@@ -9,8 +9,8 @@ from config.diagnostics import CannotCheckError, Check, Diagnosis
 from config.errors import UsageError
 from config.records import JsonObject, Spec
 from worker.curate.mask import losses, total
-from worker.student.doctor import notation, readback
-from worker.student.doctor.conversations import TOOL, Conversation, Refused, rendered
+from worker.doctor import notation, readback
+from worker.doctor.conversations import TOOL, Conversation, Refused, rendered
 from worker.student.tokenizer import REMEDY, Student
 
 MAX_SEQ_LENGTH: int = Spec.model_fields["max_seq_length"].default

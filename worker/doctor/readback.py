@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from config.diagnostics import CannotCheckError, Diagnosis
 from config.records import JsonObject
-from worker.student.doctor.conversations import Conversation, Sample
+from worker.doctor.conversations import Conversation, Sample
 from worker.student.tokenizer import Student
 
-CHILD = "worker.student.doctor.parser_child"
+CHILD = "worker.doctor.parser_child"
 SECONDS = 240  # imports mlx_lm and loads a tokenizer on a busy machine
 PARSER_REMEDY = (
     'name the parser of the template\'s notation as "tool_parser_type" in tokenizer_config.json: json_tools for '
