@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from producer.stack.child_process import ChildProcess, start_child
+from config.process import ChildProcess, describe_exit, start_child
 
 FIRST_PAUSE = 1.0  # seconds before a dead child is started again; doubled each time
 LONGEST_BACKOFF = 60.0
@@ -24,9 +24,8 @@ class ProcessExit:
     log_tail: str
 
     def __str__(self) -> str:
-        how = f"signal {self.exit_code - 128}" if self.exit_code > 128 else f"exit code {self.exit_code}"
         again = f"starting it again in {self.pause:.0f} s"
-        return f"{self.name} ended ({how}), {again}; the end of {self.log}:\n{self.log_tail}"
+        return f"{self.name} ended ({describe_exit(self.exit_code)}), {again}; the end of {self.log}:\n{self.log_tail}"
 
 
 @dataclass

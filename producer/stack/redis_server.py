@@ -5,7 +5,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +16,9 @@ import redis
 from pydantic import SecretStr
 
 from config.errors import StoreError, UsageError
+from config.process import ChildProcess, describe_exit, free_port, start_child
 from producer.output import writing
 from producer.private import write_private
-from producer.stack.child_process import ChildProcess, start_child
 from producer.stack.redis_binary import RedisBinary, find_binary
 
 START_SECONDS = 20.0  # 20 to 60 ms is usual; a large append-only file takes longer to load
@@ -125,7 +124,7 @@ class Server:
         if not _came_up(self.url, self.child):
             self.child.kill()
             end = f"the end of {self.child.log}:\n{self.child.log_tail()}"
-            raise StoreError(f"the server ended ({code}) and does not start again; {end}")
+            raise StoreError(f"the server ended ({describe_exit(code)}) and does not start again; {end}")
         return True
 
     def stop(self) -> None:
@@ -180,8 +179,6 @@ def _start_on_free_port(binary: RedisBinary, folder: Path, lock: IO[str]) -> tup
         port = free_port()
         data = json.dumps(str(folder / "redis"), ensure_ascii=False)  # the server reads C-like quotes
         write_private(folder / CONFIG_FILE, CONFIG.format(port=port, password=password, data=data))
-        log = folder / LOG_FILE
-        seen = log.stat().st_size if log.exists() else 0
         child = _launch(binary, folder, lock)
         url = SecretStr(f"redis://:{password}@127.0.0.1:{port}/0")
         try:
@@ -191,10 +188,10 @@ def _start_on_free_port(binary: RedisBinary, folder: Path, lock: IO[str]) -> tup
             child.kill()
             raise
         code = child.kill()
-        said = log.read_bytes()[seen:].decode(errors="replace")
-        if "in use" not in said:
-            raise StoreError(f"{binary.path} did not start (exit code {code}); the end of {log}:\n{child.log_tail()}")
-    raise StoreError(f"no free port on 127.0.0.1 after {PORT_TRIES} tries; the end of {log}:\n{child.log_tail()}")
+        end = f"the end of {child.log}:\n{child.log_tail()}"
+        if "in use" not in child.log_tail(50):
+            raise StoreError(f"{binary.path} did not start ({describe_exit(code)}); {end}")
+    raise StoreError(f"no free port on 127.0.0.1 after {PORT_TRIES} tries; {end}")
 
 
 def _launch(binary: RedisBinary, folder: Path, lock: IO[str]) -> ChildProcess:
@@ -209,10 +206,3 @@ def _came_up(url: SecretStr, child: ChildProcess) -> bool:
             return True
         time.sleep(POLL)
     return False
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago: whoever uses it must be ready to lose the race."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

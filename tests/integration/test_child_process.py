@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from producer.stack.child_process import ChildProcess, session_members, start_child
+from config.process import ChildProcess, last_error, session_members, start_child
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -22,7 +22,7 @@ time.sleep(600)
 OWNER = """
 import sys, time
 from pathlib import Path
-from producer.stack.child_process import start_child
+from config.process import start_child
 child = start_child("stubborn", [sys.executable, "-c", sys.argv[2]], log=Path(sys.argv[1]), grace=0.3)
 print(child.process.pid, flush=True)
 time.sleep(600)
@@ -86,7 +86,7 @@ def test_stubborn_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", 128 + signal.SIGSEGV),  # a crash
     ],
 )
-def test_exit_code_and_last_words_are_kept(tmp_path: Path, script: str, code: int) -> None:
+def test_exit_code_and_log_are_kept(tmp_path: Path, script: str, code: int) -> None:
     command = [sys.executable, "-c", f"print('one'); print('two', flush=True); {script}"]
     child = start_child("brief", command, log=tmp_path / "logs" / "brief.log")
     assert child.process.wait(10) == code
@@ -94,9 +94,43 @@ def test_exit_code_and_last_words_are_kept(tmp_path: Path, script: str, code: in
     assert child.stop() == code
 
 
-def test_log_is_continued_by_the_next_start(tmp_path: Path) -> None:
+def test_next_start_appends_to_the_log_and_quotes_only_its_own_lines(tmp_path: Path) -> None:
     for word in ("first", "second"):
         child = start_child("brief", [sys.executable, "-c", f"print({word!r})"], log=tmp_path / "brief.log")
         child.process.wait(10)
         child.stop()
-    assert child.log_tail() == "first\nsecond"
+    assert child.log.read_text() == "first\nsecond\n"
+    assert child.log_tail() == "second"
+
+
+def test_kill_ends_a_command_whose_watchdog_is_suspended(tmp_path: Path) -> None:
+    child, members = start_stubborn(tmp_path)
+    child.process.send_signal(signal.SIGSTOP)
+    assert child.kill() == 128 + signal.SIGKILL
+    assert all_gone(members)
+    assert child.kill() == 128 + signal.SIGKILL  # again: nothing is left to do
+
+
+def test_kill_right_after_the_start_leaves_no_command(tmp_path: Path) -> None:
+    """Fails where the watchdog is killed between the look at its session and the start of its command."""
+    for number in range(5):
+        child = start_child("new", [sys.executable, "-c", STUBBORN], log=tmp_path / "new.log")
+        time.sleep(number / 100)
+        child.kill()
+        assert session_members(child.process.pid) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        (
+            ["Traceback (most recent call last):", "ValueError: no such model", "nanobind: leaked"],
+            "ValueError: no such model",
+        ),
+        (["one", "two", " three", "four"], "two | three | four"),  # no exception
+        (["a.b.HubError: 404", "KeyError: 'x'"], "KeyError: 'x'"),  # the last of two
+        ([], ""),
+    ],
+)
+def test_last_error_is_the_last_exception_else_the_last_lines(lines: list[str], error: str) -> None:
+    assert last_error(lines) == error

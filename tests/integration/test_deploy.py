@@ -15,14 +15,14 @@ import redis
 from pydantic import SecretStr
 
 from config.ledger import Ledger
+from config.process import free_port, start_child
 from config.records import Prompt, Spec
 from config.settings import Settings
 from producer import enqueue
 from producer.mining.mine import mine
 from producer.run_status import status
-from producer.stack.child_process import start_child
 from producer.stack.redis_binary import find_binary
-from producer.stack.redis_server import free_port, ping, short_lived_client
+from producer.stack.redis_server import ping, short_lived_client
 from tests.support.tiny_student import make_tiny_student
 from tests.support.workers import ROOT, start_worker_process
 

@@ -10,8 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from config.ledger.store import ledger_client
+from config.process import free_port
 from config.records import JsonObject
-from producer.stack.redis_server import Server, free_port
+from producer.stack.redis_server import Server
 from tests.support.scripted_endpoint import ScriptedEndpoint, says
 from tests.support.students import NO_TOOLS, student_with
 from tests.support.tiny_student import make_tiny_student

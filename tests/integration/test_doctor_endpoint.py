@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from config.diagnostics import run_checks
+from config.process import free_port
 from config.records import DEFAULT_MODEL
 from config.settings import Settings
 from producer.doctor import check_endpoint
 from producer.doctor.endpoint import Endpoint
-from producer.stack.redis_server import free_port
 from tests.support.http_server import QuietHandler, serving
 from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says
 

@@ -11,8 +11,9 @@ from pydantic import SecretStr
 
 from config.diagnostics import DoctorReport, run_checks
 from config.ledger.store import ledger_client
+from config.process import free_port
 from producer.doctor.store import Info, Store
-from producer.stack.redis_server import Server, free_port
+from producer.stack.redis_server import Server
 
 MB = 1_000_000
 

@@ -1,6 +1,5 @@
 """No black holes: a worker whose endpoint or disk cannot serve stops taking jobs, says why, and returns by itself."""
 
-import os
 import shutil
 import signal
 import threading
@@ -15,11 +14,12 @@ from pydantic import SecretStr
 from config.broker import make_app
 from config.errors import FailureKind
 from config.ledger import Ledger
+from config.process import free_port
 from config.records import JobState, JsonObject, Limits, Spec
 from config.settings import Settings
 from config.topology import QUEUE_GENERATE, run_key
 from producer.run_status import worker_rows
-from producer.stack.redis_server import free_port, short_lived_client
+from producer.stack.redis_server import short_lived_client
 from tests.integration.conftest import StartWorker
 from tests.support.fleet import (
     PROBE,
@@ -310,8 +310,8 @@ def test_a_wedged_server_is_found_where_another_worker_shares_its_folder(
         two.start()
         until(lambda: not one.circuit_breaker.reason and not two.circuit_breaker.reason, "both speak", seconds=30)
         assert one._server is not None
-        assert one._server.process is not None
-        os.kill(one._server.process.pid, signal.SIGSTOP)
+        assert one._server.child is not None
+        one._server.child.send(signal.SIGSTOP)
         until(lambda: any("is wedged" in reason for reason in said["one"]), "found", seconds=15)
     finally:
         one.stop()

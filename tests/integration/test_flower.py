@@ -19,10 +19,10 @@ from pydantic import SecretStr
 
 from config.errors import FailureKind
 from config.ledger import Ledger
+from config.process import ChildProcess, free_port, start_child
 from config.records import Failure, Prompt, Spec, Trajectory
 from config.topology import QUEUES, Stage
-from producer.stack.child_process import ChildProcess, start_child
-from producer.stack.redis_server import Server, free_port
+from producer.stack.redis_server import Server
 
 PAGES = ["/", "/workers", "/tasks", "/broker", "/runs", "/runs/night", "/metrics", "/api/workers", "/api/tasks"]
 APPLEJACK = [sys.executable, "-P", "-c", "from producer.cli import main; main()"]

@@ -1,5 +1,3 @@
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +9,7 @@ import pytest
 
 from config.endpoint.client import complete
 from config.errors import EndpointError
+from config.process import session_members
 from tests.support.tiny_student import make_tiny_student
 from worker.endpoint.model_server import ModelServer
 
@@ -21,7 +20,7 @@ from pathlib import Path
 from worker.endpoint.model_server import ModelServer
 server = ModelServer(Path(sys.argv[1]), log=Path(sys.argv[2]))
 server.start()
-print(server.process.pid, flush=True)
+print(server.child.process.pid, flush=True)
 time.sleep(600)
 """
 
@@ -31,15 +30,20 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_student(tmp_path_factory.mktemp("student"))
 
 
+def processes(server: ModelServer) -> list[psutil.Process]:
+    """The processes of a running server without its watchdog."""
+    assert server.child is not None
+    return [psutil.Process(pid) for pid in session_members(server.child.process.pid)]
+
+
 def test_server_answers_and_leaves_nothing_behind(student: Path, tmp_path: Path) -> None:
     with ModelServer(student, log=tmp_path / "server.log") as server:
-        assert server.process is not None
-        child = psutil.Process(server.process.pid)
+        [process] = processes(server)
         choice = complete(server.url, "Hello", max_tokens=3, timeout=30)
         assert choice["finish_reason"] == "length"
         assert "POST /v1/chat/completions" in server.tail(50)
         port = server.port
-    assert not child.is_running()
+    assert not process.is_running()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), timeout=1)
 
@@ -48,20 +52,19 @@ def test_server_dies_with_a_parent_that_is_killed(student: Path, tmp_path: Path)
     arguments = [sys.executable, "-c", PARENT, str(student), str(tmp_path / "server.log")]
     with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        child = psutil.Process(int(parent.stdout.readline()))
-        assert child.is_running()
+        watchdog = int(parent.stdout.readline())
+        [process] = map(psutil.Process, session_members(watchdog))
         parent.kill()
-    assert _ends(child, seconds=5)
+    assert _ends(process, seconds=5)
 
 
 def test_stop_ends_a_suspended_server(student: Path, tmp_path: Path) -> None:
     server = ModelServer(student, log=tmp_path / "server.log")
     server.start()
-    assert server.process is not None
-    child = psutil.Process(server.process.pid)
-    os.kill(child.pid, signal.SIGSTOP)  # a stopped process keeps SIGTERM pending: only SIGKILL ends it
+    [process] = processes(server)
+    process.suspend()  # a stopped process keeps SIGTERM pending: only SIGKILL ends it
     server.stop()
-    assert not child.is_running()
+    assert not process.is_running()
     server.stop()  # a second time does nothing
 
 

@@ -15,8 +15,8 @@ import redis
 from pydantic import SecretStr
 
 from config.errors import StoreError, UsageError
+from config.process import ChildProcess, session_members
 from producer.stack import redis_server
-from producer.stack.child_process import ChildProcess, session_members
 from producer.stack.redis_binary import find_binary
 from producer.stack.redis_server import STACK_FILE, Server, find_live, ping, short_lived_client
 

@@ -18,6 +18,7 @@ from tests.support.tiny_student import make_tiny_student
 from tests.support.workers import WorkerProcess
 
 JOBS = 12
+SERVER = "worker.endpoint.serve_child"  # after python -P -m
 PROBE = 5.0  # seconds; 15 by default
 FOUND_SECONDS = PROBE + 10  # a beat and a busy machine; with the defaults a wedged server is found within 30 s
 SHORT = Limits(seconds=60, request_seconds=40, max_tokens=400, requests=2)
@@ -46,12 +47,12 @@ def submitted(ledger: Ledger, url: SecretStr) -> tuple[str, ...]:
 
 
 def server_of(ledger: Ledger) -> psutil.Process | None:
-    """The model server's process: the worker's child in a session of its own."""
+    """The model server's process, a child of the watchdog that the worker started."""
     view = worker_view(ledger, "w@test")
     if view is None:
         return None
     worker = psutil.Process(int(str(view.fields["pid"])))
-    return next((child for child in worker.children() if "serve_child" in " ".join(child.cmdline())), None)
+    return next((child for child in worker.children(recursive=True) if SERVER in child.cmdline()[:4]), None)
 
 
 def consuming(ledger: Ledger) -> bool:

@@ -10,9 +10,9 @@ from pydantic import SecretStr
 
 from config.ledger import Ledger
 from config.ledger.store import ledger_client
+from config.process import session_members
 from config.records import JobState, JsonObject, Spec, StageState, Trajectory
 from config.topology import Stage, run_key
-from producer.stack.child_process import session_members
 from tests.integration.conftest import StartWorker
 from tests.support.fleet import (
     QUICK,

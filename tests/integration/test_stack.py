@@ -14,8 +14,8 @@ import pytest
 from pydantic import SecretStr
 
 from config.errors import StoreError, UsageError
+from config.process import session_members
 from config.settings import Settings
-from producer.stack.child_process import session_members
 from producer.stack.local_stack import Stack
 from producer.stack.redis_server import find_live, ping
 

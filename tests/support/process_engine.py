@@ -3,7 +3,7 @@
 A container is a process in a session of its own, a volume is a folder, the one network is 127.0.0.1. Covered: run,
 kill, restart, logs, exec, port mapping, volumes. Not covered: isolation of files, memory or the network, and images:
 program() looks up what a command names. Nothing outlives the test run, not even one ended by SIGKILL, because
-each process has a watchdog (producer/stack/watchdog.py).
+each process has a watchdog (config/watchdog.py).
 """
 
 import itertools
@@ -20,9 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
-from producer.stack.child_process import ChildProcess, start_child
+from config.process import ChildProcess, free_port, start_child
 from producer.stack.redis_binary import find_binary
-from producer.stack.redis_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTENS = "0A"  # the state in /proc/net/tcp, which pytest-docker-tools reads in a container

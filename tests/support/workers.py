@@ -11,7 +11,7 @@ from pathlib import Path
 from celery import Celery
 from pydantic import SecretStr
 
-from producer.stack.child_process import ChildProcess, start_child
+from config.process import ChildProcess, start_child
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0  # a worker that imports its whole world on two busy cores

@@ -5,10 +5,7 @@ with ModelServer(Path("student"), adapter=Path("adapter"), log=Path("server.log"
 """
 
 import os
-import re
-import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -22,6 +19,7 @@ from typing import Self
 import config
 from config.endpoint.client import complete, request
 from config.errors import EndpointError, FailureKind
+from config.process import ChildProcess, describe_exit, free_port, last_error, start_child
 from worker.student.cpu_blas.blas import fast_blas, mlx_environment
 
 CHILD = "worker.endpoint.serve_child"
@@ -33,7 +31,6 @@ TERM_SECONDS = 5.0
 PORT_TRIES = 3  # another process may take a free port before the child binds it
 PORT_TAKEN = "Address already in use"
 LOOK_BACK_LINES = 100
-QUOTED_LINES = 3
 DIED = "generation thread died: "
 ROOT = Path(config.__file__).parent.parent  # where the child finds this same code, whatever the folder it starts in
 
@@ -66,8 +63,7 @@ class ModelServer:
     """One served model; `model` is a directory or a hub name, `adapter` a directory that training wrote.
 
     Entering raises EndpointError, in one line with the server's last words, when the model cannot be loaded or has not
-    answered within `ready_seconds`. Loopback only, for the server has no authentication. What is not covered: a parent
-    that forks without exec hands the lifeline to its children, so start none that way while a server runs.
+    answered within `ready_seconds`. Loopback only, for the server has no authentication.
     """
 
     model: Path | str
@@ -77,8 +73,7 @@ class ModelServer:
     port: int = field(default=0, kw_only=True)  # 0: any free one
     flags: ServerFlags = field(default_factory=ServerFlags, kw_only=True)
     ready_seconds: float = field(default=600.0, kw_only=True)
-    process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
-    _log_start: int = field(default=0, init=False)
+    child: ChildProcess | None = field(default=None, init=False)
 
     @property
     def url(self) -> str:
@@ -88,7 +83,7 @@ class ModelServer:
     @property
     def alive(self) -> bool:
         """The process runs; whether it answers is another question."""
-        return self.process is not None and self.process.poll() is None
+        return self.child is not None and self.child.exit_code is None
 
     def __enter__(self) -> Self:
         self.start()
@@ -117,16 +112,8 @@ class ModelServer:
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL for the whole group; does nothing when it is already gone."""
-        process, self.process = self.process, None
-        if process is None:
-            return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
-                os.killpg(process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(TERM_SECONDS)
-        if process.stdin is not None:
-            process.stdin.close()
+        if self.child is not None:
+            self.child.stop(TERM_SECONDS)
 
     @property
     def log_size(self) -> int:
@@ -135,13 +122,7 @@ class ModelServer:
 
     def tail(self, lines: int) -> str:
         """The last lines that this start of the server wrote."""
-        try:
-            with self.log.open("rb") as log:
-                log.seek(self._log_start)
-                text = log.read().decode(errors="replace")
-        except OSError:
-            return ""
-        return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+        return self.child.log_tail(lines) if self.child else ""
 
     def log_tail(self) -> str:
         """What its log says about an end, in one line, and where the log is."""
@@ -157,18 +138,9 @@ class ModelServer:
         model = str(self.model.resolve()) if isinstance(self.model, Path) else self.model
         adapter = ["--adapter-path", str(self.adapter.resolve())] if self.adapter else []
         address = ["--host", self.host, "--port", str(self.port)]
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self._log_start = log.tell()
-            self.process = subprocess.Popen(
-                # -P: a folder named worker where the user stands must not be taken for ours
-                [sys.executable, "-P", "-m", CHILD, "--model", model, *adapter, *address, *self.flags.arguments()],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environment(),
-                start_new_session=True,
-            )
+        # -P: a folder named worker where the user stands must not be taken for ours
+        command = [sys.executable, "-P", "-m", CHILD, "--model", model, *adapter, *address, *self.flags.arguments()]
+        self.child = start_child("model server", command, log=self.log, env=self._environment(), grace=0)
 
     def _environment(self) -> dict[str, str]:
         # A directory needs no hub, and a mistake in it must not reach for one; a hub name does.
@@ -201,9 +173,9 @@ class ModelServer:
         return False
 
     def _raise_when_lost(self, deadline: float) -> None:
-        if not self.alive:
-            code = self.process.returncode if self.process else None
-            raise self._lost(f"ended with exit code {code}")
+        code = self.child.exit_code if self.child else None
+        if code is not None:
+            raise self._lost(f"ended with {describe_exit(code)}")
         if time.monotonic() > deadline:
             raise self._lost(f"gave no token within {self.ready_seconds:g} s")
 
@@ -234,15 +206,7 @@ def _log_tail(log: str) -> str:
     """The line that says what went wrong: the server's own, else the last exception, else the last lines."""
     lines = [line.strip() for line in log.splitlines() if "GET /health" not in line]
     died = [line.partition(DIED)[2] for line in lines if DIED in line]
-    raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Exit|Interrupt): ", line)]
-    return (died or raised or [" | ".join(lines[-QUOTED_LINES:]) or "none"])[-1]
-
-
-def free_port(host: str) -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    return died[-1] if died else last_error(lines) or "none"
 
 
 def _not_served(message: str) -> EndpointError:

@@ -7,19 +7,18 @@ Not covered: what an allowed program itself can do, which includes writing to th
 (find -exec, git aliases) and using the network. Allow programs that only read.
 """
 
-import contextlib
 import os
 import re
 import selectors
 import shlex
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from config.watchdog import kill_group
 from worker.tools.patterns import RefusedError
 
 COMMAND_SECONDS = 20.0  # tools look, they do not build
@@ -54,7 +53,8 @@ def run(root: Path, command: str, *, allow: Sequence[str]) -> str:
             try:
                 out, err, ended = _collect(process)
             finally:
-                _end_group(process)
+                kill_group(process.pid)
+                process.wait()
     code = f"exit code {process.returncode}" if ended is None else f"ended by us: {ended}"
     return "\n".join([code, *_shown("stdout", out), *_shown("stderr", err)])
 
@@ -116,13 +116,6 @@ def _collect(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes, str | None
         except subprocess.TimeoutExpired:
             ended = f"it took longer than {COMMAND_SECONDS:.0f} s"
     return bytes(said["stdout"]), bytes(said["stderr"]), ended
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    # gone already; macOS says PermissionError for a zombie's group
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _shown(name: str, content: bytes) -> list[str]:

@@ -1,15 +1,12 @@
 """The training itself, a process of its own: python -m worker.train.child CONFIG.json DESCRIPTOR
 
 The only importer of mlx_lm. CONFIG.json holds the hyperparameters in mlx_lm's words, model, data and adapter_path
-included. The descriptor gets one JSON line of TrainProgress per report; stdout is mlx_lm's table for people. It lives
-as long as its stdin is open: a parent that dies, however it dies, leaves no training behind.
+included. The descriptor gets one JSON line of TrainProgress per report; stdout is mlx_lm's table for people.
 """
 
 import json
 import os
-import signal
 import sys
-import threading
 import types
 from pathlib import Path
 
@@ -56,19 +53,6 @@ class Progress(TrainingCallback):
         )  # NaN stays NaN, unlike pydantic's
 
 
-def end_with_parent() -> None:
-    """Wait for the end of stdin in a thread, then end this process and what it started (compilers of mlx)."""
-
-    def watch() -> None:
-        while os.read(0, 4096):
-            pass
-        if os.getpgrp() == os.getpid():
-            os.killpg(0, signal.SIGKILL)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def train(hyperparameters: JsonObject, progress_fd: int) -> None:
     """Load, train, save; any exception ends the process and its last line tells why."""
     args = types.SimpleNamespace(**{**lora.CONFIG_DEFAULTS, **hyperparameters, "train": True})
@@ -83,5 +67,4 @@ def train(hyperparameters: JsonObject, progress_fd: int) -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent()
     train(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), int(sys.argv[2]))

@@ -1,21 +1,19 @@
-"""The training child, watched from start to end: its reports one by one, and nothing of it outlives the loop."""
+"""Run the training child and yield its progress reports; the child never outlives the generator."""
 
-import contextlib
 import os
 import select
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from config.errors import TrainingError
+from config.process import ChildProcess, describe_exit, start_child
+from config.watchdog import SIGNALLED
 
 CHILD_MODULE = "worker.train.child"
 POLL_SECONDS = 0.2  # how soon a cancelled training ends
 READ_BYTES = 65536
-QUOTED_LINES = 3
-QUOTED_CHARACTERS = 500
 
 
 def reports(
@@ -27,32 +25,23 @@ def reports(
 ) -> Generator[str]:
     """Run the child on `config` and yield each line of progress it writes.
 
-    What it says on stdout and stderr goes to `log_file`. It has its own session, killed whole when this generator ends,
-    however it ends; should this process be killed, the child's stdin closes and it ends itself. Raises TrainingError
-    when `cancelled` turns true or the child fails.
+    Its stdout and stderr go to `log_file`. Its session is killed when the generator closes, or when this process dies.
+    Raises TrainingError when `cancelled` turns true or the child fails.
     """
     read_end, write_end = os.pipe()
-    with log_file.open("ab") as told, os.fdopen(read_end, "rb", buffering=0) as progress:
+    with os.fdopen(read_end, "rb", buffering=0) as progress:
+        command = [sys.executable, "-m", CHILD_MODULE, str(config), str(write_end)]
         try:
-            child = subprocess.Popen(
-                [sys.executable, "-m", CHILD_MODULE, str(config), str(write_end)],
-                stdin=subprocess.PIPE,
-                stdout=told,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                pass_fds=(write_end,),
-                start_new_session=True,
-            )
+            child = start_child("training", command, log=log_file, env=environment, keep=[write_end], grace=0)
         finally:
-            os.close(write_end)  # or the pipe would never end
-        with child:
-            try:
-                yield from _lines(progress.fileno(), cancelled)
-                child.wait()
-            finally:
-                _kill(child)
-    if child.returncode:
-        raise TrainingError(f"training ended with {_ending(child.returncode)}: {log_tail(log_file)} (log: {log_file})")
+            os.close(write_end)  # the pipe ends when its last writer ends
+        try:
+            yield from _lines(progress.fileno(), cancelled)
+            code = child.wait()
+        finally:
+            child.kill()
+    if code:
+        raise TrainingError(f"training ended with {_ending(code)}: {_last_error(child)} (log: {log_file})")
 
 
 def _lines(descriptor: int, cancelled: Callable[[], bool]) -> Iterator[str]:
@@ -69,21 +58,10 @@ def _lines(descriptor: int, cancelled: Callable[[], bool]) -> Iterator[str]:
         yield from (line.decode() for line in whole if line.strip())
 
 
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """The whole group, compilers of mlx included. macOS says EPERM of a group of zombies."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-
-
 def _ending(code: int) -> str:
-    if code == -signal.SIGKILL:
-        return "SIGKILL, as the system does when memory runs out"
-    return signal.Signals(-code).name if code < 0 else f"code {code}"
+    memory = " (SIGKILL, as the system does when memory runs out)" if code == SIGNALLED + signal.SIGKILL else ""
+    return describe_exit(code) + memory
 
 
-def log_tail(log_file: Path) -> str:
-    """The last lines of a log in one, short enough for a message."""
-    text = log_file.read_bytes().decode("utf-8", "replace")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if "Error: " in line or "Exception: " in line]  # the line that ends a traceback
-    return " | ".join(errors[-1:] or lines[-QUOTED_LINES:])[-QUOTED_CHARACTERS:] or "it said nothing"
+def _last_error(child: ChildProcess) -> str:
+    return child.last_error() or "its log is empty"

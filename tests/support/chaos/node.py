@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import psutil
 from pydantic import SecretStr
 
-from producer.stack.child_process import session_members
+from config.process import session_members
 from tests.support.proxy import Proxy
 from tests.support.workers import WorkerProcess
 
@@ -33,11 +33,11 @@ class Node:
 
     @property
     def model_server(self) -> psutil.Process | None:
-        """Its model server, when it has one that is not suspended."""
+        """Its model server (not the watchdog of it), when it has one that is not suspended."""
         for pid in session_members(self.process.child.process.pid):
             with suppress(psutil.Error):
-                for child in psutil.Process(pid).children():
-                    if MODEL_SERVER in child.cmdline() and child.status() != psutil.STATUS_STOPPED:
+                for child in psutil.Process(pid).children(recursive=True):
+                    if MODEL_SERVER in child.cmdline()[:4] and child.status() != psutil.STATUS_STOPPED:
                         return child
         return None
 

@@ -2,8 +2,8 @@
 
     python -P -m tests.support.planted.scripted_server --port N   (the other options of mlx_lm's server mean nothing)
 
-A real process with a real port and the lifeline of worker/endpoint/serve_child.py, so that a worker supervises it as
-its own. The same conversation gets the same answer, ids included. Only a job's question takes TEST_ANSWER_SECONDS.
+A real process with a real port, so that a worker supervises it as its own. The same conversation gets the same answer,
+ids included. Only a job's question takes TEST_ANSWER_SECONDS.
 """
 
 import argparse
@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from tests.support.scripted_endpoint import Call, Reply, ScriptedEndpoint
-from worker.endpoint.serve_child import end_with_parent
 from worker.generate.scripted_plans import Result
 
 SECONDS = float(os.environ.get("TEST_ANSWER_SECONDS", "0"))
@@ -59,7 +58,7 @@ class ScriptedServer(ScriptedEndpoint):
 
 def reply(request: Request) -> Reply:
     """What the scripted teacher says next in this conversation."""
-    from worker.generate.scripted_teacher import next_step  # a second of imports, which must not hold up the lifeline
+    from worker.generate.scripted_teacher import next_step  # a second of imports
 
     if not request.tools:
         return Reply(text="Hello.")
@@ -86,8 +85,7 @@ def result(content: str) -> Result:
 
 
 def main() -> None:
-    """Serve until the parent is gone."""
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    """Serve until a signal ends this process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     asked, _ = parser.parse_known_args()

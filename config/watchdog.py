@@ -1,10 +1,10 @@
-"""Runs one command and ends it when whoever asked for it is gone.
+"""Run one command and end it when the process that asked for it has died.
 
-    python -IS producer/stack/watchdog.py GRACE_SECONDS COMMAND [ARGUMENT...]
+    python -IS config/watchdog.py GRACE_SECONDS COMMAND [ARGUMENT...]
 
-Standard input is the lifeline: a pipe whose other end only the asking process holds. However that process ends, by
-SIGKILL too, the pipe reaches its end, and then the command gets SIGTERM and, GRACE_SECONDS later, SIGKILL together with
-its process group. Nothing is polled. Only the standard library is used: this runs without site-packages.
+Standard input is the lifeline: a pipe whose write end only the parent holds. The pipe reaches its end however the
+parent dies, by SIGKILL too. The command then gets SIGTERM and, GRACE_SECONDS later, its process group gets SIGKILL.
+Nothing is polled. Only the standard library is used: this runs without site-packages.
 """
 
 import os
@@ -16,28 +16,28 @@ import time
 from contextlib import suppress
 from types import FrameType
 
-SIGNALLED = 128  # a shell's convention: 128 + n when signal n ended the command
+SIGNALLED = 128  # a shell's convention: exit code 128 + n when signal n ended the command
 
 
-def end_group(group: int) -> None:
-    """SIGKILL for every process of the group; none left is fine."""
+def kill_group(group: int) -> None:
+    """Send SIGKILL to every process of the group, if any is left."""
     with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
         os.killpg(group, signal.SIGKILL)
 
 
 def end_with_lifeline(child: int, grace: float) -> None:
-    """Wait for the end of standard input, then end the command, kindly at first."""
+    """Wait for the end of standard input, then end the command: SIGTERM first, SIGKILL after the grace."""
     while os.read(0, 1):
         pass
     with suppress(ProcessLookupError):
         os.kill(child, signal.SIGTERM)
     time.sleep(grace)  # a daemon thread: when the command obeys, the main thread ends the process and this sleep
-    end_group(child)
+    kill_group(child)
 
 
 def watch(command: list[str], grace: float) -> int:
-    """Run the command in a process group of its own; its exit code, or 128 + n for signal n."""
-    # Descriptors that we were given on purpose (a lock, say) go on to the command: close_fds stays off.
+    """Run the command in its own process group; return its exit code, or 128 + n for signal n."""
+    # Inherited descriptors (a lock, for example) are meant for the command: close_fds stays off.
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False, process_group=0)
 
     def forward(number: int, _: FrameType | None) -> None:
@@ -48,7 +48,7 @@ def watch(command: list[str], grace: float) -> int:
         signal.signal(number, forward)
     threading.Thread(target=end_with_lifeline, args=(child.pid, grace), daemon=True).start()
     code = child.wait()
-    end_group(child.pid)  # children that a killed command left behind
+    kill_group(child.pid)  # children that a killed command left behind
     return code if code >= 0 else SIGNALLED - code
 
 
