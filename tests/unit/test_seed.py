@@ -84,6 +84,9 @@ def test_a_phantom_call_stays_a_call() -> None:
         ({"requires_tools": "false"}, False),  # written by a careless exporter
         ({"requires_tools": "yes"}, True),
         ("note", True),  # metadata of another kind
+        ({"category": "negative"}, False),  # the generator's questions that need no tool
+        ({"category": "negative", "requires_tools": None}, False),
+        ({"category": "negative", "requires_tools": True}, True),
     ],
 )
 def test_requires_tools_is_true_unless_the_metadata_says_otherwise(metadata: object, needed: bool) -> None:
@@ -100,6 +103,7 @@ def test_requires_tools_is_true_unless_the_metadata_says_otherwise(metadata: obj
         ([{"tool": "grep", "args": "{", "result": "a.py:1: x"}], {}, ["malformed"]),  # arguments cut off
         ([], {}, ["tools_required_but_none"]),  # nothing says that the question needs no tools
         ([], {"requires_tools": False}, []),
+        ([], {"category": "negative"}, []),
         ([{"tool": "grep", "args": {"p": "x"}, "result": "a.py:1: x"}], {}, []),  # sound
     ],
 )

@@ -20,6 +20,7 @@ from worker.curate.jsonlines import too_deep
 CALL_NAMES = ("tool", "name")
 CALL_ARGUMENTS = ("args", "arguments")
 CALL_FIELDS = {*CALL_NAMES, *CALL_ARGUMENTS, "result"}
+NO_TOOLS_CATEGORY = "negative"  # the generator's own name for questions that need no tool
 READ_FIELDS = {"query", "tool_calls", "answer"}  # what messages hold in full; every other field is kept beside them
 
 _OBJECTS = TypeAdapter(tuple[JsonObject, ...])
@@ -102,11 +103,11 @@ def _arguments(value: JsonValue) -> JsonObject | str:
 
 
 def _requires_tools(record: JsonObject) -> bool:
-    """What the metadata says; true where it is silent, as for a line of prompts.jsonl."""
-    said = _metadata(record).get("requires_tools")
-    if isinstance(said, str):
-        return said.strip().lower() not in ("false", "no", "0")
-    return said is None or bool(said)
+    """The metadata's flag; without one, true for every category but the generator's questions that need no tool."""
+    flag = _metadata(record).get("requires_tools")
+    if flag is None:
+        return _category(record) != NO_TOOLS_CATEGORY
+    return flag.strip().lower() not in ("false", "no", "0") if isinstance(flag, str) else bool(flag)
 
 
 def _category(record: JsonObject) -> str:
