@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(120)
 def test_a_long_job_is_delivered_once_while_its_worker_lives(
     app: str, again: bool, ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without the zadd in visibility_timeout.renew, and when kombu renames what unacked_tags reads or the index."""
+    """Fails without the zadd in visibility_timeout.renew, or if kombu renames the index or what unacked_tags reads."""
     with ScriptedEndpoint(answering(LONG)) as endpoint:
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_VISIBILITY_SECONDS": str(VISIBILITY)}
         workers = [start_worker("generate", name, env=env, app=app, wait=False) for name in ("one", "two")]
