@@ -11,8 +11,8 @@ second, independent of the request's length. The samples of a batching server li
 which predicts the throughput at other limits. The target is the smallest limit with 98% of the best throughput.
 
 The limit grows if a larger one pays even with a slope half a standard error steeper. It shrinks if a smaller one
-suffices even with a slope half an error flatter. If the samples do not determine the slope, or the server has changed, the limit moves one
-step to learn it.
+suffices even with a slope half an error flatter. If the samples do not determine the slope, or the server has
+changed, the limit moves one step to learn it.
 
 `observe` may be called from any thread, `decide` from one, every second or two; the caller supplies the clock.
 """
