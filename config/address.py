@@ -1,4 +1,4 @@
-"""What the address of a server tells: whether it is on this machine, and what of it may be shown."""
+"""Server addresses: whether one is on this machine, and how to print it without its secrets."""
 
 import ipaddress
 from contextlib import suppress
@@ -6,7 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether only this machine can reach an address; "" is every interface."""
+    """Whether only this machine can reach an address. "" means every interface, so it is False."""
     try:
         return ipaddress.ip_address(host or "").is_loopback
     except ValueError:
@@ -14,8 +14,8 @@ def is_loopback(host: str | None) -> bool:
 
 
 def http_parts(url: str) -> SplitResult | None:
-    """The parts of a URL that can be asked over HTTP; None for any other text."""
-    with suppress(ValueError):  # a port that is no number or too large, half of an IPv6 address
+    """Parse an HTTP or HTTPS URL; None for any other text."""
+    with suppress(ValueError):  # a bad port, or an unclosed IPv6 bracket
         parts = urlsplit(url)
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             return parts
@@ -23,7 +23,7 @@ def http_parts(url: str) -> SplitResult | None:
 
 
 def without_secret(url: str) -> str:
-    """A URL without user and password, fit for records and messages."""
+    """Remove user and password from a URL, for records and messages."""
     scheme, separator, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else url

@@ -1,4 +1,4 @@
-"""What `applejack doctor` tells: traps, each with what to do about it, and what could not be looked at."""
+"""The report of `applejack doctor`: known misconfigurations with remedies, and the checks that were skipped."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ORDER: tuple[Severity, ...] = ("error", "warning")
 
 
 class CannotCheckError(ApplejackError):
-    """A check has nothing to look at here; the message says why. Never taken for "all is well"."""
+    """A check cannot run here, for the reason in the message. It is reported as skipped, not as passed."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing that loses work or time: `error` when it does so now, `warning` when it may."""
+    """One problem: an error loses work or time now, a warning may do so later."""
 
     name: str
     severity: Severity
@@ -29,7 +29,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Check:
-    """One look at one thing; `look` yields what is wrong, and raises an ApplejackError or OSError when it cannot."""
+    """One check: `run` yields problems, and raises ApplejackError or OSError if it cannot check."""
 
     name: str
     run: Callable[[], Iterable[Diagnosis]]
@@ -37,7 +37,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A check that could not be made."""
+    """A check that could not run."""
 
     check: str
     why: str
@@ -45,7 +45,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """What came of a list of checks; they add up."""
+    """The results of some checks; reports can be added."""
 
     findings: tuple[Diagnosis, ...] = ()
     checked: tuple[str, ...] = ()
@@ -53,35 +53,35 @@ class DoctorReport:
 
     def __add__(self, other: DoctorReport) -> DoctorReport:
         return DoctorReport(
-            tuple(sorted((*self.findings, *other.findings), key=lambda name: ORDER.index(name.severity))),
+            tuple(sorted((*self.findings, *other.findings), key=lambda finding: ORDER.index(finding.severity))),
             (*self.checked, *other.checked),
             (*self.not_checked, *other.not_checked),
         )
 
     @property
     def errors(self) -> int:
-        """How many findings are errors."""
-        return sum(name.severity == "error" for name in self.findings)
+        """Number of findings that are errors."""
+        return sum(finding.severity == "error" for finding in self.findings)
 
     def as_json(self) -> JsonObject:
-        """As `--json` prints it."""
+        """The report as printed by --json."""
         return {
-            "findings": [dict(asdict(name)) for name in self.findings],
+            "findings": [dict(asdict(finding)) for finding in self.findings],
             "checked": list(self.checked),
-            "not_checked": [dict(asdict(unseen)) for unseen in self.not_checked],
+            "not_checked": [dict(asdict(skipped)) for skipped in self.not_checked],
         }
 
 
 def run_checks(checks: Sequence[Check]) -> DoctorReport:
-    """Make every check; one that cannot be made hinders no other."""
+    """Run all checks; a check that cannot run does not stop the others."""
     return sum((run_check(check) for check in checks), DoctorReport())
 
 
 def run_check(check: Check) -> DoctorReport:
-    """What came of one check; traps found before it broke off are kept."""
-    found: list[Diagnosis] = []
+    """Run one check. Findings yielded before an exception are kept."""
+    findings: list[Diagnosis] = []
     try:
-        found.extend(check.run())
+        findings.extend(check.run())
     except (ApplejackError, OSError) as error:
-        return DoctorReport(findings=tuple(found), not_checked=(Skipped(check.name, str(error)),))
-    return DoctorReport(findings=tuple(found), checked=(check.name,))
+        return DoctorReport(findings=tuple(findings), not_checked=(Skipped(check.name, str(error)),))
+    return DoctorReport(findings=tuple(findings), checked=(check.name,))

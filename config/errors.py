@@ -1,40 +1,40 @@
-"""Failure kinds, rejection reasons and the exceptions behind them, named by the boundary they cross.
+"""Failure kinds, rejection reasons and exceptions, named by the boundary they cross.
 
 ApplejackError
-├── UsageError            bad input from a person: one clear line, exit code 2, nothing changed
-├── GenerationError       a rollout went wrong; becomes Failure(kind, message, retryable)
-│   ├── EndpointError     the model server: unreachable, wedged, erring or serving another model
-│   ├── WorkspaceError    the code to be read cannot be had as pinned
+├── UsageError            invalid user input: one line, exit code 2, nothing changed
+├── GenerationError       a rollout failed; becomes Failure(kind, message, retryable)
+│   ├── EndpointError     the model server: unreachable, hung, returning errors or serving the wrong model
+│   ├── WorkspaceError    the pinned code is not available
 │   └── RolloutError      the rollout itself: limits, tool retries, malformed calls
-├── CurationError         a dataset cannot be made
-├── StudentError          the student's model cannot be made or loaded
-├── TrainingError         preflight or the training process failed
-├── EvaluationError       scores cannot be trusted, so none are given
-└── StoreError            the ledger refused or could not be reached
-    └── StoreUnavailableError    ... for now: it is away, full, or refuses the password; waiting helps
+├── CurationError         a dataset cannot be created
+├── StudentError          the student's model cannot be created or loaded
+├── TrainingError         the preflight check or the training process failed
+├── EvaluationError       scores cannot be trusted, so none are reported
+└── StoreError            the ledger failed or rejected a command
+    └── StoreUnavailableError    it is unreachable, full or rejects the password; a retry may help
 """
 
 from enum import StrEnum
 
 
 class FailureKind(StrEnum):
-    """Why a rollout has no usable end."""
+    """Why a rollout failed."""
 
-    ENDPOINT_UNREACHABLE = "endpoint_unreachable"  # no connection, or it broke before an answer
-    ENDPOINT_WEDGED = "endpoint_wedged"  # healthy HTTP, no tokens
-    ENDPOINT_ERROR = "endpoint_error"  # an error answer
-    WRONG_MODEL = "wrong_model"  # another model than the run asks for
-    TIMEOUT = "timeout"  # the job's wall time is over
-    REQUEST_LIMIT = "request_limit"  # model requests, tool calls or repeats of one call are used up
-    TOOL_RETRIES_EXCEEDED = "tool_retries_exceeded"  # the model could not mend its call
-    MALFORMED_TOOL_CALL = "malformed_tool_call"  # the call cannot be read at all
-    CONTEXT_OVERFLOW = "context_overflow"  # the conversation no longer fits the model
-    WORKSPACE_UNAVAILABLE = "workspace_unavailable"  # path, commit or digest is not here
-    WORKER_LOST = "worker_lost"  # its workers died as often as is allowed
-    INTERNAL = "internal"  # a fault of ours; the message names it
+    ENDPOINT_UNREACHABLE = "endpoint_unreachable"  # no connection, or lost before a response
+    ENDPOINT_WEDGED = "endpoint_wedged"  # accepts requests, produces no tokens
+    ENDPOINT_ERROR = "endpoint_error"  # an error response
+    WRONG_MODEL = "wrong_model"  # not the model that the run requests
+    TIMEOUT = "timeout"  # the job's wall-time limit is exceeded
+    REQUEST_LIMIT = "request_limit"  # too many model requests, tool calls or repeats of one call
+    TOOL_RETRIES_EXCEEDED = "tool_retries_exceeded"  # the model failed to correct its call
+    MALFORMED_TOOL_CALL = "malformed_tool_call"  # the call cannot be parsed
+    CONTEXT_OVERFLOW = "context_overflow"  # the conversation exceeds the model's context
+    WORKSPACE_UNAVAILABLE = "workspace_unavailable"  # path, commit or digest is not available
+    WORKER_LOST = "worker_lost"  # lost its worker `delivery_limit` times
+    INTERNAL = "internal"  # a bug in applejack; the message names it
 
 
-RETRYABLE = frozenset(  # another worker, or a later hour, may do better
+RETRYABLE = frozenset(  # another worker or a later attempt may succeed
     {
         FailureKind.ENDPOINT_UNREACHABLE,
         FailureKind.ENDPOINT_WEDGED,
@@ -48,38 +48,38 @@ RETRYABLE = frozenset(  # another worker, or a later hour, may do better
 
 
 class RejectionReason(StrEnum):
-    """Why curation keeps a trajectory out of the dataset."""
+    """Why curation rejects a trajectory."""
 
     NULL_RESULT = "null_result"  # a call whose result is missing or null
-    UNPAIRED_RESULT = "unpaired_result"  # a result that answers no call, or one call answered twice
+    UNPAIRED_RESULT = "unpaired_result"  # a result without a call, or two results of one call
     PHANTOM_CALL = "phantom_call"  # a return recorded as a call
-    PLACEHOLDER_RESULT = "placeholder_result"  # a result that stands for one that was never there
-    RETRY_UNANSWERED = "retry_unanswered"  # told to mend a call, and did not
-    TOOLS_REQUIRED_BUT_NONE = "tools_required_but_none"  # answered from memory what needs tools
-    LEAKED_TOOL_CALL = "leaked_tool_call"  # call text in an answer
-    CHAT_MARKUP = "chat_markup"  # <|im_start|> and kin in any text
+    PLACEHOLDER_RESULT = "placeholder_result"  # a placeholder instead of a real result
+    RETRY_UNANSWERED = "retry_unanswered"  # asked to correct a call, and did not
+    TOOLS_REQUIRED_BUT_NONE = "tools_required_but_none"  # answered without the tools that the question needs
+    LEAKED_TOOL_CALL = "leaked_tool_call"  # tool-call text in an answer
+    CHAT_MARKUP = "chat_markup"  # <|im_start|> or similar in any text
     TRUNCATED = "truncated"  # finish_reason length
-    EMPTY_ANSWER = "empty_answer"  # nothing was said at the end
-    REPEATED_CALL = "repeated_call"  # the teacher's own loop
-    TOO_MANY_CALLS = "too_many_calls"  # more calls than a student should learn to make
-    FABRICATED_RESULT = "fabricated_result"  # the answer asserts what no result holds
-    OVER_LENGTH = "over_length"  # longer than the student is trained on, in its own tokens
-    DUPLICATE = "duplicate"  # the same again
-    MALFORMED = "malformed"  # no conversation a template can render: roles out of order, a call no schema allows
-    SAMPLED_OUT = "sampled_out"  # sound, and left out to keep the share that was asked for
+    EMPTY_ANSWER = "empty_answer"  # no final answer
+    REPEATED_CALL = "repeated_call"  # the teacher repeated a call
+    TOO_MANY_CALLS = "too_many_calls"  # more calls than the student should learn
+    FABRICATED_RESULT = "fabricated_result"  # the answer states facts that are in no result
+    OVER_LENGTH = "over_length"  # longer than the training length, in the student's tokens
+    DUPLICATE = "duplicate"  # same as another example
+    MALFORMED = "malformed"  # no chat template can render it: roles out of order, or a call that fits no schema
+    SAMPLED_OUT = "sampled_out"  # valid, but left out to keep the requested proportions
     FAILED_GENERATION = "failed_generation"  # the rollout did not complete
 
 
 class ApplejackError(Exception):
-    """The root of what applejack raises on purpose."""
+    """Base class of all errors that applejack raises on purpose."""
 
 
 class UsageError(ApplejackError):
-    """Bad input from a person; nothing was changed."""
+    """Invalid user input; nothing was changed."""
 
 
 class GenerationError(ApplejackError):
-    """A rollout went wrong; `kind` says how."""
+    """A rollout failed; `kind` classifies the failure."""
 
     kind: FailureKind
 
@@ -89,39 +89,39 @@ class GenerationError(ApplejackError):
 
 
 class EndpointError(GenerationError):
-    """The model server is unreachable, wedged, erring or serving another model."""
+    """The model server is unreachable, hung, returns errors or serves the wrong model."""
 
 
 class WorkspaceError(GenerationError):
-    """The code to be read cannot be had as pinned."""
+    """The pinned code is not available."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, kind=FailureKind.WORKSPACE_UNAVAILABLE)
 
 
 class RolloutError(GenerationError):
-    """The rollout ran into one of its limits or could not be read."""
+    """The rollout exceeded a limit, or a call could not be parsed."""
 
 
 class CurationError(ApplejackError):
-    """A dataset cannot be made from what is there."""
+    """The dataset cannot be created from the given trajectories."""
 
 
 class StudentError(ApplejackError):
-    """The student's model cannot be made or loaded."""
+    """The student's model cannot be created or loaded."""
 
 
 class TrainingError(ApplejackError):
-    """Preflight or the training process failed."""
+    """The preflight check or the training process failed."""
 
 
 class EvaluationError(ApplejackError):
-    """Scores cannot be trusted, so none are given."""
+    """Scores cannot be trusted, so none are reported."""
 
 
 class StoreError(ApplejackError):
-    """The ledger refused, or could not be reached."""
+    """The ledger failed or rejected a command."""
 
 
 class StoreUnavailableError(StoreError):
-    """The ledger is away, full, or refuses the password; nothing was stored, and the same again may do later."""
+    """The ledger is unreachable, full or rejects the password; nothing was stored, and a retry may help."""

@@ -1,4 +1,4 @@
-"""Logs: an event and its fields, pretty on a terminal, one JSON object a line otherwise."""
+"""Structured logs: pretty on a terminal, otherwise one JSON object per line."""
 
 import logging
 import sys
@@ -7,11 +7,11 @@ import structlog
 
 from config.settings import Settings
 
-CHATTY = ("httpx", "httpx2")  # a line for every model request; a job has one line of its own
+CHATTY = ("httpx", "httpx2")  # they log each model request; one line per job is enough
 
 
 def configure(settings: Settings) -> None:
-    """Send structlog and the standard library's loggers to stderr in one shape."""
+    """Send structlog and the standard library's loggers to stderr in the same format."""
     pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -41,11 +41,11 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for chatty in CHATTY:
-        logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger for one module: `log.info("job.finished", run_id=..., seconds=...)`."""
+    """Return the logger of a module: `log.info("job.finished", run_id=..., seconds=...)`."""
     log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return log

@@ -1,4 +1,4 @@
-"""Single questions to an OpenAI-compatible server, without an agent: is it ready, and which weights answer."""
+"""A minimal client of an OpenAI-compatible server, for health checks and identity checks."""
 
 import base64
 import json
@@ -18,24 +18,26 @@ Answer = tuple[int, str]  # HTTP status and body
 
 
 def request(url: str, *, body: JsonObject | None = None, api_key: str | None = None, timeout: float) -> Answer:
-    """GET, or POST with a JSON body; `timeout` in seconds holds for connecting and for each read.
+    """Send a GET, or a POST with a JSON body; `timeout` in seconds applies to connecting and to each read.
 
-    Any status is an answer, but for a redirect. Raises EndpointError in one line: unreachable for a URL that cannot be
-    asked, no connection, and one that breaks before an answer; wedged when time is over.
+    Returns any status except a redirect. Raises EndpointError: unreachable for an invalid URL, no connection or a lost
+    connection; wedged after the timeout.
     """
     parts = _parts(url)
-    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without user and password
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without user name and password
     data = None if body is None else json.dumps(body).encode()
     headers = {"User-Agent": "applejack", "Content-Type": "application/json", **_authorization(parts, api_key)}
     try:
-        asked = Request(shown, data, headers)  # noqa: S310 - _parts lets http and https through, nothing else
-        with _opener(is_loopback(parts.hostname)).open(asked, timeout=timeout) as response:
+        http_request = Request(shown, data, headers)  # noqa: S310 - _parts allows only http and https
+        with _opener(is_loopback(parts.hostname)).open(http_request, timeout=timeout) as response:
             status, text = response.status, response.read().decode(errors="replace")
-            moved = response.headers.get("Location")
+            location = response.headers.get("Location")
     except (OSError, HTTPException, ValueError) as error:
-        raise _unanswered(shown, error, timeout) from error
-    if status // 100 == 3 and moved:  # not followed: a POST would arrive as a GET, and the key at another's door
-        raise EndpointError(f"{shown!r} has moved to {moved!r}; ask there", kind=FailureKind.ENDPOINT_ERROR)
+        raise _request_error(shown, error, timeout) from error
+    # Redirects are not followed: urllib would turn the POST into a GET and send the API key to another host.
+    if status // 100 == 3 and location:
+        message = f"{shown!r} redirects to {location!r}; configure that address"
+        raise EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
     return status, text
 
 
@@ -50,10 +52,10 @@ def complete(
     same_model: bool = False,
     options: JsonObject | None = None,
 ) -> JsonObject:
-    """The first choice of one chat completion; `options` are what else is sent, for not every server takes them all.
+    """Return the first choice of one chat completion; `options` are additional fields of the request.
 
-    `base_url` ends in /v1. Raises EndpointError, quoting the server's own words when it answers with an error, and
-    with `same_model` when another model than the one asked for says that it answered.
+    `base_url` ends in /v1. Raises EndpointError, which quotes the response if it is not a completion. With
+    `same_model`, also raises it if the response names a different model than the requested one.
     """
     body: JsonObject = {
         "model": model,
@@ -61,7 +63,7 @@ def complete(
         "max_tokens": max_tokens,
         **(options or {}),
     }
-    _parts(base_url)  # here, so that it is quoted as it was given
+    _parts(base_url)  # checked here, so that the message quotes it as given
     url = f"{base_url.rstrip('/')}/chat/completions"
     status, text = request(url, body=body, api_key=api_key, timeout=timeout)
     answer = _object(text) if status == HTTPStatus.OK else {}
@@ -71,7 +73,7 @@ def complete(
         message = f"{shown!r} answered {status} with {text[:300]!r} instead of a completion"
         raise EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
     if same_model and model != DEFAULT_MODEL and served and served != model:
-        message = f"asked for model {model!r}, {served!r} answered at {shown!r}; load that model there"
+        message = f"requested model {model!r}, but {shown!r} serves {served!r}; load {model!r} there"
         raise EndpointError(message, kind=FailureKind.WRONG_MODEL)
     return choice
 
@@ -84,18 +86,18 @@ def _parts(url: str) -> SplitResult:
 
 
 def _authorization(parts: SplitResult, api_key: str | None) -> dict[str, str]:
-    """A user in the URL goes before the key, as the agent's HTTP client has it."""
+    """A user in the URL takes precedence over the key, as in the agent's HTTP client."""
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
     return {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
 
-@cache  # whom to trust over https is read once: that takes 40 ms
+@cache  # loading CA certificates takes 40 ms
 def _opener(local: bool) -> OpenerDirector:
-    """Without what follows redirects, and without what raises for a status.
+    """An opener that neither follows redirects nor raises for a status.
 
-    A proxy of the environment is asked as by the agent's client, but never for what runs on this machine.
+    Uses the environment's proxy, as the agent's client does, except for local addresses.
     """
     opener = OpenerDirector()
     for handler in (ProxyHandler({} if local else None), HTTPHandler(), HTTPSHandler(), UnknownHandler()):
@@ -103,19 +105,19 @@ def _opener(local: bool) -> OpenerDirector:
     return opener
 
 
-def _unanswered(shown: str, error: OSError | HTTPException | ValueError, timeout: float) -> EndpointError:
+def _request_error(shown: str, error: OSError | HTTPException | ValueError, timeout: float) -> EndpointError:
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, TimeoutError):
-        message = f"{shown!r} gave no answer within {timeout:g} s"
+        message = f"{shown!r} did not respond within {timeout:g} s"
         return EndpointError(message, kind=FailureKind.ENDPOINT_WEDGED)
-    if isinstance(cause, ValueError):  # its words may hold the key
-        cause = "address or key hold characters that HTTP cannot carry"
+    if isinstance(cause, ValueError):  # its text may contain the key
+        cause = "the address or the key contains characters that HTTP does not allow"
     message = f"{shown!r} cannot be reached: {cause or type(cause).__name__}"
     return EndpointError(message, kind=FailureKind.ENDPOINT_UNREACHABLE)
 
 
 def _object(text: str) -> JsonObject:
-    """The JSON object of an answer, an empty one when it is none."""
+    """Parse a JSON object; {} if the text is not one."""
     with suppress(ValueError):
         answer = json.loads(text)
         if isinstance(answer, dict):

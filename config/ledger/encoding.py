@@ -1,4 +1,4 @@
-"""How the ledger's values are written: histories, compressed trajectories, milliseconds."""
+"""Encoding of the ledger's values: histories, compressed trajectories, milliseconds."""
 
 import json
 import zlib
@@ -10,10 +10,10 @@ from config.records import Trajectory
 
 @dataclass(frozen=True)
 class Event:
-    """One line of a job's or a stage's history."""
+    """One entry in the history of a job or stage."""
 
     at: float
-    """seconds since the epoch, by the server's clock"""
+    """seconds since the epoch, server clock"""
     event: str
     worker: str
     detail: str
@@ -21,23 +21,24 @@ class Event:
 
 
 def events(history: object) -> tuple[Event, ...]:
-    """The history kept by the scripts, one JSON object a line."""
-    lines = [json.loads(line) for line in decode(history).splitlines()]
+    """Parse a history: the scripts append one JSON object per line."""
+    entries = [json.loads(line) for line in decode(history).splitlines()]
     return tuple(
-        Event(line["at"] / 1000, line["event"], line["worker"], line["detail"], line["attempt"]) for line in lines
+        Event(entry["at"] / 1000, entry["event"], entry["worker"], entry["detail"], entry["attempt"])
+        for entry in entries
     )
 
 
 def pack(trajectory: Trajectory) -> bytes:
-    """The trajectory compressed; `unpack` gives it back."""
+    """Compress a trajectory."""
     return zlib.compress(trajectory.model_dump_json(exclude_defaults=True).encode())
 
 
 def unpack(blob: bytes) -> Trajectory:
-    """The trajectory of a `pack`."""
+    """Decompress a trajectory."""
     return Trajectory.model_validate_json(zlib.decompress(blob))
 
 
 def ms(seconds: float) -> int:
-    """Whole milliseconds, as the scripts count time."""
+    """Convert to whole milliseconds, the scripts' unit."""
     return round(seconds * 1000)

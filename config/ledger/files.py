@@ -1,4 +1,4 @@
-"""A run's files (dataset, adapter, report) in the ledger, so that stages on different machines share no disk."""
+"""A run's files (dataset, adapter, report) in the ledger: stages on different machines need no shared disk."""
 
 import hashlib
 import json
@@ -13,17 +13,17 @@ from config.errors import StoreError
 from config.ledger.store import decode, redis_errors
 from config.topology import run_key
 
-CHUNK = 4 * 1024 * 1024  # bytes before compression; far under the server's 512 MB limit on a value
+CHUNK = 4 * 1024 * 1024  # bytes before compression; far below the server's 512 MB limit for a value
 
 
 class Files:
-    """Whole folders, written and read atomically by name: "dataset", "adapter", "report"."""
+    """Stores whole folders by name: "dataset", "adapter", "report"."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
 
     def put(self, run_id: str, name: str, folder: Path) -> None:
-        """Store a folder under a name; readers see the old one whole or the new one whole."""
+        """Store a folder; readers see either the old files or the new ones."""
         key = run_key(run_id, f"files:{name}")
         fresh = f"{key}:new"
         manifest: dict[str, dict[str, str | int]] = {}
@@ -41,9 +41,9 @@ class Files:
             self._redis.rename(fresh, key)
 
     def get(self, run_id: str, name: str, folder: Path) -> list[Path]:
-        """Write a stored folder to disk beside its place and move it there whole; the files, sorted.
+        """Restore a folder: write it to a temporary directory, then replace `folder`. Returns the files, sorted.
 
-        StoreError when nothing is stored under the name or a content does not match its hash.
+        StoreError if nothing is stored under the name, or if a file does not match its checksum.
         """
         key = run_key(run_id, f"files:{name}")
         with redis_errors():
@@ -61,20 +61,20 @@ class Files:
         return [folder / relative for relative in manifest]
 
     def hashes(self, run_id: str, name: str) -> dict[str, str]:
-        """Hex sha256 of each file of a stored folder by its path in it; empty when nothing is stored under the name."""
+        """Hex sha256 of each stored file, by its path in the folder; empty if nothing is stored under the name."""
         with redis_errors():
             found = self._redis.hget(run_key(run_id, f"files:{name}"), "manifest")
         return {relative: entry["sha256"] for relative, entry in json.loads(decode(found) or "{}").items()}
 
     def has(self, run_id: str, name: str) -> bool:
-        """True when something is stored under the name."""
+        """Whether a folder is stored under the name."""
         with redis_errors():
             return bool(self._redis.exists(run_key(run_id, f"files:{name}")))
 
     def _write(self, key: str, relative: str, chunks: int, sha256: str, folder: Path) -> None:
         target = (folder / relative).resolve()
         if not target.is_relative_to(folder.resolve()):
-            raise StoreError(f"the ledger names a file outside its folder: {relative!r}")
+            raise StoreError(f"the ledger lists a file outside its folder: {relative!r}")
         target.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256()
         with target.open("wb") as out:
@@ -87,11 +87,11 @@ class Files:
                 digest.update(chunk)
                 out.write(chunk)
         if digest.hexdigest() != sha256:
-            raise StoreError(f"{relative!r} came out of the ledger with another content than went in")
+            raise StoreError(f"the stored content of {relative!r} does not match its checksum")
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, CHUNK at a time."""
+    """Yield the bytes of a file, CHUNK at a time."""
     with path.open("rb") as source:
         while chunk := source.read(CHUNK):
             yield chunk

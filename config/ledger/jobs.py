@@ -1,4 +1,4 @@
-"""Jobs and their trajectories in the ledger: claim, finish, hand back, resubmit; every write idempotent and atomic."""
+"""Jobs and their trajectories in the ledger: claim, finish, release, resubmit. Every write is idempotent and atomic."""
 
 import secrets
 from collections.abc import Iterator, Sequence
@@ -18,22 +18,22 @@ CHUNK = 500  # trajectories read at a time: 500 of 10 KB are 5 MB
 
 @dataclass(frozen=True)
 class Claim:
-    """A job held under a lease."""
+    """A job leased by this worker."""
 
     run_id: str
     job_id: str
     attempt: int
     token: str
     deliveries: int
-    """times it was begun in this attempt, those handed back for the worker's own troubles not counted"""
+    """starts in this attempt, without those that were released because of a worker's own trouble"""
     exhausted: bool
-    """its workers died as often as is allowed: record that, do not run it"""
+    """the delivery limit is exceeded: record a failure instead of running the job"""
     history: tuple[Event, ...]
 
 
 @dataclass(frozen=True)
 class JobView:
-    """What the ledger knows of one job."""
+    """State and history of one job."""
 
     job_id: str
     state: JobState
@@ -45,7 +45,7 @@ class JobView:
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """How a finished job ended, and where."""
+    """Failure kind (None if completed) and worker of a finished job."""
 
     job_id: str
     failure: FailureKind | None
@@ -64,21 +64,23 @@ class Jobs:
     def begin(
         self, run_id: str, job_id: str, *, worker: str, lease_seconds: float, delivery_limit: int
     ) -> Claim | Literal["terminal", "held", "unknown"]:
-        """Claim a job; a word instead when it is finished, held by a living worker, or not in this run."""
+        """Claim a job. Returns a word instead if it is finished, leased ("held") or not in this run."""
         token = secrets.token_hex(8)
         keys = [*self._states(run_id), run_key(run_id, "leases"), self._job(run_id, job_id)]
-        answer = decode_list(
+        reply = decode_list(
             run_script(self._redis, "begin", keys, [job_id, token, worker, ms(lease_seconds), delivery_limit])
         )
-        match answer[0]:
-            case "terminal" | "held" | "unknown" as word:
-                return word
-        return Claim(run_id, job_id, int(answer[1]), token, int(answer[3]), answer[0] == "exhausted", events(answer[2]))
+        match reply[0]:
+            case "terminal" | "held" | "unknown" as refusal:
+                return refusal
+        verdict, attempt, history, deliveries = reply
+        return Claim(run_id, job_id, int(attempt), token, int(deliveries), verdict == "exhausted", events(history))
 
     def finish(self, trajectory: Trajectory, *, worker: str, token: str = "") -> Finished:
-        """Store a trajectory, completed or failed; the first of an attempt wins and "last" means curation is owed.
+        """Store a trajectory, completed or failed; the first of an attempt wins.
 
-        With the token of a claim, a failure counts only while that claim holds; it is "stale" afterwards.
+        "last" means that no job is left, so curation is ready. With a token, a failure is stored only while that claim
+        is valid; after that the result is "stale".
         """
         run_id, job_id = trajectory.run_id, trajectory.job_id
         state = JobState.GENERATED if trajectory.outcome == "completed" else JobState.FAILED
@@ -103,20 +105,20 @@ class Jobs:
             ms(trajectory.seconds),
             token,
         ]
-        answer = decode(run_script(self._redis, "finish", keys, args))
-        match answer:
-            case "stored" | "last" | "already" | "stale" | "unknown" as word:
-                return word
-        raise StoreError(f"the ledger answered {answer!r} to a finished job")
+        reply = decode(run_script(self._redis, "finish", keys, args))
+        match reply:
+            case "stored" | "last" | "already" | "stale" | "unknown" as result:
+                return result
+        raise StoreError(f"finish.lua returned {reply!r} for job {job_id!r}; do all workers run the same version?")
 
     def release(self, claim: Claim, *, why: str, consume_attempt: bool) -> bool:
-        """Hand a job back to the queue's debt; `spent` when this delivery counts against its limit."""
+        """Requeue a job; False if the claim is no longer valid. `consume_attempt`: this delivery counts."""
         keys = [run_key(claim.run_id, part) for part in ("queued", "running", "leases")]
         args: list[Arg] = [claim.job_id, claim.token, why, int(consume_attempt)]
         return run_script(self._redis, "release", [*keys, self._job(claim.run_id, claim.job_id)], args) == 1
 
     def prompt(self, run_id: str, job_id: str) -> Prompt:
-        """The prompt of a job; StoreError when the run has no such job."""
+        """Prompt of a job; StoreError if the run does not have this job."""
         with redis_errors():
             found = self._redis.hget(run_key(run_id, "prompts"), job_id)
         if found is None:
@@ -124,60 +126,62 @@ class Jobs:
         return Prompt.model_validate_json(decode(found))
 
     def prompts(self, run_id: str, job_ids: Sequence[str]) -> list[Prompt]:
-        """The prompts of many jobs, in the same order; StoreError when the run has no such job."""
+        """Prompts of many jobs, in the same order; StoreError if the run does not have one of them."""
         found: list[Prompt] = []
         for start in range(0, len(job_ids), CHUNK):
             with redis_errors():
-                texts_ = self._redis.hmget(run_key(run_id, "prompts"), list(job_ids[start : start + CHUNK]))
-            if None in texts_:
-                raise StoreError(f"run {run_id!r} has no job {job_ids[start + texts_.index(None)]!r}")
-            found += [Prompt.model_validate_json(decode(one)) for one in texts_]
+                blobs = self._redis.hmget(run_key(run_id, "prompts"), list(job_ids[start : start + CHUNK]))
+            if None in blobs:
+                raise StoreError(f"run {run_id!r} has no job {job_ids[start + blobs.index(None)]!r}")
+            found += [Prompt.model_validate_json(decode(blob)) for blob in blobs]
         return found
 
-    def facts(self, run_id: str, job_ids: Sequence[str]) -> list[JobOutcome]:
-        """How many jobs ended and on which worker, in the same order."""
-        found: list[JobOutcome] = []
+    def outcomes(self, run_id: str, job_ids: Sequence[str]) -> list[JobOutcome]:
+        """Outcomes of many jobs, in the same order."""
+        outcomes: list[JobOutcome] = []
         for start in range(0, len(job_ids), CHUNK):
-            part = job_ids[start : start + CHUNK]
-            told_ = iter(decode_list(run_script(self._redis, "facts", [], [run_key(run_id, "job:"), *part])))
-            rows = zip(part, told_, told_, strict=True)
-            found += [JobOutcome(job_id, FailureKind(kind) if kind else None, worker) for job_id, kind, worker in rows]
-        return found
+            chunk = job_ids[start : start + CHUNK]
+            cells = decode_list(run_script(self._redis, "outcomes", [], [run_key(run_id, "job:"), *chunk]))
+            outcomes += [
+                JobOutcome(job_id, FailureKind(kind) if kind else None, worker)
+                for job_id, kind, worker in zip(chunk, cells[::2], cells[1::2], strict=True)
+            ]
+        return outcomes
 
     def ids(self, run_id: str, *states: JobState) -> list[str]:
-        """Job ids in the order of the prompts; all of them when no state is named."""
+        """Job ids in the order of the prompts; those of all states if none is given."""
         with redis_errors():
             keys = [run_key(run_id, state.value) for state in states or JobState]
             return sorted(decode(member) for member in self._redis.sunion(keys))
 
     def counts(self, run_id: str) -> dict[JobState, int]:
-        """Jobs per state; they sum to the run's total at every instant."""
+        """Number of jobs per state; they always sum to the run's total."""
         with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
             for state in JobState:
                 pipe.scard(run_key(run_id, state.value))
             return dict(zip(JobState, pipe.execute(), strict=True))
 
     def failure_counts(self, run_id: str) -> dict[FailureKind, int]:
-        """Failed jobs per kind, kinds without any left out."""
+        """Number of failed jobs per kind, without zeros."""
         with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
             for kind in FailureKind:
                 pipe.scard(run_key(run_id, f"kind:{kind.value}"))
             return {kind: count for kind, count in zip(FailureKind, pipe.execute(), strict=True) if count}
 
     def view(self, run_id: str, job_id: str) -> JobView:
-        """All the ledger knows of one job but its trajectories; UsageError when there is no such job."""
+        """State and history of one job; UsageError if the run does not have it."""
         with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
             for state in JobState:
                 pipe.sismember(run_key(run_id, state.value), job_id)
             pipe.hgetall(self._job(run_id, job_id))
-            *member, fields = pipe.execute()
-        found = [state for state, is_in in zip(JobState, member, strict=True) if is_in]
-        if not found:
-            raise UsageError(f"run {run_id!r} has no job {job_id!r}; `applejack status {run_id}` lists what it has")
+            *memberships, fields = pipe.execute()
+        states = [state for state, is_member in zip(JobState, memberships, strict=True) if is_member]
+        if not states:
+            raise UsageError(f"run {run_id!r} has no job {job_id!r}; `applejack status {run_id}` lists its jobs")
         job = {decode(key): decode(value) for key, value in fields.items()}
         return JobView(
             job_id=job_id,
-            state=found[0],
+            state=states[0],
             attempt=int(job.get("attempt", "1")),
             worker=job.get("worker", ""),
             failure=FailureKind(job["kind"]) if job.get("kind") else None,
@@ -185,13 +189,13 @@ class Jobs:
         )
 
     def trajectory(self, run_id: str, job_id: str, attempt: int) -> Trajectory | None:
-        """The trajectory of one attempt, None when it has none."""
+        """Trajectory of one attempt; None if it has none."""
         with redis_errors():
             blob = self._redis.get(self._trajectory(run_id, job_id, attempt))
         return unpack(blob) if isinstance(blob, bytes) else None
 
     def trajectories(self, run_id: str) -> Iterator[Trajectory]:
-        """The current trajectory of every terminal job in the order of the prompts, CHUNK in memory at a time."""
+        """Yield the current trajectory of each finished job, in the order of the prompts, read CHUNK at a time."""
         ids = self.ids(run_id, JobState.GENERATED, JobState.FAILED)
         for chunk in (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)):
             with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
@@ -202,16 +206,16 @@ class Jobs:
                 blobs = self._redis.mget(keys)
             for key, blob in zip(keys, blobs, strict=True):
                 if blob is None:
-                    raise StoreError(f"the ledger has no {key!r} although its job is finished; the store lost data")
+                    raise StoreError(f"the ledger has no {key!r} although its job is finished; Redis has lost data")
                 yield unpack(cast(bytes, blob))
 
     def resubmit(self, run_id: str, job_ids: Sequence[str], *, train: bool, evaluate: bool) -> int:
-        """Owe these terminal jobs again under their next attempt, and curation anew; all or none."""
+        """Requeue finished jobs under their next attempt and reset the stages: all jobs or none."""
         stages = [run_key(run_id, f"stage:{stage}") for stage in Stage]
         keys = [*self._states(run_id), run_key(run_id, "run"), ACTIVE, *stages]
-        asked = ["waiting" if wanted else "skipped" for wanted in (train, evaluate)]
+        states = ["waiting" if requested else "skipped" for requested in (train, evaluate)]
         prefixes = [run_key(run_id, "job:"), run_key(run_id, "kind:")]
-        return int(decode(run_script(self._redis, "resubmit", keys, [*prefixes, *asked, *job_ids])))
+        return int(decode(run_script(self._redis, "resubmit", keys, [*prefixes, *states, *job_ids])))
 
     @staticmethod
     def _states(run_id: str) -> list[str]:

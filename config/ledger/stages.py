@@ -1,4 +1,4 @@
-"""The stages of a run in the ledger: claimed under a lease, ended once, each owing the next."""
+"""The stages of a run in the ledger: claim, finish, release, reopen; a finished stage makes the next one ready."""
 
 import json
 import secrets
@@ -12,24 +12,25 @@ from config.ledger.store import Arg, decode, decode_list, redis_errors, run_scri
 from config.records import JsonObject, StageState, TrainProgress
 from config.topology import ACTIVE, Stage, run_key
 
-DELIVERY_LIMIT = 3  # workers that may die on one stage before the run says so and stops
+DELIVERY_LIMIT = 3  # starts of one stage; after that it fails
 ORDER = tuple(Stage)
 Ended = Literal["next", "over", "stale"]
 
 
 @dataclass(frozen=True)
 class StageClaim:
-    """A stage held under a lease."""
+    """A stage leased by this worker."""
 
     run_id: str
     stage: Stage
     token: str
     exhausted: bool
+    """the delivery limit is exceeded: record a failure instead of running the stage"""
 
 
 @dataclass(frozen=True)
 class StageView:
-    """What the ledger knows of one stage."""
+    """State, result and history of one stage."""
 
     stage: Stage
     state: StageState
@@ -43,7 +44,7 @@ class StageView:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, None while it has not ended."""
+        """Duration of the last run; None before it has finished."""
         return self.finished - self.started if self.started and self.finished else None
 
 
@@ -54,17 +55,20 @@ class Stages:
         self._redis = client
 
     def begin(self, run_id: str, stage: Stage, *, worker: str, lease_seconds: float) -> StageClaim | str:
-        """Claim an owed stage; "held" or its state as a word when it is not to be had."""
+        """Claim a ready stage. Returns "held" if a live worker has it, or its state if it is not ready."""
         token = secrets.token_hex(8)
         keys = [self._key(run_id, stage), run_key(run_id, "leases")]
         args: list[Arg] = [stage_member(stage), token, worker, ms(lease_seconds), DELIVERY_LIMIT]
-        answer = decode_list(run_script(self._redis, "begin_stage", keys, args))
-        if answer[0] not in {"run", "exhausted"}:
-            return answer[0]
-        return StageClaim(run_id, stage, token, answer[0] == "exhausted")
+        reply = decode_list(run_script(self._redis, "begin_stage", keys, args))
+        if reply[0] not in {"run", "exhausted"}:
+            return reply[0]
+        return StageClaim(run_id, stage, token, reply[0] == "exhausted")
 
     def finish(self, claim: StageClaim, *, result: JsonObject | None = None, error: str = "") -> Ended:
-        """End a stage, failed when there is an error; "next" owes the one after it, "stale" when another holds it."""
+        """End a stage: failed if there is an error, else done.
+
+        Returns "next" if the next stage is now ready, "over" if not, "stale" if the claim is no longer valid.
+        """
         following = ORDER[ORDER.index(claim.stage) + 1 :][:1]
         keys = [
             self._key(claim.run_id, claim.stage),
@@ -90,17 +94,17 @@ class Stages:
         return "stale"
 
     def release(self, claim: StageClaim, *, why: str) -> bool:
-        """Hand a stage back: it is owed again, and this try does not count against it."""
+        """Make a stage ready again without counting this delivery; False if the claim is no longer valid."""
         keys = [self._key(claim.run_id, claim.stage), run_key(claim.run_id, "leases")]
         return run_script(self._redis, "release_stage", keys, [stage_member(claim.stage), claim.token, why]) == 1
 
     def reopen(self, run_id: str, stage: Stage) -> str:
-        """Owe an ended stage again, those behind it waiting for it: "ready", or its state when it has not ended."""
-        behind = [self._key(run_id, one) for one in ORDER[ORDER.index(stage) :]]
-        return decode(run_script(self._redis, "reopen", [ACTIVE, *behind], [run_id]))
+        """Make a finished stage ready again; later stages wait. Returns "ready", or the state if not finished."""
+        keys = [ACTIVE, *(self._key(run_id, later) for later in ORDER[ORDER.index(stage) :])]
+        return decode(run_script(self._redis, "reopen", keys, [run_id]))
 
     def view(self, run_id: str, stage: Stage) -> StageView:
-        """One stage as it stands; "waiting" when the run is not known."""
+        """Current view of one stage; waiting if the run does not exist."""
         with redis_errors():
             fields = {
                 decode(key): decode(value) for key, value in self._redis.hgetall(self._key(run_id, stage)).items()
@@ -117,20 +121,20 @@ class Stages:
         )
 
     def report(self, run_id: str, stage: Stage, progress: TrainProgress | JsonObject) -> None:
-        """Append one line of progress."""
+        """Append one progress record."""
         line = progress.model_dump_json() if isinstance(progress, TrainProgress) else json.dumps(progress)
         with redis_errors():
             self._redis.rpush(run_key(run_id, f"progress:{stage}"), line)
 
     def progress(self, run_id: str, stage: Stage) -> list[JsonObject]:
-        """Every line of progress of a stage, oldest first."""
+        """All progress records of a stage, oldest first."""
         with redis_errors():
             return [
                 json.loads(decode(line)) for line in self._redis.lrange(run_key(run_id, f"progress:{stage}"), 0, -1)
             ]
 
     def clear_progress(self, run_id: str, stage: Stage) -> None:
-        """Forget the progress of an earlier try."""
+        """Delete the progress of an earlier run of the stage."""
         with redis_errors():
             self._redis.delete(run_key(run_id, f"progress:{stage}"))
 
@@ -140,5 +144,5 @@ class Stages:
 
 
 def stage_member(stage: Stage) -> str:
-    """How a stage is named among the leases of its run."""
+    """Name of a stage in its run's leases."""
     return f"stage:{stage.value}"

@@ -1,4 +1,4 @@
-"""The Redis connection of the ledger, its Lua scripts, and one place where its errors are told."""
+"""The ledger's Redis connection, its Lua scripts and the translation of its errors."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,15 +12,15 @@ from redis.retry import Retry
 
 from config.errors import StoreError, StoreUnavailableError
 
-SOCKET_TIMEOUT = 10.0  # seconds; a half-open connection is noticed, a slow disk is not mistaken for one
+SOCKET_TIMEOUT = 10.0  # seconds; detects a half-open connection, tolerates a slow disk
 Arg = str | int | bytes
 T = TypeVar("T")
-DISK = "MISCONF"  # with it Redis says that its disk is full; redis-py has no class for it
-RETRIES = 6  # with the backoff below about 8 s in all; longer outages are the caller's business
+DISK = "MISCONF"  # error code when Redis cannot write to its disk; redis-py has no class for it
+RETRIES = 6  # about 8 s in total with the backoff below; the caller handles longer outages
 
 
 def ledger_client(url: str) -> redis.Redis:
-    """A client for the ledger; it connects on first use and repeats what a broken connection interrupted."""
+    """Create a client that connects on first use and retries after connection errors."""
     return redis.Redis.from_url(
         url,
         socket_timeout=SOCKET_TIMEOUT,
@@ -33,7 +33,7 @@ def ledger_client(url: str) -> redis.Redis:
 
 
 class NoRetryOnRefusedPassword(Retry):
-    """Repeats what an outage interrupted, but no refused password, which redis-py counts among lost connections."""
+    """Retries connection errors except a rejected password, which redis-py treats as a connection error."""
 
     def call_with_retry(
         self,
@@ -42,7 +42,7 @@ class NoRetryOnRefusedPassword(Retry):
         is_retryable: Callable[[Exception], bool] | None = None,
         with_failure_count: bool = False,
     ) -> T:
-        """As redis-py's, but a refused password is raised at once."""
+        """Like redis-py's, but raises AuthenticationError at once."""
 
         def failed(error: Exception, *count: int) -> None:
             fail(error, *count)
@@ -53,57 +53,57 @@ class NoRetryOnRefusedPassword(Retry):
 
 
 def is_unavailable(error: redis.RedisError) -> bool:
-    """Whether the same again may do later: Redis is away, loading, full, a replica for now, or cannot write."""
-    passing = (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, redis.ReadOnlyError)
-    return isinstance(error, passing) or DISK in str(error)
+    """Whether a retry may help: Redis is unreachable, loading, full, temporarily a replica, or cannot write."""
+    temporary = (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, redis.ReadOnlyError)
+    return isinstance(error, temporary) or DISK in str(error)
 
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Turn a Redis error into a StoreError of one line; StoreUnavailableError where waiting helps."""
+    """Translate Redis errors: StoreUnavailableError if a retry may help, StoreError otherwise."""
     try:
         yield
     except redis.AuthenticationError as error:
         raise StoreUnavailableError(
-            f"Redis refused the password: {without_period(error)}; check APPLEJACK_REDIS_URL"
+            f"Redis rejected the password: {without_period(error)}; check APPLEJACK_REDIS_URL"
         ) from error
     except redis.OutOfMemoryError as error:
         raise StoreUnavailableError(
-            f"Redis is out of memory, nothing was stored: {error}; raise maxmemory or archive runs"
+            f"Redis is out of memory; nothing was stored: {error}; raise maxmemory or archive runs"
         ) from error
     except redis.RedisError as error:
         if is_unavailable(error):
             if DISK in str(error):
-                raise StoreUnavailableError(f"Redis cannot write to its disk, nothing was stored: {error}") from error
+                raise StoreUnavailableError(f"Redis cannot write to its disk; nothing was stored: {error}") from error
             raise StoreUnavailableError(
-                f"Redis is away: {without_period(error)}; start it, or check APPLEJACK_REDIS_URL"
+                f"Redis is unavailable: {without_period(error)}; start it, or check APPLEJACK_REDIS_URL"
             ) from error
         raise StoreError(f"Redis: {error}") from error
 
 
 def without_period(error: redis.RedisError) -> str:
-    """What an error says, ready to go on behind it."""
+    """An error's text without the final period, for use inside a message."""
     return str(error).rstrip(".")
 
 
 @cache
 def source(name: str) -> str:
-    """The Lua text of one script, the common prelude in front."""
+    """Lua source of one script, with the common prelude in front."""
     folder = files("config.ledger") / "lua"
     return (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
 
 
 def run_script(client: redis.Redis, name: str, keys: Sequence[str], args: Sequence[Arg]) -> object:
-    """Run one script atomically; its answer as redis-py gives it: bytes, int or a list of these."""
+    """Run one script atomically and return redis-py's reply: bytes, int or a list of these."""
     with redis_errors():
         return cast(object, client.register_script(source(name))(keys=list(keys), args=list(args)))
 
 
 def decode(value: object) -> str:
-    """A Redis answer as text, "" for none."""
+    """Convert a Redis reply to text; None becomes ""."""
     return value.decode() if isinstance(value, bytes) else "" if value is None else str(value)
 
 
 def decode_list(value: object) -> list[str]:
-    """A Redis list answer as text."""
+    """Convert a Redis list reply to a list of texts."""
     return [decode(item) for item in value] if isinstance(value, list) else []

@@ -133,8 +133,8 @@ def candidates(ledger: Ledger, run_id: str) -> list[FinishedJob]:
     ids = ledger.jobs.ids(run_id, JobState.GENERATED, JobState.FAILED)
     prompts = ledger.jobs.prompts(run_id, ids)
     made = []
-    for facts, prompt in zip(ledger.jobs.facts(run_id, ids), prompts, strict=True):
-        verdict = verdicts.get(facts.job_id)
+    for outcome, prompt in zip(ledger.jobs.outcomes(run_id, ids), prompts, strict=True):
+        verdict = verdicts.get(outcome.job_id)
         reasons = verdict.reasons if verdict else ()
-        made.append(FinishedJob(facts.job_id, facts.failure, reasons, facts.worker, prompt))
+        made.append(FinishedJob(outcome.job_id, outcome.failure, reasons, outcome.worker, prompt))
     return made

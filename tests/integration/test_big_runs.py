@@ -62,7 +62,7 @@ def test_a_message_that_a_worker_took_and_lost_comes_back_to_its_queue(
 
 
 def test_what_a_producer_is_still_sending_is_not_taken_for_lost(ledger: Ledger, client: redis.Redis) -> None:
-    """Fails without being_sent in Reconciler._sent."""
+    """Fails without being_sent in Reconciler._sent_runs."""
     ledger.create(SPEC, PROMPTS)
     sent: list[Message] = []
     reconciler = Reconciler(ledger, client, sent.append)

@@ -174,7 +174,9 @@ def test_what_listens_and_is_no_redis_is_given_up_soon(applejack: Applejack, mon
         said = applejack("status")
         assert time.monotonic() - started < 8
     assert said.code == 1
-    assert re.fullmatch(r"applejack: Redis is away: Timeout .*; start it, or check APPLEJACK_REDIS_URL\n", said.err)
+    assert re.fullmatch(
+        r"applejack: Redis is unavailable: Timeout .*; start it, or check APPLEJACK_REDIS_URL\n", said.err
+    )
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])

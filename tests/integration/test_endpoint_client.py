@@ -89,7 +89,7 @@ def test_an_address_that_cannot_be_asked_is_unreachable(url: str) -> None:
     [
         (drops(), FailureKind.ENDPOINT_UNREACHABLE, "cannot be reached: Remote end closed"),
         (Reply(text="Hi", half=True), FailureKind.ENDPOINT_UNREACHABLE, "cannot be reached: IncompleteRead"),
-        (stalls(3), FailureKind.ENDPOINT_WEDGED, "gave no answer within 0.5 s"),
+        (stalls(3), FailureKind.ENDPOINT_WEDGED, "did not respond within 0.5 s"),
         (fails(500, "died\nhere"), FailureKind.ENDPOINT_ERROR, 'answered 500 with \'{"error": "died'),
         (Reply(body="{}"), FailureKind.ENDPOINT_ERROR, "answered 200 with '{}' instead of a completion"),
         (Reply(body='{"choices": [1]}'), FailureKind.ENDPOINT_ERROR, "instead of a completion"),
@@ -152,13 +152,13 @@ def test_a_redirect_is_told_and_not_followed() -> None:
     with ScriptedEndpoint([says("Hi")]) as other, moved(to=f"{other.base_url}/chat/completions") as url:
         error = refusal(url, api_key="sk-1")
     assert error.kind is FailureKind.ENDPOINT_ERROR
-    assert f"has moved to '{other.base_url}/chat/completions'" in str(error)
+    assert f"redirects to '{other.base_url}/chat/completions'" in str(error)
     assert other.headers == []  # the key was shown to nobody else
 
 
 def test_another_model_is_an_error_where_one_is_asked_for_by_name() -> None:
     with ScriptedEndpoint([Reply(text="Hi", model="b"), Reply(text="Hi", model="b")]) as server:
         complete(server.base_url, "Hello", max_tokens=1, timeout=SECONDS, model="a")
-        with pytest.raises(EndpointError, match=r"asked for model 'a', 'b' answered") as raised:
+        with pytest.raises(EndpointError, match=r"requested model 'a', but .* serves 'b'") as raised:
             complete(server.base_url, "Hello", max_tokens=1, timeout=SECONDS, model="a", same_model=True)
     assert raised.value.kind is FailureKind.WRONG_MODEL

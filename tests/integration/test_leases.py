@@ -221,7 +221,7 @@ def test_a_worker_says_at_once_that_it_is_there(ledger: Ledger, redis_url: Secre
     """Fails where Heartbeat waits before its first beat: `status` would say of a new fleet that nobody is alive."""
     leases = Leases(ledger.fleet, lease_seconds=60)  # a beat each two seconds
     reconciler = Reconciler(ledger, ledger_client(redis_url.get_secret_value()), lambda _: None)
-    heartbeat = Heartbeat(ledger.fleet, leases, reconciler, worker="w@test", says=dict, also=lambda: None)
+    heartbeat = Heartbeat(ledger.fleet, leases, reconciler, worker="w@test", status=dict, before_heartbeat=lambda: None)
     heartbeat.start()
     until(lambda: worker_view(ledger, "w@test"), "its first beat", seconds=1)
     heartbeat.stop()

@@ -64,14 +64,14 @@ def test_a_run_is_created_once_and_continued_when_it_is_the_same(ledger: Ledger)
 def test_a_run_id_taken_by_other_content_is_refused_and_nothing_changes(ledger: Ledger) -> None:
     ledger.create(SPEC, PROMPTS)
     for spec, prompts in ((SPEC, PROMPTS[:3]), (SPEC.model_copy(update={"seed": 1}), PROMPTS)):
-        with pytest.raises(UsageError, match="exists with other prompts or settings"):
+        with pytest.raises(UsageError, match="already exists with different prompts"):
             ledger.create(spec, prompts)
     assert ledger.run("r").total == 4
     assert len(ledger.jobs.ids("r")) == 4
 
 
 def test_a_submit_cut_short_is_invisible_and_can_be_done_again(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("config.ledger.run_script", _dies)
+    monkeypatch.setattr("config.ledger.ledger.run_script", _dies)
     with pytest.raises(KeyboardInterrupt):
         ledger.create(SPEC, PROMPTS)
     monkeypatch.undo()
@@ -297,7 +297,7 @@ def test_files_come_out_as_they_went_in_and_a_changed_one_is_refused(ledger: Led
     redis = ledger.files._redis
     key = "applejack:run:r:files:dataset"
     redis.hset(key, "train.jsonl\n2", redis.hget(key, "train.jsonl\n3"))
-    with pytest.raises(StoreError, match="another content"):
+    with pytest.raises(StoreError, match="does not match its checksum"):
         ledger.files.get("r", "dataset", tmp_path / "other")
     assert not (tmp_path / "other").exists()
 

@@ -230,7 +230,7 @@ def test_a_submit_refused_for_memory_queues_nothing_and_the_same_again_queues_al
     asked = prompts(50)
     with short_lived_client(server.url, seconds=5) as client:
         client.config_set("maxmemory", "1mb")
-        with pytest.raises(StoreError, match="out of memory, nothing was stored"):
+        with pytest.raises(StoreError, match="out of memory; nothing was stored"):
             enqueue.submit(store, Settings(redis_url=server.url), SPEC, asked)
         client.config_set("maxmemory", "0")
         assert store.run_ids() == []
@@ -263,7 +263,7 @@ def test_a_run_that_is_stored_and_could_not_be_queued_is_queued_by_its_workers(
 
 
 def test_a_wrong_password_is_one_clear_line_and_changes_nothing(server: Server, store: Ledger, tmp_path: Path) -> None:
-    """Fails without AuthenticationError in config/ledger/store.py's told."""
+    """Fails without AuthenticationError in config/ledger/store.py's redis_errors."""
     (tmp_path / "p.jsonl").write_text('{"prompt": "question 1", "requires_tools": false}\n')
     password = server.url.get_secret_value().partition(":")[2].partition(":")[2].partition("@")[0]
     wrong = server.url.get_secret_value().replace(password, "not-it")
@@ -276,7 +276,7 @@ def test_a_wrong_password_is_one_clear_line_and_changes_nothing(server: Server, 
     assert ended.returncode == 1, ended.stderr
     assert ended.stdout == ""
     assert ended.stderr.count("\n") == 1
-    assert "refused the password" in ended.stderr
+    assert "rejected the password" in ended.stderr
     assert "APPLEJACK_REDIS_URL" in ended.stderr
     assert "not-it" not in ended.stderr
     assert store.run_ids() == []

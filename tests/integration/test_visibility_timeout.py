@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(120)
 def test_a_long_job_is_delivered_once_while_its_worker_lives(
     app: str, again: bool, ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without the zadd in redelivery.renew, and when kombu renames what held_tags reads or its index."""
+    """Fails without the zadd in visibility_timeout.renew, or if kombu renames the index or what unacked_tags reads."""
     with ScriptedEndpoint(answering(LONG)) as endpoint:
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_VISIBILITY_SECONDS": str(VISIBILITY)}
         workers = [start_worker("generate", name, env=env, app=app, wait=False) for name in ("one", "two")]
@@ -54,7 +54,7 @@ def test_renewing_touches_exactly_what_is_in_hand(redis_url: SecretStr) -> None:
     with app.connection_for_read() as connection:
         queue = connection.SimpleQueue(QUEUE_TRAIN)
         done, kept = queue.get(timeout=5), queue.get(timeout=5)
-        assert len(visibility_timeout.held_tags(queue_consumer(queue))) >= 2
+        assert len(visibility_timeout.unacked_tags(queue_consumer(queue))) >= 2
         done.ack()
         client.zadd(visibility_timeout.INDEX, dict.fromkeys(client.zrange(visibility_timeout.INDEX, 0, -1), 1.0))
         now = float(client.time()[0])

@@ -1,1 +1,1 @@
-"""How many jobs a worker runs at once, from measured latency."""
+"""Adaptive concurrency: the number of parallel jobs follows measured latency."""

@@ -1,112 +1,119 @@
-"""How many jobs one generate worker runs at once: found by measuring, because mlx_lm batches and never says "too much".
+"""Controls how many jobs one generate worker runs at once, by measurement: mlx_lm batches and never reports overload.
 
-The idea is TCP's, with a model server as the bottleneck. The limit starts at 2 and multiplies while that pays (slow
-start). Trouble (a time limit, an error, memory, a stall, sudden slowness) cuts it at once and leaves a ceiling half-
-way between what went well and what did not, tried again later and later (AIMD, Jacobson 1988; binary increase, Xu
-2004). In between it follows delay, before anything is lost, as TCP Vegas and Netflix's gradient limits do. An
-answered request is a reading (n, y), n requests in flight and y seconds per token, worth n / y tokens a second
-whatever its length. The readings of a batching server lie on a line, y = alone + each * n, which tells what more in
-flight would bring: the target is the smallest limit with 98% of the most. It grows when a slope half a standard error
-steeper still promises a gain, shrinks when one half an error flatter promises none, and in between stays. When the
-readings are too old to tell the slope, or the server has become another one, the limit moves a step to learn it anew.
+The method follows TCP, with the model server as the bottleneck. The limit starts at 2 and multiplies while throughput
+grows (slow start). Trouble (a timeout, an error, low memory, a stall, sudden slowness) cuts it at once and sets a
+ceiling halfway between the last good limit and the bad one. The ceiling is tested again at growing intervals (AIMD,
+Jacobson 1988; binary increase, Xu 2004).
 
-`observe` may be called from any thread, `decide` from one, every second or two; the clock is the caller's.
+In between, the limit follows latency, before anything is lost, as in TCP Vegas and Netflix's gradient limits. A
+completed request is a sample (n, y): n requests in flight, y seconds per token. n / y is the throughput in tokens per
+second, independent of the request's length. The samples of a batching server lie on a line y = base + per_request * n,
+which predicts the throughput at other limits. The target is the smallest limit with 98% of the best throughput.
+
+The limit grows if a larger one pays even with a slope half a standard error steeper. It shrinks if a smaller one
+suffices even with a slope half an error flatter. If the samples do not determine the slope, or the server has
+changed, the limit moves one step to learn it.
+
+`observe` may be called from any thread, `decide` from one, every second or two; the caller supplies the clock.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
-from worker.concurrency.latency_model import KEPT, LatencyModel, RequestSample, SampleWindow, fit, latency_ratio, mean
-
-TARGET_FRACTION = 0.98  # share of the best throughput that is worth no more requests in flight
-FLOOR = 2  # without failures: one job's tools run while the model answers the other
-GROWTH, FAST_GROWTH = 1.5, 2.0  # growth at most, and at most where the line promises that three quarters of it pay
-CONFIDENCE_SE = (
-    0.5  # standard errors of the slope that growth must survive; more, and a slow server is learnt too slowly
+from worker.concurrency.latency_model import (
+    SAMPLES_PER_LEVEL,
+    LatencyModel,
+    RequestSample,
+    SampleWindow,
+    fit,
+    latency_ratio,
+    mean,
 )
-FAILURE_BACKOFF = 0.7  # TCP Cubic's share; trouble that goes on cuts again
-MEMORY_BACKOFF = 0.85  # for memory that runs low, which comes before anything fails
-DEAD_BAND = 0.85  # a smaller target than this share of the limit is worth a change
-READINGS = 3  # at least, and one per job up to as many as are kept, before growth is judged
-RECENT = 8  # at least, and a third of the limit, to tell that the server has become another one
-SLOWER, FASTER = 1.5, 0.67  # times the expected pace of another server
-MEMORY_LOW = 0.10  # share available; below, macOS compresses and swaps
-MEMORY_WAIT = 10.0  # seconds until jobs that end have given their memory back
-TIME_SHARE = 0.85  # of a job's wall time, for the longest job; the rest is for a bad minute
-LONG = 3.15  # times the mean at the end of a request: as long as some job will be, though none was yet
-DECAY = 0.998  # with each reading, of the longest job seen: half of it is forgotten after 350
-CEILING_HOLD_S, CEILING_HOLD_MAX_S = (
-    90.0,
-    720.0,
-)  # seconds a ceiling holds at first, doubled each time it proves right, and at most
+
+TARGET_FRACTION = 0.98  # of the best throughput; more is not worth more requests in flight
+FLOOR = 2  # unless requests fail: one job runs its tools while the model answers another
+GROWTH, FAST_GROWTH = 1.5, 2.0  # largest step; the fast one if three quarters of its growth become throughput
+CONFIDENCE_SE = 0.5  # standard errors of the slope that growth must survive; with more, slow servers take too long
+FAILURE_BACKOFF = 0.7  # as in TCP Cubic; continuing trouble cuts again
+MEMORY_BACKOFF = 0.85  # low memory comes before any failure, so the cut is smaller
+DEAD_BAND = 0.85  # shrink only if the target is below this share of the limit
+MIN_SAMPLES = 3  # before any judgement; growth needs one per job, up to SAMPLES_PER_LEVEL
+RECENT = 8  # samples needed to detect a changed server, or a third of the limit if that is more
+SLOWER, FASTER = 1.5, 0.67  # latency ratios that mean the server has changed
+MEMORY_LOW = 0.10  # available share; below it macOS compresses and swaps
+MEMORY_WAIT = 10.0  # seconds until ended jobs have released their memory
+TIME_SHARE = 0.85  # of a job's wall-time limit that the longest job may take; the rest is a reserve
+LONGEST_PER_MEAN = 3.15  # the longest job to expect, as a multiple of the mean at the end of a request
+DECAY = 0.998  # per sample, of the longest job seen: it halves after 350 samples
+CEILING_HOLD_S, CEILING_HOLD_MAX_S = 90.0, 720.0  # how long a ceiling holds; doubled each time it proves right
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The limit from now on; `reason` is empty while it stays."""
+    """The new limit; `reason` is empty if it is unchanged."""
 
     limit: int
     reason: str = ""
 
 
 class ConcurrencyController:
-    """The limit of one worker, within [1, most]."""
+    """Computes the limit of one worker, from 1 to `most`."""
 
     def __init__(self, *, most: int, start: int = 2) -> None:
         self.limit = max(1, min(start, most))
         self._most = most
         self._inbox: deque[RequestSample] = deque()  # append and popleft are atomic
-        self._readings = SampleWindow()
-        self._changed = self._cut = self._answered = 0.0  # when: the limit, by trouble; a request
-        self._before, self._rate = self.limit, 0.0  # the limit before the last change, and what it made
+        self._samples = SampleWindow()
+        self._changed = self._cut = self._answered = 0.0  # times of the last change, cut by trouble, and answer
+        self._before, self._rate = self.limit, 0.0  # the limit before the last change, and its tokens per second
         self._ceiling, self._until, self._hold = most, 0.0, CEILING_HOLD_S / 2
-        self._longest = 0.0  # the largest share of a job's wall time per second a token, slowly fading
-        self._free = 0.0  # the largest share of memory ever available
+        self._longest = 0.0  # the largest ratio of job_share to pace, slowly decaying
+        self._free = 0.0  # the largest share of memory that was ever available
 
-    def observe(self, seen: RequestSample) -> None:
-        """Take note of a request that ended."""
-        self._inbox.append(seen)
+    def observe(self, sample: RequestSample) -> None:
+        """Record a request that ended."""
+        self._inbox.append(sample)
 
     def degraded_since(self, when: float) -> bool:
-        """Whether trouble has cut the limit since then: what was begun before it was begun on a better server."""
+        """Whether trouble has cut the limit since `when`: jobs begun before the cut may have lost time to it."""
         return self._cut > when
 
     def decide(self, now: float, *, running: int, memory: float | None = None) -> Decision:
-        """The limit from now on, given the jobs running and the share of this machine's memory available."""
-        failures, news = self._take(now)
+        """Compute the limit from the number of running jobs and the share of memory that is available."""
+        failures, has_news = self._take_samples(now)
         self._free = max(self._free, memory or 0.0)
         if trouble := self._trouble(now, failures, running, memory):
-            return self._back_off(
-                now, trouble, share=MEMORY_BACKOFF if trouble.startswith("memory") else FAILURE_BACKOFF
-            )
-        fresh = self._readings.since(self._changed)
-        if not news or len(fresh) < READINGS:
+            share = MEMORY_BACKOFF if trouble.startswith("memory") else FAILURE_BACKOFF
+            return self._back_off(now, trouble, share=share)
+        fresh = self._samples.since(self._changed)
+        if not has_news or len(fresh) < MIN_SAMPLES:
             return Decision(self.limit)
         least, most, grown = self._compare(fresh)
         if least > SLOWER:
             return self._back_off(now, f"requests take {least:.1f} times as long", ceiling=grown, floor=FLOOR)
         if most < FASTER:
             self._forget(now, fresh)
-        elif len(fresh) >= min(self.limit, KEPT):
-            return self._follow(now, fresh, running, memory)
+        elif len(fresh) >= min(self.limit, SAMPLES_PER_LEVEL):
+            return self._move_to_target(now, fresh, running, memory)
         return Decision(self.limit)
 
-    def _take(self, now: float) -> tuple[list[str], bool]:
-        """Failures that tell something new, and whether there are new readings."""
-        failures, news = [], False
+    def _take_samples(self, now: float) -> tuple[list[str], bool]:
+        """Move observed requests into the window: (new failures, whether there are new samples)."""
+        failures, has_news = [], False
         while self._inbox:
-            one = self._inbox.popleft()
-            if one.failure:
-                if one.at - one.seconds >= self._cut:  # else it was asked under a limit already cut
-                    failures.append(one.failure)
+            sample = self._inbox.popleft()
+            if sample.failure:
+                if sample.at - sample.seconds >= self._cut:  # else it began before the last cut
+                    failures.append(sample.failure)
                 continue
-            self._answered = max(self._answered, one.at)
-            if one.seconds > 0 and one.in_flight <= self.limit + 0.5:  # else jobs above a cut limit are still ending
-                self._readings.add(one)
-                self._longest = max(DECAY * self._longest, one.job_share / one.pace)
-                news = True
-        self._readings.age(now)
-        return failures, news
+            self._answered = max(self._answered, sample.at)
+            # else jobs above a cut limit are still running
+            if sample.seconds > 0 and sample.in_flight <= self.limit + 0.5:
+                self._samples.add(sample)
+                self._longest = max(DECAY * self._longest, sample.job_share / sample.pace)
+                has_news = True
+        self._samples.expire(now)
+        return failures, has_news
 
     def _trouble(self, now: float, failures: list[str], running: int, memory: float | None) -> str:
         if failures and running <= self.limit + len(failures):
@@ -114,42 +121,43 @@ class ConcurrencyController:
         if memory is not None and memory < MEMORY_LOW and now - self._cut > MEMORY_WAIT:
             return f"memory below {MEMORY_LOW:.0%}"
         silent = now - max(self._answered, self._changed)
-        if self._readings and running and silent > 5 + 2 * self._readings.slowest():
+        if self._samples and running and silent > 5 + 2 * self._samples.slowest():
             return f"nothing answered for {silent:.0f} s"
         return ""
 
     def _compare(self, fresh: list[RequestSample]) -> tuple[float, float, bool]:
-        """How many times as long as expected requests take, at least and at most, and whether growth may be why.
+        """Latency ratio of recent requests (lower and upper bound), and whether growth of the limit may be the cause.
 
-        SampleWindow that tell of a server as it is no more are dropped.
+        Drops samples from before the server became slower.
         """
         recent = fresh[-max(RECENT, self.limit // 3) :]
         grown = self.limit > self._before and len(fresh) <= 2 * len(recent)
-        older = self._readings.without(fresh if grown else recent)
-        if len(recent) < RECENT or len(older) < READINGS:
+        older = self._samples.without(fresh if grown else recent)
+        if len(recent) < RECENT or len(older) < MIN_SAMPLES:
             return 1.0, 1.0, False
         least, most = latency_ratio(recent, older)
         if least > SLOWER:
-            self._readings.drop(fresh if grown else older)
+            self._samples.drop(fresh if grown else older)
         return least, most, grown
 
     def _forget(self, now: float, fresh: list[RequestSample]) -> None:
-        """Learn anew, since the server has become faster; with as many in flight, by recovering and not by the cut."""
-        older = self._readings.without(fresh)
+        """Drop all samples after the server became faster; if fewer requests are not the reason, the ceiling too."""
+        older = self._samples.without(fresh)
         if older and mean(fresh)[0] > 0.9 * mean(older)[0]:
             self._until, self._hold = 0.0, CEILING_HOLD_S / 2
-        self._readings.drop(self._readings.all)
+        self._samples.drop(self._samples.all)
         self._changed = now
 
-    def _follow(self, now: float, fresh: list[RequestSample], running: int, memory: float | None) -> Decision:
-        """Towards the target, a step at most."""
+    def _move_to_target(self, now: float, fresh: list[RequestSample], running: int, memory: float | None) -> Decision:
+        """Move towards the target by one step at most."""
         n, pace = mean(fresh)
         rate, busy = n / pace, min(1.0, n / self.limit)
-        line = fit(self._readings.all)
+        line = fit(self._samples.all)
         cap = self._cap(now, line.with_slope_shifted(1) if line else LatencyModel(0.0, pace / n), busy, memory)
         if line:
             least, most = (
-                enough(line.with_slope_shifted(errors), cap, busy) for errors in (CONFIDENCE_SE, -CONFIDENCE_SE)
+                smallest_sufficient_limit(line.with_slope_shifted(errors), cap, busy)
+                for errors in (CONFIDENCE_SE, -CONFIDENCE_SE)
             )
             target = min(max(self.limit, least), most, cap)
             why = f"{line.rate(target * busy) / line.rate(self.limit * busy) - 1:+.0%} tokens/s expected of {target}"
@@ -167,19 +175,19 @@ class ConcurrencyController:
         return Decision(self.limit)
 
     def _step(self, factor: float) -> int:
-        """The next larger limit: quickly up to an old ceiling, from there 1, 1, 2, 4, ... beyond it."""
+        """The next larger limit: by `factor` up to an old ceiling, then by 1, 1, 2, 4, ... beyond it."""
         if self.limit < self._ceiling:
             return min(max(self.limit + 1, int(self.limit * factor)), self._ceiling)
         return self.limit + max(1, self.limit - self._ceiling)
 
     def _cap(self, now: float, line: LatencyModel, busy: float, memory: float | None) -> int:
-        """The most that the ceiling, memory and the wall time of a job allow."""
+        """The largest limit that the ceiling, the memory and the wall-time limit of a job allow."""
         cap = self._ceiling if now < self._until else self._most
         if memory is not None and memory < self._free:
-            each = (self._free - memory) / self.limit
-            cap = min(cap, self.limit + max(0, int((memory - MEMORY_LOW) / each)))
-        jobs = [one.job_share / one.pace for one in self._readings.all]
-        longest = max(self._longest, LONG * sum(jobs) / len(jobs))
+            per_job = (self._free - memory) / self.limit
+            cap = min(cap, self.limit + max(0, int((memory - MEMORY_LOW) / per_job)))
+        jobs = [sample.job_share / sample.pace for sample in self._samples.all]
+        longest = max(self._longest, LONGEST_PER_MEAN * sum(jobs) / len(jobs))
         while cap > 1 and longest * line.pace(cap * busy) > TIME_SHARE:
             cap -= 1
         return cap
@@ -187,7 +195,7 @@ class ConcurrencyController:
     def _back_off(
         self, now: float, why: str, *, ceiling: bool = True, floor: int = 1, share: float = FAILURE_BACKOFF
     ) -> Decision:
-        if ceiling and self._answered >= self._cut:  # no answer at all is a dead server, which tells no ceiling
+        if ceiling and self._answered >= self._cut:  # without any answer the server is dead, and no ceiling follows
             good = self._before if self._before < self.limit else self.limit - 1
             self._hold = min(CEILING_HOLD_MAX_S, 2 * self._hold) if now - self._cut < 3 * self._hold else CEILING_HOLD_S
             self._ceiling, self._until = max(1, (good + self.limit) // 2), now + self._hold
@@ -200,7 +208,7 @@ class ConcurrencyController:
         return Decision(self.limit, why if self.limit != self._before else "")
 
 
-def enough(line: LatencyModel, cap: int, busy: float) -> int:
-    """The smallest limit that makes nearly as much as the cap; of each job `busy` requests are in flight."""
-    worth = TARGET_FRACTION * line.rate(cap * busy)
-    return next(jobs for jobs in range(min(FLOOR, cap), cap + 1) if line.rate(jobs * busy) >= worth)
+def smallest_sufficient_limit(line: LatencyModel, cap: int, busy: float) -> int:
+    """The smallest limit with nearly the throughput of the cap; each job has `busy` requests in flight."""
+    target = TARGET_FRACTION * line.rate(cap * busy)
+    return next(jobs for jobs in range(min(FLOOR, cap), cap + 1) if line.rate(jobs * busy) >= target)

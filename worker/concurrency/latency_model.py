@@ -1,36 +1,35 @@
-"""What answered requests tell about a model server: its pace, and what more requests in flight would bring."""
+"""Latency model of a model server, fitted to completed requests: predicts pace and throughput at any concurrency."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PROMPT = 20  # tokens; about what reading a prompt costs, so that short answers do not look slow
-ALIKE = 0.05  # readings whose numbers in flight differ less than this share tell no slope
-KEPT = 10  # readings for each number in flight, so that a long stay at one does not push the others out
-AGE = 300.0  # seconds a reading counts
+PROMPT_TOKENS = 20  # approximate cost of reading a prompt, so that short answers do not look slow
+MIN_SPREAD = 0.05  # relative spread of the concurrency below which no slope can be fitted
+SAMPLES_PER_LEVEL = 10  # samples kept per concurrency level, so that a long stay at one does not evict the others
+MAX_AGE = 300.0  # seconds until a sample is dropped
 
 
 @dataclass(frozen=True)
 class RequestSample:
-    """One model request, ended at `at` on the caller's clock after `seconds`."""
+    """One model request; it ended at `at` on the caller's clock and took `seconds`."""
 
     at: float
     seconds: float
     in_flight: float
-    """requests of this worker in flight, the mean over the time it ran, itself included"""
+    """mean number of this worker's requests in flight while it ran, including itself"""
     output_tokens: int
     failure: str | None = None
-    """what the endpoint did, "timeout" or "error"; a malformed call or a used-up limit is no failure here"""
+    """"timeout" or "error" of the endpoint; a malformed call or an exhausted limit is not a failure here"""
     first_token: float | None = None
-    """seconds until the first token, or until the endpoint said that it had read the prompt; None when none came"""
-
+    """seconds to the first token, or until the endpoint reported the prompt as read; None if neither happened"""
     job_share: float = 0.0
-    """of its job's wall time, used when it ended"""
+    """share of the job's wall-time limit that was used when the request ended"""
 
     @property
     def work(self) -> int:
-        """Tokens, with the prompt's share."""
-        return self.output_tokens + PROMPT
+        """Output tokens plus the cost of the prompt."""
+        return self.output_tokens + PROMPT_TOKENS
 
     @property
     def pace(self) -> float:
@@ -40,75 +39,78 @@ class RequestSample:
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """Seconds per token with n requests in flight: alone + each * n."""
+    """Seconds per token with n requests in flight: base + per_request * n."""
 
     base: float
     per_request: float
     std_error: float = 0.0
-    """standard error of `each`"""
+    """standard error of `per_request`"""
     center: float = 1.0
-    """n where the readings lie; the line turns around there"""
+    """mean n of the samples; the line turns around this point"""
 
     def pace(self, n: float) -> float:
         """Seconds per token of each request."""
         return self.base + self.per_request * n
 
     def rate(self, n: float) -> float:
-        """Tokens per second of all n together, by Little's law."""
+        """Tokens per second of all n requests together, by Little's law."""
         return n / self.pace(n)
 
     def with_slope_shifted(self, errors: float) -> "LatencyModel":
-        """The line with `each` larger by so many standard errors, within what is possible.
+        """The line with `per_request` changed by this many standard errors, within physical bounds.
 
-        More in flight makes no request sooner, and not less in all: a server that does worse is found by its
-        slowness, not by the line.
+        The bounds: more requests in flight make neither a single request faster nor the total throughput lower. Servers
+        that break the second bound are detected by `latency_ratio`.
         """
         pace = self.pace(self.center)
         per_request = min(max(self.per_request + errors * self.std_error, 0.0), pace / self.center)
         return LatencyModel(pace - per_request * self.center, per_request, self.std_error, self.center)
 
 
-def mean(seen: Sequence[RequestSample]) -> tuple[float, float]:
-    """Requests in flight, and seconds per token."""
-    seconds = sum(one.seconds for one in seen)
-    return sum(one.in_flight * one.seconds for one in seen) / seconds, seconds / sum(one.work for one in seen)
+def mean(samples: Sequence[RequestSample]) -> tuple[float, float]:
+    """Mean number of requests in flight, and mean seconds per token."""
+    seconds = sum(sample.seconds for sample in samples)
+    in_flight = sum(sample.in_flight * sample.seconds for sample in samples) / seconds
+    return in_flight, seconds / sum(sample.work for sample in samples)
 
 
-def fit(seen: Sequence[RequestSample]) -> LatencyModel | None:
-    """The line through the readings, least squares weighted with their work; None when it would be a guess."""
-    if len(seen) < 6:
+def fit(samples: Sequence[RequestSample]) -> LatencyModel | None:
+    """Least-squares line through the samples, weighted by their work; None if they do not determine it."""
+    if len(samples) < 6:
         return None
-    work = sum(one.work for one in seen)
-    n = sum(one.work * one.in_flight for one in seen) / work
-    pace = sum(one.seconds for one in seen) / work
-    spread = sum(one.work * (one.in_flight - n) ** 2 for one in seen)
-    if spread < work * (ALIKE * n) ** 2:
+    work = sum(sample.work for sample in samples)
+    n = sum(sample.work * sample.in_flight for sample in samples) / work
+    pace = sum(sample.seconds for sample in samples) / work
+    spread = sum(sample.work * (sample.in_flight - n) ** 2 for sample in samples)
+    if spread < work * (MIN_SPREAD * n) ** 2:
         return None
-    per_request = sum(one.work * (one.in_flight - n) * (one.pace - pace) for one in seen) / spread
-    left = sum(one.work * (one.pace - pace - per_request * (one.in_flight - n)) ** 2 for one in seen)
-    return LatencyModel(
-        pace - per_request * n, per_request, math.sqrt(left / (len(seen) - 2) / spread), n
-    ).with_slope_shifted(0)
+    per_request = sum(sample.work * (sample.in_flight - n) * (sample.pace - pace) for sample in samples) / spread
+    residuals = sum(
+        sample.work * (sample.pace - pace - per_request * (sample.in_flight - n)) ** 2 for sample in samples
+    )
+    std_error = math.sqrt(residuals / (len(samples) - 2) / spread)
+    return LatencyModel(pace - per_request * n, per_request, std_error, n).with_slope_shifted(0)
 
 
 def latency_ratio(recent: Sequence[RequestSample], older: Sequence[RequestSample]) -> tuple[float, float]:
-    """How many times as long as the older ones foretell three of four recent requests take at least, and at most.
+    """Ratio of observed to predicted latency of the recent requests: (lower bound, upper bound).
 
-    Where the older ones tell no slope, a request is granted the time of a server that batches nothing.
+    The bounds are the quartiles; the lower one is at most the overall ratio. The older requests give the prediction. If
+    they do not determine a slope, the prediction is that of a server that does not batch, and the upper bound is 1.
     """
     n, pace = mean(older)
-    line = fit(older)
-    expected = [line.pace(one.in_flight) if line else pace * max(1.0, one.in_flight / n) for one in recent]
-    ratios = sorted(one.pace / foretold for one, foretold in zip(recent, expected, strict=True))
-    in_all = sum(one.seconds for one in recent) / sum(
-        one.work * foretold for one, foretold in zip(recent, expected, strict=True)
+    model = fit(older)
+    predicted = [model.pace(sample.in_flight) if model else pace * max(1.0, sample.in_flight / n) for sample in recent]
+    ratios = sorted(sample.pace / expected for sample, expected in zip(recent, predicted, strict=True))
+    overall = sum(sample.seconds for sample in recent) / sum(
+        sample.work * expected for sample, expected in zip(recent, predicted, strict=True)
     )
     quarter = len(ratios) // 4
-    return min(in_all, ratios[quarter]), ratios[-1 - quarter] if line else 1.0
+    return min(overall, ratios[quarter]), ratios[-1 - quarter] if model else 1.0
 
 
 class SampleWindow:
-    """The answered requests that still count, oldest first."""
+    """The samples that still count, oldest first."""
 
     def __init__(self) -> None:
         self.all: list[RequestSample] = []
@@ -116,30 +118,30 @@ class SampleWindow:
     def __bool__(self) -> bool:
         return bool(self.all)
 
-    def add(self, one: RequestSample) -> None:
-        """Keep it; of too many with the same number in flight the oldest goes."""
-        same = [other for other in self.all if round(other.in_flight) == round(one.in_flight)]
-        if len(same) >= KEPT:
-            self.all.remove(same[0])
-        self.all.append(one)
+    def add(self, sample: RequestSample) -> None:
+        """Add a sample; drops the oldest of its concurrency level if there are too many."""
+        same_level = [other for other in self.all if round(other.in_flight) == round(sample.in_flight)]
+        if len(same_level) >= SAMPLES_PER_LEVEL:
+            self.all.remove(same_level[0])
+        self.all.append(sample)
 
-    def age(self, now: float) -> None:
-        """Let go of what is too old."""
-        self.all = [one for one in self.all if now - one.at < AGE]
+    def expire(self, now: float) -> None:
+        """Drop samples older than MAX_AGE."""
+        self.all = [sample for sample in self.all if now - sample.at < MAX_AGE]
 
-    def drop(self, these: Sequence[RequestSample]) -> None:
-        """Forget them: they tell of another server, or of one in trouble."""
-        self.all = self.without(these)
+    def drop(self, samples: Sequence[RequestSample]) -> None:
+        """Drop these samples: the server has changed since, or was in trouble."""
+        self.all = self.without(samples)
 
-    def without(self, these: Sequence[RequestSample]) -> list[RequestSample]:
-        """The others."""
-        gone = {id(one) for one in these}
-        return [one for one in self.all if id(one) not in gone]
+    def without(self, samples: Sequence[RequestSample]) -> list[RequestSample]:
+        """All samples except these."""
+        excluded = {id(sample) for sample in samples}
+        return [sample for sample in self.all if id(sample) not in excluded]
 
     def since(self, when: float) -> list[RequestSample]:
-        """Those that ran for the most part after it."""
-        return [one for one in self.all if one.at - one.seconds / 2 > when]
+        """Samples that ran for the most part after `when`."""
+        return [sample for sample in self.all if sample.at - sample.seconds / 2 > when]
 
     def slowest(self) -> float:
-        """Seconds of the longest request; there must be one."""
-        return max(one.seconds for one in self.all)
+        """Seconds of the longest request; the window must not be empty."""
+        return max(sample.seconds for sample in self.all)

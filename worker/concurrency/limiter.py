@@ -1,7 +1,7 @@
-"""The controller at work: what this worker's model requests measure, and how many jobs Celery may hand it.
+"""Concurrency limiter: measures this worker's model requests and applies the controller's limit to Celery.
 
-The limit is Celery's prefetch count: as many messages as may run are in hand, and no more, so that unequal Macs share
-one queue fairly. Each change is logged and stands in the worker's heartbeat with its reason.
+The limit is Celery's prefetch count. A worker receives only as many messages as it may run, so that Macs of different
+speed share one queue fairly. Each change is logged, and the heartbeat contains the limit and its reason.
 """
 
 import threading
@@ -20,11 +20,11 @@ from worker.concurrency.observer import RequestEnded, RequestObserver
 
 log = logs.get(__name__)
 
-RECENT = 20  # requests whose time to the first token is told
+RECENT = 20  # requests whose median time to the first token is reported
 
 
 class Qos(Protocol):
-    """kombu.common.QoS, the public part that is used; the consuming thread applies what changed."""
+    """The part of kombu.common.QoS that is used; the consuming thread applies the changes."""
 
     value: int
 
@@ -32,11 +32,11 @@ class Qos(Protocol):
         """Raise the prefetch count."""
 
     def decrement_eventually(self, n: int = 1) -> int:
-        """Lower it; it stays at 1 or more."""
+        """Lower the prefetch count, to 1 at least."""
 
 
 class ConcurrencyLimiter:
-    """`job` and what it answers may be called from any thread, `adjust` from the pulse. A fixed limit is kept."""
+    """`job` and its observer may be called from any thread, `adjust` from the heartbeat. `fixed`: never changes."""
 
     def __init__(self, *, most: int, fixed: int | None = None) -> None:
         self._controller = None if fixed else ConcurrencyController(most=most)
@@ -44,27 +44,27 @@ class ConcurrencyLimiter:
         self.reason = "fixed" if fixed else "start"
         self._lock = threading.Lock()
         self._running = 0
-        self._area = 0.0  # requests in flight, summed up over time: request-seconds
+        self._area = 0.0  # requests in flight, integrated over time: request-seconds
         self._at = time.monotonic()
         self._first_tokens: deque[float] = deque(maxlen=RECENT)
 
     def job(self, seconds: float) -> RequestObserver:
-        """A job begins that may take so many seconds; what it answers is called when a request of it begins."""
+        """Register a job with a time limit of `seconds`; returns the observer of its requests."""
         began = time.monotonic()
         return lambda: self._begun(began, seconds)
 
     def degraded_since(self, when: float) -> bool:
-        """Whether the server has been found in trouble since then, on the monotonic clock."""
+        """Whether trouble has cut the limit since `when`, a time of the monotonic clock."""
         return self._controller is not None and self._controller.degraded_since(when)
 
     def _begun(self, job_began: float, job_seconds: float) -> RequestEnded:
         started, area = time.monotonic(), self._tick(+1)
-        once = threading.Event()
+        finished = threading.Event()
 
         def ended(output_tokens: int, failure: str | None, first_token: float | None = None, /) -> None:
-            if once.is_set():
+            if finished.is_set():
                 return
-            once.set()
+            finished.set()
             at = time.monotonic()
             seconds = max(at - started, 1e-6)
             in_flight = (self._tick(-1) - area) / seconds
@@ -80,9 +80,9 @@ class ConcurrencyLimiter:
         return ended
 
     def adjust(self, qos: Qos, *, running: int, local: bool = True) -> None:
-        """Decide anew, and let Celery know; also after a reconnection, which forgets it.
+        """Compute the limit and apply it to Celery; also restores it after a reconnection.
 
-        `local`: the model server shares this machine's memory, so that memory counts.
+        `local`: the model server runs on this machine, so its memory limits the concurrency.
         """
         if self._controller:
             memory = psutil.virtual_memory()
@@ -92,20 +92,20 @@ class ConcurrencyLimiter:
                 log.info("concurrency.changed", before=self.limit, limit=decision.limit, why=decision.reason)
                 self.reason = decision.reason
             self.limit = decision.limit
-        if (more := self.limit - qos.value) > 0:
-            qos.increment_eventually(more)
-        elif more < 0:
-            qos.decrement_eventually(-more)
+        if (change := self.limit - qos.value) > 0:
+            qos.increment_eventually(change)
+        elif change < 0:
+            qos.decrement_eventually(-change)
 
     def status(self) -> JsonObject:
-        """For the heartbeat; `first_token_seconds` is the median of the last requests, None before the first."""
+        """Fields for the heartbeat; `first_token_seconds` is the median of recent requests, None before the first."""
         with self._lock:
-            seen = tuple(self._first_tokens)
-        first = round(median(seen), 3) if seen else None
-        return {"limit": self.limit, "limit_reason": self.reason, "first_token_seconds": first}
+            latencies = tuple(self._first_tokens)
+        latency = round(median(latencies), 3) if latencies else None
+        return {"limit": self.limit, "limit_reason": self.reason, "first_token_seconds": latency}
 
     def _tick(self, change: int) -> float:
-        """The area up to now; then so many more requests are in flight."""
+        """Return request-seconds until now, then change the number of requests in flight."""
         with self._lock:
             now = time.monotonic()
             self._area += self._running * (now - self._at)

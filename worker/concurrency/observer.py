@@ -1,14 +1,14 @@
-"""Who is told of each model request: what the worker's controller measures by."""
+"""Callbacks around each model request, used to measure latency for the concurrency controller."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 
 class RequestEnded(Protocol):
-    """Called when a request has ended; calls after the first change nothing."""
+    """Called when a request has ended; further calls have no effect."""
 
     def __call__(self, output_tokens: int, failure: str | None, first_token: float | None = None, /) -> None:
-        """`failure`: what the endpoint did, "timeout" or "error"; `first_token`: after so many seconds, if any came."""
+        """`failure`: "timeout" or "error" of the endpoint; `first_token`: seconds until it came, if it did."""
 
 
 RequestObserver = Callable[[], RequestEnded]
@@ -16,5 +16,5 @@ RequestObserver = Callable[[], RequestEnded]
 
 
 def no_observer() -> RequestEnded:
-    """Nobody is told."""
+    """Observer that ignores all requests."""
     return lambda output_tokens, failure, first_token=None: None  # noqa: ARG005 - the signature is the protocol

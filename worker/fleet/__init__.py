@@ -1,1 +1,1 @@
-"""What a worker shares with the fleet: heartbeat, leases, reconciler, broker messages, shutdown, retry."""
+"""A worker in the fleet: heartbeat, leases, reconciler, broker messages, shutdown, retry."""

@@ -1,7 +1,7 @@
-"""Which jobs and stages lie in the broker, queued or delivered and not acknowledged.
+"""The jobs and stages that have a message in the broker, queued or unacknowledged.
 
-Reads what kombu's Redis transport writes: a list per queue, and the hash "unacked" of what workers have in hand. This
-is the one file that knows that layout; tests/integration/test_messages.py fails when kombu changes it.
+Reads the keys of kombu's Redis transport: a list per queue, and the hash "unacked" of delivered messages. Only this
+file knows that layout; tests/integration/test_messages.py fails when kombu changes it.
 """
 
 import base64
@@ -14,7 +14,7 @@ from config.ledger.store import decode, decode_list, redis_errors
 from config.topology import QUEUES
 from worker.fleet.visibility_timeout import INDEX
 
-SILENT_SECONDS = 20.0  # a lease: what was not renewed for so long is in nobody's hand
+SILENT_SECONDS = 20.0  # one lease; not renewed for this long: the consumer is presumed dead
 CHUNK = 1000  # messages read per round trip: 1 KB each
 UNACKED = "unacked"
 
@@ -23,7 +23,7 @@ Message = tuple[str, ...]
 
 
 def count(client: redis.Redis) -> int:
-    """Messages in all queues and in hand."""
+    """Number of queued and unacknowledged messages."""
     with redis_errors():
         return sum(client.llen(queue) for queue in QUEUES) + int(client.hlen(UNACKED))
 
@@ -31,10 +31,10 @@ def count(client: redis.Redis) -> int:
 def present(
     client: redis.Redis, *, silent_seconds: float = SILENT_SECONDS, queues: Iterable[str] = QUEUES
 ) -> set[Message]:
-    """Every message of ours in these queues, and in hand; one that cannot be read is left out.
+    """All messages in these queues, plus the unacknowledged ones. Skips messages that cannot be parsed.
 
-    So is one in the hand of a worker that has not renewed it for `silent_seconds`: kombu will deliver it again only
-    after the visibility timeout.
+    Also skips unacknowledged messages not renewed for `silent_seconds`: their worker is presumed dead, and kombu
+    redelivers them only after the visibility timeout.
     """
     return {message for raw in _raw(client, silent_seconds, queues) if (message := _message(raw))}
 
@@ -47,8 +47,8 @@ def _raw(client: redis.Redis, silent_seconds: float, queues: Iterable[str]) -> I
                     yield json.loads(decode(blob))
         now, _ = client.time()
         tags = decode_list(client.zrange(INDEX, str(now - silent_seconds), "+inf", byscore=True))
-        held = client.hmget(UNACKED, tags) if tags else []
-        for blob in (blob for blob in held if blob is not None):  # None: acknowledged meanwhile
+        unacked = client.hmget(UNACKED, tags) if tags else []
+        for blob in (blob for blob in unacked if blob is not None):  # None: acknowledged in the meantime
             yield json.loads(decode(blob))[0]
 
 

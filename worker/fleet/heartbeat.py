@@ -1,4 +1,4 @@
-"""The worker's pulse: a thread that renews its leases, says it is alive, and reconciles when it is the fleet's turn."""
+"""The heartbeat thread: renews leases, publishes the worker's status, and reconciles if this worker is elected."""
 
 import threading
 import time
@@ -13,12 +13,15 @@ from worker.fleet.reconciler import Reconciler
 
 log = logs.get(__name__)
 
-HEARTBEATS_PER_LEASE = 6  # beats in one lease: five may be missed before a living worker is taken for dead
-LONGEST_INTERVAL = 2.0  # seconds; owed work is noticed within a few
+HEARTBEATS_PER_LEASE = 6  # five may be missed before a live worker is presumed dead
+LONGEST_INTERVAL = 2.0  # seconds; pending work is noticed within two heartbeats
 
 
 class Heartbeat:
-    """Started when the worker is ready, stopped when it shuts down."""
+    """Started when the worker is ready, stopped when it shuts down.
+
+    `before_heartbeat` runs in the heartbeat thread, after the leases are renewed.
+    """
 
     def __init__(
         self,
@@ -37,16 +40,16 @@ class Heartbeat:
         self._worker = worker
         self._status = status
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._interval = min(LONGEST_INTERVAL, leases.lease_seconds / HEARTBEATS_PER_LEASE)
         self._steady_since = time.monotonic()
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the thread; the first heartbeat follows at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop beating and say goodbye; a ledger that is away does not hold the shutdown up."""
+        """Stop the thread and remove the worker from the ledger; an unavailable ledger does not delay the shutdown."""
         self._stop.set()
         self._thread.join(timeout=5)
         try:
@@ -56,11 +59,10 @@ class Heartbeat:
 
     def _run(self) -> None:
         last = time.monotonic()
-        while not self._stop.is_set():  # the first beat at once: until then nobody knows that this worker is there
+        while not self._stop.is_set():  # the first heartbeat at once: before it, no one can see this worker
             now = time.monotonic()
-            if (
-                now - last > self._leases.lease_seconds / 2
-            ):  # this machine slept: others' leases may look older than they are
+            # after this machine slept, other workers' leases may look older than they are
+            if now - last > self._leases.lease_seconds / 2:
                 self._steady_since = now
             last = now
             try:
@@ -68,12 +70,12 @@ class Heartbeat:
             except StoreError as error:
                 self._steady_since = time.monotonic()
                 log.warning("heartbeat.missed", error=str(error))
-            except Exception:  # the pulse is what keeps jobs ours; whatever happened, the next beat must come
+            except Exception:  # without heartbeats this worker loses its leases, so the thread must survive any error
                 log.exception("heartbeat.failed")
             self._stop.wait(self._interval)
 
     def tick(self) -> None:
-        """Renew, say, and reconcile when elected; StoreError when the ledger cannot be reached."""
+        """Renew leases, publish the status, reconcile if elected; StoreError if the ledger cannot be reached."""
         self._leases.renew()
         self._before_heartbeat()
         self._fleet.heartbeat(self._worker, {**self._status(), "holds": len(self._leases)})
@@ -83,5 +85,5 @@ class Heartbeat:
             self._reconciler.resend()
 
     def _steady(self) -> bool:
-        """Whether the ledger has been in reach for a whole lease, so that every living worker had time to renew."""
+        """Whether the ledger was reachable for a whole lease, so that every live worker had time to renew."""
         return time.monotonic() - self._steady_since > self._leases.lease_seconds

@@ -1,4 +1,4 @@
-"""What this worker holds: leases kept alive while the work goes on, and told when another worker took one over."""
+"""The leases of this worker: kept alive while the work runs, marked as lost when another worker takes over."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,21 +13,21 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease while it is held; `lost` is set when another worker has it, `ending` when this worker shuts down."""
+    """A lease of this worker; `lost` is set when it is no longer valid, `ending` when this worker shuts down."""
 
-    held: LeaseRef
+    ref: LeaseRef
     release: Callable[[str], bool]
-    """give it back to the ledger's debt, with the reason"""
+    """requeue the work, with a reason"""
     lost: threading.Event = field(default_factory=threading.Event)
     ending: threading.Event = field(default_factory=threading.Event)
 
     def cancelled(self) -> bool:
-        """Whether long work should stop now."""
+        """Whether the work should stop now."""
         return self.lost.is_set() or self.ending.is_set()
 
 
 class Leases:
-    """Thread-safe; `renew` is called by the worker's pulse, `hold` by its jobs."""
+    """Thread-safe: `hold` is called by jobs and stages, `renew` by the heartbeat."""
 
     def __init__(self, fleet: Fleet, *, lease_seconds: float) -> None:
         self._fleet = fleet
@@ -37,41 +37,41 @@ class Leases:
         self.lease_seconds = lease_seconds
 
     @contextmanager
-    def hold(self, held: LeaseRef, release: Callable[[str], bool]) -> Iterator[Lease]:
-        """Keep a lease alive for the length of the block."""
-        lease = Lease(held, release)
+    def hold(self, ref: LeaseRef, release: Callable[[str], bool]) -> Iterator[Lease]:
+        """Keep a lease alive for the duration of the block."""
+        lease = Lease(ref, release)
         with self._lock:
-            self._leases[held] = lease
+            self._leases[ref] = lease
             if self._ending:
                 lease.ending.set()
         try:
             yield lease
         finally:
             with self._lock:
-                del self._leases[held]
+                del self._leases[ref]
 
     def renew(self) -> None:
-        """Renew all of them once; StoreError when the ledger cannot be reached."""
+        """Renew all leases once; StoreError if the ledger cannot be reached."""
         with self._lock:
             leases = dict(self._leases)
-        for held in self._fleet.renew(list(leases), lease_seconds=self.lease_seconds):
-            if not leases[held].lost.is_set():
-                log.warning("lease.lost", run_id=held.run_id, member=held.member)
-            leases[held].lost.set()
+        for ref in self._fleet.renew(list(leases), lease_seconds=self.lease_seconds):
+            if not leases[ref].lost.is_set():
+                log.warning("lease.lost", run_id=ref.run_id, member=ref.member)
+            leases[ref].lost.set()
 
     def end(self) -> None:
-        """Tell long work that this worker shuts down, and what begins from now on too."""
+        """Set `ending` on all leases, current and future ones."""
         with self._lock:
             self._ending = True
             for lease in self._leases.values():
                 lease.ending.set()
 
     def all(self) -> list[Lease]:
-        """What is held now."""
+        """All current leases."""
         with self._lock:
             return list(self._leases.values())
 
     def __len__(self) -> int:
-        """Leases held now."""
+        """Number of current leases."""
         with self._lock:
             return len(self._leases)

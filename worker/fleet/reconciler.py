@@ -1,7 +1,7 @@
-"""Owed work: what the ledger still owes and no queue and no living worker holds is queued again.
+"""Re-queues pending work that is neither in a queue nor leased by a live worker.
 
-It covers a worker killed with its jobs, a message lost between pop and record, a flushed broker, and a chord that lost
-count. Sending too often is harmless: a job or stage that is held or finished drops the message.
+Covers killed workers, messages lost between pop and record, flushed queues, and chords that miscount. Duplicate
+messages are harmless: a worker drops a message whose job or stage is leased or finished.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from worker.fleet.broker_messages import Message
 
 log = logs.get(__name__)
 
-FULL_SCAN_LIMIT = 2000  # owed; above it the queues, 1 KB a message, are read only when they are shorter than the debt
-MAX_RESENT = 500  # messages sent again in one beat, about a second: the same thread renews this worker's leases
+FULL_SCAN_LIMIT = 2000  # pending; above it the queues (1 KB a message) are read only if they hold fewer messages
+MAX_RESENT = 500  # messages per heartbeat, about a second: the same thread renews this worker's leases
 
 Send = Callable[[Message], None]
 
 
 class Reconciler:
-    """Compares ledger and broker; remembers one pass, so that a message on its way is not taken for a lost one."""
+    """Compares ledger and broker. Remembers the last pass: a message counts as lost if two passes miss it."""
 
     def __init__(
         self, ledger: Ledger, client: redis.Redis, send: Send, *, silent_seconds: float = broker_messages.SILENT_SECONDS
@@ -36,7 +36,7 @@ class Reconciler:
         self._missing: frozenset[Message] = frozenset()
 
     def reap(self) -> int:
-        """Owe again what silent workers held, and queue it at once; how many."""
+        """Requeue the work of expired leases and send its messages; returns their number."""
         reaped = 0
         for run_id in self._ledger.fleet.active_runs():
             for member in self._ledger.fleet.reap(run_id):
@@ -47,15 +47,17 @@ class Reconciler:
         return reaped
 
     def resend(self) -> int:
-        """Queue what two passes in a row found owed and nowhere in the broker; how many."""
-        debt = self._pending_count()
-        if not debt or (debt > FULL_SCAN_LIMIT and broker_messages.count(self._redis) >= debt):
+        """Send messages for pending work that two passes in a row did not find in the broker; returns their number."""
+        pending_count = self._pending_count()
+        if not pending_count or (
+            pending_count > FULL_SCAN_LIMIT and broker_messages.count(self._redis) >= pending_count
+        ):
             self._missing = frozenset()
             return 0
-        owed = self._pending()
-        queues = {ROUTES[task]["queue"] for task, *_ in owed}  # an owed stage does not wait for a look at 100,000 jobs
-        there = broker_messages.present(self._redis, silent_seconds=self._silent_seconds, queues=queues)
-        missing = frozenset(owed - there)
+        pending = self._pending()
+        queues = {ROUTES[task]["queue"] for task, *_ in pending}  # for a pending stage, do not read 100,000 jobs
+        queued = broker_messages.present(self._redis, silent_seconds=self._silent_seconds, queues=queues)
+        missing = frozenset(pending - queued)
         lost = sorted(missing & self._missing)[:MAX_RESENT]
         for message in lost:
             self._send(message)
@@ -65,29 +67,29 @@ class Reconciler:
         return len(lost)
 
     def _pending_count(self) -> int:
-        """How much is owed, without naming it: 100,000 job ids are 4 MB and half a second, with every beat."""
-        counts = (self._ledger.jobs.counts(run_id)[JobState.QUEUED] for run_id in self._sent())
+        """Count pending work without reading job ids: 100,000 ids are 4 MB and take half a second per heartbeat."""
+        counts = (self._ledger.jobs.counts(run_id)[JobState.QUEUED] for run_id in self._sent_runs())
         return sum(counts) + len(self._ready_stages())
 
-    def _sent(self) -> list[str]:
-        """Active runs, but for those whose messages a producer is writing just now."""
+    def _sent_runs(self) -> list[str]:
+        """Active runs, without those whose messages a producer is still sending."""
         return [run_id for run_id in self._ledger.fleet.active_runs() if not self._ledger.being_sent(run_id)]
 
     def _pending(self) -> set[Message]:
-        owed: set[Message] = set()
-        for run_id in self._sent():
-            owed |= {(GENERATE, run_id, job_id) for job_id in self._ledger.jobs.ids(run_id, JobState.QUEUED)}
-        return owed | self._ready_stages()
+        pending = self._ready_stages()
+        for run_id in self._sent_runs():
+            pending |= {(GENERATE, run_id, job_id) for job_id in self._ledger.jobs.ids(run_id, JobState.QUEUED)}
+        return pending
 
     def _ready_stages(self) -> set[Message]:
-        owed: set[Message] = set()
+        ready: set[Message] = set()
         for run_id in self._ledger.fleet.active_runs():
             views = (self._ledger.stages.view(run_id, stage) for stage in Stage)
-            owed |= {(view.stage.value, run_id) for view in views if view.state is StageState.READY}
-        return owed
+            ready |= {(view.stage.value, run_id) for view in views if view.state is StageState.READY}
+        return ready
 
 
 def message_for(run_id: str, member: str) -> Message:
-    """The message that asks for a leased member: a job id or "stage:NAME"."""
+    """Message for a leased member: a job id or "stage:NAME"."""
     stage = member.removeprefix("stage:")
     return (GENERATE, run_id, member) if stage == member else (stage, run_id)

@@ -1,4 +1,4 @@
-"""Waiting for the ledger: an outage of Redis stops work, it does not lose any."""
+"""Retries while the ledger is unavailable: an outage of Redis delays work but does not lose it."""
 
 import time
 from collections.abc import Callable
@@ -10,18 +10,18 @@ from config.errors import StoreUnavailableError
 log = logs.get(__name__)
 
 T = TypeVar("T")
-LONGEST_WAIT = 10.0  # seconds between tries
+LONGEST_WAIT = 10.0  # seconds between attempts
 
 
-def retry_while_unavailable(ask: Callable[[], T]) -> T:
-    """What `ask` answers, asked again for as long as the ledger is away, full or refusing the password.
+def retry_while_unavailable(call: Callable[[], T]) -> T:
+    """Return the result of `call`; repeat it while the ledger is unreachable, full or rejects the password.
 
-    What waiting does not mend is raised, StoreError among it.
+    All other exceptions are raised at once, including other StoreErrors.
     """
     wait = 0.5
     while True:
         try:
-            return ask()
+            return call()
         except StoreUnavailableError as error:
             log.warning("ledger.waiting", error=str(error), seconds=wait)
         time.sleep(wait)

@@ -1,4 +1,4 @@
-"""Shutting down: what is soon done is finished, the rest is handed back, and a second signal waits for nothing."""
+"""Graceful shutdown: finish short jobs, release the rest; a second signal exits at once."""
 
 import os
 import threading
@@ -9,11 +9,11 @@ from worker.fleet.leases import Leases
 
 log = logs.get(__name__)
 
-RELEASE_SECONDS = 2.0  # for handing back on the second signal; what that does not reach, the lapsing lease does
+RELEASE_SECONDS = 2.0  # to release leases after a second signal; leases not released in time expire by themselves
 
 
 class GracefulShutdown:
-    """SIGTERM or Ctrl-C begins it: long stages are cancelled and handed back at once, jobs after `seconds`."""
+    """Begins on SIGTERM or Ctrl-C: stages are cancelled and released at once, jobs after `seconds`."""
 
     def __init__(self, leases: Leases, *, seconds: float) -> None:
         self._leases = leases
@@ -21,19 +21,19 @@ class GracefulShutdown:
         self._begun = False
 
     def begin(self) -> None:
-        """Called for each signal, in the main thread; the second one ends the process."""
+        """Called for each signal, in the main thread; the second call ends the process."""
         if self._begun:
-            log_tail = threading.Thread(target=self._release_all, daemon=True)
-            log_tail.start()
-            log_tail.join(RELEASE_SECONDS)
-            os._exit(1)  # threads with a job in flight would hold the interpreter up
+            release = threading.Thread(target=self._release_all, daemon=True)
+            release.start()
+            release.join(RELEASE_SECONDS)
+            os._exit(1)  # threads that still run a job would keep the interpreter alive
         self._begun = True
-        # in a thread: a signal may come while the main thread is in the middle of writing a log line
+        # in a thread: a signal may interrupt the main thread while it writes a log line
         threading.Thread(target=self._wait, name="drain", daemon=True).start()
 
     @property
     def begun(self) -> bool:
-        """Whether this worker shuts down."""
+        """Whether this worker is shutting down."""
         return self._begun
 
     def _wait(self) -> None:
@@ -46,7 +46,7 @@ class GracefulShutdown:
     def _release_all(self) -> None:
         for lease in self._leases.all():
             try:
-                lease.release("its worker shut down")
-                log.info("lease.released", run_id=lease.held.run_id, member=lease.held.member)
+                lease.release("the worker is shutting down")
+                log.info("lease.released", run_id=lease.ref.run_id, member=lease.ref.member)
             except StoreError as error:
-                log.warning("lease.left_to_expire", member=lease.held.member, error=str(error))
+                log.warning("lease.left_to_expire", member=lease.ref.member, error=str(error))

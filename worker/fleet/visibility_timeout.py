@@ -1,7 +1,7 @@
-"""What this worker has in hand and not acknowledged stays its own in the broker, however long the work takes.
+"""Extends the visibility timeout of this worker's unacknowledged messages while their jobs run.
 
-kombu's Redis transport delivers a message again once it is older than the visibility timeout. This is the one file that
-touches the transport's private state: the delivery tags a channel holds, and the index of when each was delivered.
+kombu's Redis transport redelivers a message that is older than the visibility timeout. Only this file touches the
+transport's private state: the delivery tags of a channel, and the index of delivery times.
 tests/integration/test_visibility_timeout.py fails when kombu changes either.
 """
 
@@ -16,48 +16,49 @@ INDEX = "unacked_index"  # zset delivery tag -> when it was delivered or last re
 
 
 class Consumer(Protocol):
-    """celery.worker.consumer.Consumer, as far as it is used."""
+    """The part of celery.worker.consumer.Consumer that is used."""
 
     task_consumer: object
 
 
-def held_tags(consumer: Consumer) -> list[str]:
-    """The delivery tags that are out with this worker; none while it has no connection."""
+def unacked_tags(consumer: Consumer) -> list[str]:
+    """Delivery tags of this worker's unacknowledged messages; empty while it has no connection."""
     channel = getattr(consumer.task_consumer, "channel", None)
     delivered = getattr(getattr(channel, "qos", None), "_delivered", {})
     while True:
         try:
             return list(delivered)
-        except RuntimeError:  # the consuming thread has just added or removed one
+        except RuntimeError:  # the consuming thread has just added or removed a tag
             continue
 
 
 def renew(client: redis.Redis, consumer: Consumer) -> int:
-    """Make every message in hand look freshly delivered; how many there are. StoreError when Redis is away."""
-    tags = held_tags(consumer)
+    """Set the delivery time of all unacknowledged messages to now; returns their number.
+
+    StoreError if Redis cannot be reached.
+    """
+    tags = unacked_tags(consumer)
     if tags:
         with redis_errors():
-            seconds, _ = (
-                client.time()
-            )  # the server's clock, by which worker/fleet/broker_messages.py tells who has gone silent
-            client.zadd(
-                INDEX, dict.fromkeys(tags, float(seconds)), xx=True
-            )  # xx: one acknowledged meanwhile stays gone
+            # server time, because worker/fleet/broker_messages.py compares against it
+            seconds, _ = client.time()
+            # xx: do not add a message that was acknowledged in the meantime
+            client.zadd(INDEX, dict.fromkeys(tags, float(seconds)), xx=True)
     return len(tags)
 
 
 class Channel(kombu_redis.Channel):
-    """kombu's, but for what it raises when messages in hand are to be put back over a connection that is gone.
+    """kombu's channel, but raises ConnectionError when it restores messages over a closed connection.
 
-    kombu 5.7 raises AttributeError there, which Celery takes for its own fault: a cut network ended the worker.
+    kombu 5.7 raises AttributeError there. Celery treats that as a bug and ends the worker after a network failure.
     """
 
     def _connparams(self, asynchronous: bool = False) -> object:
         if self.connection.client is None:
-            raise redis.ConnectionError("the connection is closed; what was in hand is owed and queued again")
+            raise redis.ConnectionError("the connection is closed; the reconciler will requeue unacknowledged messages")
         return super()._connparams(asynchronous=asynchronous)  # type: ignore[no-untyped-call]
 
 
 def use_channel() -> None:
-    """Have every connection to the broker that this process opens use it."""
+    """Use this channel class for all broker connections of this process."""
     kombu_redis.Transport.Channel = Channel

@@ -1,4 +1,5 @@
--- Claim a job for one worker under a lease.
+-- Claims a job: gives the worker a lease and a token.
+-- Returns {refusal} or {verdict, attempt, history, deliveries}; verdict is run, or exhausted above the delivery limit.
 -- KEYS queued, running, generated, failed, leases, job   ARGV job_id, token, worker, lease ms, delivery limit
 if redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 1 or redis.call('SISMEMBER', KEYS[4], ARGV[1]) == 1 then
   return {'terminal'}
@@ -7,7 +8,7 @@ if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1 then
   local lease = redis.call('ZSCORE', KEYS[5], ARGV[1])
   local holder = redis.call('HGET', KEYS[6], 'worker')
   if lease and tonumber(lease) > now then return {'held', holder} end
-  note(KEYS[6], 'lost', holder, 'its lease lapsed')
+  note(KEYS[6], 'lost', holder, 'its lease expired')
 elseif redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then
   return {'unknown'}
 end

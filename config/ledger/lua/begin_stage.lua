@@ -1,10 +1,10 @@
--- Claim an owed stage under a lease.
+-- Claims a ready stage: gives the worker a lease and a token. Returns run, exhausted, held, or the state of the stage.
 -- KEYS stage, leases   ARGV member, token, worker, lease ms, delivery limit
 local state = redis.call('HGET', KEYS[1], 'state')
 if state == 'running' then
   local lease = redis.call('ZSCORE', KEYS[2], ARGV[1])
   if lease and tonumber(lease) > now then return {'held', redis.call('HGET', KEYS[1], 'worker')} end
-  note(KEYS[1], 'lost', redis.call('HGET', KEYS[1], 'worker'), 'its lease lapsed')
+  note(KEYS[1], 'lost', redis.call('HGET', KEYS[1], 'worker'), 'its lease expired')
 elseif state ~= 'ready' then
   return {state or 'unknown'}
 end

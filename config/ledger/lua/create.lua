@@ -1,4 +1,4 @@
--- Make a run known, once its prompts and queued set are written: from here on it exists, whole.
+-- Makes a run visible; its prompts and its queued set are already written. Returns 0 if the submit lock is lost.
 -- KEYS run, runs, active, curate, train, evaluate, submit lock
 -- ARGV run_id, spec, fingerprint, total, train state, evaluate state, lock token
 if redis.call('GET', KEYS[7]) ~= ARGV[7] or redis.call('EXISTS', KEYS[1]) == 1 then return 0 end

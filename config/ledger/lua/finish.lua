@@ -1,9 +1,9 @@
--- Store a trajectory: the first of an attempt wins, a second changes nothing.
+-- Stores a trajectory: the first of an attempt wins, a second one changes nothing. The last job makes curation ready.
 -- KEYS queued, running, generated, failed, leases, job, trajectory, curate, rate, by_worker, kind
 -- ARGV job_id, attempt, state, blob, worker, failure kind or '', milliseconds, token of the claim or ''
 if redis.call('EXISTS', KEYS[7]) == 1 then return 'already' end
 if (redis.call('HGET', KEYS[6], 'attempt') or '1') ~= ARGV[2] then return 'stale' end
--- A worker that slept past its lease may bring what it made, but not how its sleep broke the job: that is owed again.
+-- After its lease has expired a worker may still store a completed trajectory, but not a failure: sleep may have caused it.
 if ARGV[3] == 'failed' and (ARGV[8] or '') ~= '' and redis.call('HGET', KEYS[6], 'token') ~= ARGV[8] then return 'stale' end
 if redis.call('SREM', KEYS[1], ARGV[1]) + redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 'unknown' end
 redis.call('SET', KEYS[7], ARGV[4])

@@ -1,4 +1,4 @@
--- End a stage and owe the next one, or end the run. Only the holder of the token may.
+-- Ends a stage. Makes the next stage ready, or ends the run. Requires the current token.
 -- KEYS stage, leases, next stage, active   ARGV member, token, state, result, error, run_id, 1 when there is a next stage
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' or redis.call('HGET', KEYS[1], 'token') ~= ARGV[2] then return 'stale' end
 redis.call('ZREM', KEYS[2], ARGV[1])

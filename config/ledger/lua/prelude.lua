@@ -1,8 +1,8 @@
--- Prepended to every script: one clock for the fleet (the server's), and a job's history.
+-- Prepended to every script: the server's clock, which the whole fleet uses, and the history of a job or stage.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
--- One line of JSON per event, appended; `attempt` and `worker` as they were when it happened.
+-- Appends one line of JSON per event, with the attempt and worker at that time.
 local function note(job, event, worker, detail)
   local entry = cjson.encode({at = now, event = event, worker = worker or '', detail = detail or '',
                               attempt = tonumber(redis.call('HGET', job, 'attempt') or '1')})

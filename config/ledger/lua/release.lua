@@ -1,5 +1,5 @@
--- Hand a job back, not done; a delivery is given back too unless the job itself was tried.
--- KEYS queued, running, leases, job   ARGV job_id, token, why, 1 when the delivery counts
+-- Requeues an unfinished job. The delivery is not counted, unless ARGV[4] is 1. Requires the current token.
+-- KEYS queued, running, leases, job   ARGV job_id, token, reason, 1 when the delivery counts
 if redis.call('HGET', KEYS[4], 'token') ~= ARGV[2] then return 0 end
 if redis.call('SMOVE', KEYS[2], KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('ZREM', KEYS[3], ARGV[1])

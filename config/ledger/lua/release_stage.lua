@@ -1,4 +1,5 @@
--- Hand a stage back, not done and not at fault: it is owed again.   KEYS stage, leases   ARGV member, token, why
+-- Makes an unfinished stage ready again; the delivery is not counted. Requires the current token.
+-- KEYS stage, leases   ARGV member, token, reason
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' or redis.call('HGET', KEYS[1], 'token') ~= ARGV[2] then return 0 end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'ready', 'ready_ms', now, 'token', '')

@@ -1,4 +1,4 @@
--- Renew the leases a living worker holds; answers those that are no longer its own.
+-- Renews the leases of a live worker; returns the members whose token or lease is gone.
 -- KEYS leases   ARGV lease ms, then member, its hash key, token for each
 local lost = {}
 for i = 2, #ARGV, 3 do

@@ -1,4 +1,4 @@
--- Owe an ended stage again, and have those behind it wait for it.
+-- Makes a finished stage ready again; the stages after it wait.
 -- KEYS active, stage, following stages   ARGV run_id
 local state = redis.call('HGET', KEYS[2], 'state')
 if state ~= 'failed' and state ~= 'done' then return state or 'unknown' end

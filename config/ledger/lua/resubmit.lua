@@ -1,4 +1,4 @@
--- Owe terminal jobs again under the next attempt, and curation anew; all of them or none.
+-- Requeues finished jobs under their next attempt and resets the stages; all jobs or none.
 -- KEYS queued, running, generated, failed, run, active, curate, train, evaluate
 -- ARGV prefix of job hashes, prefix of kind sets, train state, evaluate state, then job ids
 for i = 5, #ARGV do

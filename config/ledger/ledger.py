@@ -1,0 +1,225 @@
+"""A run as a whole: create, list, view and remove it; its pins, verdicts and counters."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+
+import redis
+
+from config.errors import StoreError, UsageError
+from config.ledger.files import Files
+from config.ledger.fleet import Fleet
+from config.ledger.jobs import Jobs
+from config.ledger.stages import Stages
+from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
+from config.records import JobState, Pin, Prompt, Spec, StageState, Verdict, job_id
+from config.topology import ACTIVE, RUNS, Stage, run_key
+
+BATCH = 2000  # prompts written per round trip
+SENDING_MS = 120_000  # sending 100,000 messages takes 12 to 50 s; if the producer dies, the reconciler waits this long
+SHOWN = 80  # characters of an unknown run id in a message
+SUBMIT_LOCK_MS = 60_000  # longer than writing one batch takes; each batch renews it
+
+
+@dataclass(frozen=True)
+class Created:
+    """Result of `Ledger.create`."""
+
+    new: bool
+    """False if the same run already exists"""
+    job_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as it was submitted."""
+
+    spec: Spec
+    total: int
+    created: float
+    """seconds since the epoch"""
+    version: int
+    """of its dataset: 1, plus one for each resubmission of jobs"""
+
+
+class Ledger:
+    """The runs in one Redis; jobs, stages, fleet and files have their own parts: `jobs`, `stages`, `fleet`, `files`."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self.jobs = Jobs(client)
+        self.stages = Stages(client)
+        self.fleet = Fleet(client)
+        self.files = Files(client)
+
+    @classmethod
+    def connect(cls, url: str) -> Ledger:
+        """Return the ledger at a Redis URL; it connects on first use."""
+        return cls(ledger_client(url))
+
+    def check(self) -> None:
+        """Ping the server; StoreError if it does not reply or rejects the password."""
+        with redis_errors():
+            self._redis.ping()
+
+    def create(self, spec: Spec, prompts: Sequence[Prompt]) -> Created:
+        """Write a run and its jobs; the run becomes visible only when it is complete.
+
+        The same content again returns new=False and changes nothing. UsageError if the run id belongs to another run.
+        """
+        ids = tuple(job_id(number, prompt) for number, prompt in enumerate(prompts, start=1))
+        digest = fingerprint(spec, ids)
+        if self._known(spec.run_id, digest):
+            return Created(new=False, job_ids=ids)
+        with self._submitting(spec.run_id) as lock:
+            if self._known(spec.run_id, digest):  # another producer was first
+                return Created(new=False, job_ids=ids)
+            self._write_prompts(spec.run_id, ids, prompts)
+            stages = [run_key(spec.run_id, f"stage:{stage}") for stage in Stage]
+            requested = (spec.train, spec.train and spec.evaluate)
+            states = [StageState.WAITING.value if stage else StageState.SKIPPED.value for stage in requested]
+            keys = [run_key(spec.run_id, "run"), RUNS, ACTIVE, *stages, run_key(spec.run_id, "submit")]
+            args: list[Arg] = [spec.run_id, spec.model_dump_json(), digest, len(ids), *states, lock]
+            if run_script(self._redis, "create", keys, args) != 1:
+                raise StoreError(f"run {spec.run_id!r} took too long to write; nothing was queued, try again")
+        return Created(new=True, job_ids=ids)
+
+    def run(self, run_id: str) -> RunView:
+        """Return a run as it was submitted; UsageError if it does not exist."""
+        with redis_errors():
+            fields = {decode(key): decode(value) for key, value in self._redis.hgetall(run_key(run_id, "run")).items()}
+        if not fields:
+            shown = run_id if len(run_id) <= SHOWN else f"{run_id[:SHOWN]}..."
+            raise UsageError(f"there is no run {shown!r}; `applejack status` lists the runs")
+        return RunView(
+            spec=Spec.model_validate_json(fields["spec"]),
+            total=int(fields["total"]),
+            created=int(fields["created_ms"]) / 1000,
+            version=int(fields["version"]),
+        )
+
+    def run_ids(self) -> list[str]:
+        """Ids of all runs, newest first."""
+        with redis_errors():
+            return [decode(run_id) for run_id in self._redis.zrevrange(RUNS, 0, -1)]
+
+    def pin(self, run_id: str, workspace: str, pin: Pin) -> Pin:
+        """Store the code version of a workspace if none is stored; return the stored one, for the worker to compare."""
+        key = run_key(run_id, "pins")
+        with redis_errors():
+            self._redis.hsetnx(key, workspace, pin.model_dump_json())
+            return Pin.model_validate_json(decode(self._redis.hget(key, workspace)))
+
+    def pinned(self, run_id: str, workspace: str) -> Pin | None:
+        """Code version of a workspace in this run; None until a worker has opened it."""
+        with redis_errors():
+            found = self._redis.hget(run_key(run_id, "pins"), workspace)
+        return Pin.model_validate_json(decode(found)) if found is not None else None
+
+    def set_verdicts(self, run_id: str, verdicts: Iterable[Verdict]) -> None:
+        """Replace all verdicts of curation; readers see either the old set or the new one."""
+        key = run_key(run_id, "verdicts")
+        fresh = f"{key}:new"
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.delete(fresh)
+            for number, verdict in enumerate(verdicts, start=1):
+                pipe.hset(fresh, verdict.job_id, verdict.model_dump_json())
+                if number % BATCH == 0:
+                    pipe.execute()
+            pipe.execute()
+            self._redis.rename(fresh, key)
+
+    def verdict(self, run_id: str, job_id: str) -> Verdict | None:
+        """Verdict of one job; None if it has not been curated."""
+        with redis_errors():
+            found = self._redis.hget(run_key(run_id, "verdicts"), job_id)
+        return Verdict.model_validate_json(decode(found)) if found is not None else None
+
+    def verdicts(self, run_id: str) -> dict[str, Verdict]:
+        """All verdicts of the current dataset, by job id."""
+        with redis_errors():
+            found = self._redis.hgetall(run_key(run_id, "verdicts"))
+        return {decode(key): Verdict.model_validate_json(decode(value)) for key, value in found.items()}
+
+    def remove(self, run_id: str) -> None:
+        """Delete a run. It leaves the lists first, so that no reader sees a partly deleted run."""
+        with redis_errors():
+            self._redis.zrem(RUNS, run_id)
+            self._redis.srem(ACTIVE, run_id)
+            keys = self._redis.scan_iter(match=run_key(run_id, "*"), count=1000)
+            while batch := list(islice(keys, BATCH)):
+                self._redis.unlink(*batch)
+
+    def counters(self, run_id: str) -> tuple[dict[int, int], dict[str, int]]:
+        """Finished jobs per ten seconds (epoch seconds // 10) and per "worker|state"."""
+        with redis_errors():
+            rate = {int(key): int(value) for key, value in self._redis.hgetall(run_key(run_id, "rate")).items()}
+            done = {decode(key): int(value) for key, value in self._redis.hgetall(run_key(run_id, "by_worker")).items()}
+        return rate, done
+
+    def _known(self, run_id: str, digest: str) -> bool:
+        with redis_errors():
+            stored = decode(self._redis.hget(run_key(run_id, "run"), "fingerprint"))
+        if stored and stored != digest:
+            raise UsageError(
+                f"run {run_id!r} already exists with different prompts or settings; "
+                "nothing was changed, choose another --run"
+            )
+        return bool(stored)
+
+    @contextmanager
+    def sending(self, run_id: str) -> Iterator[None]:
+        """Mark a big run as being sent, so that the reconciler does not send its jobs as well."""
+        key = run_key(run_id, "sending")
+        with redis_errors():
+            self._redis.set(key, 1, px=SENDING_MS)
+        try:
+            yield
+        finally:
+            with suppress(StoreError), redis_errors():  # the key expires by itself
+                self._redis.delete(key)
+
+    def being_sent(self, run_id: str) -> bool:
+        """Whether a producer is sending this run's messages."""
+        with redis_errors():
+            return bool(self._redis.exists(run_key(run_id, "sending")))
+
+    @contextmanager
+    def _submitting(self, run_id: str) -> Iterator[str]:
+        """Lock a run for one producer; yields the lock's token, which create.lua checks."""
+        key, token = run_key(run_id, "submit"), secrets.token_hex(8)
+        with redis_errors():
+            if not self._redis.set(key, token, nx=True, px=SUBMIT_LOCK_MS):
+                raise StoreError(f"run {run_id!r} is being submitted by another process; try again in a minute")
+        try:
+            yield token
+        finally:
+            with suppress(StoreError), redis_errors():  # the key expires by itself
+                if decode(self._redis.get(key)) == token:
+                    self._redis.delete(key)
+
+    def _write_prompts(self, run_id: str, ids: Sequence[str], prompts: Sequence[Prompt]) -> None:
+        """Write the keys that create.lua makes visible. After an interrupted submit the next one overwrites them."""
+        with redis_errors():
+            self._redis.delete(run_key(run_id, "prompts"), run_key(run_id, JobState.QUEUED.value))
+            for start in range(0, len(ids), BATCH):
+                batch = ids[start : start + BATCH]
+                texts = (prompt.model_dump_json(exclude_defaults=True) for prompt in prompts[start : start + BATCH])
+                with self._redis.pipeline(transaction=True) as pipe:
+                    pipe.hset(run_key(run_id, "prompts"), mapping=dict(zip(batch, texts, strict=True)))
+                    pipe.sadd(run_key(run_id, JobState.QUEUED.value), *batch)
+                    pipe.pexpire(run_key(run_id, "submit"), SUBMIT_LOCK_MS)
+                    pipe.execute()
+
+
+def fingerprint(spec: Spec, job_ids: Sequence[str]) -> str:
+    """Hex sha256 of a run's spec and job ids; the job ids include a hash of each prompt."""
+    digest = hashlib.sha256(spec.model_dump_json().encode())
+    for job in job_ids:
+        digest.update(job.encode())
+    return digest.hexdigest()
