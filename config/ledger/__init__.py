@@ -10,8 +10,8 @@ Who decides what
 
 Job states
     queued             Ledger.create, then create.lua makes the run visible        caller: producer
-    queued -> running  begin.lua: takes a lease and a new token                    caller: JobRunner.generate
-    running -> running begin.lua: the lease has expired, another worker claims it  caller: JobRunner.generate
+    queued -> running  begin.lua: takes a lease and a new token                    caller: JobRunner.run
+    running -> running begin.lua: the lease has expired, another worker claims it  caller: JobRunner.run
     running -> queued  release.lua: only with the claim's token                    callers: JobRunner, GracefulShutdown
                        reap.lua: the lease has expired                             caller: Reconciler
     queued or running -> generated or failed
@@ -23,13 +23,13 @@ Job states
 Stage states (curate, train, evaluate)
     waiting or skipped create.lua; resubmit.lua resets all three stages            caller: producer
     waiting -> ready   finish.lua: curate, after the last job                      caller: JobRunner
-                       finish_stage.lua: the next stage, if this one is done       caller: JobRunner
-    ready -> running   begin_stage.lua: takes a lease and a new token              caller: JobRunner
-    running -> running begin_stage.lua: the lease has expired                      caller: JobRunner
-    running -> ready   release_stage.lua: only with the token                      callers: JobRunner, GracefulShutdown
+                       finish_stage.lua: the next stage, if this one is done       caller: StageRunner
+    ready -> running   begin_stage.lua: takes a lease and a new token              caller: StageRunner
+    running -> running begin_stage.lua: the lease has expired                      caller: StageRunner
+    running -> ready   release_stage.lua: only with the token                      callers: StageRunner, GracefulShutdown
                        reap.lua: the lease has expired                             caller: Reconciler
     running -> done or failed
-                       finish_stage.lua: only with the token                       caller: JobRunner
+                       finish_stage.lua: only with the token                       caller: StageRunner
     done or failed -> ready
                        reopen.lua: the following stages wait again                 caller: `applejack resubmit --stage`
     After a failed stage the run is no longer active. The following stages stay waiting.

@@ -1,4 +1,4 @@
-"""One training or serving of a student at a time on a host: two Metal processes can crash a Mac."""
+"""One lock per host for training and evaluating a student: two Metal processes can crash a Mac."""
 
 import tempfile
 import time
@@ -22,10 +22,10 @@ def _never() -> bool:
 
 @contextmanager
 def host_lock(cancelled: Callable[[], bool] = _never, *, folder: Path | None = None) -> Iterator[None]:
-    """Hold this host's model lock; waits, and says so once. The system lets go of it when its holder dies.
+    """Hold this host's model lock during the block. Waits for it, and logs that once.
 
-    Raises TrainingError when `cancelled` turns true while waiting. The lock belongs to the user, not to a directory of
-    data: two checkouts on one machine share it.
+    The kernel releases the lock when its holder dies. It belongs to the user, not to a data directory: two checkouts on
+    one machine share it. Raises TrainingError when `cancelled` turns true while waiting.
     """
     lock = FileLock((folder or Path(tempfile.gettempdir())) / "applejack-model.lock")
     if not _acquired(lock):

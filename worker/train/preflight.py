@@ -1,4 +1,4 @@
-"""What would fail after an hour is found in seconds: everything that can be checked before a weight is loaded."""
+"""Checks everything that can be checked before a weight is loaded: fail in seconds, not after an hour."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from worker.train import hyperparameters, student_files
 
 SPLITS = ("train", "valid", "test")
 FLOAT_BYTES = 4  # of one adapter weight at most
-MARGIN_BYTES = 200_000_000  # logs, mlx's compiled kernels, and what else the host writes meanwhile
+MARGIN_BYTES = 200_000_000  # logs, mlx's compiled kernels, and other writes on the host meanwhile
 
 log = logs.get(__name__)
 
@@ -31,13 +31,13 @@ class Plan:
 
 
 def preflight(dataset: Path, *, student: Path, out: Path, overrides: JsonObject, file: Path | None = None) -> Plan:
-    """Check dataset, student, hyperparameters and disk; UsageError or TrainingError says in one line what to mend."""
+    """Check dataset, student, hyperparameters and disk; UsageError or TrainingError, in one line with the remedy."""
     if not dataset.is_dir():
         raise UsageError(f"no dataset at {str(dataset)!r}: give a directory with train.jsonl and valid.jsonl")
     rows = {split: read_rows(dataset / f"{split}.jsonl") for split in SPLITS}
     if not rows["train"]:
         raise TrainingError(
-            f"the dataset {str(dataset)!r} has no training rows: nothing was kept, its rejected.jsonl tells why"
+            f"the dataset {str(dataset)!r} has no training rows: nothing was kept; its rejected.jsonl has the reasons"
         )
     require_proof(dataset)
     turns = kind_of(rows["train"][0], dataset) == "turns"
@@ -50,7 +50,7 @@ def preflight(dataset: Path, *, student: Path, out: Path, overrides: JsonObject,
 
 
 def require_proof(dataset: Path) -> None:
-    """Refuse a dataset whose own loss proof failed; one made elsewhere has none."""
+    """Refuse a dataset whose loss-mask check failed; a dataset made elsewhere has no such check."""
     card = dataset / "dataset.json"
     try:
         content = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
@@ -59,9 +59,9 @@ def require_proof(dataset: Path) -> None:
     proof = content.get("loss_proof") if isinstance(content, dict) else None
     if isinstance(proof, dict) and proof.get("passed") is False:
         faults = proof.get("faults") or ["its loss proof failed"]
-        told = "; ".join(str(fault) for fault in faults) if isinstance(faults, list) else str(faults)
+        message = "; ".join(str(fault) for fault in faults) if isinstance(faults, list) else str(faults)
         raise TrainingError(
-            f"{str(card)!r} says that this dataset would teach the wrong thing: {told}. Curate again with "
+            f"{str(card)!r} reports that this dataset would teach the wrong thing: {message}. Curate again with "
             "--format turns or another chat template"
         )
 
@@ -84,7 +84,7 @@ def read_rows(file: Path) -> list[JsonObject]:
 
 
 def kind_of(row: JsonObject, dataset: Path) -> str:
-    """How mlx_lm will read the rows: "turns" for messages, "text" for text."""
+    """The format in which mlx_lm will read the rows: "turns" or "text"."""
     if isinstance(row.get("messages"), list):
         return "turns"
     if isinstance(row.get("text"), str):
@@ -93,11 +93,11 @@ def kind_of(row: JsonObject, dataset: Path) -> str:
 
 
 def require_rows(counts: dict[str, int], values: JsonObject, dataset: Path) -> None:
-    """mlx_lm raises after loading when a split has fewer rows than a batch or the test it is asked for is missing."""
+    """Check row counts: mlx_lm raises, after loading, when a split has fewer rows than a batch."""
     batch = cast("int", values.get("batch_size", 4))
     for split in SPLITS:
-        asked = split != "test" or bool(values.get("test"))
-        if asked and counts[split] < batch and (counts[split] or split != "valid"):
+        required = split != "test" or bool(values.get("test"))
+        if required and counts[split] < batch and (counts[split] or split != "valid"):
             raise TrainingError(
                 f"{split}.jsonl of {str(dataset)!r} has {counts[split]} rows, fewer than batch_size={batch}: "
                 f"set batch_size lower or generate more prompts"
@@ -107,7 +107,7 @@ def require_rows(counts: dict[str, int], values: JsonObject, dataset: Path) -> N
 
 
 def require_lengths(dataset: Path, rows: dict[str, list[JsonObject]], student: Student, limit: int) -> int:
-    """Tokens of the longest row; TrainingError when mlx_lm would cut one, or when one never shows a stop token."""
+    """Tokens of the longest row; TrainingError when mlx_lm would cut one, or when one does not end with a stop token."""
     longest = 0
     for split, found in rows.items():
         for number, row in enumerate(found, 1):
@@ -150,8 +150,8 @@ def adapter_bytes(student: Path, values: JsonObject) -> int:
     hidden, layers = int(config.get("hidden_size", 4096)), int(config.get("num_hidden_layers", 32))
     inner = int(config.get("intermediate_size") or 4 * hidden)
     lora = cast("JsonObject", values.get("lora_parameters") or {})
-    asked = cast("int", values.get("num_layers", 16))
-    trained = layers if asked < 0 else min(asked, layers)
+    requested = cast("int", values.get("num_layers", 16))
+    trained = layers if requested < 0 else min(requested, layers)
     weights = trained * cast("int", lora.get("rank", 8)) * (4 * 2 * hidden + 3 * (hidden + inner))
     saves = cast("int", values.get("iters", 1000)) // cast("int", values.get("save_every", 100)) + 2
     return saves * weights * FLOAT_BYTES

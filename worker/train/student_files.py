@@ -1,4 +1,4 @@
-"""Whether a student's directory can be loaded, from its files alone."""
+"""Checks from its files alone whether a student can be loaded."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ NEXT = "give the directory of a complete mlx_lm model"
 
 
 def require_loadable(student: Path) -> None:
-    """UsageError in one line when config, weights or tokenizer are missing, cut short or no such files."""
+    """UsageError in one line when config, weights or tokenizer are missing, cut short or of another format."""
     if not student.is_dir():
         raise UsageError(f"no student at {str(student)!r}: {NEXT}")
     config = _json(student / "config.json", student)
@@ -36,7 +36,7 @@ def _weight_files(student: Path) -> list[str]:
 
 
 def _require_whole(file: Path) -> None:
-    """The header says how long the file must be: an interrupted download shows."""
+    """Compare the file's size with its header, which reveals an interrupted download."""
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(HEADER_BYTES), "little")
