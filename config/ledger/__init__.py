@@ -26,7 +26,7 @@ Stage states (curate, train, evaluate)
                        finish_stage.lua: the next stage, if this one is done       caller: StageRunner
     ready -> running   begin_stage.lua: takes a lease and a new token              caller: StageRunner
     running -> running begin_stage.lua: the lease has expired                      caller: StageRunner
-    running -> ready   release_stage.lua: only with the token                      callers: StageRunner, GracefulShutdown
+    running -> ready   release_stage.lua: only with the token                     callers: StageRunner, GracefulShutdown
                        reap.lua: the lease has expired                             caller: Reconciler
     running -> done or failed
                        finish_stage.lua: only with the token                       caller: StageRunner

@@ -107,7 +107,7 @@ def require_rows(counts: dict[str, int], values: JsonObject, dataset: Path) -> N
 
 
 def require_lengths(dataset: Path, rows: dict[str, list[JsonObject]], student: Student, limit: int) -> int:
-    """Tokens of the longest row; TrainingError when mlx_lm would cut one, or when one does not end with a stop token."""
+    """Tokens of the longest row; TrainingError when mlx_lm would cut one, or one does not end with a stop token."""
     longest = 0
     for split, found in rows.items():
         for number, row in enumerate(found, 1):
