@@ -35,6 +35,8 @@ class Prompt(Record):
     expect: JsonObject | None = None
     """facts a correct answer must contain, see config/questions/expected_facts.py"""
     split: Split | None = None
+    job_id: str | None = Field(None, exclude=True)
+    """of the trajectory that a held-out prompt comes from; evaluation keeps it, and a new run gives its own"""
 
     @property
     def content_hash(self) -> str:
@@ -251,6 +253,10 @@ class Verdict(Record):
 
     job_id: str
     findings: tuple[Finding, ...] = ()
+    split: Split | None = None
+    """where the rows are; None when it was rejected"""
+    rows: tuple[int, ...] = ()
+    """lines of the split's file, counted from 1, in rising order"""
 
     @property
     def kept(self) -> bool:

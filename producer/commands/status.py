@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from config.errors import UsageError
 from config.ledger import Ledger
-from config.records import JsonObject, Provenance, Trajectory
+from config.records import JsonObject, Provenance, Trajectory, Verdict
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.follow import follow, render_line, render_panel
@@ -112,7 +112,7 @@ def why(
     for finding in verdict.findings if verdict else ():
         console.print(f"[red]rejected[/red] {finding.reason.value}: {escape(finding.detail)}")
     if verdict and verdict.kept:
-        console.print("[green]kept[/green]")
+        console.print(f"[green]kept[/green]{row_ranges(verdict)}")
     output.result(
         {
             "job_id": job_id,
@@ -136,11 +136,33 @@ def why(
             "outcome": latest.outcome if latest else None,
             "failure": latest.failure.model_dump(mode="json") if latest and latest.failure else None,
             "reasons": [reason.value for reason in verdict.reasons] if verdict else [],
+            "rows": [{"split": verdict.split, "file": split_file(verdict), "row": row} for row in verdict.rows]
+            if verdict
+            else [],
             "findings": [finding.model_dump(mode="json") for finding in verdict.findings] if verdict else [],
             "provenance": latest.provenance.model_dump(mode="json") if latest and latest.provenance else None,
             "prompt": prompt.model_dump(mode="json"),
         }
     )
+
+
+def split_file(verdict: Verdict) -> str:
+    """The dataset's file that holds a kept job's rows."""
+    return f"{verdict.split}.jsonl"
+
+
+def row_ranges(verdict: Verdict) -> str:
+    """A kept job's rows for people, ": train.jsonl rows 3, 12-14"; "" for a verdict that names none."""
+    if not verdict.rows:
+        return ""
+    ranges: list[list[int]] = []
+    for row in verdict.rows:
+        if ranges and ranges[-1][-1] == row - 1:
+            ranges[-1][1:] = [row]
+        else:
+            ranges.append([row])
+    rows = ", ".join("-".join(map(str, ends)) for ends in ranges)
+    return f": {split_file(verdict)} {'rows' if len(verdict.rows) > 1 else 'row'} {rows}"
 
 
 def print_trajectory(console: Console, trajectory: Trajectory) -> None:

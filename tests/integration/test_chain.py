@@ -61,7 +61,9 @@ def test_a_run_is_generated_by_two_workers_gathered_and_curated(
     assert seen.rejected is not None
     assert seen.kept + seen.rejected == 40
     assert seen.kept >= 36
-    assert len(ledger.verdicts("r")) == 40
+    verdicts = ledger.verdicts("r")
+    assert len(verdicts) == 40
+    assert all(bool(verdict.rows) is verdict.kept for verdict in verdicts.values())
     assert set(seen.by_worker) == {"one@test", "two@test"}
     assert ledger.files.has("r", "dataset")
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.ledger import Ledger
-from config.records import Message, Pin, Prompt, Provenance, Sampling, Spec, StageState, ToolCall, Trajectory
+from config.records import Message, Pin, Prompt, Provenance, Sampling, Spec, StageState, ToolCall, Trajectory, Verdict
 from config.topology import Stage
 from producer.cli import main
 from tests.support.ended_run import ended_run
@@ -242,6 +242,26 @@ def test_why_reads_as_text(applejack: Applejack, ledger: Ledger) -> None:
         '  call c1: grep({"pattern": "[a]", "deep": true})',
         "  from t at http://h/v1, temperature 0.7, top_p 0.8, code /code at abc, by w, applejack 1, tools d",
     ]
+
+
+ROWS = [
+    # rows of the job, how people read them
+    ((12, 13, 14), "kept: train.jsonl rows 12-14"),
+    ((3, 7, 8, 20), "kept: train.jsonl rows 3, 7-8, 20"),
+    ((5,), "kept: train.jsonl row 5"),
+    ((), "kept"),  # a verdict written before it named rows
+]
+
+
+@pytest.mark.parametrize(("rows", "text"), ROWS)
+def test_why_names_the_rows_of_a_kept_job(
+    rows: tuple[int, ...], text: str, applejack: Applejack, ledger: Ledger
+) -> None:
+    job_id, *_ = ended_run(ledger, "r")
+    ledger.set_verdicts("r", [Verdict(job_id=job_id, split="train" if rows else None, rows=rows)])
+    assert applejack("why", "r", "1").out.splitlines()[-1] == text
+    body = json.loads(applejack("why", "r", "1", "--json").out)
+    assert body["rows"] == [{"split": "train", "file": "train.jsonl", "row": row} for row in rows]
 
 
 def test_archive_says_whether_the_run_is_still_in_the_ledger(applejack: Applejack, ledger: Ledger) -> None:

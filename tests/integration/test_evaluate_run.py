@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from config.errors import EvaluationError, WorkspaceError
-from config.records import Limits, Pin, Prompt, Spec, Trajectory
+from config.records import Limits, Pin, Prompt, Spec, Trajectory, job_id
 from config.report.model import Report
 from tests.support.tiny_adapter import make_tiny_adapter
 from tests.support.tiny_student import make_tiny_student
@@ -19,7 +19,7 @@ SPEC = Spec(
     run_id="tiny", tools=("grep",), model="somebody-elses", evaluate_limits=Limits(requests=2, max_tokens=6, seconds=60)
 )
 PROMPTS = [
-    Prompt(prompt="Where is Task?", expect={"contains": ["app.py"]}),
+    Prompt(prompt="Where is Task?", expect={"contains": ["app.py"]}, job_id="000017-3fa9c1d2"),  # as held out
     Prompt(prompt="How many files are there?", expect={"number": 1}),
     Prompt(prompt="What is a queue?", requires_tools=False),
 ]
@@ -71,6 +71,7 @@ def test_evaluate_asks_base_and_adapter_and_reports_both(student: Path, tmp_path
         answers = (tmp_path / "out" / f"{phase}.jsonl").read_text().splitlines()
         read = [Trajectory.model_validate_json(line) for line in answers]
         assert [one.prompt for one in read] == [prompt.prompt for prompt in PROMPTS]
+        assert [one.job_id for one in read] == ["000017-3fa9c1d2", *(job_id(n, PROMPTS[n - 1]) for n in (2, 3))]
         assert all(one.provenance and one.provenance.teacher == "default_model" for one in read)
         assert all(one.usage.requests > 0 for one in read), [one.failure for one in read]
     assert "tool loops" in (tmp_path / "out" / "report.md").read_text()

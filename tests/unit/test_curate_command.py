@@ -63,6 +63,23 @@ def test_seed_records_and_broken_lines_are_counted(tmp_path: Path) -> None:
     assert "seed.jsonl:5: " in done.stderr
 
 
+def test_the_system_prompt_is_that_of_every_row(tmp_path: Path) -> None:
+    file = written(tmp_path / "seed.jsonl", SEED[2:3])
+    done = command(file, "--out", tmp_path / "out", "--format", "seed-text", "--system-prompt", "You are Punie.")
+    assert done.returncode == 0, done.stderr
+    (row,) = (tmp_path / "out" / "valid.jsonl").read_text().splitlines()
+    assert json.loads(row)["text"].startswith("<|im_start|>system\nYou are Punie.<|im_end|>\n")
+
+
+def test_a_record_with_another_system_prompt_is_one_line(trajectories: Path, tmp_path: Path) -> None:
+    student = make_tiny_student(tmp_path / "student")
+    done = command(trajectories, "--out", tmp_path / "out", "--student", student, "--system-prompt", "You are Punie.")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "was recorded with the system prompt" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_kept_is_exit_1_with_the_reasons_written(tmp_path: Path) -> None:
     done = command(written(tmp_path / "in.jsonl", SEED[:2]), "--out", tmp_path / "out", "--format", "seed-text")
     assert done.returncode == 1
@@ -82,6 +99,7 @@ BAD = [
     (("--format", "seed-text", "--split-by", "workspace"), "--split-by is 'workspace', but seed-text has"),
     (("--format", "seed-text", "--seed", "7"), "--seed is 7, but seed-text has"),
     (("--format", "seed-text", "--valid-share", "0.3"), "--valid-share is 0.3, but seed-text has"),
+    (("--format", "seed-text", "--system-prompt", " "), "--system-prompt is ' '"),
 ]
 
 

@@ -32,7 +32,7 @@ def read_back(row: JsonObject) -> JsonObject:
     for call in (call for message in messages for call in message.get("tool_calls", [])):
         call["function"]["arguments"] = json.loads(call["function"]["arguments"])
     tools = {} if row["tools"] is None else {"tools": json.loads(row["tools"])}
-    return {"messages": messages, **tools}
+    return {"messages": messages, **tools, "job_id": row["job_id"]}
 
 
 def test_each_file_holds_the_rows_of_its_jsonl(tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def real(student: Student) -> JsonObject:
 
 def test_rows_offsets_and_loss_are_the_trainers_own(student: Student, real: JsonObject) -> None:
     turned = [render_turns(sample, student) for sample in SAMPLES]
+    assert all("job_id" in row for rendered in turned for row in rendered.rows)  # mlx_lm ignores it
     spans = [span for rendered in turned for span in rendered.spans]
     assert [row["ids"] for row in real["turns"]] == [list(span.through_ids) for span in spans]
     assert [row["offset"] for row in real["turns"]] == [len(span.prompt_ids) for span in spans]
@@ -112,6 +113,7 @@ def test_rows_offsets_and_loss_are_the_trainers_own(student: Student, real: Json
 
 def test_text_rows_and_their_loss_are_the_trainers_own(student: Student, real: JsonObject) -> None:
     texts = [render_text(sample, student) for sample in SAMPLES]
+    assert all("job_id" in row for rendered in texts for row in rendered.rows)  # mlx_lm ignores it
     assert [row["ids"] for row in real["text"]] == [list(rendered.text_ids) for rendered in texts]
     counted = sum(losses(rendered, student, max_seq_length=4096).loss_tokens for rendered in texts)
     assert counted == sum(len(row["loss"]) for row in real["text"])

@@ -38,7 +38,7 @@ def test_turns_has_a_row_per_assistant_turn_and_that_turn_last(student: Student)
     assert [row["messages"][-1]["role"] for row in rows] == ["assistant", "assistant"]
     assert [len(row["messages"]) for row in rows] == [3, 5]
     assert all(row["tools"] for row in rows)
-    assert render_turns(from_memory(tools=()), student).rows[0].keys() == {"messages"}
+    assert render_turns(from_memory(tools=()), student).rows[0].keys() == {"messages", "job_id"}
 
 
 def test_without_a_system_prompt_there_is_no_system_message() -> None:

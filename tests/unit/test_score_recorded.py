@@ -168,6 +168,8 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 def test_prompts_come_from_a_file_or_a_datasets_held_out_rows(tmp_path: Path) -> None:
     (tmp_path / "held_out.jsonl").write_text('{"prompt": "q", "requires_tools": false}\n')
     assert read_prompts(tmp_path) == [Prompt(prompt="q", requires_tools=False)]
+    (tmp_path / "named.jsonl").write_text('{"prompt": "q", "job_id": "000001-aaaaaaaa"}\n')
+    assert [prompt.job_id for prompt in read_prompts(tmp_path / "named.jsonl")] == ["000001-aaaaaaaa"]
     (tmp_path / "bad.jsonl").write_text('{"prompt": "q"}\n{"promt": "q"}\n')
     with pytest.raises(UsageError, match=r"bad\.jsonl:2: "):
         read_prompts(tmp_path / "bad.jsonl")

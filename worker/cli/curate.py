@@ -33,6 +33,13 @@ def curate(
     valid_share: Annotated[float, typer.Option(min=0, max=0.9, help="of the kept, for validation")] = 0.1,
     test_share: Annotated[float, typer.Option(min=0, max=0.9, help="of the kept, for the evaluation to ask")] = 0.1,
     seed: Annotated[int, typer.Option(help="of the order and the splits")] = 0,
+    system_prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="system line of every row. seed-text replaces a recorded one; "
+            "the other formats refuse a record that has another"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
 ) -> None:
     """Check trajectories, keep the real ones and write a dataset with the proof of what it trains.
@@ -46,7 +53,8 @@ def curate(
     "metadata": {"category": "...", "requires_tools": true}}
 
     "result" is the text that the tool gave; a call without one, or with null, is
-    not kept. "metadata" may be left out.
+    not kept. "metadata" may be left out: then the question needs tools. The
+    category "negative" needs none, unless "requires_tools" says true.
     """
     options = Options(
         format="turns" if format_ == PARQUET else _format(format_),
@@ -58,7 +66,10 @@ def curate(
         max_calls=max_calls,
         no_tools_share=_share(mix),
         split_by=_split_by(split_by),
+        system_prompt=system_prompt,
     )
+    if system_prompt is not None and not system_prompt.strip():
+        raise UsageError(f"--system-prompt is {system_prompt!r}; give it some text, or leave it out")
     if valid_share + test_share >= 1:
         raise UsageError(f"--valid-share {valid_share} and --test-share {test_share} leave nothing to train on")
     if options.format == "seed-text":

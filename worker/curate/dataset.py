@@ -53,16 +53,19 @@ def publish(place: Path, out: Path) -> None:
 def write_splits(place: Path, sides: Mapping[Split, Sequence[CuratedRow]], spool: Spool, *, mixed: bool) -> str:
     """Write the split files; returns the content hash, hex sha256 over their names and contents.
 
+    Each entry is given its split and the lines of its rows.
     `mixed` spreads the rows of one conversation over the file: mlx_lm 0.32 takes rows of a batch as they stand in it.
     """
     content = hashlib.sha256()
     for split, name in SPLIT_FILES.items():
         digest = hashlib.sha256()
         with (place / name).open("wb") as file:
-            for row in _rows(sides[split], mixed=mixed):
+            for number, (entry, row) in enumerate(_rows(sides[split], mixed=mixed), 1):
                 line = spool.get(row)
                 file.write(line)
                 digest.update(line)
+                entry.split = split
+                entry.lines.append(number)
         content.update(f"{name} {digest.hexdigest()}\n".encode())
     return content.hexdigest()
 
@@ -83,12 +86,14 @@ def write_rejected(place: Path, entries: Sequence[CuratedRow]) -> None:
 def write_held_out(place: Path, sides: Mapping[Split, Sequence[CuratedRow]], spool: Spool) -> int:
     """The questions of the test split, each once, for evaluation to ask; returns how many.
 
-    Each names its workspace where the dataset knows more than one; otherwise it is the run's.
+    Each names the job it comes from. It names its workspace where the dataset knows more than one; otherwise it is the
+    run's.
     """
     several = len({entry.workspace for side in sides.values() for entry in side if entry.tools}) > 1
-    asked = dict.fromkeys(_questions(sides["test"], spool, several=several))
+    seen: set[str] = set()
+    asked = list(_questions(sides["test"], spool, seen, several=several))
     if len(asked) < HELD_OUT_ENOUGH:
-        asked |= dict.fromkeys(_questions(sides["valid"], spool, several=several))
+        asked += _questions(sides["valid"], spool, seen, several=several)
     (place / HELD_OUT).write_bytes(b"".join(line + b"\n" for line in asked))
     return len(asked)
 
@@ -98,18 +103,19 @@ def write_json(file: Path, content: JsonObject) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _rows(entries: Sequence[CuratedRow], *, mixed: bool) -> Iterator[Span]:
-    keyed = (
-        (hashlib.sha256(entry.order + bytes([n % 256])).digest(), row)
-        for entry in entries
-        for n, row in enumerate(entry.rows)
-    )
-    for _, row in sorted(keyed) if mixed else keyed:
-        yield row
+def _rows(entries: Sequence[CuratedRow], *, mixed: bool) -> Iterator[tuple[CuratedRow, Span]]:
+    rows = ((entry, n, row) for entry in entries for n, row in enumerate(entry.rows))
+    for entry, _, row in sorted(rows, key=_mixed_key) if mixed else rows:
+        yield entry, row
 
 
-def _questions(entries: Sequence[CuratedRow], spool: Spool, *, several: bool) -> Iterator[bytes]:
-    seen: set[str] = set()
+def _mixed_key(item: tuple[CuratedRow, int, Span]) -> tuple[bytes, Span]:
+    entry, n, row = item
+    return hashlib.sha256(entry.order + bytes([n % 256])).digest(), row
+
+
+def _questions(entries: Sequence[CuratedRow], spool: Spool, seen: set[str], *, several: bool) -> Iterator[bytes]:
+    """Those of the prompts that `seen` does not hold yet; they are added to it."""
     for entry in entries:
         if entry.member.prompt not in seen:
             seen.add(entry.member.prompt)

@@ -30,6 +30,8 @@ class Options:
     source_run: str | None = None
     parquet: bool = False
     """the rows of `turns` also as parquet files"""
+    system_prompt: str | None = None
+    """of every row; None leaves each its own. `text` and `turns` take it only where the record has no other"""
 
     def __post_init__(self) -> None:
         if self.parquet and self.format != "turns":

@@ -1,7 +1,7 @@
 """The `turns` rows once more as parquet, which dataset hubs show and load; the only importer of pyarrow.
 
-Columns: `messages`, and `tools` as JSON text. A call's arguments are JSON text as well, as on OpenAI's wire: as
-columns every object would get the keys of all others, with nulls that no model wrote. Trainers read the .jsonl files.
+Columns: `messages`, `tools` as JSON text, and `job_id`. A call's arguments are JSON text as well, as on OpenAI's wire:
+as columns every object would get the keys of all others, with nulls no model wrote. Trainers read the .jsonl files.
 """
 
 import json
@@ -49,7 +49,7 @@ def copy(source: Path, target: Path) -> None:
             "name": pyarrow.string(),
         }
     )
-    schema = pyarrow.schema({"messages": pyarrow.list_(message), "tools": pyarrow.string()})
+    schema = pyarrow.schema({"messages": pyarrow.list_(message), "tools": pyarrow.string(), "job_id": pyarrow.string()})
     with (
         source.open(encoding="utf-8", newline="\n") as lines,
         pyarrow.parquet.ParquetWriter(target, schema, compression="zstd") as writer,
@@ -61,7 +61,8 @@ def copy(source: Path, target: Path) -> None:
 
 def _row(line: str) -> JsonObject:
     row = json.loads(line)
-    return {"messages": list(_messages(row["messages"])), "tools": _text(row["tools"]) if "tools" in row else None}
+    tools = _text(row["tools"]) if "tools" in row else None
+    return {"messages": list(_messages(row["messages"])), "tools": tools, "job_id": row["job_id"]}
 
 
 def _messages(messages: list[JsonObject]) -> Iterator[JsonObject]:

@@ -2,6 +2,8 @@
 
 `text`   one `{"text"}` row: the whole conversation as the student's template writes it, ending at the stop token.
 `turns`  one `{"messages", "tools"}` row per assistant turn, that turn last; a turn whose call failed is context only.
+
+Each row holds its `job_id` too. mlx_lm ignores keys that it does not know.
 """
 
 import json
@@ -44,7 +46,7 @@ def render_text(trajectory: Trajectory, student: Student) -> Rendered:
     ends = bool(spans) and spans[-1].turn.index == len(messages) - 1  # then that turn's text is the whole one
     text = closed(spans[-1].through if ends else student.render(messages, trajectory.tools), student)
     ids = tuple(student.text_ids(text))
-    return Rendered(rows=({"text": text},), lengths=(len(ids),), spans=spans, text_ids=ids)
+    return Rendered(rows=({"text": text, "job_id": trajectory.job_id},), lengths=(len(ids),), spans=spans, text_ids=ids)
 
 
 def render_turns(trajectory: Trajectory, student: Student) -> Rendered:
@@ -52,7 +54,8 @@ def render_turns(trajectory: Trajectory, student: Student) -> Rendered:
     messages = chat_messages(trajectory)
     spans = _spans(messages, trajectory.tools, tuple(t for t in turns(trajectory) if not t.was_retried), student)
     tools: JsonObject = {"tools": list(trajectory.tools)} if trajectory.tools else {}
-    rows: tuple[JsonObject, ...] = tuple({"messages": list(messages[: s.turn.index + 1]), **tools} for s in spans)
+    beside: JsonObject = {**tools, "job_id": trajectory.job_id}
+    rows: tuple[JsonObject, ...] = tuple({"messages": list(messages[: s.turn.index + 1]), **beside} for s in spans)
     return Rendered(rows=rows, lengths=tuple(len(s.through_ids) for s in spans), spans=spans)
 
 

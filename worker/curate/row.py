@@ -4,8 +4,8 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from config.errors import RejectionReason
-from config.records import Finding, Prompt, Trajectory, Verdict
+from config.errors import RejectionReason, UsageError
+from config.records import Finding, Prompt, Split, Trajectory, Verdict
 from worker.curate import seed_text
 from worker.curate.checks import Check, findings
 from worker.curate.dedup import Fingerprint, fingerprint
@@ -21,6 +21,7 @@ UNREAL_REASONS = frozenset(
     {RejectionReason.NULL_RESULT, RejectionReason.PLACEHOLDER_RESULT, RejectionReason.UNPAIRED_RESULT}
 )  # the user's guide counts these as "with tools and no results (skipped)"
 
+SHOWN = 60  # characters of a system prompt in a message
 HAPPENED = {"run_id", "attempt", "seconds", "usage", "failure", "provenance"}  # differ where the content does not
 
 
@@ -52,6 +53,9 @@ class CuratedRow:
     losses: Losses = field(default_factory=Losses)
     turns: int = 0
     findings: list[Finding] = field(default_factory=list)
+    split: Split | None = None
+    lines: list[int] = field(default_factory=list)
+    """of its rows in the split's file, counted from 1"""
 
     @property
     def kept(self) -> bool:
@@ -61,7 +65,7 @@ class CuratedRow:
     @property
     def verdict(self) -> Verdict:
         """What was decided."""
-        return Verdict(job_id=self.job_id, findings=tuple(self.findings))
+        return Verdict(job_id=self.job_id, findings=tuple(self.findings), split=self.split, rows=tuple(self.lines))
 
     @property
     def skipped(self) -> bool:
@@ -76,7 +80,8 @@ class CuratedRow:
 def read_row(
     trajectory: Trajectory, *, checks: tuple[Check, ...], options: Options, student: Student | None, spool: Spool
 ) -> CuratedRow:
-    """Check and render one trajectory."""
+    """Check and render one trajectory. UsageError when it has another system prompt than the options ask for."""
+    trajectory = _with_system_prompt(trajectory, options)
     pin = trajectory.provenance
     entry = CuratedRow(
         order=hashlib.sha256(f"{options.seed} ".encode() + canonical(trajectory)).digest(),
@@ -94,7 +99,7 @@ def read_row(
             asked=trajectory.split,
         ),
         print_=fingerprint(trajectory),
-        prompt=spool.put(_prompt(trajectory).model_dump_json().encode()),
+        prompt=spool.put(_held_out(trajectory)),
         claim=numeric_answer(trajectory),
         turns=sum(message.role == "assistant" for message in trajectory.messages),
         findings=list(findings(trajectory, checks)),
@@ -147,12 +152,26 @@ def _pinned(trajectory: Trajectory) -> str:
     return f"{pin.origin}@{pin.commit}" if pin.commit else pin.origin
 
 
-def _prompt(trajectory: Trajectory) -> Prompt:
-    """The question again, as evaluate asks it."""
-    return Prompt(
+def _held_out(trajectory: Trajectory) -> bytes:
+    """The question again, as evaluation asks it, with the job that it comes from."""
+    prompt = Prompt(
         prompt=trajectory.prompt or " ",
         category=trajectory.category,
         requires_tools=trajectory.requires_tools,
         expect=trajectory.expect,
         split=trajectory.split,
     )
+    return json.dumps({**prompt.model_dump(mode="json"), "job_id": trajectory.job_id}, ensure_ascii=False).encode()
+
+
+def _with_system_prompt(trajectory: Trajectory, options: Options) -> Trajectory:
+    """The trajectory with the system prompt that the options give; in seed-text it replaces any other."""
+    wanted, recorded = options.system_prompt, trajectory.system_prompt
+    if wanted is None or wanted == recorded:
+        return trajectory
+    if recorded and options.format != "seed-text":
+        raise UsageError(
+            f"job {trajectory.job_id!r} was recorded with the system prompt {recorded[:SHOWN]!r}; leave "
+            "--system-prompt out to keep it, or use --format seed-text, which replaces it"
+        )
+    return trajectory.model_copy(update={"system_prompt": wanted})

@@ -53,6 +53,8 @@ def evaluate(
 ) -> Report:
     """The Report, also in `out` with before.jsonl and after.jsonl (trajectories) and the servers' logs.
 
+    A held-out prompt's trajectories keep its job_id; one without gets a job_id by its place and content.
+
     One server at a time, under the host's lock: first the base, then the same with the adapter, every prompt at
     temperature 0 within `spec.evaluate_limits`. Without an adapter only `before` is scored.
     Raises EvaluationError when a model cannot be served to the end, a workspace cannot be had, there is no prompt, or
@@ -155,7 +157,8 @@ def _questions(prompts: Sequence[Prompt], workspace_for: Callable[[Prompt], Work
     if not prompts:
         raise EvaluationError("there is no prompt to ask; hold some out of the training set, or name a prompts file")
     return tuple(
-        EvalItem(job_id(number, prompt), prompt, workspace_for(prompt)) for number, prompt in enumerate(prompts, 1)
+        EvalItem(prompt.job_id or job_id(number, prompt), prompt, workspace_for(prompt))
+        for number, prompt in enumerate(prompts, 1)
     )
 
 
