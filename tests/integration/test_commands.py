@@ -204,7 +204,7 @@ def test_status_says_that_no_worker_is_alive(applejack: Applejack, ledger: Ledge
     assert "/min" not in said
     assert "left" not in said
     body = json.loads(applejack("status", "r", "--json").out)
-    assert (body["lacks"], body["eta_seconds"]) == ("generate", None)
+    assert (body["missing_role"], body["eta_seconds"]) == ("generate", None)
 
 
 def test_status_says_what_is_left_while_a_worker_lives(applejack: Applejack, ledger: Ledger) -> None:

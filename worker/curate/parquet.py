@@ -1,8 +1,7 @@
 """The `turns` rows once more as parquet, which dataset hubs show and load; the only importer of pyarrow.
 
 Columns: `messages`, `tools` as JSON text, and `job_id`. A call's arguments are JSON text as well, as on OpenAI's wire:
-as columns every object would get the keys of all others, with nulls that no model wrote.
-Trainers read the .jsonl files.
+as columns every object would get the keys of all others, with nulls no model wrote. Trainers read the .jsonl files.
 """
 
 import json
