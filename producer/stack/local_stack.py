@@ -17,10 +17,10 @@ from kombu.exceptions import OperationalError
 
 from config.broker import make_app
 from config.errors import StoreError
+from config.files import writing
 from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
 from producer.flower.credentials import Credentials, find_credentials
-from producer.output import writing
 from producer.stack.managed_process import ManagedProcess, ProcessExit
 from producer.stack.redis_server import Server, free_port, ping, take_lock, without_password
 

@@ -17,8 +17,7 @@ import redis
 from pydantic import SecretStr
 
 from config.errors import StoreError, UsageError
-from producer.output import writing
-from producer.private import write_private
+from config.files import write_text, writing
 from producer.stack.child_process import ChildProcess, start_child
 from producer.stack.redis_binary import RedisBinary, find_binary
 
@@ -106,7 +105,9 @@ class Server:
             lock = take_lock(folder)
         try:
             url, child = _start_on_free_port(binary, folder, lock)
-            write_private(folder / STACK_FILE, json.dumps({"url": url.get_secret_value(), "pid": os.getpid()}))
+            write_text(
+                folder / STACK_FILE, json.dumps({"url": url.get_secret_value(), "pid": os.getpid()}), private=True
+            )
         except BaseException:
             lock.close()
             raise
@@ -179,7 +180,7 @@ def _start_on_free_port(binary: RedisBinary, folder: Path, lock: IO[str]) -> tup
     for _ in range(PORT_TRIES):
         port = free_port()
         data = json.dumps(str(folder / "redis"), ensure_ascii=False)  # the server reads C-like quotes
-        write_private(folder / CONFIG_FILE, CONFIG.format(port=port, password=password, data=data))
+        write_text(folder / CONFIG_FILE, CONFIG.format(port=port, password=password, data=data), private=True)
         log = folder / LOG_FILE
         seen = log.stat().st_size if log.exists() else 0
         child = _launch(binary, folder, lock)

@@ -3,11 +3,13 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from config.errors import UsageError
+from config.files import replace_directory, writing
 from config.records import JsonObject, Split, Trajectory, Verdict
 from worker.curate import dataset, parquet
 from worker.curate.card import card
@@ -67,15 +69,12 @@ def curate(
     if options.parquet:
         parquet.require()
     model = _student(student, options)
-    place = dataset.workplace(out)
-    try:
-        with Spool(place) as spool:
-            entries = _read(trajectories, options, model, spool, progress)
-            curated = _write(entries, place, options, model, spool, broken())
-        dataset.publish(place, out)
-    finally:
-        dataset.discard(place)
-    return curated
+    with ExitStack() as stack:
+        with writing(out):
+            place = stack.enter_context(replace_directory(out))
+        spool = stack.enter_context(Spool(place))
+        entries = _read(trajectories, options, model, spool, progress)
+        return _write(entries, place, options, model, spool, broken())
 
 
 def _student(student: Path | None, options: Options) -> Student | None:

@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from config.address import without_secret
 from config.errors import WorkspaceError
+from config.files import replace_directory, write_text
 from worker.tools.files import content_digest
 
 GIT_SECONDS = 900.0  # a clone of a large repository over a slow line; everything else takes a second
@@ -90,15 +91,10 @@ def _made(write: Callable[[Path], None], name: str, cache: Path) -> Path:
     with FileLock(f"{root}.lock"):
         if root.is_dir() and recorded.exists() and recorded.read_text() == content_digest(root):
             return root
-        with _own_folder(root) as making:
-            fresh = Path(making) / "tree"
-            fresh.mkdir()
+        with replace_directory(root) as fresh:
             write(fresh)
             digest = content_digest(fresh)
-            if root.exists():  # edited since it was made
-                root.rename(Path(making) / "edited")
-            fresh.rename(root)
-            recorded.write_text(digest)
+        write_text(recorded, digest)
     return root
 
 
@@ -114,21 +110,11 @@ def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None
 
 
 def _clone(url: str, mirror: Path) -> None:
-    with _own_folder(mirror) as folder:
-        made = Path(folder) / "mirror"
-        cloned = _git(Path(folder), "clone", "--quiet", "--mirror", "--", url, str(made))
+    with replace_directory(mirror) as made:
+        cloned = _git(made, "clone", "--quiet", "--mirror", "--", url, ".")
         if cloned.returncode != 0:
             raise WorkspaceError(f"{without_secret(url)!r} cannot be cloned: {_last_line(cloned.stderr)}")
         (made / "FETCH_HEAD").touch()
-        made.rename(mirror)
-
-
-def _own_folder(wanted: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder to make `wanted` in, beside it; under its lock, so what an earlier maker left was left by a dead one."""
-    prefix = f"making-{wanted.name}."  # names hold no dot: none is the beginning of another
-    for left in wanted.parent.glob(f"{prefix}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    return tempfile.TemporaryDirectory(dir=wanted.parent, prefix=prefix)
 
 
 def _commit(repository: Path, rev: str) -> str | None:
