@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from config.errors import UsageError
 from config.files import replace_directory, writing
 from config.records import JsonObject, Split, Trajectory, Verdict
+from config.version import version
 from worker.curate import dataset, parquet
 from worker.curate.card import card
 from worker.curate.checks import all_checks
@@ -146,7 +146,7 @@ def _manifest(
     rule = {"workspace": RULE_WORKSPACE, "prompt": RULE_PROMPT}[options.split_by]
     counts = summary.as_json()
     return {
-        "applejack": _version(),
+        "applejack": version(),
         "schema_version": 1,
         "content_hash": summary.content_hash,
         "format": options.format,
@@ -182,10 +182,3 @@ def _only(values: set[str]) -> str | None:
     if len(real) > 1:
         return "mixed-" + hashlib.sha256("\0".join(real).encode()).hexdigest()[:16]
     return real[0] if real else None
-
-
-def _version() -> str:
-    try:
-        return version("applejack")
-    except PackageNotFoundError:  # run from a copy of the source
-        return "0"
