@@ -2,7 +2,6 @@
 
 import codecs
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Final, Never
 from pydantic import JsonValue, ValidationError
 
 from config.errors import UsageError
+from config.files import write_lines, writing
 from config.questions.expected_facts import did_you_mean, parse_expected
 from config.records import Prompt
 
@@ -60,18 +60,9 @@ def write(prompts: Iterable[Prompt], path: Path) -> None:
     """Write a prompts file; a reader sees the old file or the whole new one. UsageError when it cannot be written."""
     if path.is_dir():
         raise UsageError(f"cannot write {str(path)!r}: it is a directory; name a file, such as prompts.jsonl")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{prompt.model_dump_json(exclude_none=True)}\n" for prompt in prompts)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
+        write_lines(path, (prompt.model_dump_json(exclude_none=True) for prompt in prompts))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

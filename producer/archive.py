@@ -1,12 +1,11 @@
 """A run moved out of the ledger into a folder: written whole, read back, and only then removed from Redis."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from config.errors import StoreError, UsageError
+from config.files import replace_directory, write_lines, write_text
 from config.ledger import Ledger
 from config.records import Trajectory
 from config.topology import Stage
@@ -25,29 +24,29 @@ def archive(ledger: Ledger, run_id: str, out: Path, *, keep: bool) -> dict[str, 
     seen = status(ledger, run_id)
     if seen.stage not in {"done", "failed"}:
         raise UsageError(f"run {run_id!r} is still in {seen.stage!r}; archive it when it has ended")
-    if out.exists():
-        raise UsageError(f"{str(out)!r} exists; choose another --out")
-    place = out.with_name(f".{out.name}.part")
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+    _require_absent(out)
     run = ledger.run(run_id)
-    (place / "spec.json").write_text(run.spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
     ids = ledger.jobs.ids(run_id)
-    prompts = write_lines(place / "prompts.jsonl", (one.model_dump_json() for one in ledger.jobs.prompts(run_id, ids)))
-    told = write_lines(place / TRAJECTORIES, (one.model_dump_json() for one in every_attempt(ledger, run_id, ids)))
-    verdicts = write_lines(
-        place / "verdicts.jsonl", (one.model_dump_json() for one in ledger.verdicts(run_id).values())
-    )
     stages = {stage.value: ledger.stages.view(run_id, stage).result for stage in Stage}
-    (place / "stages.json").write_text(json.dumps(stages, indent=2) + "\n", encoding="utf-8")
-    for name in FILES:
-        if ledger.files.has(run_id, name):
-            ledger.files.get(run_id, name, place / name)
-    require_whole(place, trajectories=told, jobs=seen.total)
-    place.rename(out)
+    with replace_directory(out) as place:
+        write_text(place / "spec.json", run.spec.model_dump_json(indent=2) + "\n")
+        prompts = write_lines(
+            place / "prompts.jsonl", (prompt.model_dump_json() for prompt in ledger.jobs.prompts(run_id, ids))
+        )
+        attempts = every_attempt(ledger, run_id, ids)
+        trajectories = write_lines(place / TRAJECTORIES, (attempt.model_dump_json() for attempt in attempts))
+        verdicts = write_lines(
+            place / "verdicts.jsonl", (verdict.model_dump_json() for verdict in ledger.verdicts(run_id).values())
+        )
+        write_text(place / "stages.json", json.dumps(stages, indent=2) + "\n")
+        for name in FILES:
+            if ledger.files.has(run_id, name):
+                ledger.files.get(run_id, name, place / name)
+        require_whole(place, trajectories=trajectories, jobs=seen.total)
+        _require_absent(out)  # another archive may have ended meanwhile
     if not keep:
         ledger.remove(run_id)
-    return {"jobs": prompts, "trajectories": told, "verdicts": verdicts}
+    return {"jobs": prompts, "trajectories": trajectories, "verdicts": verdicts}
 
 
 def every_attempt(ledger: Ledger, run_id: str, job_ids: Iterable[str]) -> Iterator[Trajectory]:
@@ -59,17 +58,6 @@ def every_attempt(ledger: Ledger, run_id: str, job_ids: Iterable[str]) -> Iterat
                 yield trajectory
 
 
-def write_lines(path: Path, lines: Iterable[str]) -> int:
-    """Write lines and see them onto the disk; how many."""
-    count = 0
-    with path.open("w", encoding="utf-8") as out:
-        for count, line in enumerate(lines, start=1):  # noqa: B007 - the last count is the answer
-            out.write(line + "\n")
-        out.flush()
-        os.fsync(out.fileno())
-    return count
-
-
 def require_whole(place: Path, *, trajectories: int, jobs: int) -> None:
     """StoreError unless every trajectory reads back and every job has one."""
     with (place / TRAJECTORIES).open(encoding="utf-8") as lines:
@@ -79,3 +67,8 @@ def require_whole(place: Path, *, trajectories: int, jobs: int) -> None:
             f"{len(read)} trajectories of {len(set(read))} jobs read back from {str(place)!r}, "
             f"not {trajectories} of {jobs}; nothing was removed"
         )
+
+
+def _require_absent(out: Path) -> None:
+    if out.exists():
+        raise UsageError(f"{str(out)!r} exists; choose another --out")

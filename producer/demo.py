@@ -15,6 +15,7 @@ from pathlib import Path
 
 from config.endpoint.health import require_answer
 from config.errors import StudentError, UsageError
+from config.files import writing
 from config.ledger import Ledger
 from config.prompts import write
 from config.records import JsonObject, Limits, Prompt, Sampling, Spec
@@ -22,7 +23,7 @@ from config.settings import Settings
 from producer import enqueue
 from producer.follow import follow
 from producer.mining.mine import mine
-from producer.output import Output, writing
+from producer.output import Output
 from producer.run_status import RunStatus
 from producer.stack.local_stack import Stack
 

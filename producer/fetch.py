@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from config.errors import UsageError
+from config.files import write_text
 from config.ledger import Ledger
 
 FILES = ("dataset", "adapter", "report")
@@ -26,7 +27,7 @@ def fetch(ledger: Ledger, run_id: str, target: Path) -> list[Path]:
     for name in stored:
         files += ledger.files.get(run_id, name, target / name)
     if files:
-        (target / RECORD).write_text(json.dumps({**written, **stored}, indent=2) + "\n", encoding="utf-8")
+        write_text(target / RECORD, json.dumps({**written, **stored}, indent=2) + "\n")
     return files
 
 

@@ -2,15 +2,11 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from config.errors import UsageError
 from config.records import JsonObject
 
 
@@ -35,15 +31,6 @@ class Output:
 def pluralise(number: int, noun: str) -> str:
     """A number of things, as people say it."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-@contextmanager
-def writing(place: Path) -> Iterator[None]:
-    """UsageError in one line when the disk refuses what is written to a place that a person named."""
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"{str(place)!r} cannot be written: {error.strerror or error}") from error
 
 
 def partial_failure() -> typer.Exit:

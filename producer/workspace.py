@@ -1,11 +1,12 @@
 """A workspace as a run names it: a git revision made a commit, so that every machine reads the same code."""
 
-import subprocess
 from pathlib import Path
 
 from config.errors import UsageError
+from config.git import GitError, run_git
 
 GIT_SECONDS = 30
+REV_PARSE = ("rev-parse", "--verify", "--quiet", "--end-of-options")
 
 
 def resolve_workspace(text: str | None) -> str | None:
@@ -35,13 +36,7 @@ def commit(path: Path, revision: str) -> str | None:
     if not (path / ".git").exists():
         return None
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(path), "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"],
-            capture_output=True,
-            text=True,
-            timeout=GIT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        found = run_git(path, *REV_PARSE, f"{revision}^{{commit}}", timeout=GIT_SECONDS)
+    except GitError:
         return None
-    return answer.stdout.strip() or None if answer.returncode == 0 else None
+    return found.decode().strip() or None

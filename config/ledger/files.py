@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import redis
 
 from config.errors import StoreError
+from config.files import replace_directory
 from config.ledger.store import decode, redis_errors
 from config.topology import run_key
 
@@ -51,13 +51,9 @@ class Files:
         if found is None:
             raise StoreError(f"run {run_id!r} has no {name} in the ledger yet")
         manifest = json.loads(decode(found))
-        fresh = folder.with_name(f".{folder.name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        for relative, entry in manifest.items():
-            self._write(key, relative, entry["chunks"], entry["sha256"], fresh)
-        fresh.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+        with replace_directory(folder) as fresh:
+            for relative, entry in manifest.items():
+                self._write(key, relative, entry["chunks"], entry["sha256"], fresh)
         return [folder / relative for relative in manifest]
 
     def hashes(self, run_id: str, name: str) -> dict[str, str]:

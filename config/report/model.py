@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import ValidationError
 
 from config.errors import UsageError
+from config.files import write_text
 from config.records import Adapter, Record
 from config.report.metrics import Metrics, Targets, Training
 from config.report.rows import lines, markdown
@@ -45,8 +46,8 @@ class Report(Record):
     def write(self, folder: Path) -> Path:
         """Write report.json, and report.md for people, each whole or not at all; the path of report.json."""
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / PAGE, self.markdown())
-        return _write(folder / FILE, json.dumps(self.model_dump(mode="json"), indent=2) + "\n")
+        write_text(folder / PAGE, self.markdown())
+        return write_text(folder / FILE, json.dumps(self.model_dump(mode="json"), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -62,9 +63,3 @@ class Report(Record):
             raise UsageError(f"{str(file)!r} is no report: {place}: {first['msg']}") from error
         except UnicodeDecodeError as error:
             raise UsageError(f"{str(file)!r} is no report: not UTF-8") from error
-
-
-def _write(file: Path, text: str) -> Path:
-    draft = file.with_name(f".{file.name}.part")
-    draft.write_text(text, encoding="utf-8")
-    return draft.replace(file)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from config.errors import UsageError
+from config.files import write_text, writing
 from config.ledger import Ledger
 from config.records import StageState
 from config.report.model import Report
@@ -14,7 +15,7 @@ from producer import fetch as fetched
 from producer.archive import archive as moved
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
-from producer.output import Output, writing
+from producer.output import Output
 from producer.report import lines as rendering
 
 
@@ -31,7 +32,7 @@ def report(
     output.console.print(rendering.format_table(found))
     if html:
         with writing(html):
-            html.write_text(rendering.html(found), encoding="utf-8")
+            write_text(html, rendering.html(found))
         output.console.print(f"written to {html}")
     output.result({"run_id": run, "metrics": found.model_dump(mode="json"), "html": str(html) if html else None})
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from config.errors import UsageError
+from config.files import write_text
 from config.settings import Settings
-from producer.private import write_private
 
 USER = "applejack"
 PASSWORD_FILE = "flower-password.json"  # noqa: S105  # a file's name, mode 600
@@ -53,7 +53,7 @@ def _kept(file: Path) -> Credentials:
     except FileNotFoundError:
         made = {"user": USER, "password": secrets.token_urlsafe(18)}
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_private(file, json.dumps(made) + "\n")
+        write_text(file, json.dumps(made) + "\n", private=True)
         return Credentials(made["user"], SecretStr(made["password"]), file)
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"cannot read {str(file)!r} ({error}); remove it, and a new password will be made") from error

@@ -2,13 +2,13 @@
 
 import os
 import stat
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from config.errors import UsageError
+from config.git import GitError, GitTimeoutError, run_git
 
 MOST_BYTES: Final = 1_000_000  # of one file that is asked about; code that people write stays far below
 GIT_SECONDS: Final = 120.0
@@ -49,36 +49,29 @@ def _python(paths: Iterable[str]) -> list[str]:
 def _committed(workspace: Path) -> dict[str, bytes]:
     """The regular files of HEAD under the workspace and their blobs; empty where git has none."""
     try:
-        tree = _git(workspace, "ls-tree", "-r", "-z", "HEAD")
-    except OSError:  # no git on this machine
+        tree = run_git(workspace, "ls-tree", "-r", "-z", "HEAD", timeout=GIT_SECONDS)
+    except GitTimeoutError as error:
+        raise UsageError(f"{error}; try again") from error
+    except GitError:  # no git on this machine, or no commit
         return {}
-    entries = (entry.partition(b"\t") for entry in tree.stdout.split(b"\0") if entry)
+    entries = (entry.partition(b"\t") for entry in tree.split(b"\0") if entry)
     fields = ((meta.split(), path) for meta, _, path in entries)
     return {os.fsdecode(path): blob for (mode, _, blob), path in fields if mode in REGULAR}
 
 
 def _blobs(workspace: Path, paths: list[str], blobs: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    batch = _git(workspace, "cat-file", "--batch", given=b"".join(blobs[path] + b"\n" for path in paths))
-    if batch.returncode != 0:
-        raise UsageError(f"git cannot read {str(workspace)!r}: {batch.stderr.decode(errors='replace').strip()}")
+    wanted = b"".join(blobs[path] + b"\n" for path in paths)
+    try:
+        batch = run_git(workspace, "cat-file", "--batch", timeout=GIT_SECONDS, given=wanted)
+    except GitError as error:
+        raise UsageError(f"git cannot read {str(workspace)!r}: {error}") from error
     at = 0
     for path in paths:  # each: "<sha> blob <size>\n<content>\n"
-        start = batch.stdout.index(b"\n", at) + 1
-        size = int(batch.stdout[at:start].split()[2])
+        start = batch.index(b"\n", at) + 1
+        size = int(batch[at:start].split()[2])
         at = start + size + 1
         if size <= MOST_BYTES:
-            yield path, batch.stdout[start : start + size]
-
-
-def _git(workspace: Path, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # a hook's, say
-    command = ["git", "-C", str(workspace), *arguments]
-    try:
-        return subprocess.run(
-            command, input=given, capture_output=True, timeout=GIT_SECONDS, env=inherited, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UsageError(f"git took longer than {GIT_SECONDS:.0f} s to read {str(workspace)!r}; try again") from error
+            yield path, batch[start : start + size]
 
 
 def _walked(workspace: Path) -> Iterator[str]:

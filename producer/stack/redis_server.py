@@ -16,9 +16,8 @@ import redis
 from pydantic import SecretStr
 
 from config.errors import StoreError, UsageError
+from config.files import write_text, writing
 from config.process import ChildProcess, describe_exit, free_port, start_child
-from producer.output import writing
-from producer.private import write_private
 from producer.stack.redis_binary import RedisBinary, find_binary
 
 START_SECONDS = 20.0  # 20 to 60 ms is usual; a large append-only file takes longer to load
@@ -105,7 +104,9 @@ class Server:
             lock = take_lock(folder)
         try:
             url, child = _start_on_free_port(binary, folder, lock)
-            write_private(folder / STACK_FILE, json.dumps({"url": url.get_secret_value(), "pid": os.getpid()}))
+            write_text(
+                folder / STACK_FILE, json.dumps({"url": url.get_secret_value(), "pid": os.getpid()}), private=True
+            )
         except BaseException:
             lock.close()
             raise
@@ -178,7 +179,7 @@ def _start_on_free_port(binary: RedisBinary, folder: Path, lock: IO[str]) -> tup
     for _ in range(PORT_TRIES):
         port = free_port()
         data = json.dumps(str(folder / "redis"), ensure_ascii=False)  # the server reads C-like quotes
-        write_private(folder / CONFIG_FILE, CONFIG.format(port=port, password=password, data=data))
+        write_text(folder / CONFIG_FILE, CONFIG.format(port=port, password=password, data=data), private=True)
         child = _launch(binary, folder, lock)
         url = SecretStr(f"redis://:{password}@127.0.0.1:{port}/0")
         try:

@@ -148,8 +148,8 @@ def test_edited_checkout_is_made_anew(repository: Path, cache: Path) -> None:
 def test_half_made_checkout_is_made_anew(repository: Path, cache: Path) -> None:
     commit = git(repository, "rev-parse", "HEAD")
     (cache / "workspaces" / commit).mkdir(parents=True)  # no digest beside it: somebody was killed
-    left = cache / "workspaces" / f"making-{commit}.k1ll3d" / "tree"
-    others = cache / "workspaces" / f"making-{commit}-0123abcd.al1v3"  # one directory of the same commit, being made
+    left = cache / "workspaces" / f".{commit}.k1ll3d.partial" / "new"
+    others = cache / "workspaces" / f".{commit}-0123abcd.al1v3.partial"  # one directory of the same commit, being made
     for folder in (left, others):
         folder.mkdir(parents=True)
     assert (open_workspace(str(repository), cache=cache).root / "pkg/a.py").exists()

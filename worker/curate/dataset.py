@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -28,26 +26,6 @@ def require_free(out: Path) -> None:
         raise UsageError(f"{str(out)!r} is not empty and holds no dataset of applejack's; name another directory")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{str(out)!r} is a file; name a directory for the dataset")
-
-
-def workplace(out: Path) -> Path:
-    """A fresh directory beside `out`, on the same disk."""
-    place = out.parent / f".{out.name}.partial-{os.getpid()}"
-    shutil.rmtree(place, ignore_errors=True)
-    try:
-        place.mkdir(parents=True)
-    except OSError as error:
-        raise UsageError(f"{str(out)!r} cannot be written: {error.strerror}") from error
-    return place
-
-
-def publish(place: Path, out: Path) -> None:
-    """Put the finished directory in the place of `out`; what was there goes."""
-    old = out.parent / f".{out.name}.old-{os.getpid()}"
-    if out.exists():
-        out.rename(old)
-    place.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_splits(place: Path, sides: Mapping[Split, Sequence[CuratedRow]], spool: Spool, *, mixed: bool) -> str:
@@ -128,8 +106,3 @@ def _ours(out: Path) -> bool:
         return "applejack" in json.loads((out / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-
-
-def discard(place: Path) -> None:
-    """Remove what was not published; nothing when it was."""
-    shutil.rmtree(place, ignore_errors=True)

@@ -3,12 +3,14 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from config.errors import UsageError
+from config.files import replace_directory, writing
 from config.records import JsonObject, Split, Trajectory, Verdict
+from config.version import version
 from worker.curate import dataset, parquet
 from worker.curate.card import card
 from worker.curate.checks import all_checks
@@ -67,15 +69,12 @@ def curate(
     if options.parquet:
         parquet.require()
     model = _student(student, options)
-    place = dataset.workplace(out)
-    try:
-        with Spool(place) as spool:
-            entries = _read(trajectories, options, model, spool, progress)
-            curated = _write(entries, place, options, model, spool, broken())
-        dataset.publish(place, out)
-    finally:
-        dataset.discard(place)
-    return curated
+    with ExitStack() as stack:
+        with writing(out):
+            place = stack.enter_context(replace_directory(out))
+        spool = stack.enter_context(Spool(place))
+        entries = _read(trajectories, options, model, spool, progress)
+        return _write(entries, place, options, model, spool, broken())
 
 
 def _student(student: Path | None, options: Options) -> Student | None:
@@ -147,7 +146,7 @@ def _manifest(
     rule = {"workspace": RULE_WORKSPACE, "prompt": RULE_PROMPT}[options.split_by]
     counts = summary.as_json()
     return {
-        "applejack": _version(),
+        "applejack": version(),
         "schema_version": 1,
         "content_hash": summary.content_hash,
         "format": options.format,
@@ -183,10 +182,3 @@ def _only(values: set[str]) -> str | None:
     if len(real) > 1:
         return "mixed-" + hashlib.sha256("\0".join(real).encode()).hexdigest()[:16]
     return real[0] if real else None
-
-
-def _version() -> str:
-    try:
-        return version("applejack")
-    except PackageNotFoundError:  # run from a copy of the source
-        return "0"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from config.errors import EndpointError, EvaluationError, WorkspaceError
+from config.files import write_lines
 from config.records import DEFAULT_MODEL, Prompt, Sampling, Spec, Trajectory, job_id
 from config.report.model import Report
 from worker.endpoint.host_lock import host_lock
@@ -120,7 +121,7 @@ class Evaluator:
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        _write(self.out / f"{phase}.jsonl", answers)
+        write_lines(self.out / f"{phase}.jsonl", (answer.model_dump_json() for answer in answers))
         return asked
 
     def _answers(self, phase: Phase, server: ModelServer, pool: ThreadPoolExecutor) -> tuple[Trajectory, ...]:
@@ -165,10 +166,3 @@ def _questions(prompts: Sequence[Prompt], workspace_for: Callable[[Prompt], Work
 def _check(before: ModelAnswers, seen: Canaries, noise: tuple[float, ...], adapter: Path | None) -> None:
     if adapter is not None:
         prove_different(before.canaries[0], seen, noise=noise, adapter=adapter)
-
-
-def _write(file: Path, trajectories: Sequence[Trajectory]) -> None:
-    draft = file.with_name(f".{file.name}.part")
-    with draft.open("w", encoding="utf-8") as lines:
-        lines.writelines(one.model_dump_json() + "\n" for one in trajectories)
-    draft.replace(file)

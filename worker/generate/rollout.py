@@ -3,11 +3,10 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import metadata
 
 from config.errors import FailureKind, GenerationError, RolloutError, WorkspaceError
 from config.records import Failure, JsonObject, Pin, Prompt, Provenance, Spec, Trajectory
+from config.version import version
 from worker.generate.agent import Conversation, Teacher, converse
 from worker.tools import toolset
 from worker.tools.workspace import Workspace
@@ -71,7 +70,7 @@ def provenance(teacher: Teacher, worker: str, schemas: tuple[JsonObject, ...], p
         endpoint=teacher.endpoint,
         sampling=teacher.sampling,
         worker=worker,
-        applejack_version=_version(),
+        applejack_version=version(),
         toolset_digest=toolset.digest(schemas),
         workspace=pin,
     )
@@ -91,11 +90,3 @@ def _named(raised: Exception) -> GenerationError:
     if isinstance(raised, GenerationError):
         return raised
     return RolloutError(f"{type(raised).__name__}: {raised}", kind=FailureKind.INTERNAL)
-
-
-@cache
-def _version() -> str:
-    try:
-        return metadata.version("applejack")
-    except metadata.PackageNotFoundError:  # run from a checkout that was never installed
-        return "unknown"

@@ -5,9 +5,7 @@ half-made one. Submodules stay empty. The origin's index, hooks and work tree ar
 """
 
 import hashlib
-import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +16,8 @@ from filelock import FileLock
 
 from config.address import without_secret
 from config.errors import WorkspaceError
+from config.files import replace_directory, write_text
+from config.git import GitError, run_git
 from worker.tools.files import content_digest
 
 GIT_SECONDS = 900.0  # a clone of a large repository over a slow line; everything else takes a second
@@ -43,14 +43,14 @@ def from_work_tree(path: Path, rev: str | None, *, cache: Path) -> Checkout | No
     """
     if shutil.which("git") is None and rev is None and not any((up / ".git").exists() for up in (path, *path.parents)):
         return None
-    asked = _git(path, "rev-parse", "--show-prefix")
-    if asked.returncode != 0:
-        if rev is None and "not a git repository" in asked.stderr:
+    try:
+        prefix = _decode(run_git(path, "rev-parse", "--show-prefix", timeout=GIT_SECONDS)).strip().rstrip("/")
+    except GitError as error:
+        if rev is None and "not a git repository" in error.stderr:
             return None
-        raise WorkspaceError(f"{str(path)!r} cannot be read as a git work tree: {_last_line(asked.stderr)}")
-    prefix = asked.stdout.strip().rstrip("/")
+        raise WorkspaceError(f"{str(path)!r} cannot be read as a git work tree: {error}") from error
     commit = _commit(path, rev or "HEAD")
-    held = commit is not None and _git(path, "cat-file", "-e", f"{commit}:{prefix}").returncode == 0
+    held = commit is not None and _query(path, "cat-file", "-e", f"{commit}:{prefix}") is not None
     if rev is None and not held:  # nothing committed yet, or a directory that git ignores
         return None
     if commit is None:
@@ -74,9 +74,10 @@ def from_url(url: str, rev: str, *, cache: Path) -> Checkout:
             _clone(url, mirror)
         commit = _commit(mirror, rev)
         if commit is None or (not commit.startswith(rev) and _fetched_ago(mirror) > 60):
-            fetched = _git(mirror, "fetch", "--quiet", "--prune", "origin")
-            if fetched.returncode != 0:
-                raise WorkspaceError(f"{without_secret(url)!r} cannot be fetched: {_last_line(fetched.stderr)}")
+            try:
+                run_git(mirror, "fetch", "--quiet", "--prune", "origin", timeout=GIT_SECONDS)
+            except GitError as error:
+                raise WorkspaceError(f"{without_secret(url)!r} cannot be fetched: {error}") from error
             commit = _commit(mirror, rev)
     if commit is None:
         raise WorkspaceError(f"{without_secret(url)!r} has no revision {rev!r}; check the name after the '@'")
@@ -90,15 +91,10 @@ def _made(write: Callable[[Path], None], name: str, cache: Path) -> Path:
     with FileLock(f"{root}.lock"):
         if root.is_dir() and recorded.exists() and recorded.read_text() == content_digest(root):
             return root
-        with _own_folder(root) as making:
-            fresh = Path(making) / "tree"
-            fresh.mkdir()
+        with replace_directory(root) as fresh:
             write(fresh)
             digest = content_digest(fresh)
-            if root.exists():  # edited since it was made
-                root.rename(Path(making) / "edited")
-            fresh.rename(root)
-            recorded.write_text(digest)
+        write_text(recorded, digest)
     return root
 
 
@@ -106,7 +102,7 @@ def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None
     # An index of our own: the user's stays as it is. Not `git archive`: it leaves out what export-ignore names.
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        top = Path(_checked(repository, "rev-parse", "--absolute-git-dir").strip())
+        top = Path(_decode(_checked(repository, "rev-parse", "--absolute-git-dir")).strip())
         at = ("--git-dir", str(top), "--work-tree", str(into))
         _checked(into, *at, "read-tree", commit, env=index)
         names = _checked(into, *at, "ls-files", "-z", "--", prefix or ".", env=index)
@@ -114,26 +110,16 @@ def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None
 
 
 def _clone(url: str, mirror: Path) -> None:
-    with _own_folder(mirror) as folder:
-        made = Path(folder) / "mirror"
-        cloned = _git(Path(folder), "clone", "--quiet", "--mirror", "--", url, str(made))
-        if cloned.returncode != 0:
-            raise WorkspaceError(f"{without_secret(url)!r} cannot be cloned: {_last_line(cloned.stderr)}")
+    with replace_directory(mirror) as made:
+        try:
+            run_git(made, "clone", "--quiet", "--mirror", "--", url, ".", timeout=GIT_SECONDS)
+        except GitError as error:
+            raise WorkspaceError(f"{without_secret(url)!r} cannot be cloned: {error}") from error
         (made / "FETCH_HEAD").touch()
-        made.rename(mirror)
-
-
-def _own_folder(wanted: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder to make `wanted` in, beside it; under its lock, so what an earlier maker left was left by a dead one."""
-    prefix = f"making-{wanted.name}."  # names hold no dot: none is the beginning of another
-    for left in wanted.parent.glob(f"{prefix}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    return tempfile.TemporaryDirectory(dir=wanted.parent, prefix=prefix)
 
 
 def _commit(repository: Path, rev: str) -> str | None:
-    found = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
-    return found.stdout.strip() if found.returncode == 0 else None
+    return _query(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
 
 
 def _is_dirty(path: Path) -> bool:
@@ -152,38 +138,22 @@ def _key(prefix: str) -> str:
     return f"-{hashlib.sha256(prefix.encode()).hexdigest()[:8]}" if prefix else ""
 
 
-def _checked(where: Path, *arguments: str, env: dict[str, str] | None = None, given: str = "") -> str:
-    done = _git(where, *arguments, env=env, given=given)
-    if done.returncode != 0:
-        raise WorkspaceError(f"git failed in {str(where)!r}: {_last_line(done.stderr)}")
-    return done.stdout
-
-
-def _git(
-    where: Path, *arguments: str, env: dict[str, str] | None = None, given: str = ""
-) -> subprocess.CompletedProcess[str]:
-    # GIT_* of a caller (a hook, say) would point at another repository; hooks and monitors of the origin must not run.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    fixed = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    quiet = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
+def _query(where: Path, *arguments: str) -> str | None:
+    """The output of a command, None when git answers with a failure."""
     try:
-        return subprocess.run(
-            ["git", *quiet, *arguments],
-            cwd=where,
-            env=inherited | fixed | (env or {}),
-            input=given,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=GIT_SECONDS,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise WorkspaceError("git is not installed on this machine; install it, or name a plain directory") from None
-    except subprocess.TimeoutExpired:
-        raise WorkspaceError(f"git {arguments[0]} took longer than {GIT_SECONDS:.0f} s in {str(where)!r}") from None
+        return _decode(run_git(where, *arguments, timeout=GIT_SECONDS)).strip()
+    except GitError as error:
+        if error.code is None:
+            raise WorkspaceError(str(error)) from error
+        return None
 
 
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1].encode(errors="replace").decode() if lines else "no reason given"
+def _checked(where: Path, *arguments: str, env: dict[str, str] | None = None, given: bytes = b"") -> bytes:
+    try:
+        return run_git(where, *arguments, timeout=GIT_SECONDS, env=env, given=given)
+    except GitError as error:
+        raise WorkspaceError(f"git failed in {str(where)!r}: {error}") from error
+
+
+def _decode(output: bytes) -> str:
+    return output.decode("utf-8", errors="surrogateescape")

