@@ -1,26 +1,135 @@
-"""The hyperparameters that a run may override, by name: checked before anything is queued."""
+"""Hyperparameters of the train stage: config/lora.yaml, then a run's overrides, checked before anything is queued."""
 
-from collections.abc import Mapping
-from typing import Final, TypeVar
+import re
+from pathlib import Path
+from typing import Final, cast
+
+import yaml
+from pydantic import JsonValue, ValidationError
+from pydantic_core import ErrorDetails
 
 from config.errors import UsageError
-from config.questions.expected_facts import did_you_mean
+from config.hyperparameter_schema import UNUSED, Hyperparameters
+from config.records import JsonObject
 
-T = TypeVar("T")
+DEFAULT_FILE = Path(__file__).with_name("lora.yaml")
+OVERRIDE_HELP = "Override of config/lora.yaml, such as iters=200 or lora_parameters.rank=4; repeat for more."
+SHOWN = 80  # characters of an offending value in a message
 
-# mlx_lm's own list without what the train stage sets itself. Written down because a producer has no mlx_lm; a test
-# compares it with the one that is installed.
-KEYS: Final = (
-    *("batch_size", "clear_cache_threshold", "fine_tune_type", "grad_accumulation_steps", "grad_checkpoint", "iters"),
-    *("learning_rate", "lora_parameters", "lr_schedule", "mask_prompt", "max_seq_length", "num_layers", "optimizer"),
-    *("optimizer_config", "project_name", "report_to", "resume_adapter_file", "save_every", "seed", "steps_per_eval"),
-    *("steps_per_report", "test", "test_batches", "trust_remote_code", "val_batches"),
-)
+EXPLAINED: Final = {  # by pydantic's type of error; its own message stands for the others
+    "bool_type": "it must be true or false",
+    "int_type": "it must be a whole number",
+    "float_type": "it must be a number",
+    "string_type": "it must be text",
+    "model_type": "it must hold keys and values",
+    "greater_than_equal": "it must be at least {ge}",
+    "greater_than": "it must be greater than {gt}",
+    "less_than": "it must be less than {lt}",
+}
 
 
-def require_known(overrides: Mapping[str, T]) -> dict[str, T]:
-    """The overrides again; UsageError names the first that mlx_lm does not know."""
-    for key in overrides:
-        if key not in KEYS:
-            raise UsageError(f"--lora {key!r}: mlx_lm knows no such hyperparameter{did_you_mean(key, KEYS)}")
-    return dict(overrides)
+class Loader(yaml.SafeLoader):
+    """Reads 1e-4 as a number, as mlx_lm does; YAML 1.1 takes it for text."""
+
+
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), [*"-+0123456789"])
+
+
+def load(file: Path = DEFAULT_FILE) -> JsonObject:
+    """The keys of a YAML file; UsageError when it cannot be read."""
+    try:
+        content = _read(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{str(file)!r} cannot be read as YAML: {error}".replace("\n", " ")) from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{str(file)!r} must hold keys and values, as config/lora.yaml does")
+    return {str(key): value for key, value in content.items()}
+
+
+def parse_overrides(pairs: list[str]) -> JsonObject:
+    """`["iters=20", "lora_parameters.rank=4"]` as an object; a value is read as YAML. `resolve` checks it."""
+    merged: JsonObject = {}
+    for pair in pairs:
+        key, _, text = pair.partition("=")
+        if not (key and text):
+            raise UsageError(f"{_shorten(pair)} is not KEY=VALUE, such as iters=200 or lora_parameters.rank=4")
+        try:
+            value = _read(text)
+        except ValueError:
+            raise UsageError(f"the value of {_shorten(pair)} cannot be read as YAML") from None
+        first, *rest = key.split(".")
+        for name in reversed(rest):
+            value = {name: value}
+        merged = merge(merged, {first: value})
+    return merged
+
+
+def merge(base: JsonObject, overrides: JsonObject) -> JsonObject:
+    """The overrides win; nested objects such as lora_parameters are merged key by key."""
+    merged = dict(base)
+    for key, value in overrides.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def resolve(overrides: JsonObject, *, turns: bool, file: Path = DEFAULT_FILE) -> JsonObject:
+    """Every hyperparameter of one training; `turns`: the rows are messages, so that their prompts can be masked.
+
+    Raises UsageError about the first key or value that is wrong, or that has no effect.
+    """
+    values = merge({"mask_prompt": turns, **load(file)}, overrides)
+    for key in values:
+        if key in UNUSED:
+            raise UsageError(f"{key!r} has no effect: {UNUSED[key]}; leave it out")
+    try:
+        checked = Hyperparameters.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_explain(error.errors()[0])) from None
+    _require_effect(overrides, checked)
+    if checked.mask_prompt and not turns:
+        raise UsageError("mask_prompt is true, but mlx_lm masks only rows of messages; curate with --format turns")
+    return values
+
+
+def _require_effect(overrides: JsonObject, checked: Hyperparameters) -> None:
+    """UsageError about an override that another hyperparameter makes useless."""
+    optimizers = cast("JsonObject", overrides.get("optimizer_config", {}))
+    rules = (
+        ("learning_rate", checked.lr_schedule is not None, "with lr_schedule, which replaces it"),
+        ("lora_parameters", checked.fine_tune_type == "full", "with fine_tune_type=full"),
+        ("test_batches", not checked.test, "without test=true"),
+    )
+    useless = [(key, why) for key, applies, why in rules if applies and key in overrides]
+    useless += [
+        (f"optimizer_config.{name}", f"with optimizer={checked.optimizer}")
+        for name in optimizers
+        if name != checked.optimizer
+    ]
+    for key, why in useless:
+        raise UsageError(f"{key!r} has no effect {why}; leave it out")
+
+
+def _explain(fault: ErrorDetails) -> str:
+    """One line about what pydantic found."""
+    where, context = ".".join(str(part) for part in fault["loc"]), fault.get("ctx", {})
+    if fault["type"] == "unknown":
+        path = f"{where}.{context['key']}" if where else context["key"]
+        return f"mlx_lm knows no hyperparameter {path!r}{context['hint']}"
+    if fault["type"] == "missing":
+        return f"{where} is missing; config/lora.yaml shows it"
+    known = EXPLAINED.get(fault["type"])
+    return f"{where} is {_shorten(fault['input'])}: {known.format(**context) if known else fault['msg']}"
+
+
+def _shorten(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
+
+
+def _read(text: str) -> JsonValue:
+    """The value of a YAML text; ValueError when it is not YAML."""
+    try:
+        return cast("JsonValue", yaml.load(text, Loader))  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, LookupError, AttributeError, RecursionError) as error:  # `!!int ''` is a LookupError
+        raise ValueError(str(error)) from None

@@ -110,7 +110,7 @@ class Spec(Record):
     evaluate_prompts: int = Field(24, ge=1)
     evaluate_limits: Limits = Limits(requests=6, tool_calls=8, max_tokens=256)
     lora: JsonObject = {}
-    """overrides of config/lora.yaml, in mlx_lm's own words"""
+    """overrides of config/lora.yaml in mlx_lm's names; config/hyperparameters.py checks them"""
     seed: int = 0
 
 

@@ -1,6 +1,5 @@
 """`applejack submit`: one job per prompt, as a chord."""
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from config.errors import RejectionReason, UsageError
-from config.hyperparameters import require_known
+from config.hyperparameters import OVERRIDE_HELP, parse_overrides, resolve
 from config.prompts import load
 from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
 from producer import enqueue
@@ -59,10 +58,7 @@ def submit(
         float, typer.Option(metavar="N", min=1, help="Wall time of one job, in seconds.")
     ] = Limits().seconds,
     max_seq_length: Annotated[int, typer.Option(metavar="N", min=64, help="Tokens of one training row.")] = 2048,
-    lora: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PAIR", help="KEY=VALUE over config/lora.yaml, in mlx_lm's words; repeat for more."),
-    ] = None,
+    lora: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=OVERRIDE_HELP)] = None,
     seed: Annotated[int, typer.Option(help="Decides the split and nothing else.")] = 0,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end; Ctrl-C leaves it running.")] = False,
     folder: Dir = None,
@@ -79,6 +75,8 @@ def submit(
         raise UsageError("training needs a student: give --student MODEL, or --no-train to stop after curation")
     if student is None and format_ != "seed-text":
         raise UsageError(f"--format {format_} is rendered by the student's chat template: give --student MODEL")
+    overrides = parse_overrides(lora or [])
+    resolve(overrides, turns=format_ == "turns")  # the train stage would refuse them hours later
     spec = checked(
         run_id=run,
         workspace=resolve_workspace(workspace),
@@ -92,7 +90,7 @@ def submit(
         dataset_format=format_,
         max_seq_length=max_seq_length,
         train=train,
-        lora=require_known(overrides(lora or [])),
+        lora=overrides,
         seed=seed,
         **({"system_prompt": system_prompt} if system_prompt is not None else {}),
     )
@@ -167,20 +165,6 @@ def doubtful(student: str) -> str:
         f"--student {student!r} is no model directory on this machine: there is no {str(path / 'config.json')!r}; "
         "the machines that curate and train must have it"
     )
-
-
-def overrides(pairs: list[str]) -> JsonObject:
-    """KEY=VALUE pairs, a value being JSON where it can be read as such."""
-    read: JsonObject = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise UsageError(f"--lora {pair!r} is no KEY=VALUE, such as iters=600")
-        try:
-            read[key] = json.loads(value)
-        except ValueError:
-            read[key] = value
-    return read
 
 
 def absolute(student: str) -> str:

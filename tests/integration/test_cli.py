@@ -11,12 +11,10 @@ import pytest
 from typer.main import get_command
 
 from config.errors import UsageError
-from config.hyperparameters import KEYS
 from config.records import Prompt, Spec
 from producer.cli import app
-from producer.commands.submit import doubtful, overrides, require_tools
+from producer.commands.submit import doubtful, require_tools
 from producer.workspace import resolve_workspace
-from worker.train.hyperparameters import OWN, known_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
@@ -141,14 +139,6 @@ def test_a_student_that_is_not_on_this_machine_is_pointed_out(tmp_path: Path) ->
     assert doubtful("mlx-community/Qwen3-4B-4bit") == ""  # the hub's
     (tmp_path / "model" / "config.json").write_text("{}")
     assert doubtful(str(tmp_path / "model")) == ""
-
-
-def test_the_hyperparameters_are_those_of_the_installed_mlx_lm() -> None:
-    assert set(KEYS) == known_keys() - OWN
-
-
-def test_overrides_read_values_as_json_where_they_are() -> None:
-    assert overrides(["iters=60", "lr=2e-4", "name=x"]) == {"iters": 60, "lr": 2e-4, "name": "x"}
 
 
 def test_a_workspace_is_pinned_to_a_commit_where_there_is_git(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from config import hyperparameters
 from config.records import Adapter, TrainProgress
-from worker.train import hyperparameters
 from worker.train.trainer import LOG
 from worker.train.trainer import train as run_train
 
@@ -19,7 +19,7 @@ def train(
     student: Annotated[Path, typer.Option(help="model directory")],
     out: Annotated[Path, typer.Option(help="directory of the adapter")],
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value in mlx_lm's words, such as iters=200; may be repeated")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=hyperparameters.OVERRIDE_HELP)
     ] = None,
     config: Annotated[Path, typer.Option(help="hyperparameters")] = hyperparameters.DEFAULT_FILE,
     as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,

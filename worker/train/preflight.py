@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from config import logs
+from config import hyperparameters, logs
 from config.errors import TrainingError, UsageError
 from config.records import JsonObject
 from worker.student.tokenizer import RenderError, Student
-from worker.train import hyperparameters, student_files
+from worker.train import student_files
 
 SPLITS = ("train", "valid", "test")
 FLOAT_BYTES = 4  # of one adapter weight at most
