@@ -1,4 +1,4 @@
-"""The `applejack` command: ask for runs, watch them, take what they made.
+"""The `applejack` command line: submit runs, monitor them, fetch their results, run the machines.
 
 applejack demo
 """
@@ -14,35 +14,38 @@ from producer.commands import demo, doctor, prompts, resubmit, results, stack, s
 
 app = typer.Typer(
     name="applejack",
-    help="Tool-calling training data made by several Macs, proven real; a student trained on it and evaluated.",
+    help=(
+        "Generate verified tool-calling training data on several Macs, train a student model on it and evaluate the "
+        "student."
+    ),
     no_args_is_help=True,
-    add_completion=False,  # it writes into shell profiles, which nobody asked for here
+    add_completion=False,  # its --install-completion would edit shell profiles
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ASK, WATCH, RUN = "Ask for runs", "Watch and take", "Run the machines"
-app.command(rich_help_panel=RUN)(demo.demo)
-app.command(rich_help_panel=ASK)(prompts.prompts)
-app.command(rich_help_panel=ASK)(submit.submit)
-app.command(rich_help_panel=ASK, epilog=resubmit.CHOICES)(resubmit.resubmit)
-app.command(rich_help_panel=WATCH)(status.status)
-app.command(rich_help_panel=WATCH)(status.why)
-app.command(rich_help_panel=WATCH)(results.report)
-app.command(rich_help_panel=WATCH)(results.compare)
-app.command(rich_help_panel=WATCH)(results.fetch)
-app.command(rich_help_panel=WATCH)(results.archive)
-app.command(rich_help_panel=RUN)(stack.up)
-app.command(rich_help_panel=RUN)(stack.worker)
-app.command(rich_help_panel=RUN)(stack.flower)
-app.command(rich_help_panel=RUN)(doctor.doctor)
+SUBMIT, MONITOR, OPERATE = "Submit runs", "Monitor runs and get results", "Operate machines"
+app.command(rich_help_panel=OPERATE)(demo.demo)
+app.command(rich_help_panel=SUBMIT)(prompts.prompts)
+app.command(rich_help_panel=SUBMIT)(submit.submit)
+app.command(rich_help_panel=SUBMIT, epilog=resubmit.CHOICES)(resubmit.resubmit)
+app.command(rich_help_panel=MONITOR)(status.status)
+app.command(rich_help_panel=MONITOR)(status.why)
+app.command(rich_help_panel=MONITOR)(results.report)
+app.command(rich_help_panel=MONITOR)(results.compare)
+app.command(rich_help_panel=MONITOR)(results.fetch)
+app.command(rich_help_panel=MONITOR)(results.archive)
+app.command(rich_help_panel=OPERATE)(stack.up)
+app.command(rich_help_panel=OPERATE)(stack.worker)
+app.command(rich_help_panel=OPERATE)(stack.flower)
+app.command(rich_help_panel=OPERATE)(doctor.doctor)
 stages.register(app)
 
 
-def print_version(asked: bool) -> None:
-    """Print it and be done."""
-    if asked:
+def print_version(requested: bool) -> None:
+    """Print the version and exit, if requested."""
+    if requested:
         sys.stdout.write(f"applejack {version()}\n")
         raise typer.Exit
 
@@ -53,12 +56,12 @@ def options(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
     ] = False,
 ) -> None:
-    """What may stand before a command; the help is the application's."""
+    """Options before the command name; `app` defines the help text."""
 
 
 def main() -> None:
     """Run a command and exit with its code."""
     run(
         lambda: app(prog_name="applejack", standalone_mode=False),
-        interrupted="interrupted; what is queued is kept, and the same command goes on",
+        interrupted="interrupted; queued work is kept, and the same command continues it",
     )

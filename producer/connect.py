@@ -1,4 +1,4 @@
-"""Which Redis a command talks to: the one in APPLEJACK_REDIS_URL, else the embedded server of --dir."""
+"""Connect a command to its Redis: APPLEJACK_REDIS_URL, or else the embedded server in --dir."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,23 +9,21 @@ from config.ledger.store import redis_errors
 from config.settings import Settings
 from producer.stack.redis_server import Server, find_live, short_lived_client
 
-ANSWER_SECONDS = 5.0  # what listens there and says nothing for so long is no Redis, or of no use now
+ANSWER_SECONDS = 5.0  # a server that takes longer to answer a ping is not Redis, or is not usable
 
 
 @contextmanager
 def open_ledger(settings: Settings, *, stopped: bool = False) -> Iterator[tuple[Ledger, Settings]]:
-    """The ledger, and the settings with its URL in them.
+    """Open the ledger; also yields the settings with the ledger's URL.
 
-    `stopped` allows an embedded server that is not running: it is started on its data for the length of the block,
-    which is enough to read. Raises UsageError when there is no server to talk to, StoreError when it does not answer.
+    With `stopped`, an embedded server that is not running is started for the duration of the block, to read its data.
+    Raises UsageError if there is no server to connect to, StoreError if it does not answer.
     """
     url = settings.redis_url or find_live(settings.dir)
     if url is not None:
         with_url = settings.model_copy(update={"redis_url": url})
-        with (
-            redis_errors(),
-            short_lived_client(url, ANSWER_SECONDS) as client,
-        ):  # not the ledger's own client: it asks for a minute
+        # Not the ledger's own client, which retries for a minute.
+        with redis_errors(), short_lived_client(url, ANSWER_SECONDS) as client:
             client.ping()
         yield Ledger.connect(url.get_secret_value()), with_url
     elif stopped and (settings.dir / "redis").is_dir():
@@ -33,6 +31,6 @@ def open_ledger(settings: Settings, *, stopped: bool = False) -> Iterator[tuple[
             yield Ledger.connect(server.url.get_secret_value()), settings.model_copy(update={"redis_url": server.url})
     else:
         raise UsageError(
-            f"no stack runs in {str(settings.dir)!r}: start one with `applejack up --dir {settings.dir}`, "
+            f"no stack is running in {str(settings.dir)!r}: start one with `applejack up --dir {settings.dir}`, "
             "or set APPLEJACK_REDIS_URL to the fleet's Redis"
         )

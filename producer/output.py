@@ -1,4 +1,4 @@
-"""What a command prints: text for people, and with --json one JSON object as the last line on stdout."""
+"""Print a command's output: text, and with --json one JSON object as the last line on stdout."""
 
 import json
 import sys
@@ -12,27 +12,27 @@ from config.records import JsonObject
 
 @dataclass(frozen=True)
 class Output:
-    """With --json people's text goes to stderr."""
+    """Output of a command. With --json, text goes to stderr."""
 
     as_json: bool
 
     @property
     def console(self) -> Console:
-        """Where people read."""
+        """Console for text output."""
         return Console(stderr=self.as_json, highlight=False, soft_wrap=True)
 
     def result(self, body: JsonObject) -> None:
-        """The machine's line; nothing without --json."""
+        """Print the JSON object; nothing without --json."""
         if self.as_json:
             sys.stdout.write(json.dumps(body, ensure_ascii=False) + "\n")
             sys.stdout.flush()
 
 
 def pluralise(number: int, noun: str) -> str:
-    """A number of things, as people say it."""
+    """Pluralise: "1 job", "2 jobs"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def partial_failure() -> typer.Exit:
-    """Exit code 1: the work ended, and not all of it succeeded."""
+    """Exit code 1: some of the work failed."""
     return typer.Exit(1)

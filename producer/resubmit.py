@@ -1,4 +1,4 @@
-"""Which jobs to run again: pure, from what the ledger knows of them."""
+"""Select the jobs to run again: pure functions of the ledger's records."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,11 +11,11 @@ from config.records import Prompt
 
 @dataclass(frozen=True)
 class FinishedJob:
-    """A terminal job that did not end in the dataset."""
+    """A job that has generated a trajectory or failed."""
 
     job_id: str
     kind: FailureKind | None
-    """None when it completed"""
+    """None if it completed"""
     reasons: tuple[RejectionReason, ...]
     worker: str
     prompt: Prompt
@@ -23,7 +23,7 @@ class FinishedJob:
 
 @dataclass(frozen=True)
 class JobFilter:
-    """What is asked for; nothing named means every failed and rejected job."""
+    """Criteria for jobs; without any, every job matches."""
 
     kinds: tuple[FailureKind, ...] = ()
     reasons: tuple[RejectionReason, ...] = ()
@@ -31,7 +31,7 @@ class JobFilter:
     workers: tuple[str, ...] = ()
 
     def matches(self, candidate: FinishedJob) -> bool:
-        """Whether one of the named criteria matches; all do when none is named."""
+        """Whether the job meets at least one criterion, or there are no criteria."""
         if not (self.kinds or self.reasons or self.jobs or self.workers):
             return True
         return (
@@ -43,28 +43,29 @@ class JobFilter:
 
 
 def select(candidates: Iterable[FinishedJob], wanted: JobFilter) -> list[FinishedJob]:
-    """The jobs to run again, in order."""
-    return sorted((one for one in candidates if wanted.matches(one)), key=lambda one: one.job_id)
+    """The jobs to run again, ordered by id."""
+    return sorted((job for job in candidates if wanted.matches(job)), key=lambda job: job.job_id)
 
 
 def by_kind(chosen: Sequence[FinishedJob]) -> dict[str, int]:
-    """How many per failure kind, and per rejection reason for those that completed."""
+    """Number of jobs per failure kind; for jobs that completed, per rejection reason."""
     counts: Counter[str] = Counter()
-    for one in chosen:
-        counts.update([one.kind.value] if one.kind else [reason.value for reason in one.reasons] or ["kept"])
+    for job in chosen:
+        counts.update([job.kind.value] if job.kind else [reason.value for reason in job.reasons] or ["kept"])
     return dict(sorted(counts.items()))
 
 
 def category_shift(chosen: Sequence[FinishedJob], of_run: Sequence[FinishedJob]) -> list[tuple[str, float, float]]:
-    """(category, its share of the run, its share of the retried), most over-represented first."""
-    retried, everyone = (Counter(one.prompt.category for one in some) for some in (chosen, of_run))
-    total, again = len(of_run), len(chosen)
-    rows = [(name, count / total, retried[name] / again) for name, count in everyone.items()] if total and again else []
+    """(category, share of the run, share of the retried jobs), most over-represented first."""
+    if not chosen or not of_run:
+        return []
+    retried, whole_run = (Counter(job.prompt.category for job in jobs) for jobs in (chosen, of_run))
+    rows = [(name, count / len(of_run), retried[name] / len(chosen)) for name, count in whole_run.items()]
     return sorted(rows, key=lambda row: row[1] - row[2])
 
 
 def job_named(ledger: Ledger, run_id: str, text: str) -> str:
-    """A job by its id or its number; UsageError when there is none."""
+    """Id of a job, given its id or number; UsageError if there is no such job."""
     ids = ledger.jobs.ids(run_id)
     found = [job_id for job_id in ids if job_id == text or (text.isdigit() and int(job_id.split("-")[0]) == int(text))]
     if not found:

@@ -1,4 +1,4 @@
-"""From the ledger to where a run stands: counts, rate, time left, stages; and the same as a table."""
+"""Read a run's status from the ledger: job counts, rate, time left, stages and workers."""
 
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -9,14 +9,14 @@ from config.ledger.stages import StageView
 from config.records import JobState, JsonObject, StageState
 from config.topology import ROUTES, Stage
 
-SILENT_SECONDS = 30.0  # heartbeats come every few seconds, and a lease is 20: what it held runs elsewhere by now
-PAUSE_SECONDS = 900  # without a finished job: what comes behind it is another generation, such as of a resubmission
-RATE_SECONDS = 120  # the window of the rate: long enough for slow teachers, short enough to follow a fleet that grows
+SILENT_SECONDS = 30.0  # without a heartbeat; longer than a lease (20 s), so other workers run its jobs by then
+PAUSE_SECONDS = 900  # without a finished job; later jobs count as another generation, such as a resubmission
+RATE_SECONDS = 120  # window of the rate: long enough for slow teachers, short enough to follow a growing fleet
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Where one run stands, by the ledger."""
+    """Status of a run, as recorded in the ledger."""
 
     run_id: str
     total: int
@@ -25,20 +25,20 @@ class RunStatus:
     generated: int
     failed: int
     kinds: dict[str, int]
-    """failed jobs per failure kind"""
+    """number of failed jobs per failure kind"""
     kept: int | None
-    """None until it has been curated"""
+    """None until curation is done"""
     rejected: int | None
     stage: str
     """generate, curate, train, evaluate, done or failed"""
     error: str
-    """why the run failed, "" otherwise"""
+    """why the run failed; "" if it has not"""
     rate: float
-    """jobs finished per minute, over the last RATE_SECONDS; over all of its generation when that has ended"""
+    """jobs finished per minute over the last RATE_SECONDS; once generation has ended, its mean"""
     eta_seconds: float | None
-    """None when nothing is owed, or nobody works on it"""
+    """None if no jobs are pending, or no worker is alive for them"""
     missing_role: str
-    """the role that the run waits for and no living worker has, "" when there is one or the run has ended"""
+    """the worker role that the run needs and no live worker has; "" if there is one or the run has ended"""
     version: int
     created: float
     by_worker: dict[str, dict[str, int]]
@@ -56,15 +56,15 @@ class RunStatus:
 
 
 def status(ledger: Ledger, run_id: str) -> RunStatus:
-    """Where a run stands now; UsageError when there is no such run."""
+    """Load a run's current status; UsageError if there is no such run."""
     run = ledger.run(run_id)
     counts = ledger.jobs.counts(run_id)
     rates, finished = ledger.counters(run_id)
     stages = tuple(ledger.stages.view(run_id, stage) for stage in Stage)
-    owed = counts[JobState.QUEUED] + counts[JobState.RUNNING]
-    per_minute = rate(rates, now=ledger.fleet.now()) if owed else mean_rate(rates)
+    pending = counts[JobState.QUEUED] + counts[JobState.RUNNING]
+    per_minute = rate(rates, now=ledger.fleet.now()) if pending else mean_rate(rates)
     curated = stages[0].result if stages[0].state is StageState.DONE else {}
-    name, error = current(stages, owed)
+    name, error = current_stage(stages, pending)
     missing = missing_role(name, ledger.fleet.workers())
     return RunStatus(
         run_id=run_id,
@@ -74,12 +74,12 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
         generated=counts[JobState.GENERATED],
         failed=counts[JobState.FAILED],
         kinds={kind.value: count for kind, count in ledger.jobs.failure_counts(run_id).items()},
-        kept=whole(curated.get("kept")),
-        rejected=whole(curated.get("rejected")),
+        kept=int_or_none(curated.get("kept")),
+        rejected=int_or_none(curated.get("rejected")),
         stage=name,
         error=error,
         rate=per_minute,
-        eta_seconds=owed / per_minute * 60 if owed and per_minute and not missing else None,
+        eta_seconds=pending / per_minute * 60 if pending and per_minute and not missing else None,
         missing_role=missing,
         version=run.version,
         created=run.created,
@@ -89,7 +89,7 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
 
 
 def rate(buckets: dict[int, int], *, now: float) -> float:
-    """Jobs finished per minute, from counts per ten seconds keyed by epoch seconds // 10."""
+    """Jobs finished per minute over the last RATE_SECONDS. `buckets` counts jobs by epoch seconds // 10."""
     recent = [bucket for bucket in buckets if bucket * 10 > now - RATE_SECONDS]
     if not recent:
         return 0.0
@@ -98,15 +98,15 @@ def rate(buckets: dict[int, int], *, now: float) -> float:
 
 
 def mean_rate(buckets: dict[int, int]) -> float:
-    """Jobs finished per minute from the first to the last of the newest generation, 0 when nothing was finished."""
+    """Jobs finished per minute, from the first to the last job of the newest generation; 0 without any."""
     times = sorted(buckets, reverse=True)
-    pauses = (n for n, (later, sooner) in enumerate(pairwise(times), 1) if (later - sooner) * 10 > PAUSE_SECONDS)
+    pauses = (n for n, (later, earlier) in enumerate(pairwise(times), 1) if (later - earlier) * 10 > PAUSE_SECONDS)
     newest = times[: next(pauses, len(times))]
     return sum(buckets[time] for time in newest) / (newest[0] - newest[-1] + 1) * 6 if newest else 0.0
 
 
 def missing_role(stage: str, workers: list[WorkerView]) -> str:
-    """The queue of the stage a run is in when no living worker reads it, "" otherwise."""
+    """The queue of the run's current stage if no live worker consumes it; "" otherwise."""
     if stage not in ROUTES:  # done or failed
         return ""
     queue = ROUTES[stage]["queue"]
@@ -114,19 +114,19 @@ def missing_role(stage: str, workers: list[WorkerView]) -> str:
     return "" if any(isinstance(queues, list) and queue in queues for queues in alive) else queue
 
 
-def current(stages: tuple[StageView, ...], owed: int) -> tuple[str, str]:
-    """The stage a run is in, and its error when it failed."""
+def current_stage(stages: tuple[StageView, ...], pending: int) -> tuple[str, str]:
+    """The run's current stage, and the error if it failed."""
     failed = [view for view in stages if view.state is StageState.FAILED]
     if failed:
         return "failed", f"{failed[0].stage.value}: {failed[0].error}"
-    if owed:
+    if pending:
         return "generate", ""
-    open_ = [view for view in stages if view.state not in {StageState.DONE, StageState.SKIPPED}]
-    return (open_[0].stage.value, "") if open_ else ("done", "")
+    unfinished = [view for view in stages if view.state not in {StageState.DONE, StageState.SKIPPED}]
+    return (unfinished[0].stage.value, "") if unfinished else ("done", "")
 
 
 def per_worker(finished: dict[str, int]) -> dict[str, dict[str, int]]:
-    """{"worker|state": n} as {worker: {state: n}}."""
+    """Convert {"worker|state": n} to {worker: {state: n}}."""
     workers: dict[str, dict[str, int]] = {}
     for key, count in sorted(finished.items()):
         worker, _, state = key.rpartition("|")
@@ -134,11 +134,11 @@ def per_worker(finished: dict[str, int]) -> dict[str, dict[str, int]]:
     return workers
 
 
-def whole(value: object) -> int | None:
-    """An int from a stage's result, None when it has none."""
+def int_or_none(value: object) -> int | None:
+    """The value if it is an int, else None."""
     return value if isinstance(value, int) else None
 
 
 def worker_rows(workers: list[WorkerView]) -> list[JsonObject]:
-    """The workers as `applejack status --json` lists them."""
+    """Workers as JSON, for `applejack status --json`."""
     return [{"name": view.name, "silent_seconds": round(view.silent_seconds, 1), **view.fields} for view in workers]

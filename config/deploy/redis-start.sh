@@ -1,7 +1,7 @@
 #!/bin/sh
-# Starts Redis with redis.conf and one user, applejack, whose password is $REDIS_PASSWORD; arguments go on to redis-server:
+# Starts Redis with redis.conf and one user, applejack, with the password $REDIS_PASSWORD. Passes arguments to redis-server:
 #   REDIS_PASSWORD=... redis-start.sh --dir /var/lib/applejack --bind 127.0.0.1
-# The password is in no file and no argument: the users' file, in a private temporary folder, holds its hash.
+# The password is not in any file or argument: the users file, in a private temporary directory, contains its hash.
 set -eu
 here=$(dirname "$0")
 : "${REDIS_PASSWORD:?set REDIS_PASSWORD}"

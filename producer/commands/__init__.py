@@ -1,1 +1,1 @@
-"""The commands of `applejack`, one file per thing they are about; producer/cli.py puts them together."""
+"""The commands of `applejack`, grouped by topic; producer/cli.py registers them."""

@@ -1,4 +1,4 @@
-"""`applejack demo`: every stage on this machine, for real."""
+"""`applejack demo`: run every stage on this machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,27 +16,31 @@ from producer.report import lines as rendering
 
 def demo(
     folder: Dir = None,
-    jobs: Annotated[int, typer.Option(help="Generation jobs.")] = JOBS,
+    jobs: Annotated[int, typer.Option(help="Number of generation jobs.")] = JOBS,
     endpoint: Annotated[
-        str | None, typer.Option(help="A real teacher's OpenAI-compatible URL, instead of the scripted teacher.")
+        str | None,
+        typer.Option(help="OpenAI-compatible URL of a teacher model [default: a scripted teacher, without a model]."),
     ] = None,
-    model: Annotated[str, typer.Option(help="Model name asked of --endpoint.")] = "default_model",
+    model: Annotated[str, typer.Option(help="Model name to request from --endpoint.")] = "default_model",
     iterations: Annotated[
-        int, typer.Option(help="Training iterations; fewer are quicker and teach less.", min=1)
+        int, typer.Option(help="Number of training iterations; fewer take less time and teach less.", min=1)
     ] = ITERATIONS,
-    questions: Annotated[int, typer.Option(help="Held-out questions to ask before and after.", min=1)] = QUESTIONS,
-    student: Annotated[Path | None, typer.Option(help="Another student: a directory that mlx_lm can load.")] = None,
+    questions: Annotated[int, typer.Option(help="Number of held-out questions for the evaluation.", min=1)] = QUESTIONS,
+    student: Annotated[
+        Path | None,
+        typer.Option(help="Student model: a directory that mlx_lm can load [default: SmolLM2-135M-Instruct]."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make data, train a small student on it, and ask it the same questions before and after. Needs no setting.
+    """Generate data, train a small student on it, and test the student before and after training.
 
-    Questions are mined from the source of Celery and answered with real tools, by a program unless --endpoint names a
-    model; the rest (queue, checks, dataset, LoRA training, served student, scores) is what every run does.
+    Needs no configuration. Mines questions from the source code of Celery. A scripted teacher answers them with real
+    tools, unless --endpoint gives a teacher model. All other steps are those of any run.
     """
     output = Output(as_json)
     if endpoint:
         require_url(endpoint)
-    asked = Demo(
+    run = Demo(
         settings_with_dir(folder),
         jobs=jobs,
         endpoint=endpoint,
@@ -45,7 +49,7 @@ def demo(
         iterations=iterations,
         questions=questions,
     )
-    ended, body = asked.run(output)
+    status, body = run.run(output)
     console = output.console
     if body["after"]:
         console.print(rendering.format_table(Report.read(Path(str(body["report"])))))
@@ -56,18 +60,19 @@ def demo(
             console.print(f"{name:<8} {body[name]}")
     console.print(f"time     {body['seconds']} s ({stage_times(body)})")
     if not endpoint:
-        console.print("teacher  scripted: a program that calls the tools. With a model, for instance mlx_lm's server:")
+        console.print("teacher  scripted, without a model. To use a model, start mlx_lm's server, for example, and run")
         console.print("         applejack demo --endpoint http://127.0.0.1:8080/v1")
     output.result(body)
-    if ended.failed or ended.stage == "failed":
+    if status.failed or status.stage == "failed":
         console.print(
-            f"[red]fell short[/red]: {ended.error or f'{ended.failed} jobs failed'}; applejack status {ended.run_id}"
+            f"[red]incomplete[/red]: {status.error or f'{status.failed} jobs failed'}; "
+            f"see `applejack status {status.run_id}`"
         )
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
 def stage_times(body: JsonObject) -> str:
-    """ "curate 3 s, train 120 s"."""
+    """Seconds per stage as text: "curate 3 s, train 120 s"."""
     stages = body["stage_seconds"]
     assert isinstance(stages, dict)
     return ", ".join(f"{name} {seconds:.0f} s" for name, seconds in stages.items() if isinstance(seconds, float))

@@ -1,4 +1,4 @@
-"""`applejack prompts`: questions mined from code."""
+"""`applejack prompts`: mine questions from code."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,16 +14,18 @@ from producer.output import Output
 
 def prompts(
     workspaces: Annotated[list[Path], typer.Argument(metavar="WORKSPACE...", help="Directories with Python code.")],
-    count: Annotated[int, typer.Option(help="How many prompts.", min=1)],
-    out: Annotated[Path, typer.Option(help="The prompts.jsonl to write.")],
-    seed: Annotated[int, typer.Option(help="The same seed and code give the same file.")] = 0,
-    no_tools: Annotated[float, typer.Option(help="Share of general questions that need no tools.", min=0, max=1)] = 0.3,
+    count: Annotated[int, typer.Option(help="Number of prompts to write.", min=1)],
+    out: Annotated[Path, typer.Option(help="File to write, such as prompts.jsonl.")],
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed and code give the same file.")] = 0,
+    no_tools: Annotated[
+        float, typer.Option(help="Share of general questions, which need no tools.", min=0, max=1)
+    ] = 0.3,
     as_json: Json = False,
 ) -> None:
-    """Mine questions with known answers from real code.
+    """Mine questions with known answers from code.
 
-    Each line holds a prompt, its category, whether it needs tools, and the facts a right answer must contain, computed
-    from the code. Example: applejack prompts ~/src/celery --count 500 --out prompts.jsonl
+    Each line of the file contains a prompt, its category, whether it needs tools, and the facts that a correct answer
+    must contain, computed from the code. Example: applejack prompts ~/src/celery --count 500 --out prompts.jsonl
     """
     mined = mine(workspaces, count=count, seed=seed, no_tools_share=no_tools)
     write(mined, out)

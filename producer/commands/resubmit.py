@@ -1,4 +1,4 @@
-"""`applejack resubmit`: run again exactly the jobs that match."""
+"""`applejack resubmit`: run selected jobs of a run, or a stage, again."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from producer.connect import open_ledger
 from producer.output import Output, pluralise
 from producer.resubmit import FinishedJob, JobFilter, by_kind, category_shift, job_named, select
 
-# Below the options, since a column of them would break the words.
+# Shown below the options, because the help's narrow columns would break the words.
 CHOICES = "\n\n".join(
     f"{name}: {', '.join(member.value for member in members)}"
     for name, members in (("KIND", FailureKind), ("REASON", RejectionReason), ("STAGE", Stage))
@@ -26,75 +26,75 @@ CHOICES = "\n\n".join(
 def resubmit(
     run: RunId,
     kind: Annotated[
-        list[FailureKind] | None, typer.Option(metavar="KIND", help="Jobs that failed this way; repeat for more.")
+        list[FailureKind] | None, typer.Option(metavar="KIND", help="Select jobs with this failure kind (repeatable).")
     ] = None,
     reason: Annotated[
         list[RejectionReason] | None,
-        typer.Option(metavar="REASON", help="Jobs rejected for this reason; repeat for more."),
+        typer.Option(metavar="REASON", help="Select jobs rejected for this reason (repeatable)."),
     ] = None,
     job: Annotated[
-        list[str] | None, typer.Option(metavar="JOB", help="One job, by id or number; repeat for more.")
+        list[str] | None, typer.Option(metavar="JOB", help="Select a job by its id or number (repeatable).")
     ] = None,
     worker: Annotated[
         list[str] | None,
-        typer.Option(metavar="WORKER", help="Failed and rejected jobs of this worker; repeat for more."),
+        typer.Option(metavar="WORKER", help="Select failed and rejected jobs of this worker (repeatable)."),
     ] = None,
     stage: Annotated[
-        Stage | None, typer.Option(metavar="STAGE", help="No jobs: this ended stage again, and those behind it.")
+        Stage | None, typer.Option(metavar="STAGE", help="Run no jobs, but this finished stage and the later ones.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every job, kept ones too.")] = False,
-    train: Annotated[bool, typer.Option(help="Train and evaluate on the new dataset.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run again and change nothing.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Select every job, including kept ones.")] = False,
+    train: Annotated[bool, typer.Option(help="Also train and evaluate on the new dataset.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and change nothing.")] = False,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """Run again what failed or was rejected, all of it or by cause, and curate the run anew.
+    """Run failed and rejected jobs again, and curate the run again.
 
-    Of several criteria one is enough: the jobs of all of them run again, each once. Old attempts stay readable in
-    `applejack why`; the dataset gets a new version. Example:
+    Without options, all failed and rejected jobs run again. A job is selected if it matches any of the options. The
+    dataset gets a new version, and `applejack why` still shows earlier attempts. Example:
     applejack resubmit night-1 --kind endpoint_unreachable --kind timeout
     """
     settings, output = settings_with_dir(folder), Output(as_json)
     if stage and (kind or reason or job or worker or everything or train):
         raise UsageError(
-            "--stage runs no jobs again: give it alone, without --kind, --reason, --job, --worker, --all or --train"
+            "--stage runs no jobs, so it cannot be combined with --kind, --reason, --job, --worker, --all or --train"
         )
-    with open_ledger(settings) as (ledger, reached):
+    with open_ledger(settings) as (ledger, with_url):
         view = ledger.run(run)
         if stage:
-            output.result(rerun_stage(ledger, reached, run, stage, output, dry_run=dry_run))
+            output.result(rerun_stage(ledger, with_url, run, stage, output, dry_run=dry_run))
             return
         if train and view.spec.student is None:
-            raise UsageError(f"run {run!r} names no student, so it cannot be trained")
-        jobs = tuple(job_named(ledger, run, text) for text in job or ())
-        wanted = JobFilter(tuple(kind or ()), tuple(reason or ()), jobs, tuple(worker or ()))
-        everyone = candidates(ledger, run)
-        # Without criteria: what failed or was rejected; a job named by hand may be a kept one too.
-        pool = [one for one in everyone if everything or one.kind or one.reasons or one.job_id in jobs]
-        chosen_jobs = pool if everything else select(pool, wanted)
-        body: JsonObject = {"run_id": run, "resubmitted": len(chosen_jobs), "by_kind": dict(by_kind(chosen_jobs))}
+            raise UsageError(f"run {run!r} has no student to train; submit a new run with --student")
+        job_ids = tuple(job_named(ledger, run, text) for text in job or ())
+        wanted = JobFilter(tuple(kind or ()), tuple(reason or ()), job_ids, tuple(worker or ()))
+        finished = candidates(ledger, run)
+        # Failed and rejected jobs, and those selected by --job, which may be kept ones.
+        eligible = [job for job in finished if everything or job.kind or job.reasons or job.job_id in job_ids]
+        selected = eligible if everything else select(eligible, wanted)
+        body: JsonObject = {"run_id": run, "resubmitted": len(selected), "by_kind": dict(by_kind(selected))}
         table = Table("cause", "jobs")
-        for cause, number in by_kind(chosen_jobs).items():
+        for cause, number in by_kind(selected).items():
             table.add_row(cause, str(number))
-        if chosen_jobs:
+        if selected:
             output.console.print(table)
-        rows = category_shift(chosen_jobs, everyone)
-        mix = Table("category", "share of the run", "share of the retried", title="How this shifts the mix")
+        rows = category_shift(selected, finished)
+        mix = Table("category", "share of the run", "share of these jobs", title="Categories of the selected jobs")
         for name, of_run, of_retried in rows:
             mix.add_row(name, f"{of_run:.0%}", f"{of_retried:.0%}")
         if rows:
             output.console.print(mix)
         body["mix"] = [{"category": name, "run": a, "retried": b} for name, a, b in rows]
-        if dry_run or not chosen_jobs:
-            output.console.print(f"{pluralise(len(chosen_jobs), 'job')} would run again; nothing was changed")
+        if dry_run or not selected:
+            output.console.print(f"{pluralise(len(selected), 'job')} would run again; nothing was changed")
             output.result({**body, "dry_run": dry_run})
             return
-        ids = [one.job_id for one in chosen_jobs]
+        ids = [job.job_id for job in selected]
         spec = view.spec.model_copy(update={"train": train, "evaluate": train and view.spec.evaluate})
         ledger.jobs.resubmit(run, ids, train=spec.train, evaluate=spec.evaluate)
-        enqueue.enqueue(reached, spec, ids, [one.prompt for one in chosen_jobs])
+        enqueue.enqueue(with_url, spec, ids, [job.prompt for job in selected])
     output.console.print(
-        f"{pluralise(len(ids), 'job')} of {run} to run again; `applejack status {run} --watch` follows them"
+        f"{pluralise(len(ids), 'job')} of {run} queued again; follow with `applejack status {run} --watch`"
     )
     output.result({**body, "dry_run": False})
 
@@ -102,12 +102,12 @@ def resubmit(
 def rerun_stage(
     ledger: Ledger, settings: Settings, run: str, stage: Stage, output: Output, *, dry_run: bool
 ) -> JsonObject:
-    """Owe one stage again, or with `dry_run` say which would run; UsageError when it has not ended."""
-    behind = list(Stage)[list(Stage).index(stage) :]
-    states = {one: ledger.stages.view(run, one).state for one in behind}
+    """Run a finished stage and the later ones again; with `dry_run`, only list them. UsageError if it has not ended."""
+    from_here = list(Stage)[list(Stage).index(stage) :]
+    states = {later: ledger.stages.view(run, later).state for later in from_here}
     if states[stage] not in {StageState.DONE, StageState.FAILED}:
         raise not_ended(run, stage, states[stage].value)
-    stages = [one.value for one in behind if states[one] is not StageState.SKIPPED]
+    stages = [later.value for later in from_here if states[later] is not StageState.SKIPPED]
     body: JsonObject = {
         "run_id": run, "resubmitted": 0, "by_kind": {}, "stage": stage.value, "stages": [*stages], "dry_run": dry_run,
     }  # fmt: skip
@@ -115,26 +115,26 @@ def rerun_stage(
         output.console.print(f"{', '.join(stages)} of {run} would run again; nothing was changed")
         return body
     state = ledger.stages.reopen(run, stage)
-    if state != "ready":  # somebody else was faster
+    if state != "ready":  # another command has started it
         raise not_ended(run, stage, state)
     enqueue.enqueue_stage(settings, run, stage)
-    output.console.print(f"{', '.join(stages)} of {run} runs again; `applejack status {run} --watch` follows it")
+    output.console.print(f"{', '.join(stages)} of {run} will run again; follow with `applejack status {run} --watch`")
     return body
 
 
 def not_ended(run: str, stage: Stage, state: str) -> UsageError:
-    """Why a stage cannot run again."""
-    return UsageError(f"the stage {stage.value!r} of run {run!r} is {state}; only an ended one can run again")
+    """The error for a stage that cannot run again."""
+    return UsageError(f"the stage {stage.value!r} of run {run!r} is {state}; only a finished stage can run again")
 
 
 def candidates(ledger: Ledger, run_id: str) -> list[FinishedJob]:
-    """Every finished job of a run with what is known against it."""
+    """Every finished job of a run, with its failure and rejection reasons."""
     verdicts = ledger.verdicts(run_id)
     ids = ledger.jobs.ids(run_id, JobState.GENERATED, JobState.FAILED)
     prompts = ledger.jobs.prompts(run_id, ids)
-    made = []
+    finished = []
     for outcome, prompt in zip(ledger.jobs.outcomes(run_id, ids), prompts, strict=True):
         verdict = verdicts.get(outcome.job_id)
         reasons = verdict.reasons if verdict else ()
-        made.append(FinishedJob(outcome.job_id, outcome.failure, reasons, outcome.worker, prompt))
-    return made
+        finished.append(FinishedJob(outcome.job_id, outcome.failure, reasons, outcome.worker, prompt))
+    return finished

@@ -1,4 +1,4 @@
-"""`applejack up`, `worker` and `flower`: processes that stay."""
+"""`applejack up`, `worker` and `flower`: long-running processes."""
 
 import os
 import socket
@@ -16,21 +16,21 @@ from producer.connect import open_ledger
 from producer.output import Output
 from producer.stack.local_stack import Stack, run_up, worker_command
 
-POOL = {"generate": 16, "curate": 1, "train": 1}  # threads; how many of 16 are used is found by measuring the endpoint
+POOL = {"generate": 16, "curate": 1, "train": 1}  # threads; a generate worker uses as many as its endpoint can serve
 
 
 def up(
     folder: Dir = None,
-    workers: Annotated[int, typer.Option(help="Generate workers.", min=0)] = 1,
+    workers: Annotated[int, typer.Option(help="Number of generate workers.", min=0)] = 1,
     concurrency: Annotated[
-        int | None, typer.Option(help="Jobs in flight per generate worker [default: found by measuring].", min=1)
+        int | None, typer.Option(help="Parallel jobs per generate worker [default: adaptive, up to 16].", min=1)
     ] = None,
-    flower: Annotated[bool, typer.Option(help="Flower with the Runs page.")] = True,
+    flower: Annotated[bool, typer.Option(help="Start Flower with the Runs page.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Run the whole stack on this machine in the foreground: server, workers, Flower. Ctrl-C stops all of it.
+    """Run Redis, workers and Flower on this machine in the foreground. Ctrl-C stops all of them.
 
-    Workers ask the model server in $APPLEJACK_ENDPOINT. What is queued is kept in --dir and goes on at the next start.
+    Workers use the model server at $APPLEJACK_ENDPOINT. Queued work is kept in --dir, and the next start continues it.
     """
     output = Output(as_json)
 
@@ -40,7 +40,7 @@ def up(
         password_file = str(stack.credentials.file) if stack.credentials and stack.credentials.file else None
         if password_file:
             output.console.print(f"Flower's user and password: {password_file}")
-        output.console.print("Ctrl-C stops all of it; queued work is kept")
+        output.console.print("Ctrl-C stops everything; queued work is kept")
         output.result({"urls": dict(stack.urls), "password_file": password_file})
 
     env = {"APPLEJACK_CONCURRENCY": str(concurrency)} if concurrency else {}
@@ -52,31 +52,32 @@ def up(
 
 
 def worker(
-    role: Annotated[Literal["generate", "curate", "train"], typer.Argument(help="Which queue to work on.")],
+    role: Annotated[Literal["generate", "curate", "train"], typer.Argument(help="The queue to consume.")],
     serve: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Start mlx_lm's server with this model, watch and restart it.")
+        str | None,
+        typer.Option(metavar="MODEL", help="Start mlx_lm's server with this model, and restart it if it fails."),
     ] = None,
     endpoint: Annotated[
-        str | None, typer.Option(help="The model server to ask [default: $APPLEJACK_ENDPOINT].")
+        str | None, typer.Option(help="URL of the model server [default: $APPLEJACK_ENDPOINT].")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="Jobs in flight [default for generate: found by measuring].", min=1)
+        int | None, typer.Option(help="Parallel jobs [default: adaptive, up to 16, for generate; 1 otherwise].", min=1)
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The worker's name on this host; must be its own.")] = None,
+    name: Annotated[str | None, typer.Option(help="Worker name, unique on this host [default: ROLE-PID].")] = None,
     folder: Dir = None,
 ) -> None:
-    """Start a worker with the right flags for this machine.
+    """Start a worker on this machine.
 
-    It takes jobs from the Redis in $APPLEJACK_REDIS_URL, else from the stack that runs in --dir. Ctrl-C or SIGTERM lets
-    it finish what it has; a second one ends it at once, and other workers take its jobs over.
+    It consumes jobs from the Redis at $APPLEJACK_REDIS_URL, or from the stack running in --dir. After Ctrl-C or
+    SIGTERM it finishes its jobs first; a second signal stops it at once, and other workers run its jobs again.
     """
     settings = settings_with_dir(folder)
     if serve and (endpoint or role != "generate"):
-        raise UsageError("--serve MODEL is for a generate worker without --endpoint: it serves its own")
+        raise UsageError("--serve MODEL works only for a generate worker without --endpoint; remove one of the two")
     if endpoint or (role == "generate" and not (serve or settings.serve)):
         require_url(endpoint or settings.endpoint)
-    with open_ledger(settings) as (_, reached):
-        environment = {**os.environ, **environment_of(reached)}
+    with open_ledger(settings) as (_, with_url):
+        environment = {**os.environ, **worker_environment(with_url)}
     if endpoint:
         environment["APPLEJACK_ENDPOINT"] = endpoint
     if serve:
@@ -85,30 +86,31 @@ def worker(
     if concurrency:
         environment["APPLEJACK_CONCURRENCY"] = str(concurrency)
     command = worker_command(role, name=name or f"{role}-{os.getpid()}", concurrency=jobs, loglevel="INFO")
-    sys.stderr.write(f"{role} worker on {socket.gethostname()}, at most {jobs} in flight\n")
+    sys.stderr.write(f"{role} worker on {socket.gethostname()}, at most {jobs} parallel jobs\n")
     sys.stderr.flush()
-    os.chdir(workdir(reached))
-    os.execve(command[0], command, environment)  # noqa: S606 - the worker takes this process's place, and its signals
+    os.chdir(workdir(with_url))
+    os.execve(command[0], command, environment)  # noqa: S606 - replaces this process, so signals reach the worker
 
 
 def flower(
-    port: Annotated[int, typer.Option(help="1 to 65535; 0 takes a free one.")] = 5555,
+    port: Annotated[int, typer.Option(help="Port to listen on, 1 to 65535; 0 picks a free port.")] = 5555,
     address: Annotated[
-        str, typer.Option(help="Wider than loopback needs $APPLEJACK_FLOWER_USER and _PASSWORD.")
+        str,
+        typer.Option(help="Address to listen on. If not loopback, $APPLEJACK_FLOWER_USER and _PASSWORD must be set."),
     ] = "127.0.0.1",
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """Flower with the Runs page, behind a password, on loopback unless told otherwise."""
-    with open_ledger(settings_with_dir(folder)) as (_, reached):
-        watched = reached.model_copy(update={"dir": reached.dir.resolve()})
-    from producer.flower.serve import serve  # takes a second, which no other command needs to wait
+    """Start Flower with the Runs page. It requires a password and listens on loopback by default."""
+    with open_ledger(settings_with_dir(folder)) as (_, with_url):
+        resolved = with_url.model_copy(update={"dir": with_url.dir.resolve()})
+    from producer.flower.serve import serve  # takes a second to import, which other commands should not pay
 
-    serve(watched, address=address, port=port, output=Output(as_json))
+    serve(resolved, address=address, port=port, output=Output(as_json))
 
 
-def environment_of(settings: Settings) -> dict[str, str]:
-    """What a child reads in the environment; the password is in none of its arguments."""
+def worker_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables for a child process; they keep the password out of its arguments."""
     assert settings.redis_url is not None
     return {
         "APPLEJACK_REDIS_URL": settings.redis_url.get_secret_value(),
@@ -117,7 +119,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 def workdir(settings: Settings) -> Path:
-    """A folder of ours alone: `-m` puts the working directory first on sys.path, where `worker` may be a user's own."""
+    """applejack's log folder. `-m` puts the working directory first on sys.path, and a user's may contain `worker`."""
     logs = settings.dir.resolve() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     return logs

@@ -1,4 +1,4 @@
-"""The doctor's look at the model endpoint: a token comes back, and what it says of its models can be used."""
+"""Health checks of the model endpoint: it generates a token, lists its models and has enough context."""
 
 import json
 from collections.abc import Iterator
@@ -11,86 +11,86 @@ from config.endpoint.health import require_answer
 from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, JsonObject
 
-SECONDS = 60.0  # a large model that is loaded on the first request
+SECONDS = 60.0  # a large model may load on the first request
 SMALL_CONTEXT = 8192  # tokens; a rollout reads several files before it answers
-CONTEXT_KEYS = ("max_model_len", "context_length", "context_window", "n_ctx")  # vLLM, hosted ones, llama.cpp
+CONTEXT_KEYS = ("max_model_len", "context_length", "context_window", "n_ctx")  # vLLM, hosted services, llama.cpp
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An OpenAI-compatible server; `named` when somebody asked for it, and it is not merely the default address."""
+    """An OpenAI-compatible server. `configured` is False if the URL is only the default address."""
 
     url: str
     model: str
     key: str | None
-    named: bool
+    configured: bool
     seconds: float = SECONDS
 
     def checks(self) -> list[Check]:
-        """What is looked at."""
+        """The checks; the first one shows whether the endpoint is reachable."""
         return [
             Check("endpoint answers", self.answers),
-            Check("endpoint names its models", self.models),
-            Check("endpoint's context", self.context),
-            Check("endpoint's model name", self.asked),
+            Check("endpoint lists its models", self.models),
+            Check("endpoint context length", self.context),
+            Check("endpoint model name", self.model_name),
         ]
 
     def answers(self) -> Iterator[Diagnosis]:
-        """One token; health pages say 200 before a model is loaded."""
+        """Request one token. Health pages return 200 before the model is loaded."""
         try:
             require_answer(self.url, model=self.model, api_key=self.key, seconds=self.seconds)
         except EndpointError as error:
             silent = error.kind is not FailureKind.ENDPOINT_ERROR
-            if silent and not self.named:
+            if silent and not self.configured:
                 raise CannotCheckError(
-                    f"nothing answers at {self.url!r}, and APPLEJACK_ENDPOINT names no other"
+                    f"no server at the default address {self.url!r}, and APPLEJACK_ENDPOINT is not set"
                 ) from error
             yield Diagnosis(
                 "endpoint_silent" if silent else "endpoint_error",
                 "error",
                 str(error),
-                "restart the model server (a dead generation thread never returns by itself), or let a worker "
-                "watch it: `applejack worker generate --serve MODEL`",
+                "restart the model server (mlx_lm does not restart a dead generation thread), or let a worker "
+                "start and supervise it: `applejack worker generate --serve MODEL`",
             )
 
     def models(self) -> Iterator[Diagnosis]:
-        """mlx_lm answers 200 with an empty body when its hub cache folder is missing."""
+        """mlx_lm returns 200 with an empty body if its hub cache directory is missing."""
         body = self.get("models")
         if not body.strip():
             yield Diagnosis(
                 "endpoint_no_models",
                 "warning",
-                f"{self.url}/models answers with an empty body, which breaks clients that ask for it",
-                "start the server with HF_HOME set to an existing folder that has a folder `hub` in it",
+                f"{self.url}/models returns an empty body, which breaks clients that list models",
+                "start the server with HF_HOME set to an existing directory that contains a `hub` directory",
             )
 
     def context(self) -> Iterator[Diagnosis]:
-        """Tokens of context, where the server tells them."""
+        """Context length in tokens, if the server reports it."""
         sizes = [size for entry in self.entries() if (size := context_of(entry))]
         if not sizes:
             raise CannotCheckError(
-                "the endpoint does not tell its context (mlx_lm's server never does, nor enforces one)"
+                "the endpoint does not report its context length (mlx_lm's server neither reports nor enforces one)"
             )
         if min(sizes) < SMALL_CONTEXT:
             yield Diagnosis(
                 "endpoint_context",
                 "warning",
-                f"the endpoint's context is {min(sizes)} tokens; rollouts that read files need {SMALL_CONTEXT}",
-                "start the server with a longer context, or expect failures of the kind context_overflow",
+                f"the endpoint's context length is {min(sizes)} tokens; rollouts that read files need {SMALL_CONTEXT}",
+                "start the server with a longer context, or expect jobs to fail with context_overflow",
             )
 
-    def asked(self) -> Iterator[Diagnosis]:
-        """A path as model name: mlx_lm loads it anew, without the adapter that the server was started with."""
+    def model_name(self) -> Iterator[Diagnosis]:
+        """A path as the model name makes mlx_lm load the model again, without the server's adapter."""
         if self.model != DEFAULT_MODEL and self.model.startswith(("/", "~", ".")):
             yield Diagnosis(
                 "model_by_path",
                 "warning",
-                f"APPLEJACK_MODEL is the path {self.model!r}: mlx_lm's server loads it again, without its adapter",
-                f"unset APPLEJACK_MODEL: {DEFAULT_MODEL!r} is what the server was started with",
+                f"APPLEJACK_MODEL is the path {self.model!r}: mlx_lm's server loads it again without its adapter",
+                f"unset APPLEJACK_MODEL; its default, {DEFAULT_MODEL!r}, is the model the server was started with",
             )
 
     def entries(self) -> list[JsonObject]:
-        """The models listed, none when the answer is no such list."""
+        """The listed models; none if the response is not a model list."""
         try:
             data = json.loads(self.get("models")).get("data")
         except (ValueError, AttributeError):
@@ -98,22 +98,22 @@ class Endpoint:
         return [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
 
     def get(self, path: str) -> str:
-        """The body of an answer with status 200; CannotCheckError otherwise."""
+        """Body of a response with status 200; CannotCheckError for any other."""
         try:
             status, body = request(f"{self.url.rstrip('/')}/{path}", api_key=self.key, timeout=self.seconds)
         except EndpointError as error:
             raise CannotCheckError(str(error)) from error
         if status != HTTPStatus.OK:
-            raise CannotCheckError(f"{self.url}/{path} answered {status}")
+            raise CannotCheckError(f"{self.url}/{path} returned HTTP status {status}")
         return body
 
 
 def context_of(entry: JsonObject) -> int | None:
-    """Tokens of context in one entry of /v1/models, or in its `meta`."""
+    """Context length in tokens, from an entry of /v1/models or its `meta`."""
     meta = entry.get("meta")
-    for place in (entry, meta if isinstance(meta, dict) else {}):
+    for fields in (entry, meta if isinstance(meta, dict) else {}):
         for key in CONTEXT_KEYS:
-            value = place.get(key)
+            value = fields.get(key)
             if isinstance(value, int):
                 return value
     return None

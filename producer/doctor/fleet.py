@@ -1,4 +1,4 @@
-"""The doctor's look at the fleet: work nobody takes, workers that are silent, paused, of another version or time."""
+"""Health checks of the fleet: pending work without workers; silent, paused or outdated workers; clock skew."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,41 +18,41 @@ START = "start one: `applejack worker {}`"
 
 @dataclass(frozen=True)
 class FleetDoctor:
-    """The workers and queues of one Redis; `client` is for the queues' lengths, which the ledger does not know."""
+    """The workers and queues of one Redis. `client` reads queue lengths, which are not in the ledger."""
 
     ledger: Ledger
     client: redis.Redis
     version: str
-    """of this installation"""
+    """version of this installation"""
     silence: float
-    """seconds after which a worker is taken for dead"""
+    """seconds without a heartbeat after which a worker is presumed dead"""
 
     def checks(self) -> list[Check]:
-        """What is looked at."""
+        """All checks of the fleet."""
         return [
-            Check("queues are read", self.queues),
-            Check("workers are heard", self.silent),
+            Check("queues have workers", self.queues),
+            Check("workers send heartbeats", self.silent),
             Check("workers are not paused", self.paused),
-            Check("workers are of one version", self.versions),
-            Check("workers' clocks", self.clocks),
+            Check("workers run the same version", self.versions),
+            Check("worker clocks", self.clocks),
             Check("runs have workers", self.stranded),
         ]
 
-    def living(self) -> list[WorkerView]:
-        """Workers that have spoken lately."""
+    def alive(self) -> list[WorkerView]:
+        """Workers with a recent heartbeat."""
         return [view for view in self.ledger.fleet.workers() if view.silent_seconds <= self.silence]
 
     def consumed(self) -> set[str]:
-        """Queues that some living worker takes from; a paused one has left the generate queue."""
-        taken: set[str] = set()
-        for view in self.living():
+        """Queues with at least one live consumer. A paused worker does not consume the generate queue."""
+        consumed: set[str] = set()
+        for view in self.alive():
             queues = view.fields.get("queues")
             names = {str(name) for name in queues} if isinstance(queues, list) else set()
-            taken |= names - ({QUEUE_GENERATE} if view.fields.get("paused") else set())
-        return taken
+            consumed |= names - ({QUEUE_GENERATE} if view.fields.get("paused") else set())
+        return consumed
 
     def queues(self) -> Iterator[Diagnosis]:
-        """Messages in a queue that nobody takes from."""
+        """Messages in a queue without a live consumer."""
         consumed = self.consumed()
         for name in QUEUES:
             with redis_errors():
@@ -61,12 +61,12 @@ class FleetDoctor:
                 yield Diagnosis(
                     "queue_unread",
                     "error",
-                    f"{waiting} messages wait in the queue {name!r} and no living worker takes from it",
+                    f"{waiting} messages are waiting in the queue {name!r}, and no live worker consumes it",
                     START.format(name),
                 )
 
     def stranded(self) -> Iterator[Diagnosis]:
-        """Runs that are owed work which no living worker would take."""
+        """Runs with pending work for a queue without a live consumer."""
         consumed = self.consumed()
         for run_id in self.ledger.fleet.active_runs():
             jobs = self.ledger.jobs.counts(run_id)[JobState.QUEUED]
@@ -75,64 +75,64 @@ class FleetDoctor:
             for stage in Stage:
                 queue = ROUTES[stage.value]["queue"]
                 if self.ledger.stages.view(run_id, stage).state is StageState.READY and queue not in consumed:
-                    yield stranded(run_id, f"its stage {stage.value!r}", queue)
+                    yield stranded(run_id, f"stage {stage.value!r}", queue)
 
     def silent(self) -> Iterator[Diagnosis]:
-        """Workers that ended without a goodbye; they leave the list after a day."""
+        """Workers that stopped without signing off. They are removed from the list after a day."""
         for view in self.ledger.fleet.workers():
             if view.silent_seconds > self.silence:
                 yield Diagnosis(
                     "worker_silent",
                     "warning",
-                    f"the worker {view.name!r} has not been heard of for {view.silent_seconds:.0f} s",
-                    "look at that machine (asleep, killed, cut off?); others run what it held",
+                    f"the worker {view.name!r} has sent no heartbeat for {view.silent_seconds:.0f} s",
+                    "check that machine: is it asleep, offline, or was the worker killed? Other workers run its jobs",
                 )
 
     def paused(self) -> Iterator[Diagnosis]:
-        """Workers that live and take nothing, with their reason."""
-        for view in self.living():
+        """Live workers that consume no jobs, with the reason."""
+        for view in self.alive():
             if reason := view.fields.get("paused"):
                 yield Diagnosis(
                     "worker_paused",
                     "warning",
-                    f"the worker {view.name!r} takes no jobs: {reason}",
-                    "mend that on its machine; it goes on by itself",
+                    f"the worker {view.name!r} is paused: {reason}",
+                    "fix the cause on its machine; the worker resumes by itself",
                 )
 
     def versions(self) -> Iterator[Diagnosis]:
-        """Workers of another applejack than this one."""
-        for view in self.living():
-            theirs = view.fields.get("version")
-            if theirs != self.version:
+        """Workers that run another version of applejack."""
+        for view in self.alive():
+            version = view.fields.get("version")
+            if version != self.version:
                 yield Diagnosis(
                     "worker_version",
                     "warning",
-                    f"the worker {view.name!r} runs applejack {theirs or '(it does not say)'}, here is {self.version}",
-                    "install one version everywhere before the next run",
+                    f"the worker {view.name!r} runs applejack {version or '(unknown)'}, this machine {self.version}",
+                    "install the same version on every machine before the next run",
                 )
 
     def clocks(self) -> Iterator[Diagnosis]:
-        """Workers whose clock is not the server's: a heartbeat carries theirs, and the ledger knows when it came."""
+        """Compare each worker's clock, sent with its heartbeat, with the server's time of that heartbeat."""
         now = self.ledger.fleet.now()
-        for view in self.living():
-            theirs = view.fields.get("clock")
-            if not isinstance(theirs, int | float):
+        for view in self.alive():
+            clock = view.fields.get("clock")
+            if not isinstance(clock, int | float):
                 continue
-            ahead = theirs - (now - view.silent_seconds)
+            ahead = clock - (now - view.silent_seconds)
             if abs(ahead) > SKEW_SECONDS:
                 yield Diagnosis(
                     "clock_skew",
                     "error",
-                    f"the clock of {view.name!r} is {off_by(ahead)} the server's",
-                    "let it set its time over the network; until then it takes over messages others still hold",
+                    f"the clock of {view.name!r} is {off_by(ahead)} the Redis server's",
+                    "turn on network time there; until then, that worker requeues messages of jobs that still run",
                 )
 
 
 def stranded(run_id: str, what: str, queue: str) -> Diagnosis:
-    """A run that waits for nobody."""
+    """A finding: the run has pending work and no live worker for it."""
     return Diagnosis(
         "run_stranded",
         "error",
-        f"run {run_id!r}: {what} wait for a {queue} worker, and none lives",
+        f"run {run_id!r}: {what} pending, and no {queue} worker is alive",
         START.format(queue),
     )

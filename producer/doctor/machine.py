@@ -1,4 +1,4 @@
-"""The doctor's look at this machine: Python, whose packages are imported, disk, files that hold passwords."""
+"""Health checks of this machine: Python build, imported packages, disk space, and files with passwords."""
 
 import json
 import os
@@ -19,11 +19,11 @@ from producer.stack.redis_server import CONFIG_FILE, STACK_FILE
 
 OURS = ("config", "producer", "worker")
 SYSTEMS = ("Darwin", "Linux")
-SCANT_BYTES = 5_000_000_000  # a night of checkpoints, logs and an append-only file
-NO_BYTES = 1_000_000_000  # workers stop taking jobs at about this much
-LOOK_SECONDS = 30
-# Asked in a process that starts as workers do: away from the checkout, without the working directory on its path.
-WHOSE = """\
+LOW_BYTES = 5_000_000_000  # checkpoints, logs and an append-only file of one night
+FULL_BYTES = 1_000_000_000  # workers pause at about this much free space
+COMMAND_SECONDS = 30
+# Runs in a process that starts as workers do: outside the checkout, and without the working directory on sys.path.
+FIND_PACKAGES = """\
 import importlib.util, json
 specs = {name: importlib.util.find_spec(name) for name in %r}
 places = {name: [spec.origin or "", *(spec.submodule_search_locations or [])] for name, spec in specs.items() if spec}
@@ -32,7 +32,7 @@ print(json.dumps({name: next(place for place in found if place) for name, found 
 
 
 class Host(NamedTuple):
-    """What kind of machine this Python thinks it runs on."""
+    """The platform, as this Python reports it."""
 
     system: str
     machine: str
@@ -42,7 +42,7 @@ class Host(NamedTuple):
 
 @dataclass(frozen=True)
 class Machine:
-    """This machine, as far as applejack's own folder `directory` and environment go."""
+    """This machine; `directory` is where applejack stores its data."""
 
     directory: Path
     host: Host
@@ -51,7 +51,7 @@ class Machine:
     free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
 
     def checks(self) -> list[Check]:
-        """What is looked at."""
+        """All checks of this machine."""
         return [
             Check("platform", self.platform),
             Check("packages", self.packages),
@@ -60,19 +60,19 @@ class Machine:
         ]
 
     def platform(self) -> Iterator[Diagnosis]:
-        """mlx runs on Apple Silicon and on Linux; an Intel Python on an Apple Silicon Mac has no mlx."""
+        """mlx supports Apple Silicon and Linux, but not an Intel Python on an Apple Silicon Mac."""
         if self.host.translated:
             yield Diagnosis(
                 "rosetta",
                 "error",
-                "this Python is an Intel build that runs under Rosetta: mlx does not exist for it",
-                "install an arm64 Python (`uv python install 3.12`) and make the environment anew",
+                "this Python is an Intel build running under Rosetta, which mlx does not support",
+                "install an arm64 Python (`uv python install 3.12`) and recreate the environment",
             )
         elif self.host.system == "Darwin" and self.host.machine != "arm64":
             yield Diagnosis(
                 "intel_mac",
                 "warning",
-                "this is an Intel Mac: it can submit and watch, but mlx does not run here",
+                "this is an Intel Mac: it can submit and monitor runs, but mlx does not run on it",
                 "run workers on Apple Silicon or Linux",
             )
         elif self.host.system not in SYSTEMS:
@@ -84,23 +84,23 @@ class Machine:
             )
 
     def packages(self) -> Iterator[Diagnosis]:
-        """Somebody else's package called config, producer or worker may stand before ours on sys.path."""
+        """Another package named config, producer or worker may come before applejack's on sys.path."""
         ours = Path(producer.__file__).resolve().parent.parent
         origins = self.origins()
         for name in sorted(set(OURS) - set(origins)):
             yield Diagnosis(
                 "not_installed",
                 "error",
-                f"{self.python} finds no package {name!r} from another folder: workers cannot start",
-                "install applejack into it: `pip install -e .` in the checkout",
+                f"{self.python} cannot import {name!r} outside the checkout: workers cannot start",
+                "install applejack in that environment: `pip install -e .` in the checkout",
             )
         for name, origin in origins.items():
             if not Path(origin).resolve().is_relative_to(ours / name):
                 yield Diagnosis(
                     "foreign_package",
                     "error",
-                    f"`import {name}` finds {origin!r}, not {str(ours / name)!r}: workers start with the wrong code",
-                    "take it off PYTHONPATH or uninstall it; an environment of applejack's own is best",
+                    f"`import {name}` imports {origin!r} instead of {str(ours / name)!r}: workers run the wrong code",
+                    "remove it from PYTHONPATH or uninstall it, or install applejack in its own environment",
                 )
         for name in OURS:
             here = Path.cwd() / name
@@ -108,72 +108,72 @@ class Machine:
                 yield Diagnosis(
                     "shadowing_folder",
                     "warning",
-                    f"{str(here)!r} is imported instead of ours by `celery -A worker.app` when it is run here",
-                    "start workers with `applejack worker`, which does so elsewhere, or from another folder",
+                    f"`celery -A worker.app` imports {str(here)!r} instead of applejack's package if started here",
+                    "start workers with `applejack worker`, or from another directory",
                 )
 
     def origins(self) -> dict[str, str]:
-        """Where a fresh process finds our packages."""
+        """Path of each of applejack's packages, as a new process imports them."""
         with tempfile.TemporaryDirectory() as elsewhere:
             try:
                 done = subprocess.run(
-                    [self.python, "-P", "-c", WHOSE % (OURS,)],
+                    [self.python, "-P", "-c", FIND_PACKAGES % (OURS,)],
                     capture_output=True,
                     text=True,
                     cwd=elsewhere,
                     env=dict(self.environment),
-                    timeout=LOOK_SECONDS,
+                    timeout=COMMAND_SECONDS,
                     check=True,
                 )
-                found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+                origins: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
             except (subprocess.SubprocessError, ValueError, IndexError) as error:
-                raise CannotCheckError(f"a fresh {self.python} does not say what it imports: {error}") from error
-        return found
+                raise CannotCheckError(f"could not list the packages that {self.python} imports: {error}") from error
+        return origins
 
     def disk(self) -> Iterator[Diagnosis]:
-        """Room for runs, models and the server's data."""
+        """Free disk space for runs, models and the server's data."""
         folder = next(
-            place for place in (self.directory.absolute(), *self.directory.absolute().parents) if place.is_dir()
+            parent for parent in (self.directory.absolute(), *self.directory.absolute().parents) if parent.is_dir()
         )
         if not os.access(folder, os.W_OK):
-            yield Diagnosis("dir_not_writable", "error", f"{str(folder)!r} cannot be written", "choose another --dir")
+            yield Diagnosis("dir_not_writable", "error", f"{str(folder)!r} is not writable", "choose another --dir")
         free = self.free(folder)
-        if free < SCANT_BYTES:
+        if free < LOW_BYTES:
             yield Diagnosis(
                 "disk_full",
-                "error" if free < NO_BYTES else "warning",
+                "error" if free < FULL_BYTES else "warning",
                 f"{str(folder)!r} has {free / 1e9:.1f} GB free",
-                "make room, or choose another --dir (APPLEJACK_DIR)",
+                "free some disk space, or choose another --dir (APPLEJACK_DIR)",
             )
 
     def private(self) -> Iterator[Diagnosis]:
-        """The embedded server's password stands in two files."""
+        """Permissions of the two files that contain the embedded server's password."""
         for name in (STACK_FILE, CONFIG_FILE):
             file = self.directory / name
             if file.is_file() and stat.S_IMODE(file.stat().st_mode) & 0o077:
                 yield Diagnosis(
                     "password_readable",
                     "error",
-                    f"{str(file)!r} holds a password and can be read by other users",
+                    f"{str(file)!r} contains a password and is readable by other users",
                     f"chmod 600 {str(file)!r}",
                 )
 
 
 def this_host() -> Host:
-    """The machine we run on."""
+    """The platform of this process."""
     system, machine = platform.system(), platform.machine()
     return Host(system, machine, system == "Darwin" and machine == "x86_64" and _translated())
 
 
 def _translated() -> bool:
     try:
-        said = subprocess.run(
+        result = subprocess.run(
             ["sysctl", "-n", "sysctl.proc_translated"],
             capture_output=True,
             text=True,
-            timeout=LOOK_SECONDS,
+            timeout=COMMAND_SECONDS,
             check=False,
         )
     except (OSError, subprocess.SubprocessError):
         return False
-    return said.stdout.strip() == "1"
+    return result.stdout.strip() == "1"

@@ -1,4 +1,4 @@
-"""The doctor's look at Redis: version, what a full memory and a crash would lose, who can reach it, its clock."""
+"""Health checks of Redis: version, eviction, persistence, network exposure, memory and clock."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,29 +15,29 @@ from config.ledger.store import redis_errors
 from producer.stack.redis_binary import OLDEST
 from producer.stack.redis_server import short_lived_client, without_password
 
-SECONDS = 5.0  # for one answer
-FULL = 0.8  # share of the memory from which on a night's trajectories may not fit
-CRAMPED = 0.95
-SKEW_SECONDS = 60.0  # kombu restores messages by each worker's own clock, against a timeout of 900 s
-OPEN = "set requirepass (or an ACL user) and put the password into APPLEJACK_REDIS_URL, or bind 127.0.0.1"
+SECONDS = 5.0  # timeout of one request
+MEMORY_WARNING = 0.8  # share of memory in use above which one night's trajectories may not fit
+MEMORY_ERROR = 0.95
+SKEW_SECONDS = 60.0  # kombu restores messages by the worker's clock; the visibility timeout is 900 s
+OPEN = "set requirepass (or an ACL user) and add the password to APPLEJACK_REDIS_URL, or bind 127.0.0.1"
 
 Info = dict[str, object]
 
 
 @dataclass(frozen=True)
 class Store:
-    """One Redis, by its url; `clock` gives this machine's seconds since the epoch."""
+    """A Redis server; `clock` returns this machine's seconds since the epoch."""
 
     url: SecretStr
     clock: Callable[[], float] = time.time
 
     @property
     def shown(self) -> str:
-        """The url without its password."""
+        """The URL without its password."""
         return without_password(self.url)
 
     def checks(self) -> list[Check]:
-        """What is looked at, reachability first."""
+        """The checks; the first one shows whether the server is reachable."""
         return [
             Check("redis answers", self.answers),
             Check("redis version", self.version),
@@ -49,88 +49,92 @@ class Store:
         ]
 
     def info(self, section: str) -> Info:
-        """One section of INFO; StoreError when the server does not give it."""
+        """One section of INFO; StoreError if the server does not return it."""
         with redis_errors(), short_lived_client(self.url, SECONDS) as client:
             return cast(Info, client.info(section))
 
     def answers(self) -> Iterator[Diagnosis]:
-        """Whether it is there, and takes the password."""
+        """The server is reachable and accepts the password."""
         try:
             with short_lived_client(self.url, SECONDS) as client:
                 client.ping()
         except redis.AuthenticationError as error:
-            yield Diagnosis("redis_password", "error", f"{self.shown} refuses: {error}", "correct APPLEJACK_REDIS_URL")
+            yield Diagnosis(
+                "redis_password", "error", f"{self.shown} refuses the login: {error}", "correct APPLEJACK_REDIS_URL"
+            )
         except redis.RedisError as error:
             yield Diagnosis(
                 "redis_unreachable",
                 "error",
-                f"no Redis answers at {self.shown}: {error}",
-                "start it, or correct APPLEJACK_REDIS_URL; a firewall or a bind to loopback on its host stops others",
+                f"cannot connect to Redis at {self.shown}: {error}",
+                "start it, or correct APPLEJACK_REDIS_URL; if it runs, check the firewall and `bind` on its host",
             )
 
     def version(self) -> Iterator[Diagnosis]:
-        """Older than every feature was tried on."""
-        told_ = str(self.info("server").get("redis_version", ""))
-        numbers = tuple(int(part) for part in told_.split(".")[:2] if part.isdigit())
+        """The version is one that applejack is tested with, or newer."""
+        version = str(self.info("server").get("redis_version", ""))
+        numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
         if numbers < OLDEST:
-            wanted = ".".join(str(part) for part in OLDEST)
+            oldest = ".".join(str(part) for part in OLDEST)
             yield Diagnosis(
-                "redis_old", "warning", f"Redis {told_!r} is older than {wanted}", "take a newer Redis or Valkey"
+                "redis_old", "warning", f"Redis {version!r} is older than {oldest}", "install a newer Redis or Valkey"
             )
 
     def eviction(self) -> Iterator[Diagnosis]:
-        """A full memory must refuse writes, not drop jobs."""
-        seen = self.info("memory")
-        policy = str(seen.get("maxmemory_policy", "unknown"))
+        """When memory is full, Redis must refuse writes instead of dropping jobs."""
+        info = self.info("memory")
+        policy = str(info.get("maxmemory_policy", "unknown"))
         if policy != "noeviction":
-            limit = number(seen, "maxmemory")
+            limit = number(info, "maxmemory")
             yield Diagnosis(
                 "redis_eviction",
                 "error" if limit else "warning",
                 f"maxmemory-policy is {policy!r}"
                 + (
-                    ": a full memory drops jobs and trajectories without a word" if limit else ", with no maxmemory yet"
+                    ": when memory is full, Redis silently drops jobs and trajectories"
+                    if limit
+                    else ", though no maxmemory is set yet"
                 ),
-                "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
+                "run CONFIG SET maxmemory-policy noeviction, and set the same in redis.conf",
             )
 
     def persistence(self) -> Iterator[Diagnosis]:
-        """Without the append-only file a restart loses what came since the last snapshot, or everything."""
-        seen = self.info("persistence")
-        if not number(seen, "aof_enabled"):
+        """Without the append-only file, a restart loses all data since the last snapshot, or all data."""
+        info = self.info("persistence")
+        if not number(info, "aof_enabled"):
             yield Diagnosis(
                 "redis_no_aof",
                 "error",
                 "the append-only file is off: a restart of Redis loses queued jobs and finished trajectories",
-                "CONFIG SET appendonly yes, and the same in redis.conf",
+                "run CONFIG SET appendonly yes, and set the same in redis.conf",
             )
-        failing = [key for key in ("aof_last_write_status", "rdb_last_bgsave_status") if seen.get(key) == "err"]
+        failing = [key for key in ("aof_last_write_status", "rdb_last_bgsave_status") if info.get(key) == "err"]
         if failing:
             yield Diagnosis(
                 "redis_disk",
                 "error",
-                f"Redis cannot write to its disk ({', '.join(failing)}): it refuses writes, or loses them at a restart",
-                "make room where its data lies, and look into its log",
+                f"Redis cannot write to disk ({', '.join(failing)}): it refuses writes, or loses them at a restart",
+                "free some disk space in its data directory, and check its log",
             )
 
     def exposure(self) -> Iterator[Diagnosis]:
-        """Reachable from other machines without a password, or with one that crosses the network in the clear."""
+        """The server must not be reachable over the network without a password, or without encryption."""
         parts = urlsplit(self.url.get_secret_value())
         if parts.scheme not in {"redis", "rediss"}:
-            return  # a socket: the file's mode guards it
-        distant = not is_loopback(parts.hostname or "127.0.0.1")
-        if self.open() and (distant or self.wide()):
-            yield Diagnosis("redis_open", "error", f"{self.shown} lets in whoever reaches it, without a password", OPEN)
-        elif distant and parts.scheme == "redis":
+            return  # a Unix socket: file permissions protect it
+        remote = not is_loopback(parts.hostname or "127.0.0.1")
+        if self.accepts_no_password() and (remote or self.accepts_other_machines()):
+            yield Diagnosis("redis_open", "error", f"{self.shown} is open to the network without a password", OPEN)
+        elif remote and parts.scheme == "redis":
             yield Diagnosis(
                 "redis_plain",
                 "warning",
-                f"{self.shown} is reached without TLS: password and conversations can be read on the way",
-                "use rediss://, or a network of your own (WireGuard, Tailscale)",
+                f"{self.shown} is used without TLS: the password and all data can be read on the network",
+                "use rediss://, or a private network (WireGuard, Tailscale)",
             )
 
-    def open(self) -> bool:
-        """Whether a client without any password is let in from here."""
+    def accepts_no_password(self) -> bool:
+        """Whether the server accepts a client from this machine without a password."""
         parts = urlsplit(self.url.get_secret_value())
         port = f":{parts.port}" if parts.port else ""
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -141,34 +145,34 @@ class Store:
         except redis.RedisError:
             return False
 
-    def wide(self) -> bool:
-        """Whether it listens to other machines; StoreError where CONFIG is forbidden."""
+    def accepts_other_machines(self) -> bool:
+        """Whether the server accepts clients from other machines; StoreError if CONFIG is forbidden."""
         with redis_errors(), short_lived_client(self.url, SECONDS) as client:
-            said = cast(dict[str, str], client.config_get("bind", "protected-mode"))
-        addresses = [address.lstrip("-") for address in said.get("bind", "").split()]
-        narrow = bool(addresses) and all(is_loopback(address) for address in addresses)
-        return not narrow and said.get("protected-mode") != "yes"  # protected: others are refused while it is open
+            config = cast(dict[str, str], client.config_get("bind", "protected-mode"))
+        addresses = [address.lstrip("-") for address in config.get("bind", "").split()]
+        loopback_only = bool(addresses) and all(is_loopback(address) for address in addresses)
+        return not loopback_only and config.get("protected-mode") != "yes"  # which refuses others without a password
 
     def memory(self) -> Iterator[Diagnosis]:
-        """The share used of what it may use, or of the machine."""
-        seen = self.info("memory")
-        used, limit = number(seen, "used_memory"), number(seen, "maxmemory")
-        room = limit or number(seen, "total_system_memory")
-        if not room:
-            raise CannotCheckError("the server tells neither maxmemory nor its machine's memory")
-        if used > FULL * room:
+        """Used share of maxmemory, or of the machine's memory."""
+        info = self.info("memory")
+        used, limit = number(info, "used_memory"), number(info, "maxmemory")
+        available = limit or number(info, "total_system_memory")
+        if not available:
+            raise CannotCheckError("the server reports neither maxmemory nor its machine's memory")
+        if used > MEMORY_WARNING * available:
             of = "maxmemory" if limit else "its machine's memory"
             yield Diagnosis(
                 "redis_memory",
-                "error" if used > CRAMPED * room else "warning",
-                f"Redis uses {used / 1e6:.0f} MB, {used / room:.0%} of {of}",
-                "raise maxmemory, or fetch and remove old runs",
+                "error" if used > MEMORY_ERROR * available else "warning",
+                f"Redis uses {used / 1e6:.0f} MB, {used / available:.0%} of {of}",
+                "raise maxmemory, or archive old runs",
             )
 
     def skew(self) -> Iterator[Diagnosis]:
-        """This machine's clock against the server's, half the way of the question subtracted."""
+        """Compare this machine's clock with the server's, corrected by half the round-trip time."""
         with redis_errors(), short_lived_client(self.url, SECONDS) as client:
-            client.ping()  # the connection is there: only the question itself takes time now
+            client.ping()  # connect first, so that the round trip below does not include connecting
             before = self.clock()
             seconds, micros = client.time()
             after = self.clock()
@@ -178,16 +182,16 @@ class Store:
                 "clock_skew",
                 "error",
                 f"this machine's clock is {off_by(ahead)} the Redis server's",
-                "let both set their time over the network; a worker this far off takes over messages others still hold",
+                "turn on network time on both; a worker with this skew requeues messages of jobs that still run",
             )
 
 
 def off_by(ahead: float) -> str:
-    """Seconds of one clock against another, in words."""
+    """Clock skew in words: "90 s ahead of"."""
     return f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'}"
 
 
-def number(seen: Info, key: str) -> int:
-    """A whole number of INFO, 0 where it is missing."""
-    value = seen.get(key, 0)
+def number(info: Info, key: str) -> int:
+    """An integer from INFO; 0 if it is missing."""
+    value = info.get(key, 0)
     return int(value) if isinstance(value, int | float) else 0

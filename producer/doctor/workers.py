@@ -1,4 +1,4 @@
-"""What only the worker side can look at, asked of it in a process of its own: python -m worker.cli doctor --json"""
+"""Runs the checks that need the worker's libraries, in a separate process: python -m worker.cli doctor --json"""
 
 import json
 import subprocess
@@ -11,16 +11,19 @@ from config.errors import UsageError
 from config.exit_codes import EXIT_BAD_INPUT
 from config.records import JsonObject
 
-SECONDS = 300  # loads a tokenizer and mlx_lm, which may compile its first kernels
+SECONDS = 300  # loading a tokenizer and mlx_lm, which may compile kernels at its first start
 CHECK = "worker side"
 
 
-def ask_worker_side(student: Path | None, *, missing: str | None) -> DoctorReport:
-    """What `python -m worker.cli doctor` found; UsageError when it refuses the student."""
-    asked = f"{CHECK}, student" if student else CHECK
+def run_worker_doctor(student: Path | None, *, missing: str | None) -> DoctorReport:
+    """Run `python -m worker.cli doctor`; UsageError if it rejects the student directory.
+
+    `missing` is a worker library that is not installed; if given, the checks are reported as skipped.
+    """
+    name = f"{CHECK}, student" if student else CHECK
     if missing:
         return DoctorReport(
-            not_checked=(Skipped(asked, f"{missing} is not installed here; install applejack[worker] to look"),)
+            not_checked=(Skipped(name, f"{missing} is not installed; install applejack[worker] to run these checks"),)
         )
     command = [sys.executable, "-P", "-m", "worker.cli", "doctor", "--json"]
     command += ["--student", str(student)] if student else []
@@ -29,24 +32,25 @@ def ask_worker_side(student: Path | None, *, missing: str | None) -> DoctorRepor
             command, capture_output=True, text=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired:
-        return DoctorReport(not_checked=(Skipped(asked, f"it has not ended within {SECONDS} s"),))
-    last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return DoctorReport(not_checked=(Skipped(name, f"the checks did not finish within {SECONDS} s"),))
+    last_line = (done.stderr.strip().splitlines() or ["no output on stderr"])[-1]
     if done.returncode == EXIT_BAD_INPUT:
-        raise UsageError(last.removeprefix("applejack: "))
+        raise UsageError(last_line.removeprefix("applejack: "))
     try:
-        return examined(json.loads(done.stdout.splitlines()[-1]))
+        return parse_report(json.loads(done.stdout.splitlines()[-1]))
     except (ValueError, KeyError, TypeError, IndexError):
-        return DoctorReport(not_checked=(Skipped(asked, f"it ended with code {done.returncode}: {last}"),))
+        return DoctorReport(not_checked=(Skipped(name, f"worker.cli exited with {done.returncode}: {last_line}"),))
 
 
-def examined(body: JsonObject) -> DoctorReport:
-    """The other side's JSON, read back. Raises ValueError, KeyError or TypeError for anything else."""
+def parse_report(body: JsonObject) -> DoctorReport:
+    """Parse a report's JSON. Raises ValueError, KeyError or TypeError if it is not a report."""
     findings = cast("list[dict[str, str]]", body["findings"])
-    unseen = cast("list[dict[str, str]]", body["not_checked"])
+    not_checked = cast("list[dict[str, str]]", body["not_checked"])
     return DoctorReport(
         findings=tuple(
-            Diagnosis(one["name"], cast(Severity, one["severity"]), one["message"], one["remedy"]) for one in findings
+            Diagnosis(finding["name"], cast(Severity, finding["severity"]), finding["message"], finding["remedy"])
+            for finding in findings
         ),
         checked=tuple(str(name) for name in cast("list[str]", body["checked"])),
-        not_checked=tuple(Skipped(one["check"], one["why"]) for one in unseen),
+        not_checked=tuple(Skipped(entry["check"], entry["why"]) for entry in not_checked),
     )

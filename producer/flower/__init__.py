@@ -1,1 +1,1 @@
-"""Flower, with authentication always on, on this machine alone by default, and with a Runs page."""
+"""Flower with a Runs page. Authentication is always on, and the default address is loopback."""

@@ -1,4 +1,4 @@
-"""Start Flower for the running stack or the settings' Redis: `python -m producer.flower [--address A] [--port P]`."""
+"""Start Flower for the settings' Redis or a running stack: `python -m producer.flower [--address A] [--port P]`."""
 
 from typing import Annotated
 
@@ -15,9 +15,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def start(
     address: Annotated[str, typer.Option(help="Address to listen on.")] = ADDRESS,
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = PORT,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free port.")] = PORT,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C."""
+    """Start Flower with the Runs page. SIGTERM or Ctrl-C stops it."""
     serve(settings(), address=address, port=port, output=Output(as_json=False))
 
 

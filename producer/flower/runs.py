@@ -1,4 +1,4 @@
-"""The Runs page: what Flower cannot show, read from the ledger: stages, jobs per state, workers, failures by kind."""
+"""The Runs page: stages, jobs per state, workers and failures by kind, read from the ledger."""
 
 import json
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from config.ledger.fleet import WorkerView
 from config.records import JsonObject
 from producer.run_status import RunStatus, status
 
-SHOWN = 50  # newest runs on the page; each costs about ten Redis commands
+SHOWN = 50  # newest runs on the page; each takes about ten Redis commands
 CELL = 300  # characters
-SILENT_SECONDS = 30.0  # a worker silent for longer is shown as such: heartbeats come every few seconds
+SILENT_SECONDS = 30.0  # without a heartbeat, before a worker is marked; workers send one every few seconds
 
 
 @dataclass(frozen=True)
 class Overview:
-    """What the list of runs shows."""
+    """Data of the list of runs."""
 
     runs: list[RunStatus]
     total: int
@@ -36,36 +36,36 @@ def overview(ledger: Ledger) -> Overview:
 
 
 class LedgerPage(BaseHandler):  # type: ignore[misc]  # Flower has no type information
-    """A page of Flower's that reads the ledger, in a thread: redis-py blocks."""
+    """A Flower page that reads the ledger, in a thread because redis-py blocks."""
 
     def initialize(self, ledger: Ledger) -> None:
-        """Take the ledger to read."""
+        """Store the ledger to read from."""
         self.ledger = ledger
 
     def show(self, page: str, **values: object) -> None:
-        """Render a page of ours with the words its table cells need."""
+        """Render one of applejack's pages, with the formatting functions that its cells use."""
         self.set_header("Cache-Control", "no-store")
-        words = {
+        helpers = {
             "ago": ago,
             "duration": duration,
             "share": share,
             "silent_after": SILENT_SECONDS,
             "facts": result_cells,
         }
-        self.render(page, **words, **values)
+        self.render(page, **helpers, **values)
 
 
 class RunsPage(LedgerPage):
-    """/runs: every run, the newest first, and the fleet."""
+    """/runs: all runs, newest first, and the fleet."""
 
     @authenticated
     async def get(self) -> None:
-        """The list."""
+        """Show the list of runs."""
         try:
-            found = await IOLoop.current().run_in_executor(None, overview, self.ledger)
+            loaded = await IOLoop.current().run_in_executor(None, overview, self.ledger)
         except StoreError as error:
             raise HTTPError(503, str(error)) from error
-        self.show("runs.html", overview=found)
+        self.show("runs.html", overview=loaded)
 
 
 class RunPage(LedgerPage):
@@ -73,18 +73,18 @@ class RunPage(LedgerPage):
 
     @authenticated
     async def get(self, run_id: str) -> None:
-        """Its stages, jobs, workers and failures; 404 when there is no such run."""
+        """Show the run's stages, jobs, workers and failures; 404 if there is no such run."""
         try:
-            found = await IOLoop.current().run_in_executor(None, status, self.ledger, run_id)
+            run = await IOLoop.current().run_in_executor(None, status, self.ledger, run_id)
         except UsageError as error:
             raise HTTPError(404, str(error)) from error
         except StoreError as error:
             raise HTTPError(503, str(error)) from error
-        self.show("run.html", run=found)
+        self.show("run.html", run=run)
 
 
 def share(part: int, whole: int) -> str:
-    """A percentage for a bar's width, "0" of nothing."""
+    """Percentage for the width of a bar; "0" if the whole is 0."""
     return f"{100 * part / whole:.2f}" if whole else "0"
 
 
@@ -99,21 +99,21 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(moment: float | None) -> str:
-    """A moment as UTC date and time; a dash for None."""
+    """Date and time in UTC; a dash for None."""
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} UTC" if moment is not None else "-"
 
 
 def result_cells(result: JsonObject) -> list[tuple[str, str]]:
-    """What a stage came to, as names and values that fit a cell."""
+    """A stage's result as names and values that fit into table cells."""
     return [(key.replace("_", " "), cell(value)) for key, value in result.items()]
 
 
 def cell(value: JsonValue) -> str:
-    """One value as text of at most CELL characters; a flat object as "a 1, b 2", a list as "a, b"."""
+    """A value as text of at most CELL characters. An object becomes "a 1, b 2", a list "a, b"."""
     if isinstance(value, dict):
-        said = ", ".join(f"{key} {item if isinstance(item, str) else json.dumps(item)}" for key, item in value.items())
+        text = ", ".join(f"{key} {item if isinstance(item, str) else json.dumps(item)}" for key, item in value.items())
     elif isinstance(value, list):
-        said = ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
+        text = ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
     else:
-        said = value if isinstance(value, str) else json.dumps(value)
-    return said if len(said) <= CELL else said[: CELL - 1] + "…"
+        text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= CELL else text[: CELL - 1] + "…"

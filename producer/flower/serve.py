@@ -1,4 +1,4 @@
-"""Flower's own application with our options and our Runs page; strangers see nothing but its health check."""
+"""Run Flower with applejack's options and Runs page. Without the password only its health check is accessible."""
 
 import errno
 import logging
@@ -29,56 +29,58 @@ from producer.stack.redis_server import find_live
 ADDRESS = "127.0.0.1"  # Flower's own default is every interface
 PORT = 5555
 LAST_PORT = 65535
-SAVE_MS = 10_000  # what a kill may cost of Flower's task list
-COLUMNS = "name,args,state,result,received,runtime,worker"  # args hold the prompt, which makes the list readable
+SAVE_MS = 10_000  # between saves of the task list; a kill loses what came after the last save
+COLUMNS = "name,args,state,result,received,runtime,worker"  # args contain the prompt, so that tasks are recognisable
 
 
 class EveryQueue(BrokerView):  # type: ignore[misc]  # Flower has no type information
-    """Flower shows the queues of live workers; a queue that nobody reads is the one to see."""
+    """List every queue. Flower lists only queues that have a live worker, and hides those that need one."""
 
     def get_active_queue_names(self) -> list[str]:
-        """All of ours."""
+        """All of applejack's queues."""
         return list(QUEUES)
 
 
 class GuardedMetrics(Metrics):  # type: ignore[misc]  # Flower has no type information
-    """Flower leaves /metrics open; task and worker names are nobody else's business."""
+    """Require a login for /metrics, which Flower leaves open; it contains task and worker names."""
 
     @authenticated
     async def get(self) -> None:
-        """The metrics, for whoever may see the pages."""
+        """Return the metrics to a user who is logged in."""
         await super().get()
 
 
 def serve(settings: Settings, *, address: str, port: int, output: Output) -> None:
-    """Serve until SIGTERM or Ctrl-C; once it listens, `output` gets what a person needs to log in. Port 0: a free one.
+    """Serve until SIGTERM or Ctrl-C; port 0 picks a free port. Prints URL and login to `output` once it listens.
 
-    UsageError when there is no Redis, the address or port cannot be had, or a wider address is asked for without one's
-    own password.
+    UsageError if there is no Redis, if the address or port is not available, or if the address is not loopback and
+    the settings have no password.
     """
-    if not 0 <= port <= LAST_PORT:  # the system would take the rest of a division by 65536
-        raise UsageError(f"--port {port} is no port; give one from 1 to {LAST_PORT}, or 0 for a free one")
+    if not 0 <= port <= LAST_PORT:  # the system would use the port modulo 65536
+        raise UsageError(f"--port {port} is not a valid port; give 1 to {LAST_PORT}, or 0 for a free port")
     _require_address(address)
     redis_url = settings.redis_url or find_live(settings.dir)
     if redis_url is None:
-        raise UsageError(f"no stack runs on {str(settings.dir)!r}; start `applejack up`, or set APPLEJACK_REDIS_URL")
+        raise UsageError(
+            f"no stack is running in {str(settings.dir)!r}; start one with `applejack up`, or set APPLEJACK_REDIS_URL"
+        )
     credentials = find_credentials(settings, settings.dir)
     if credentials.file is not None and not is_loopback(address):
         raise UsageError(
-            f"--address {address!r} opens Flower to other machines; set APPLEJACK_FLOWER_USER and "
+            f"--address {address!r} makes Flower reachable from other machines; set APPLEJACK_FLOWER_USER and "
             "APPLEJACK_FLOWER_PASSWORD first"
         )
     logs.configure(settings)
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
-    os.environ.pop("FLOWER_UNAUTHENTICATED_API", None)  # it would open the API to any web page
+    os.environ.pop("FLOWER_UNAUTHENTICATED_API", None)  # it would make the API accessible without a login
     options.address, options.port = address, port
     options.basic_auth = [credentials.pair]
     options.persistent, options.state_save_interval = True, SAVE_MS
     options.db = str(settings.dir / "flower")
     options.tasks_columns = COLUMNS
     settings.dir.mkdir(parents=True, exist_ok=True)
-    watched = settings.model_copy(update={"redis_url": redis_url})
-    app = Flower(capp=make_app(watched), options=options, **flower_settings, template_loader=Templates())
+    with_url = settings.model_copy(update={"redis_url": redis_url})
+    app = Flower(capp=make_app(with_url), options=options, **flower_settings, template_loader=Templates())
     app.add_handlers(
         ".*",
         [
@@ -93,19 +95,19 @@ def serve(settings: Settings, *, address: str, port: int, output: Output) -> Non
     except OSError as error:
         option = "--address" if error.errno == errno.EADDRNOTAVAIL else "--port"
         raise UsageError(f"cannot listen on {address}:{port} ({error.strerror}); choose another {option}") from error
-    shown = f"[{address}]" if ":" in address else address
-    link, password = f"http://{shown}:{bound}", credentials.file or "APPLEJACK_FLOWER_PASSWORD"
-    output.console.print(f"Flower: {link}  runs: {link}/runs", markup=False)
+    host = f"[{address}]" if ":" in address else address
+    base_url, password = f"http://{host}:{bound}", credentials.file or "APPLEJACK_FLOWER_PASSWORD"
+    output.console.print(f"Flower: {base_url}  runs: {base_url}/runs", markup=False)
     output.console.print(f"user {credentials.user!r}, password in {password}", markup=False)
-    output.result({"url": link})
+    output.result({"url": base_url})
     _run(app)
 
 
 def _require_address(address: str) -> None:
     try:
-        socket.getaddrinfo(address or None, 0)  # "" is every interface
+        socket.getaddrinfo(address or None, 0)  # "" means every interface
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"there is no address {address!r}; give --address one of this machine's, or none") from error
+        raise UsageError(f"--address {address!r} is not a valid address; give an address of this machine") from error
 
 
 def _run(app: Flower) -> None:

@@ -1,4 +1,4 @@
-"""Flower's page templates with ours beside them, and a link to the runs in its navigation."""
+"""Load Flower's page templates and applejack's, and add a Runs link to Flower's navigation."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tornado.template import Loader, Template
 
 OURS = Path(__file__).parent / "pages"
 NAVBAR = "navbar.html"
-FIRST_ITEM = '<ul class="app-nav navbar-nav">'  # where Flower 2.2 opens its list of pages
+FIRST_ITEM = '<ul class="app-nav navbar-nav">'  # start of the page list in Flower 2.2
 LINK = """
         <li class="nav-item">
           <a class="nav-link{% if active_tab == 'runs' %} active{% end %}"
@@ -17,7 +17,7 @@ LINK = """
 
 
 class Templates(Loader):
-    """Looks in our folder first, then in Flower's."""
+    """Loads templates from applejack's folder, or else from Flower's."""
 
     def __init__(self) -> None:
         super().__init__(flower_settings["template_path"])

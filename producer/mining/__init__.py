@@ -1,1 +1,1 @@
-"""Mines questions with known answers from code."""
+"""Mine questions with known answers from code."""

@@ -1,7 +1,7 @@
-"""Which questions a code base can be asked, each with the facts of its answer.
+"""Generate questions about a code base, each with the facts of its answer.
 
-The facts come from `ast`. A question is asked only when a plain search for `needle(question)` finds lines that give the
-same answer, so that reading tools can find it; its target is unique and its answer names few things.
+The facts come from `ast`. A question is generated only if a plain text search for `needle(question)` leads to the same
+answer, so that an agent can find it with search and read tools. The target is unique and the answer is short.
 """
 
 import ast
@@ -16,17 +16,16 @@ from producer.mining.file_questions import contents, count_files, count_matches,
 from producer.mining.mined_question import MinedQuestion, contains, few, hits
 from producer.mining.python_code import Code, Definition, FunctionNode, Source
 
-MOST_WIDTH: Final = 160  # characters of a line that an answer needs; longer ones are cut by the tools
-HEADER_LINES: Final = 10  # a function's header ends within these; the teacher reads 12
-MOST_DECORATORS: Final = 3  # the teacher reads 4 lines above the function
+MOST_WIDTH: Final = 160  # characters of a line that holds an answer; the tools cut longer lines
+HEADER_LINES: Final = 10  # lines of a function header; the scripted teacher reads 12
+MOST_DECORATORS: Final = 3  # the scripted teacher reads 4 lines above the function
 SENTENCE: Final = re.compile(r"[A-Z][\w ,;:'()/-]{8,88}\.?", re.ASCII)
 TEXT_VALUE: Final = re.compile(r"\w(?:[\w ./:-]{0,38}\w)?", re.ASCII)
 
 
 def candidates(code: Code, category: str) -> list[MinedQuestion]:
-    """Every question of a category that the code answers, in a fixed order."""
-    asked = ASK[category](code)
-    return [candidate for candidate in asked if fits(candidate.question)]
+    """Every question of the category that the code can answer, in a fixed order."""
+    return [candidate for candidate in GENERATORS[category](code) if fits(candidate.question)]
 
 
 def _subclasses(code: Code) -> Iterator[MinedQuestion]:
@@ -58,8 +57,8 @@ def _decorators(code: Code) -> Iterator[MinedQuestion]:
         lines = [decorator.lineno for decorator in node.decorator_list]
         above = list(range(node.lineno - len(lines), node.lineno))
         names = [_dotted(decorator) for decorator in node.decorator_list]
-        one_each = all(decorator.lineno == decorator.end_lineno for decorator in node.decorator_list)
-        if names and all(names) and len(names) <= MOST_DECORATORS and one_each and lines == above:
+        single_lines = all(decorator.lineno == decorator.end_lineno for decorator in node.decorator_list)
+        if names and all(names) and len(names) <= MOST_DECORATORS and single_lines and lines == above:
             yield MinedQuestion(Question("decorators", {"name": function.name}), contains(names))
 
 
@@ -83,12 +82,11 @@ def _both_defined(code: Code) -> Iterator[MinedQuestion]:
     unique = [
         (name, found[0]) for name, found in code.by_name.items() if len(found) == 1 and found[0].node.col_offset == 0
     ]
-    for (name, one), (other, two) in zip(unique[::2], reversed(unique[1::2]), strict=False):
-        halves = [Question("both_defined", {"name": half, "other": half}) for half in (name, other)]
-        if one.source.path != two.source.path and all(len(hits(half, code.defining)) == 1 for half in halves):
-            yield MinedQuestion(
-                Question("both_defined", {"name": name, "other": other}), contains([one.source.path, two.source.path])
-            )
+    for (name, definition), (other_name, other) in zip(unique[::2], reversed(unique[1::2]), strict=False):
+        searches = [Question("both_defined", {"name": target, "other": target}) for target in (name, other_name)]
+        paths = [definition.source.path, other.source.path]
+        if paths[0] != paths[1] and all(len(hits(search, code.defining)) == 1 for search in searches):
+            yield MinedQuestion(Question("both_defined", {"name": name, "other": other_name}), contains(paths))
 
 
 def _constant(code: Code) -> Iterator[MinedQuestion]:
@@ -102,7 +100,7 @@ def _constant(code: Code) -> Iterator[MinedQuestion]:
 
 
 def _in_one_line(node: ast.stmt) -> TypeGuard[ast.Assign]:
-    """An assignment that a search for its first line finds whole."""
+    """True for an assignment on a single line, which a text search returns whole."""
     return isinstance(node, ast.Assign) and node.lineno == node.end_lineno
 
 
@@ -118,7 +116,7 @@ def _value(node: ast.Constant, source: Source) -> JsonObject | None:
 
 
 def _unique_functions(code: Code, category: str) -> Iterator[tuple[Definition, FunctionNode]]:
-    """Functions whose name is defined once, and found once by the category's search."""
+    """Functions whose name is defined once and matched once by the category's text search."""
     for name, found in code.by_name.items():
         node = found[0].node
         if len(found) == 1 and isinstance(node, FunctionNode) and not name.startswith("__"):
@@ -132,7 +130,7 @@ def _header_end(node: FunctionNode) -> int:
 
 
 def _dotted(node: ast.expr) -> str:
-    """The dotted name of an expression, of what is called or subscribed in it; "" when it has none."""
+    """Dotted name of an expression, or of the callee or subscripted value in it; "" if there is none."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
@@ -143,7 +141,7 @@ def _dotted(node: ast.expr) -> str:
     return _dotted(node.value) if isinstance(node, ast.Subscript) else ""
 
 
-ASK: Final[Mapping[str, Callable[[Code], Iterator[MinedQuestion]]]] = {
+GENERATORS: Final[Mapping[str, Callable[[Code], Iterator[MinedQuestion]]]] = {
     "subclasses": _subclasses,
     "importers": importers,
     "parameters": _parameters,

@@ -1,4 +1,4 @@
-"""Questions about files and directories: what they import, define, hold, and where they are."""
+"""Generate questions about files and directories: imports, definitions, contents, counts and locations."""
 
 import ast
 import re
@@ -11,16 +11,16 @@ from producer.mining.mined_question import MinedQuestion, contains, few, hits
 from producer.mining.python_code import Code, FunctionNode, Source
 
 MOST_COUNTED: Final = 60
-MOST_ENTRIES: Final = 40  # of a directory that is listed; the tool shows no more
-SHORTEST_WORD: Final = 4  # letters of a name whose lines are counted
-MOST_COUNTED_NAMES: Final = 20  # of one file; every other category asks less about one
+MOST_ENTRIES: Final = 40  # directory entries; the list tool shows no more
+SHORTEST_WORD: Final = 4  # letters of a counted name
+MOST_COUNTED_NAMES: Final = 20  # names counted in a file; every other category has fewer questions per file
 
 
 def importers(code: Code) -> Iterator[MinedQuestion]:
     """Files that import a module."""
     files: dict[str, set[str]] = {}
     for source in code.sources:
-        for module in sorted(_imported(source)):  # a set's order differs from one process to the next
+        for module in sorted(_imported(source)):  # the order of a set differs between processes
             files.setdefault(module, set()).add(source.path)
     for module, found in files.items():
         question = Question("importers", {"module": module})
@@ -29,7 +29,7 @@ def importers(code: Code) -> Iterator[MinedQuestion]:
 
 
 def _imported(source: Source) -> set[str]:
-    """Modules that a file imports, with their parents, and what might be a module in `from x import y`."""
+    """Modules that a file imports, with their parent packages. `from x import y` adds `x.y`, which may be a module."""
     names: set[str] = set()
     for node in source.statements:
         if isinstance(node, ast.Import):
@@ -41,7 +41,7 @@ def _imported(source: Source) -> set[str]:
 
 
 def contents(code: Code) -> Iterator[MinedQuestion]:
-    """What a file defines at its top level."""
+    """Top-level definitions of a file."""
     for source in code.sources:
         question = Question("contents", {"path": source.path})
         nodes = [
@@ -54,31 +54,31 @@ def contents(code: Code) -> Iterator[MinedQuestion]:
 
 
 def count_files(code: Code) -> Iterator[MinedQuestion]:
-    """How many Python files a directory holds."""
-    held = Counter(parent for source in code.sources for parent in _parents(source.path))
-    for folder, number in held.items():
+    """Number of Python files below a directory."""
+    counts = Counter(parent for source in code.sources for parent in _parents(source.path))
+    for folder, number in counts.items():
         if number <= MOST_COUNTED:
             yield MinedQuestion(Question("count_files", {"folder": folder}), {"number": number})
 
 
 def count_matches(code: Code) -> Iterator[MinedQuestion]:
-    """How many lines of a file hold a name."""
+    """Number of lines in a file that contain a name."""
     for source in code.sources:
         text = "\n".join(source.lines)
         folded = text.lower()
-        occurs = Counter(re.findall(r"\w+", text))
-        often = [
-            name for name in sorted(_named(source)) if len(name) >= SHORTEST_WORD and 2 <= occurs[name] <= MOST_COUNTED
+        counts = Counter(re.findall(r"\w+", text))
+        frequent = [
+            name for name in sorted(_named(source)) if len(name) >= SHORTEST_WORD and 2 <= counts[name] <= MOST_COUNTED
         ]
-        for name in often[:MOST_COUNTED_NAMES]:
+        for name in frequent[:MOST_COUNTED_NAMES]:
             lines = sum(name in line for line in source.lines)
-            # the same number in any way of counting: words, pieces of text, lines, in one case or any
-            if occurs[name] == text.count(name) == folded.count(name.lower()) == lines:
+            # Counting words, substrings or lines, case-sensitive or not, must give the same number.
+            if counts[name] == text.count(name) == folded.count(name.lower()) == lines:
                 yield MinedQuestion(Question("count_matches", {"path": source.path, "name": name}), {"number": lines})
 
 
 def _named(source: Source) -> set[str]:
-    """What a file defines or imports, under the name it uses."""
+    """Names that a file defines or imports, as used in the file."""
     names: set[str] = set()
     for node in source.statements:
         if isinstance(node, ast.ClassDef | FunctionNode):
@@ -89,7 +89,7 @@ def _named(source: Source) -> set[str]:
 
 
 def folder_files(code: Code) -> Iterator[MinedQuestion]:
-    """Which Python files are directly in a directory."""
+    """Python files directly in a directory."""
     for folder in {parent: None for source in code.sources for parent in _parents(source.path)}:
         files = [source.file for source in code.sources if source.folder == folder]
         if few(files) and code.entries[folder] <= MOST_ENTRIES:
@@ -97,10 +97,10 @@ def folder_files(code: Code) -> Iterator[MinedQuestion]:
 
 
 def find_file(code: Code) -> Iterator[MinedQuestion]:
-    """Where the only file of a name is."""
-    named = Counter(source.file for source in code.sources)
+    """Location of a file with a unique name."""
+    counts = Counter(source.file for source in code.sources)
     for source in code.sources:
-        if source.folder and named[source.file] == 1:
+        if source.folder and counts[source.file] == 1:
             yield MinedQuestion(Question("find_file", {"file": source.file}), contains([source.path]))
 
 

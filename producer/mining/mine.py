@@ -1,4 +1,4 @@
-"""Prompts mined from code: `mine([Path("src")], count=200, seed=0)`; the same code and seed give the same prompts."""
+"""Mine prompts from code: `mine([Path("src")], count=200, seed=0)`. The same code and seed give the same prompts."""
 
 import gc
 import random
@@ -17,10 +17,10 @@ from producer.mining.code_questions import candidates
 from producer.mining.mined_question import MinedQuestion
 from producer.mining.python_code import read
 
-HIGHEST: Final = {"plus": 99, "minus": 99, "times": 12}  # operands that people work out in their head
+HIGHEST: Final = {"plus": 99, "minus": 99, "times": 12}  # operands suitable for mental arithmetic
 MOST_UNITS: Final = 60
 
-Group = Sequence[tuple[MinedQuestion, str | None]]  # the candidates of one category, each with its workspace
+Group = Sequence[tuple[MinedQuestion, str | None]]  # candidates of one category, each with its workspace
 
 
 def mine(
@@ -31,39 +31,39 @@ def mine(
     no_tools_share: float = 0.3,
     categories: Collection[str] | None = None,
 ) -> list[Prompt]:
-    """`count` distinct prompts in random order, `no_tools_share` of them about nothing in particular.
+    """Mine `count` distinct prompts in random order; `no_tools_share` of them are general questions.
 
-    Categories get the same number of prompts as far as the code allows, and every target is asked once before one is
-    asked again in other words. `categories` limits the questions about code. With several workspaces each prompt names
-    its own.
-    UsageError when there is no such directory, no Python in it, or fewer distinct prompts than `count`.
+    Each category gets the same number of prompts, as far as the code allows. Every target appears once before any
+    target is repeated in other words. `categories` limits the questions about code. With several workspaces, each
+    prompt records its workspace.
+    Raises UsageError if a directory is missing, contains no Python, or yields fewer than `count` distinct prompts.
     """
     _check(workspaces, count, no_tools_share, categories)
-    rng = random.Random(seed)  # noqa: S311 - chooses questions, guards nothing
-    general = round(count * no_tools_share)
+    rng = random.Random(seed)  # noqa: S311 - not used for security
+    general_count = round(count * no_tools_share)
     with _collector_paused():
         groups = _code_groups(workspaces, categories or TOOL_FORMS)
-    about_code = _draw(groups, count - general, rng, what="questions about code")
-    about_nothing = _draw(_general_groups(), general, rng, what="questions that need no tools")
-    prompts = [*about_code, *about_nothing]
+    about_code = _draw(groups, count - general_count, rng, what="questions about code")
+    general = _draw(_general_groups(), general_count, rng, what="questions that need no tools")
+    prompts = [*about_code, *general]
     rng.shuffle(prompts)
     return prompts
 
 
 def by_category(prompts: Iterable[Prompt]) -> dict[str, int]:
-    """How many prompts each category has, in the order of their names."""
+    """Number of prompts per category, sorted by category."""
     return dict(sorted(Counter(prompt.category for prompt in prompts).items()))
 
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Syntax trees hold millions of objects and no cycles: looking for some takes half of the time."""
-    was_on = gc.isenabled()
+    """Pause garbage collection. Syntax trees are millions of objects without cycles; collection doubles the time."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
+        if was_enabled:
             gc.enable()
 
 
@@ -73,13 +73,13 @@ def _check(workspaces: Sequence[Path], count: int, share: float, categories: Col
     if not 0 <= share <= 1:
         raise UsageError(f"the share of questions without tools is {share!r}; it must be between 0 and 1")
     if not workspaces:
-        raise UsageError("no workspace to mine; name at least one directory with Python code")
+        raise UsageError("no workspace to mine; give at least one directory with Python code")
     for workspace in workspaces:
         if not workspace.is_dir():
             raise UsageError(f"workspace {str(workspace)!r} is not a directory")
     for category in categories or ():
         if category not in TOOL_FORMS:
-            raise UsageError(f"unknown category {category!r}; known are {', '.join(TOOL_FORMS)}")
+            raise UsageError(f"unknown category {category!r}; choose from {', '.join(TOOL_FORMS)}")
 
 
 def _code_groups(workspaces: Sequence[Path], categories: Iterable[str]) -> Mapping[str, Group]:
@@ -87,7 +87,7 @@ def _code_groups(workspaces: Sequence[Path], categories: Iterable[str]) -> Mappi
     for workspace in dict.fromkeys(path.resolve() for path in workspaces):
         code = read(workspace)
         if not code.sources:
-            raise UsageError(f"workspace {str(workspace)!r} holds no Python file that can be read")
+            raise UsageError(f"workspace {str(workspace)!r} contains no readable Python file; give another directory")
         name = str(workspace) if len(workspaces) > 1 else None
         for category, group in groups.items():
             group += [(candidate, name) for candidate in candidates(code, category)]
@@ -95,11 +95,11 @@ def _code_groups(workspaces: Sequence[Path], categories: Iterable[str]) -> Mappi
 
 
 def _general_groups() -> Mapping[str, Group]:
-    asked: dict[str, list[tuple[MinedQuestion, str | None]]] = {category: [] for category in GENERAL_FORMS}
+    groups: dict[str, list[tuple[MinedQuestion, str | None]]] = {category: [] for category in GENERAL_FORMS}
     for question in _general_questions():
         candidate = MinedQuestion(question, expectation(question.category, question.slots))
-        asked[question.category].append((candidate, None))
-    return asked
+        groups[question.category].append((candidate, None))
+    return groups
 
 
 def _general_questions() -> Iterator[Question]:
@@ -118,34 +118,34 @@ def _general_questions() -> Iterator[Question]:
 
 
 def _draw(groups: Mapping[str, Group], count: int, rng: random.Random, *, what: str) -> list[Prompt]:
-    """`count` prompts, one category after the other in turns; UsageError when there are fewer."""
-    turns = [_worded(groups[category], rng) for category in groups]
+    """Draw `count` prompts, one from each category in turn; UsageError if there are too few."""
+    sources = [_worded(groups[category], rng) for category in groups]
     drawn: dict[str, Prompt] = {}
-    while turns and len(drawn) < count:
-        left = []
-        for turn in turns:
-            prompt = next((prompt for prompt in turn if _folded(prompt) not in drawn), None)
+    while sources and len(drawn) < count:
+        remaining = []
+        for source in sources:
+            prompt = next((prompt for prompt in source if _folded(prompt) not in drawn), None)
             if prompt and len(drawn) < count:
                 drawn[_folded(prompt)] = prompt
-                left.append(turn)
-        turns = left
+                remaining.append(source)
+        sources = remaining
     if len(drawn) < count:
         raise UsageError(
-            f"only {len(drawn)} distinct {what} can be asked, {count} are needed; "
-            "ask for fewer prompts, or name more code"
+            f"there are only {len(drawn)} distinct {what}, but {count} are needed; "
+            "request fewer prompts, or give more code"
         )
     return list(drawn.values())
 
 
 def _worded(group: Group, rng: random.Random) -> Iterator[Prompt]:
-    """Every candidate in one wording each, then every candidate in the next, until there are no more wordings."""
+    """Every candidate in its first wording, then every candidate in the next, until the wordings are used up."""
     order = list(group)
     rng.shuffle(order)
     starts = [rng.randrange(len(FORMS[candidate.question.category])) for candidate, _ in order]
     for round_ in range(max((len(FORMS[candidate.question.category]) for candidate, _ in order[:1]), default=0)):
         for (candidate, workspace), start in zip(order, starts, strict=True):
             prompt = _prompt(candidate, start + round_, workspace)
-            if not holds(candidate.expect, prompt.prompt):  # else repeating the question would count as an answer
+            if not holds(candidate.expect, prompt.prompt):  # otherwise repeating the question would count as an answer
                 yield prompt
 
 
@@ -161,5 +161,5 @@ def _prompt(candidate: MinedQuestion, form: int, workspace: str | None) -> Promp
 
 
 def _folded(prompt: Prompt) -> str:
-    """Two prompts that fold alike would count as one question when the dataset is split."""
+    """Normalise case and whitespace. The dataset split treats prompts with equal folded text as the same question."""
     return " ".join(prompt.prompt.lower().split())

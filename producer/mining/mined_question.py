@@ -1,4 +1,4 @@
-"""A question that a code base can be asked, and what makes it a fair one."""
+"""A question about a code base, with its expected facts and helpers to build them."""
 
 import re
 from collections.abc import Iterable, Sized
@@ -9,7 +9,7 @@ from config.questions.wording import Question, needle
 from config.records import JsonObject
 from producer.mining.python_code import Index, Line
 
-MOST_NAMES: Final = 8  # that one answer lists; small students lose count beyond
+MOST_NAMES: Final = 8  # names in an answer; small students lose count beyond
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,17 @@ class MinedQuestion:
 
 
 def hits(question: Question, index: Index) -> list[Line]:
-    """The lines that a search finds; every needle holds its name, or the first part of its module, as a word."""
+    """Lines that match the question's search. Every needle contains its name, or the module's first part, as a word."""
     word = question.slots.get("name") or question.slots["module"].partition(".")[0]
     pattern = re.compile(needle(question))
     return [line for line in index.by_word.get(word, ()) if pattern.search(line.text)]
 
 
 def few(items: Sized) -> bool:
-    """True for as many as one answer may list, and at least one."""
+    """True for 1 to MOST_NAMES items."""
     return 1 <= len(items) <= MOST_NAMES
 
 
 def contains(names: Iterable[str]) -> JsonObject:
-    """The `expect` of an answer that names all of these."""
+    """The `expect` of an answer that must contain all names."""
     return {"contains": [*sorted(names)]}

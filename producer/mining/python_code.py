@@ -1,4 +1,4 @@
-"""What a workspace's Python code holds, read with `ast`, and the lines a search would find in it."""
+"""Parse a workspace's Python code with `ast`, and index the lines that a text search would find."""
 
 import ast
 import codecs
@@ -12,10 +12,10 @@ from typing import Final, Literal
 
 from producer.mining.workspace_files import read_workspace
 
-SNIFFED_BYTES: Final = 8192  # a NUL this early means binary, which the tools do not search
+SNIFFED_BYTES: Final = 8192  # a NUL in these means a binary file, which the tools do not search
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-BLOCKS: Final = ("cases", "finalbody", "orelse", "handlers", "body")  # where statements hold statements
+BLOCKS: Final = ("cases", "finalbody", "orelse", "handlers", "body")  # fields of a statement that contain statements
 DEFINES: Final = re.compile(r"\b(?:class|def) ")
 IMPORTS: Final = re.compile(r"^\s*(?:from|import) ")
 WORD: Final = re.compile(r"\w+")
@@ -33,7 +33,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Source:
-    """One Python file; `tree` is None when it is no valid Python, `lines` are empty when it is no text."""
+    """One Python file. `tree` is None if the file is not valid Python; `lines` is empty if it is not text."""
 
     path: str
     lines: tuple[str, ...]
@@ -41,45 +41,45 @@ class Source:
 
     @cached_property
     def statements(self) -> tuple[ast.AST, ...]:
-        """Every statement at any depth; expressions, which hold no definition and no import, are not entered."""
-        waiting: list[ast.AST] = [self.tree] if self.tree else []
+        """Every statement at any depth. Expressions contain no definitions or imports, and are not traversed."""
+        pending: list[ast.AST] = [self.tree] if self.tree else []
         found: list[ast.AST] = []
-        while waiting:
-            node = waiting.pop()
+        while pending:
+            node = pending.pop()
             found.append(node)
-            waiting += [child for block in BLOCKS for child in reversed(getattr(node, block, ()))]
+            pending += [child for block in BLOCKS for child in reversed(getattr(node, block, ()))]
         return tuple(found)
 
     @property
     def folder(self) -> str:
-        """Its directory, "" at the top of the workspace."""
+        """Directory of the file; "" at the top of the workspace."""
         return self.path.rpartition("/")[0]
 
     @property
     def file(self) -> str:
-        """Its name without the directory."""
+        """File name without the directory."""
         return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
 class Index:
-    """Some lines of the code, and which of them hold a word."""
+    """A set of code lines, indexed by the words they contain."""
 
     lines: tuple[Line, ...]
 
     @cached_property
     def by_word(self) -> dict[str, list[Line]]:
-        """The lines that hold each word."""
-        holding: dict[str, list[Line]] = {}
+        """Lines that contain each word."""
+        lines_by_word: dict[str, list[Line]] = {}
         for line in self.lines:
             for word in dict.fromkeys(WORD.findall(line.text)):
-                holding.setdefault(word, []).append(line)
-        return holding
+                lines_by_word.setdefault(word, []).append(line)
+        return lines_by_word
 
 
 @dataclass(frozen=True, eq=False)
 class Definition:
-    """A class or a function, wherever it stands."""
+    """A class or function, at any depth."""
 
     kind: Literal["class", "function"]
     name: str
@@ -88,7 +88,7 @@ class Definition:
 
     @property
     def line(self) -> int:
-        """Of `class` or `def`, below the decorators."""
+        """Line of the `class` or `def` keyword, below the decorators."""
         return self.node.lineno
 
 
@@ -99,24 +99,24 @@ class Code:
     workspace: Path
     sources: tuple[Source, ...]
     entries: Mapping[str, int]
-    """how many files and directories each directory holds, of any kind"""
+    """number of files and directories in each directory, of any kind"""
 
     @cached_property
     def definitions(self) -> tuple[Definition, ...]:
         """Every class and function at any depth."""
-        return tuple(found for source in self.sources for found in _definitions(source))
+        return tuple(definition for source in self.sources for definition in _definitions(source))
 
     @cached_property
     def by_name(self) -> dict[str, list[Definition]]:
-        """Definitions under each name."""
-        named: dict[str, list[Definition]] = {}
+        """Definitions by name."""
+        by_name: dict[str, list[Definition]] = {}
         for definition in self.definitions:
-            named.setdefault(definition.name, []).append(definition)
-        return named
+            by_name.setdefault(definition.name, []).append(definition)
+        return by_name
 
     @cached_property
     def defining(self) -> Index:
-        """Lines that look like a class or a function, in strings and comments too: a search finds those as well."""
+        """Lines that look like a class or function, also in strings and comments: a text search matches those too."""
         return self._index(DEFINES)
 
     @cached_property
@@ -126,7 +126,7 @@ class Code:
 
     @cached_property
     def assigning(self) -> Index:
-        """Lines that look like an assignment at the top level."""
+        """Lines that look like a top-level assignment."""
         return self._index(ASSIGNS)
 
     def _index(self, pattern: re.Pattern[str]) -> Index:
@@ -141,7 +141,7 @@ class Code:
 
 
 def read(workspace: Path) -> Code:
-    """The Python code of a workspace; files that cannot be parsed or read count as files all the same."""
+    """Read the Python code of a workspace. Files that cannot be read or parsed still count as files."""
     files = read_workspace(workspace)
     sources = tuple(_source(path, files.python.get(path)) for path in files.paths if path.endswith(".py"))
     return Code(workspace, sources, _entries(files.paths))
@@ -165,7 +165,7 @@ def _source(path: str, raw: bytes | None) -> Source:
 
 def _tree(raw: bytes) -> ast.Module | None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # invalid escapes in somebody else's code are not ours to report
+        warnings.simplefilter("ignore")  # invalid escapes in the user's code are not applejack's to report
         try:
             return ast.parse(raw)
         except (SyntaxError, ValueError, RecursionError, MemoryError):

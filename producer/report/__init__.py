@@ -1,1 +1,1 @@
-"""The report as text and as an HTML page."""
+"""Format a report as a terminal table or an HTML page."""

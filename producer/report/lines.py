@@ -1,4 +1,4 @@
-"""A Report as a terminal's table, and two of them side by side; `html` makes the page."""
+"""Format a Report as a terminal table, two of them side by side, or as an HTML page (`html`)."""
 
 from collections.abc import Sequence
 
@@ -12,34 +12,34 @@ from producer.report.page import html
 
 __all__ = ["compare", "format_table", "html"]
 
-STYLES = {True: "green", False: "red", None: ""}  # of a value beside its target
-MARKS = {True: " ✓", False: " ✗", None: ""}  # for who does not see colours
+STYLES = {True: "green", False: "red", None: ""}  # target reached, missed, or none
+MARKS = {True: " ✓", False: " ✗", None: ""}  # readable without colours
 
 
 def format_table(report: Report) -> RenderableType:
-    """The measures of base and adapter beside the targets, and how it was proven which one answered."""
-    made = lines((report.before, report.after), (None, report.training), report.targets)
+    """Table of base and adapter scores beside the targets, and how the evaluation verified which weights answered."""
+    rows = lines((report.before, report.after), (None, report.training), report.targets)
     about = f"student {report.student}\nadapter {report.adapter or 'none'}\n{report.identity}"
-    return Group(_table(report.run_id, ("before", "after"), made), Text(about, style="dim"))
+    return Group(_table(report.run_id, ("before", "after"), rows), Text(about, style="dim"))
 
 
-def compare(one: Report, other: Report) -> RenderableType:
-    """Two reports, column beside column, beside the targets of the first."""
-    names = [f"{report.run_id}\n{when}" for report in (one, other) for when in ("before", "after")]
-    scored = (one.before, one.after, other.before, other.after)
-    trained = (None, one.training, None, other.training)
-    return _table(f"{one.run_id} and {other.run_id}", names, lines(scored, trained, one.targets))
+def compare(first: Report, second: Report) -> RenderableType:
+    """Table of two reports side by side, beside the targets of the first."""
+    names = [f"{report.run_id}\n{when}" for report in (first, second) for when in ("before", "after")]
+    scores = (first.before, first.after, second.before, second.after)
+    trainings = (None, first.training, None, second.training)
+    return _table(f"{first.run_id} and {second.run_id}", names, lines(scores, trainings, first.targets))
 
 
-def _table(title: str, names: Sequence[str], made: Sequence[Line]) -> Table:
-    drawn = Table(title=Text(title), title_justify="left")
-    drawn.add_column("measure")
-    drawn.add_column("target", justify="right", style="dim")
+def _table(title: str, names: Sequence[str], rows: Sequence[Line]) -> Table:
+    table = Table(title=Text(title), title_justify="left")
+    table.add_column("measure")
+    table.add_column("target", justify="right", style="dim")
     for name in names:
-        drawn.add_column(Text(name), justify="right")
-    for line in made:
-        drawn.add_row(line.measure, line.target, *(_cell(value) for value in line.values))
-    return drawn
+        table.add_column(Text(name), justify="right")
+    for line in rows:
+        table.add_row(line.measure, line.target, *(_cell(value) for value in line.values))
+    return table
 
 
 def _cell(value: Value) -> Text:

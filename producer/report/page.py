@@ -1,4 +1,4 @@
-"""A Report as one self-contained page: no script, no address to fetch from, light and dark."""
+"""Format a Report as a self-contained HTML page without scripts or external resources, in light and dark mode."""
 
 from collections.abc import Sequence
 from html import escape
@@ -8,7 +8,7 @@ from config.report.metrics import Fraction, Training
 from config.report.model import Report
 from config.report.rows import Line, Value, lines
 
-RATES = (  # drawn as bars; the name in Metrics.of, its words, and whether more is better
+RATES = (  # drawn as bars: name in Metrics.of, label, whether more is better
     ("tool_when_needed_rate", "A tool called when needed", True),
     ("real_result_when_needed_rate", "A real result when needed", True),
     ("final_answer_rate", "Final answer given", True),
@@ -22,8 +22,8 @@ STYLE = Path(__file__).with_suffix(".css")
 
 
 def html(report: Report) -> str:
-    """The page; everything in it that came from a run is escaped."""
-    made = lines((report.before, report.after), (None, report.training), report.targets)
+    """The page. All values from the run are escaped."""
+    rows = lines((report.before, report.after), (None, report.training), report.targets)
     parts = [
         f"<h1>{escape(report.run_id)}</h1>",
         f'<p class="about quiet">Student {escape(report.student)}</p>',
@@ -31,8 +31,8 @@ def html(report: Report) -> str:
         "<h2>Before and after</h2>",
         _bars(report),
         "<h2>All measures</h2>",
-        _table(("before", "after"), made),
-        f'<p class="quiet">Prompts in flight at once: {report.concurrency}. A dash: nothing could be counted.</p>',
+        _table(("before", "after"), rows),
+        f'<p class="quiet">Concurrent prompts: {report.concurrency}. A dash means that there was nothing to count.</p>',
         *_training(report.training),
         "<h2>Which weights answered</h2>",
         f'<p class="about">{escape(report.identity)}</p>',
@@ -76,11 +76,11 @@ def _bars(report: Report) -> str:
     return f'<p class="legend">{note}{legend}</p>\n<div class="bars">{"".join(rows)}</div>'
 
 
-def _table(names: Sequence[str], made: Sequence[Line]) -> str:
+def _table(names: Sequence[str], measures: Sequence[Line]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in ("measure", "target", *names))
     rows = "".join(
         f"<tr><td>{escape(line.measure)}</td><td>{escape(line.target)}</td>{''.join(map(_cell, line.values))}</tr>"
-        for line in made
+        for line in measures
     )
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
@@ -93,7 +93,7 @@ def _cell(value: Value) -> str:
 
 
 def _training(training: Training | None) -> list[str]:
-    """The loss over the iterations, where there are two points or more of it."""
+    """Chart of the loss by iteration; empty with fewer than two points."""
     if training is None:
         return []
     curves = {kind: _points(training, f"{kind}_loss") for kind in ("train", "valid")}
@@ -103,8 +103,8 @@ def _training(training: Training | None) -> list[str]:
     most = max(loss for points in drawn.values() for _, loss in points) or 1.0
     last = max(iteration for points in drawn.values() for iteration, _ in points) or 1
     paths = "".join(f'<path class="{kind}" d="{_path(points, last, most)}"/>' for kind, points in drawn.items())
-    words = {"train": "training", "valid": "validation"}
-    legend = "".join(f'<span class="key {kind}"></span>{words[kind]}' for kind in drawn)
+    labels = {"train": "training", "valid": "validation"}
+    legend = "".join(f'<span class="key {kind}"></span>{labels[kind]}' for kind in drawn)
     floor = CHART_HEIGHT - CHART_BOTTOM
     axes = (
         f'<line class="axis" x1="{CHART_LEFT}" y1="{floor}" x2="{CHART_WIDTH}" y2="{floor}"/>'

@@ -1,4 +1,4 @@
-"""The command line: what it refuses, how it fails, and that README and --help know every command."""
+"""The command line: usage errors, failures, and that README and --help list every command."""
 
 import json
 import re
@@ -29,20 +29,20 @@ def applejack(*arguments: str, cwd: Path, **env: str) -> "subprocess.CompletedPr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_readme_names_every_command(command: str) -> None:
+def test_readme_lists_every_command(command: str) -> None:
     assert re.search(rf"`applejack {command}`", (ROOT / "README.md").read_text())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_says_what_it_does(command: str) -> None:
+def test_every_command_has_a_summary(command: str) -> None:
     assert get_command(app).commands[command].get_short_help_str(200)  # type: ignore[attr-defined]
 
 
-def test_a_prompts_file_with_one_bad_line_queues_nothing_and_names_it(tmp_path: Path) -> None:
+def test_a_bad_line_in_the_prompts_file_is_named_and_nothing_is_queued(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt": "a"}\n{"prompt": 3}\n')
     done = applejack(
         "submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", cwd=tmp_path,
-        APPLEJACK_REDIS_URL="redis://127.0.0.1:1/0",  # nobody listens: it must not come to that
+        APPLEJACK_REDIS_URL="redis://127.0.0.1:1/0",  # no server: the command must fail before it connects
     )  # fmt: skip
     assert done.returncode == 2
     assert "p.jsonl:2:" in done.stderr
@@ -50,7 +50,7 @@ def test_a_prompts_file_with_one_bad_line_queues_nothing_and_names_it(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", "--workspace", "nowhere"), 2, "'nowhere'"),
         (("submit", "p.jsonl", "--run", "r"), 2, "--student"),  # training needs one
@@ -58,27 +58,27 @@ def test_a_prompts_file_with_one_bad_line_queues_nothing_and_names_it(tmp_path: 
         (("submit", "p.jsonl", "--run", "r" * 99, "--no-train", "--student", "s"), 2, f"--run is '{'r' * 80}...'"),
         (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", "--tools", "rm"), 2, "no tool 'rm'"),
         (("submit", "p.jsonl", "--run", "r", "--student", "s", "--lora", "iters"), 2, "KEY=VALUE"),
-        # mlx_lm would refuse it hours later, before it trains
+        # otherwise mlx_lm would reject it hours later, when training starts
         (("submit", "p.jsonl", "--run", "r", "--student", "s", "--lora", "iter=6"), 2, "did you mean 'iters'?"),
         (("submit", "p.jsonl", "--run", "r", "--student", "p.jsonl"), 2, "--student 'p.jsonl' is a file"),
         (("submit", "p.jsonl", "--run", "r", "--student", "s", "--workspace", "p.jsonl"), 2, "'p.jsonl' is a file"),
-        (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s"), 2, "applejack up"),  # no stack runs here
+        (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s"), 2, "applejack up"),  # no stack is running
         (("status",), 2, "applejack up"),
         (("demo", "--jobs", "3"), 2, "--jobs 3"),
         (("frobnicate",), 2, "frobnicate"),
         (("prompts", "nowhere", "--count", "3", "--out", "o.jsonl"), 2, "nowhere"),
     ],
 )
-def test_bad_input_is_told_and_exits_with_2(tmp_path: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
+def test_bad_input_exits_with_2(tmp_path: Path, arguments: tuple[str, ...], code: int, message: str) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt": "a", "requires_tools": false}\n')
     done = applejack(*arguments, cwd=tmp_path)
     assert done.returncode == code, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.jsonl"]  # nothing was made
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.jsonl"]  # no files were created
 
 
-def test_an_endpoint_that_nobody_serves_is_one_line(tmp_path: Path) -> None:
+def test_error_for_an_unreachable_endpoint_is_one_line(tmp_path: Path) -> None:
     done = applejack("demo", "--endpoint", "http://127.0.0.1:1/v1", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith(
@@ -88,7 +88,7 @@ def test_an_endpoint_that_nobody_serves_is_one_line(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_redis_that_is_down_is_one_line_without_its_password(tmp_path: Path) -> None:
+def test_error_for_an_unreachable_redis_is_one_line_without_the_password(tmp_path: Path) -> None:
     done = applejack("status", cwd=tmp_path, APPLEJACK_REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
@@ -109,7 +109,7 @@ NEEDY, FREE = Prompt(prompt="Where is it?"), Prompt(prompt="What is 2 + 2?", req
 
 
 @pytest.mark.parametrize(
-    ("prompts", "spec", "said"),
+    ("prompts", "spec", "message"),
     [
         ([FREE, NEEDY], Spec(run_id="r"), "'Where is it[?]' needs tools and names no code.*--workspace"),
         (
@@ -118,30 +118,28 @@ NEEDY, FREE = Prompt(prompt="Where is it?"), Prompt(prompt="What is 2 + 2?", req
             "'Where is it[?]' needs tools and the run has none.*--tools",
         ),
         ([Prompt(prompt="x" * 500)], Spec(run_id="r"), f"'{'x' * 80}...' needs tools"),
-        ([FREE], Spec(run_id="r", tools=()), None),  # nothing needs a tool
+        ([FREE], Spec(run_id="r", tools=()), None),  # no prompt needs a tool
         ([NEEDY], Spec(run_id="r", workspace="/code"), None),
-        ([NEEDY.model_copy(update={"workspace": "/code"})], Spec(run_id="r"), None),  # the prompt brings its own
+        ([NEEDY.model_copy(update={"workspace": "/code"})], Spec(run_id="r"), None),  # the prompt has its own workspace
         ([NEEDY], Spec(run_id="r", workspace="/code", tools=(), allow_commands=("git",)), None),  # one tool is left
     ],
 )
-def test_a_prompt_that_could_only_be_rejected_is_not_queued(
-    prompts: list[Prompt], spec: Spec, said: str | None
-) -> None:
-    with pytest.raises(UsageError, match=said) if said else nullcontext():
+def test_prompts_that_would_be_rejected_are_not_queued(prompts: list[Prompt], spec: Spec, message: str | None) -> None:
+    with pytest.raises(UsageError, match=message) if message else nullcontext():
         require_tools(prompts, spec)
 
 
-def test_a_student_that_is_not_on_this_machine_is_pointed_out(tmp_path: Path) -> None:
+def test_a_missing_student_directory_gives_a_warning(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     assert "there is no" in doubtful(str(tmp_path / "model"))
     assert "there is no" in doubtful("./nowhere")
     assert "there is no" in doubtful("~/nowhere/at/all")
-    assert doubtful("mlx-community/Qwen3-4B-4bit") == ""  # the hub's
+    assert doubtful("mlx-community/Qwen3-4B-4bit") == ""  # a name on the hub
     (tmp_path / "model" / "config.json").write_text("{}")
     assert doubtful(str(tmp_path / "model")) == ""
 
 
-def test_a_workspace_is_pinned_to_a_commit_where_there_is_git(tmp_path: Path) -> None:
+def test_a_git_workspace_is_pinned_to_a_commit(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.mkdir()
     assert resolve_workspace(str(plain)) == str(plain)

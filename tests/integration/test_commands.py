@@ -1,4 +1,4 @@
-"""Commands on a ledger that holds an ended run: what they change, and what they refuse to."""
+"""Commands on a ledger with a finished run: their changes, and their errors."""
 
 import json
 import re
@@ -19,8 +19,8 @@ from tests.support.ended_run import ended_run
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command ended with."""
+class Result:
+    """Exit code and output of a command."""
 
     code: int | str | None
     out: str
@@ -28,18 +28,18 @@ class Said:
 
 
 class Applejack:
-    """The command in this process, on the test's server and in a folder of its own."""
+    """Runs the command in this process, with the test's server and directory."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch = monkeypatch
         self.capsys = capsys
 
-    def __call__(self, *arguments: str) -> Said:
+    def __call__(self, *arguments: str) -> Result:
         self.monkeypatch.setattr(sys, "argv", ["applejack", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = self.capsys.readouterr()
-        return Said(ended.value.code, out, err)
+        return Result(ended.value.code, out, err)
 
 
 @pytest.fixture
@@ -51,17 +51,17 @@ def applejack(
     return Applejack(monkeypatch, capsys)
 
 
-def refused(said: Said, text: str) -> None:
-    """Exit code 2 and one line that holds the text."""
-    assert said.code == 2, said
-    assert text in said.err
-    assert len(said.err.splitlines()) == 1
+def assert_refused(result: Result, text: str) -> None:
+    """Assert exit code 2 and one line that contains the text."""
+    assert result.code == 2, result
+    assert text in result.err
+    assert len(result.err.splitlines()) == 1
 
 
-def test_a_dry_run_of_a_stage_runs_nothing(applejack: Applejack, ledger: Ledger) -> None:
+def test_dry_run_of_a_stage_changes_nothing(applejack: Applejack, ledger: Ledger) -> None:
     ended_run(ledger, "r")
-    said = applejack("resubmit", "r", "--stage", "curate", "--dry-run", "--json")
-    body = json.loads(said.out)
+    result = applejack("resubmit", "r", "--stage", "curate", "--dry-run", "--json")
+    body = json.loads(result.out)
     assert (body["dry_run"], body["stages"], body["resubmitted"]) == (True, ["curate"], 0)
     assert ledger.stages.view("r", Stage.CURATE).state is StageState.DONE
     body = json.loads(applejack("resubmit", "r", "--stage", "curate", "--json").out)
@@ -77,40 +77,40 @@ def test_a_dry_run_of_a_stage_runs_nothing(applejack: Applejack, ledger: Ledger)
         ("--reason", "duplicate"),
         ("--job", "1"),
         ("--worker", "mac1"),
-        ("--train",),  # the stages behind it run anyway
-        ("--all", "--dry-run"),  # what would not run is not shown either
+        ("--train",),  # later stages run anyway
+        ("--all", "--dry-run"),  # a dry run fails in the same way
     ],
 )
-def test_a_stage_goes_with_no_jobs(applejack: Applejack, ledger: Ledger, more: tuple[str, ...]) -> None:
+def test_stage_cannot_be_combined_with_job_options(applejack: Applejack, ledger: Ledger, more: tuple[str, ...]) -> None:
     ended_run(ledger, "r")
-    refused(applejack("resubmit", "r", "--stage", "curate", *more), "--stage runs no jobs again")
+    assert_refused(applejack("resubmit", "r", "--stage", "curate", *more), "--stage runs no jobs")
     assert ledger.stages.view("r", Stage.CURATE).state is StageState.DONE
-    assert ledger.run("r").version == 2  # as ended_run left it
+    assert ledger.run("r").version == 2  # set by ended_run
 
 
-def test_a_stage_that_has_not_ended_does_not_run_again(applejack: Applejack, ledger: Ledger) -> None:
+def test_an_unfinished_stage_cannot_run_again(applejack: Applejack, ledger: Ledger) -> None:
     ended_run(ledger, "r")
-    refused(applejack("resubmit", "r", "--stage", "train", "--dry-run"), "'train' of run 'r' is skipped")
+    assert_refused(applejack("resubmit", "r", "--stage", "train", "--dry-run"), "'train' of run 'r' is skipped")
 
 
-def test_nothing_to_run_again_is_one_line(applejack: Applejack, ledger: Ledger) -> None:
+def test_resubmit_without_matching_jobs_prints_one_line(applejack: Applejack, ledger: Ledger) -> None:
     ended_run(ledger, "r")
     assert applejack("resubmit", "r").out == "0 jobs would run again; nothing was changed\n"
 
 
-def put(ledger: Ledger, folder: Path, **texts: str) -> None:
-    """A dataset of the run "r" in the ledger."""
+def store_dataset(ledger: Ledger, folder: Path, **texts: str) -> None:
+    """Store a dataset of the run "r" in the ledger."""
     folder.mkdir(exist_ok=True)
     for name, text in texts.items():
         (folder / f"{name}.jsonl").write_text(text)
     ledger.files.put("r", "dataset", folder)
 
 
-def test_fetch_replaces_what_it_brought(applejack: Applejack, ledger: Ledger, tmp_path: Path) -> None:
+def test_fetch_replaces_its_earlier_files(applejack: Applejack, ledger: Ledger, tmp_path: Path) -> None:
     ended_run(ledger, "r")
-    put(ledger, tmp_path / "source", train="one")
+    store_dataset(ledger, tmp_path / "source", train="one")
     assert applejack("fetch", "r", "--out", "out").code == 0
-    put(ledger, tmp_path / "source", train="two", valid="new")
+    store_dataset(ledger, tmp_path / "source", train="two", valid="new")
     assert applejack("fetch", "r", "--out", "out").code == 0
     assert (tmp_path / "out" / "dataset" / "train.jsonl").read_text() == "two"
 
@@ -118,30 +118,30 @@ def test_fetch_replaces_what_it_brought(applejack: Applejack, ledger: Ledger, tm
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("dataset/notes.txt", "mine"),  # a file the run does not have
-        ("dataset/deep/train.jsonl", "one"),  # the same name elsewhere
-        ("dataset/train.jsonl", "mine"),  # a dataset of somebody's own
-        ("dataset", "mine"),  # a file where the folder would be
+        ("dataset/notes.txt", "mine"),  # a file that is not in the run
+        ("dataset/deep/train.jsonl", "one"),  # the same name in another directory
+        ("dataset/train.jsonl", "mine"),  # the user's own dataset
+        ("dataset", "mine"),  # a file in place of the directory
     ],
 )
 @pytest.mark.parametrize("before", [False, True], ids=["first", "again"])
-def test_fetch_refuses_foreign_files(
+def test_fetch_does_not_overwrite_the_users_files(
     applejack: Applejack, ledger: Ledger, tmp_path: Path, name: str, text: str, before: bool
 ) -> None:
     ended_run(ledger, "r")
-    put(ledger, tmp_path / "source", train="one")
+    store_dataset(ledger, tmp_path / "source", train="one")
     if before and name != "dataset":
         applejack("fetch", "r", "--out", "out")
     foreign = tmp_path / "out" / name
     foreign.parent.mkdir(parents=True, exist_ok=True)
     foreign.write_text(text)
-    refused(applejack("fetch", "r", "--out", "out"), "choose another --out, nothing was changed")
+    assert_refused(applejack("fetch", "r", "--out", "out"), "choose another --out, nothing was changed")
     assert foreign.read_text() == text
 
 
-def test_fetch_leaves_the_other_files_of_its_place(applejack: Applejack, ledger: Ledger, tmp_path: Path) -> None:
+def test_fetch_keeps_other_files_in_the_directory(applejack: Applejack, ledger: Ledger, tmp_path: Path) -> None:
     ended_run(ledger, "r")
-    put(ledger, tmp_path / "source", train="one")
+    store_dataset(ledger, tmp_path / "source", train="one")
     (tmp_path / "notes.txt").write_text("mine")
     assert applejack("fetch", "r", "--out", ".").code == 0
     assert (tmp_path / "notes.txt").read_text() == "mine"
@@ -149,83 +149,83 @@ def test_fetch_leaves_the_other_files_of_its_place(applejack: Applejack, ledger:
 
 @pytest.mark.parametrize("command", ["fetch", "archive"])
 @pytest.mark.parametrize("place", ["file/out", "/proc/nowhere/out"])
-def test_a_place_that_cannot_be_written_is_one_line(
+def test_error_for_an_unwritable_directory_is_one_line(
     applejack: Applejack, ledger: Ledger, tmp_path: Path, command: str, place: str
 ) -> None:
     ended_run(ledger, "r")
-    put(ledger, tmp_path / "source", train="one")
+    store_dataset(ledger, tmp_path / "source", train="one")
     (tmp_path / "file").write_text("mine")
-    refused(applejack(command, "r", "--out", place), f"{place!r} cannot be written")
+    assert_refused(applejack(command, "r", "--out", place), f"{place!r} cannot be written")
     assert ledger.run_ids() == ["r"]
 
 
-def test_fetch_into_a_file_is_one_line(applejack: Applejack, ledger: Ledger, tmp_path: Path) -> None:
+def test_error_for_fetch_into_a_file_is_one_line(applejack: Applejack, ledger: Ledger, tmp_path: Path) -> None:
     ended_run(ledger, "r")
-    put(ledger, tmp_path / "source", train="one")
+    store_dataset(ledger, tmp_path / "source", train="one")
     (tmp_path / "file").write_text("mine")
-    refused(applejack("fetch", "r", "--out", "file"), "'file' cannot be written: Not a directory")
+    assert_refused(applejack("fetch", "r", "--out", "file"), "'file' cannot be written: Not a directory")
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_what_listens_and_is_no_redis_is_given_up_soon(applejack: Applejack, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # as an HTTP server that waits for the end of the request
+def test_a_server_that_is_not_redis_times_out_quickly(applejack: Applejack, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # like an HTTP server that waits for the rest of the request
         monkeypatch.setenv("APPLEJACK_REDIS_URL", f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         started = time.monotonic()
-        said = applejack("status")
+        result = applejack("status")
         assert time.monotonic() - started < 8
-    assert said.code == 1
+    assert result.code == 1
     assert re.fullmatch(
-        r"applejack: Redis is unavailable: Timeout .*; start it, or check APPLEJACK_REDIS_URL\n", said.err
+        r"applejack: Redis is unavailable: Timeout .*; start it, or check APPLEJACK_REDIS_URL\n", result.err
     )
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])
 @pytest.mark.parametrize("folder", ["file", "file/deep", "/proc/nowhere"])
-def test_a_stack_in_a_place_that_cannot_be_written_is_one_line(
+def test_error_for_a_stack_in_an_unwritable_directory_is_one_line(
     applejack: Applejack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, folder: str
 ) -> None:
     monkeypatch.delenv("APPLEJACK_REDIS_URL")
     (tmp_path / "file").write_text("mine")
-    refused(applejack(command, "--dir", folder), " cannot be written: ")
+    assert_refused(applejack(command, "--dir", folder), " cannot be written: ")
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def begun(ledger: Ledger) -> None:
-    """A run of which one job of two is finished."""
+def create_half_finished_run(ledger: Ledger) -> None:
+    """Create a run with one finished job of two."""
     ids = ledger.create(Spec(run_id="r", train=False), [Prompt(prompt="q1"), Prompt(prompt="q2")]).job_ids
     ledger.jobs.begin("r", ids[0], worker="w", lease_seconds=9, delivery_limit=3)
     ledger.jobs.finish(Trajectory(run_id="r", job_id=ids[0], prompt="q1", outcome="completed"), worker="w")
 
 
-def test_status_says_that_no_worker_is_alive(applejack: Applejack, ledger: Ledger) -> None:
-    begun(ledger)
-    said = applejack("status", "r").out
-    assert "no generate worker is alive: start one with `applejack worker generate`" in said
-    assert "/min" not in said
-    assert "left" not in said
+def test_status_reports_a_missing_worker(applejack: Applejack, ledger: Ledger) -> None:
+    create_half_finished_run(ledger)
+    result = applejack("status", "r").out
+    assert "no generate worker is alive: start one with `applejack worker generate`" in result
+    assert "/min" not in result
+    assert "left" not in result
     body = json.loads(applejack("status", "r", "--json").out)
     assert (body["missing_role"], body["eta_seconds"]) == ("generate", None)
 
 
-def test_status_says_what_is_left_while_a_worker_lives(applejack: Applejack, ledger: Ledger) -> None:
-    begun(ledger)
+def test_status_shows_rate_and_time_left_while_a_worker_is_alive(applejack: Applejack, ledger: Ledger) -> None:
+    create_half_finished_run(ledger)
     ledger.fleet.heartbeat("w", {"queues": ["generate"]})
-    said = applejack("status", "r").out
-    assert re.search(r"[1-9]\d*/min, \d+ s left", said)
-    assert "alive" not in said
+    result = applejack("status", "r").out
+    assert re.search(r"[1-9]\d*/min, \d+ s left", result)
+    assert "alive" not in result
 
 
 def test_status_counts_older_runs(applejack: Applejack, ledger: Ledger) -> None:
-    begun(ledger)
+    create_half_finished_run(ledger)
     ended_run(ledger, "r2")
     assert "1 older run: r\n" in applejack("status").out
 
 
-def test_a_long_word_that_names_no_run_is_cut(applejack: Applejack) -> None:
-    refused(applejack("why", "x" * 500, "1"), f"there is no run '{'x' * 80}...'")
+def test_a_long_unknown_run_id_is_truncated(applejack: Applejack) -> None:
+    assert_refused(applejack("why", "x" * 500, "1"), f"there is no run '{'x' * 80}...'")
 
 
-def test_why_reads_as_text(applejack: Applejack, ledger: Ledger) -> None:
+def test_why_prints_messages_and_provenance(applejack: Applejack, ledger: Ledger) -> None:
     [job_id] = ledger.create(Spec(run_id="r", train=False), [Prompt(prompt="q")]).job_ids
     ledger.jobs.begin("r", job_id, worker="w", lease_seconds=9, delivery_limit=3)
     call = ToolCall(id="c1", name="grep", arguments={"pattern": "[a]", "deep": True})
@@ -266,7 +266,7 @@ def test_why_names_the_rows_of_a_kept_job(
     assert body["rows"] == [{"split": "train", "file": "train.jsonl", "row": row} for row in rows]
 
 
-def test_archive_says_whether_the_run_is_still_in_the_ledger(applejack: Applejack, ledger: Ledger) -> None:
+def test_archive_reports_whether_the_run_is_still_in_the_ledger(applejack: Applejack, ledger: Ledger) -> None:
     ended_run(ledger, "r")
     assert json.loads(applejack("archive", "r", "--out", "a", "--keep", "--json").out)["left_in_ledger"] is True
     assert json.loads(applejack("archive", "r", "--out", "b", "--json").out)["left_in_ledger"] is False

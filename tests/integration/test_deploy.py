@@ -1,4 +1,4 @@
-"""The deployed Redis: started by its own script, and its one user may do what a whole run needs, and no more."""
+"""The deployed Redis, started by redis-start.sh: its user may run the commands that a run needs, and no others."""
 
 import os
 import secrets
@@ -26,7 +26,7 @@ from producer.stack.redis_server import ping, short_lived_client
 from tests.support.tiny_student import make_tiny_student
 from tests.support.workers import ROOT, start_worker_process
 
-ADMIN = "user admin on >admin ~* &* +@all\n"  # the test's own, to read what was denied
+ADMIN = "user admin on >admin ~* &* +@all\n"  # used by the test to read the log of denied commands
 
 
 @dataclass(frozen=True)
@@ -69,42 +69,42 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 @pytest.mark.parametrize(
     "command",
     [
-        ("FLUSHALL",),  # the night's work
+        ("FLUSHALL",),  # deletes everything
         ("CONFIG", "GET", "*"),  # and its SET, which writes files
-        ("KEYS", "*"),  # blocks everybody
+        ("KEYS", "*"),  # blocks the server
         ("MONITOR",),  # reads everything
         ("SCRIPT", "FLUSH"),
         ("ACL", "LIST"),
         ("SHUTDOWN",),
     ],
 )
-def test_what_no_worker_needs_is_denied(deployed: Deployed, command: tuple[str, ...]) -> None:
+def test_commands_that_no_worker_needs_are_denied(deployed: Deployed, command: tuple[str, ...]) -> None:
     with short_lived_client(deployed.url, 5) as client, pytest.raises(redis.exceptions.NoPermissionError):
         client.execute_command(*command)
 
 
-def test_nobody_gets_in_without_the_password(deployed: Deployed) -> None:
+def test_login_requires_the_password(deployed: Deployed) -> None:
     address = deployed.url.get_secret_value().rpartition("@")[2]
-    for stranger in (
+    for wrong_url in (
         f"redis://{address}",
         f"redis://applejack:wrong@{address}",
         f"redis://:{deployed.password}@{address}",
     ):
-        assert not ping(SecretStr(stranger))
+        assert not ping(SecretStr(wrong_url))
 
 
-def test_password_is_in_no_argument(deployed: Deployed) -> None:
+def test_password_is_not_in_the_arguments(deployed: Deployed) -> None:
     assert deployed.password not in " ".join(psutil.Process(deployed.pid).cmdline())
 
 
-def test_it_keeps_what_it_is_told(deployed: Deployed) -> None:
+def test_redis_persists_writes_and_does_not_evict(deployed: Deployed) -> None:
     wanted = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
     with short_lived_client(deployed.admin, 5) as client:
         assert {name: client.config_get(name)[name] for name in wanted} == wanted
 
 
 @pytest.mark.timeout(240)
-def test_a_whole_run_with_a_resubmission_and_flower_is_denied_nothing(deployed: Deployed, tmp_path: Path) -> None:
+def test_no_command_of_a_whole_run_is_denied(deployed: Deployed, tmp_path: Path) -> None:
     with short_lived_client(deployed.admin, 5) as client:
         client.acl_log_reset()
     flower = start_child(
@@ -117,8 +117,8 @@ def test_a_whole_run_with_a_resubmission_and_flower_is_denied_nothing(deployed: 
     try:
         submit(ledger, deployed.url, make_tiny_student(tmp_path / "student"), mine([ROOT / "config"], count=12, seed=1))
         wait_done(ledger, deployed)
-        again = ledger.jobs.resubmit("r", list(ledger.verdicts("r"))[:2], train=False, evaluate=False)
-        assert again == 2
+        resubmitted = ledger.jobs.resubmit("r", list(ledger.verdicts("r"))[:2], train=False, evaluate=False)
+        assert resubmitted == 2
         wait_done(ledger, deployed)
     finally:
         for child in (flower, *(worker.child for worker in workers)):
@@ -133,15 +133,15 @@ def submit(ledger: Ledger, url: SecretStr, student: Path, prompts: list[Prompt])
 
 
 def denied(deployed: Deployed) -> set[str]:
-    """What the server has refused since the log was emptied, by command and user."""
+    """Commands denied since the log was reset, with their user."""
     with short_lived_client(deployed.admin, 5) as client:
         return {f"{entry['object']} ({entry['username']})" for entry in client.acl_log()}
 
 
 def wait_done(ledger: Ledger, deployed: Deployed, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
-    while (seen := status(ledger, "r")).stage != "done":
-        assert seen.stage != "failed", seen.error
+    while (run := status(ledger, "r")).stage != "done":
+        assert run.stage != "failed", run.error
         assert denied(deployed) == set()
-        assert time.monotonic() < deadline, seen
+        assert time.monotonic() < deadline, run
         time.sleep(0.2)

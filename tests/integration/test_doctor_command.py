@@ -1,4 +1,4 @@
-"""`applejack doctor` whole: a sound setup exits 0; a planted error exits 1; bad usage 2; looking makes nothing."""
+"""`applejack doctor` end to end: exit code 0 if healthy, 1 for an error, 2 for bad usage. It creates no files."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from tests.support.students import NO_TOOLS, student_with
 from tests.support.tiny_student import make_tiny_student
 
 ROOT = Path(__file__).resolve().parents[2]
-# What other people's processes and compilers on this machine decide, not we.
-OF_THE_MACHINE = {"models_share_host", "slow_blas", "disk_full"}
+# Findings that depend on the machine the tests run on.
+MACHINE_FINDINGS = {"models_share_host", "slow_blas", "disk_full"}
 
 
 def doctor(folder: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
@@ -34,32 +34,33 @@ def doctor(folder: Path, *arguments: str, **env: str) -> "subprocess.CompletedPr
     )
 
 
-def answer(done: "subprocess.CompletedProcess[str]") -> JsonObject:
+def parse_output(done: "subprocess.CompletedProcess[str]") -> JsonObject:
     body: JsonObject = json.loads(done.stdout.splitlines()[-1])
     return body
 
 
-def traps(body: JsonObject) -> list[str]:
-    return [one["name"] for one in body["findings"] if one["name"] not in OF_THE_MACHINE]  # type: ignore[index,union-attr,call-overload,misc,operator]
+def finding_names(body: JsonObject) -> list[str]:
+    names = [finding["name"] for finding in body["findings"]]  # type: ignore[index,union-attr,call-overload]
+    return [name for name in names if name not in MACHINE_FINDINGS]  # type: ignore[misc,operator]
 
 
-def test_a_sound_setup_has_no_finding(tmp_path: Path, redis_url: SecretStr) -> None:
+def test_a_healthy_setup_has_no_finding(tmp_path: Path, redis_url: SecretStr) -> None:
     student = make_tiny_student(tmp_path / "student")
     with ScriptedEndpoint([says("Hi")]) as endpoint:
         done = doctor(
             tmp_path, "--json", "--student", str(student),
             APPLEJACK_REDIS_URL=redis_url.get_secret_value(), APPLEJACK_ENDPOINT=endpoint.base_url,
         )  # fmt: skip
-    body = answer(done)
-    assert traps(body) == []
-    assert done.returncode == 0 or sys.platform == "darwin"  # there, others' model servers are an error
+    body = parse_output(done)
+    assert finding_names(body) == []
+    assert done.returncode == 0 or sys.platform == "darwin"  # on macOS another model server on the machine is an error
     assert {"packages", "redis persistence", "runs have workers", "endpoint answers", "host lock",
             "student: loss", "student: tool parser"} <= set(body["checked"])  # type: ignore[arg-type]  # fmt: skip
-    assert [one["check"] for one in body["not_checked"]] == ["endpoint's context"]  # type: ignore[index,union-attr,call-overload]
-    assert "checked: " in done.stderr  # people's text
+    assert [skipped["check"] for skipped in body["not_checked"]] == ["endpoint context length"]  # type: ignore[index,union-attr,call-overload]
+    assert "checked: " in done.stderr  # the text output
 
 
-def test_an_error_exits_with_1_and_says_what_to_do(tmp_path: Path) -> None:
+def test_an_error_exits_with_1_and_shows_the_remedy(tmp_path: Path) -> None:
     student = student_with(NO_TOOLS, tmp_path / "student")
     with Server.start(tmp_path / "own") as server:
         with ledger_client(server.url.get_secret_value()) as client:
@@ -69,7 +70,7 @@ def test_an_error_exits_with_1_and_says_what_to_do(tmp_path: Path) -> None:
             APPLEJACK_REDIS_URL=server.url.get_secret_value(),
         )  # fmt: skip
     assert done.returncode == 1, done.stderr
-    assert sorted(traps(answer(done))) == ["endpoint_silent", "redis_no_aof", "student_template"]
+    assert sorted(finding_names(parse_output(done))) == ["endpoint_silent", "redis_no_aof", "student_template"]
     assert "appendonly" in done.stderr
     assert server.url.get_secret_value().split("@")[0] not in done.stdout + done.stderr  # no password
 
@@ -82,7 +83,7 @@ def test_bad_usage_exits_with_2(tmp_path: Path, arguments: tuple[str, ...]) -> N
     assert "Traceback" not in done.stderr
 
 
-def test_nothing_is_made_by_looking(tmp_path: Path) -> None:
+def test_doctor_creates_no_files(tmp_path: Path) -> None:
     done = doctor(tmp_path, "--json")
-    assert [one["check"] for one in answer(done)["not_checked"]][:2] == ["redis", "fleet"]  # type: ignore[index,union-attr,call-overload]
+    assert [skipped["check"] for skipped in parse_output(done)["not_checked"]][:2] == ["redis", "fleet"]  # type: ignore[index,union-attr,call-overload]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home"]

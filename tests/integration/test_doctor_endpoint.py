@@ -1,4 +1,4 @@
-"""The doctor on a model endpoint over real HTTP: each trap planted once, a sound one gives no finding."""
+"""Doctor checks of a model endpoint over real HTTP: each fault is planted once; a healthy one has no finding."""
 
 import json
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from tests.support.http_server import QuietHandler, serving
 from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says
 
 
-def endpoint(url: str, *, model: str = DEFAULT_MODEL, named: bool = True) -> Endpoint:
-    return Endpoint(url, model, None, named, seconds=5)
+def endpoint(url: str, *, model: str = DEFAULT_MODEL, configured: bool = True) -> Endpoint:
+    return Endpoint(url, model, None, configured, seconds=5)
 
 
 def listing(body: str) -> AbstractContextManager[str]:
-    """A server that answers every GET with this body."""
+    """A server that returns this body for every GET."""
 
     class Handler(QuietHandler, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -34,43 +34,43 @@ def listing(body: str) -> AbstractContextManager[str]:
     return serving(Handler)
 
 
-def test_a_sound_endpoint_has_no_finding_and_its_context_stays_unknown() -> None:
+def test_a_healthy_endpoint_has_no_finding_and_an_unknown_context_length() -> None:
     with ScriptedEndpoint([says("Hi")]) as server:
-        seen = run_checks(endpoint(server.base_url).checks())
-    assert seen.findings == ()
-    assert [unseen.check for unseen in seen.not_checked] == ["endpoint's context"]
+        report = run_checks(endpoint(server.base_url).checks())
+    assert report.findings == ()
+    assert [skipped.check for skipped in report.not_checked] == ["endpoint context length"]
 
 
 @pytest.mark.parametrize(
-    ("reply", "trap"),
+    ("reply", "name"),
     [
-        (drops, "endpoint_silent"),  # healthy HTTP, no answer
+        (drops, "endpoint_silent"),  # accepts the connection, sends no response
         (lambda: fails(500, "the generation thread has died"), "endpoint_error"),
         (lambda: Reply(body="{}"), "endpoint_error"),  # 200 without a completion
     ],
 )
-def test_an_endpoint_that_gives_no_token(reply: Callable[[], Reply], trap: str) -> None:
+def test_an_endpoint_without_a_token_is_an_error(reply: Callable[[], Reply], name: str) -> None:
     with ScriptedEndpoint([reply()]) as server:
-        (found,) = endpoint(server.base_url).answers()
-    assert (found.name, found.severity) == (trap, "error")
+        (finding,) = endpoint(server.base_url).answers()
+    assert (finding.name, finding.severity) == (name, "error")
 
 
-@pytest.mark.parametrize(("named", "findings"), [(True, ["endpoint_silent"]), (False, [])])
-def test_an_endpoint_that_is_not_there_is_an_error_when_somebody_named_it(named: bool, findings: list[str]) -> None:
-    seen = run_checks(endpoint(f"http://127.0.0.1:{free_port()}/v1", named=named).checks()[:1])
-    assert [one.name for one in seen.findings] == findings
-    assert len(seen.not_checked) == len(findings) ^ 1
+@pytest.mark.parametrize(("configured", "findings"), [(True, ["endpoint_silent"]), (False, [])])
+def test_an_unreachable_endpoint_is_an_error_if_it_is_configured(configured: bool, findings: list[str]) -> None:
+    report = run_checks(endpoint(f"http://127.0.0.1:{free_port()}/v1", configured=configured).checks()[:1])
+    assert [finding.name for finding in report.findings] == findings
+    assert len(report.not_checked) == len(findings) ^ 1
 
 
-def test_what_is_behind_a_dead_endpoint_is_told_as_not_checked() -> None:
-    seen = check_endpoint(Settings(endpoint=f"http://127.0.0.1:{free_port()}/v1"))
-    assert [one.name for one in seen.findings] == ["endpoint_silent"]
-    assert "endpoint's context" in [unseen.check for unseen in seen.not_checked]
+def test_if_the_endpoint_is_dead_its_other_checks_are_skipped() -> None:
+    report = check_endpoint(Settings(endpoint=f"http://127.0.0.1:{free_port()}/v1"))
+    assert [finding.name for finding in report.findings] == ["endpoint_silent"]
+    assert "endpoint context length" in [skipped.check for skipped in report.not_checked]
 
 
-def test_a_models_page_with_an_empty_body() -> None:
+def test_an_empty_model_list_is_found() -> None:
     with listing("") as url:
-        assert [one.name for one in endpoint(url).models()] == ["endpoint_no_models"]
+        assert [finding.name for finding in endpoint(url).models()] == ["endpoint_no_models"]
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_a_models_page_with_an_empty_body() -> None:
         ({"id": "m", "context_length": 32768}, []),
     ],
 )
-def test_a_short_context(entry: dict[str, object], found: list[str]) -> None:
+def test_a_short_context_is_found(entry: dict[str, object], found: list[str]) -> None:
     with listing(json.dumps({"data": [entry]})) as url:
-        assert [one.name for one in endpoint(url).context()] == found
+        assert [finding.name for finding in endpoint(url).context()] == found
 
 
 @pytest.mark.parametrize(
     ("model", "found"), [("/models/student", ["model_by_path"]), ("org/name", []), (DEFAULT_MODEL, [])]
 )
-def test_a_model_named_by_its_path(model: str, found: list[str]) -> None:
-    assert [one.name for one in endpoint("http://127.0.0.1:1/v1", model=model).asked()] == found
+def test_a_model_named_by_its_path_is_found(model: str, found: list[str]) -> None:
+    assert [finding.name for finding in endpoint("http://127.0.0.1:1/v1", model=model).model_name()] == found

@@ -1,4 +1,4 @@
-"""The doctor on a fleet in a real Redis: each trap planted once, a sound fleet and a real worker give no finding."""
+"""Doctor checks of a fleet in a real Redis: each fault is planted once; a healthy fleet has no finding."""
 
 import time
 from collections.abc import Iterator
@@ -30,81 +30,87 @@ def fleet(client: redis.Redis) -> FleetDoctor:
     return FleetDoctor(Ledger(client), client, version(), SILENCE)
 
 
-def says(**changes: object) -> JsonObject:
-    """A sound worker's heartbeat, with changes."""
-    sound: dict[str, object] = {"queues": list(QUEUES), "paused": None, "version": version(), "clock": time.time()}
-    return sound | changes  # type: ignore[return-value]
+def heartbeat(**changes: object) -> JsonObject:
+    """Heartbeat fields of a healthy worker, with changes."""
+    healthy: dict[str, object] = {"queues": list(QUEUES), "paused": None, "version": version(), "clock": time.time()}
+    return healthy | changes  # type: ignore[return-value]
 
 
 def found(fleet: FleetDoctor) -> list[str]:
-    return [trap.name for trap in run_checks(fleet.checks()).findings]
+    return [finding.name for finding in run_checks(fleet.checks()).findings]
 
 
-def test_a_sound_fleet_has_no_finding(fleet: FleetDoctor, client: redis.Redis, ledger: Ledger) -> None:
+def test_a_healthy_fleet_has_no_finding(fleet: FleetDoctor, client: redis.Redis, ledger: Ledger) -> None:
     ledger.create(Spec(run_id="r", train=False), [Prompt(prompt="a")])
     client.lpush("generate", "message")
-    ledger.fleet.heartbeat("one@mac", says())
-    seen = run_checks(fleet.checks())
-    assert seen.findings == ()
-    assert seen.not_checked == ()
+    ledger.fleet.heartbeat("one@mac", heartbeat())
+    report = run_checks(fleet.checks())
+    assert report.findings == ()
+    assert report.not_checked == ()
 
 
-def test_messages_that_nobody_takes(fleet: FleetDoctor, client: redis.Redis, ledger: Ledger) -> None:
+def test_messages_in_a_queue_without_a_worker_are_an_error(
+    fleet: FleetDoctor, client: redis.Redis, ledger: Ledger
+) -> None:
     client.lpush("train", "message", "message")
-    ledger.fleet.heartbeat("one@mac", says(queues=["generate", "curate"]))
-    (trap,) = run_checks(fleet.checks()).findings
-    assert (trap.name, trap.severity) == ("queue_unread", "error")
-    assert "2 messages" in trap.message
-    assert "applejack worker train" in trap.remedy
+    ledger.fleet.heartbeat("one@mac", heartbeat(queues=["generate", "curate"]))
+    (finding,) = run_checks(fleet.checks()).findings
+    assert (finding.name, finding.severity) == ("queue_unread", "error")
+    assert "2 messages" in finding.message
+    assert "applejack worker train" in finding.remedy
 
 
-def test_a_paused_worker_takes_nothing(fleet: FleetDoctor, client: redis.Redis, ledger: Ledger) -> None:
+def test_a_paused_worker_does_not_count_as_a_consumer(fleet: FleetDoctor, client: redis.Redis, ledger: Ledger) -> None:
     client.lpush("generate", "message")
-    ledger.fleet.heartbeat("one@mac", says(paused="the endpoint does not answer"))
-    seen = run_checks(fleet.checks()).findings
-    assert [trap.name for trap in seen] == ["queue_unread", "worker_paused"]  # the error first
-    assert "the endpoint does not answer" in seen[1].message
+    ledger.fleet.heartbeat("one@mac", heartbeat(paused="the endpoint does not answer"))
+    findings = run_checks(fleet.checks()).findings
+    assert [finding.name for finding in findings] == ["queue_unread", "worker_paused"]  # the error first
+    assert "the endpoint does not answer" in findings[1].message
 
 
-def test_a_silent_worker_counts_as_none(fleet: FleetDoctor, client: redis.Redis, ledger: Ledger) -> None:
+def test_a_silent_worker_does_not_count_as_a_consumer(fleet: FleetDoctor, client: redis.Redis, ledger: Ledger) -> None:
     client.lpush("generate", "message")
-    ledger.fleet.heartbeat("one@mac", says())
+    ledger.fleet.heartbeat("one@mac", heartbeat())
     client.zadd(WORKERS, {"one@mac": ledger.fleet.now() - SILENCE - 5})
     assert found(fleet) == ["queue_unread", "worker_silent"]
 
 
-@pytest.mark.parametrize("theirs", ["0.0.1", None])  # None: a worker from before it said
-def test_a_worker_of_another_version(fleet: FleetDoctor, ledger: Ledger, theirs: str | None) -> None:
-    ledger.fleet.heartbeat("one@mac", says(version=theirs))
+@pytest.mark.parametrize("other", ["0.0.1", None])  # None: a worker too old to send its version
+def test_a_worker_of_another_version_is_found(fleet: FleetDoctor, ledger: Ledger, other: str | None) -> None:
+    ledger.fleet.heartbeat("one@mac", heartbeat(version=other))
     assert found(fleet) == ["worker_version"]
 
 
-@pytest.mark.parametrize(("off", "traps"), [(90.0, ["clock_skew"]), (-90.0, ["clock_skew"]), (20.0, [])])
-def test_a_worker_whose_clock_is_off(fleet: FleetDoctor, ledger: Ledger, off: float, traps: list[str]) -> None:
-    ledger.fleet.heartbeat("one@mac", says(clock=time.time() + off))
-    assert found(fleet) == traps
+@pytest.mark.parametrize(("skew", "findings"), [(90.0, ["clock_skew"]), (-90.0, ["clock_skew"]), (20.0, [])])
+def test_a_worker_with_clock_skew_is_found(
+    fleet: FleetDoctor, ledger: Ledger, skew: float, findings: list[str]
+) -> None:
+    ledger.fleet.heartbeat("one@mac", heartbeat(clock=time.time() + skew))
+    assert found(fleet) == findings
 
 
-def test_a_run_with_jobs_and_no_generate_worker(fleet: FleetDoctor, ledger: Ledger) -> None:
+def test_a_run_with_pending_jobs_and_no_generate_worker_is_found(fleet: FleetDoctor, ledger: Ledger) -> None:
     ledger.create(Spec(run_id="night", train=False), [Prompt(prompt="a"), Prompt(prompt="b")])
-    ledger.fleet.heartbeat("one@mac", says(queues=["curate", "train"]))
-    (trap,) = run_checks(fleet.checks()).findings
-    assert trap.name == "run_stranded"
-    assert "'night': 2 jobs" in trap.message
+    ledger.fleet.heartbeat("one@mac", heartbeat(queues=["curate", "train"]))
+    (finding,) = run_checks(fleet.checks()).findings
+    assert finding.name == "run_stranded"
+    assert "'night': 2 jobs" in finding.message
 
 
-def test_a_run_whose_stage_nobody_would_take(fleet: FleetDoctor, ledger: Ledger) -> None:
-    made = ledger.create(Spec(run_id="night", train=False), [Prompt(prompt="a")])
-    ledger.jobs.begin("night", made.job_ids[0], worker="w", lease_seconds=20, delivery_limit=3)
-    done = Trajectory(run_id="night", job_id=made.job_ids[0], prompt="a", outcome="completed")
-    assert ledger.jobs.finish(done, worker="w") == "last"
-    ledger.fleet.heartbeat("one@mac", says(queues=["generate"]))
-    (trap,) = run_checks(fleet.checks()).findings
-    assert trap.name == "run_stranded"
-    assert "curate" in trap.message
+def test_a_run_with_a_pending_stage_and_no_worker_is_found(fleet: FleetDoctor, ledger: Ledger) -> None:
+    created = ledger.create(Spec(run_id="night", train=False), [Prompt(prompt="a")])
+    ledger.jobs.begin("night", created.job_ids[0], worker="w", lease_seconds=20, delivery_limit=3)
+    trajectory = Trajectory(run_id="night", job_id=created.job_ids[0], prompt="a", outcome="completed")
+    assert ledger.jobs.finish(trajectory, worker="w") == "last"
+    ledger.fleet.heartbeat("one@mac", heartbeat(queues=["generate"]))
+    (finding,) = run_checks(fleet.checks()).findings
+    assert finding.name == "run_stranded"
+    assert "curate" in finding.message
 
 
-def test_a_real_worker_says_what_the_doctor_asks(fleet: FleetDoctor, ledger: Ledger, start_worker: StartWorker) -> None:
+def test_a_real_worker_sends_the_fields_that_doctor_reads(
+    fleet: FleetDoctor, ledger: Ledger, start_worker: StartWorker
+) -> None:
     start_worker("curate,train", "one")
     deadline = time.monotonic() + 30
     while not ledger.fleet.workers():

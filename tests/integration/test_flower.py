@@ -1,4 +1,4 @@
-"""Flower as it is started: nothing for strangers, the Runs page for whoever has the password."""
+"""Flower in its own process: pages require the password, and the Runs page shows the ledger."""
 
 import base64
 import json
@@ -62,7 +62,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def site(watched: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     port, folder = free_port(), tmp_path_factory.mktemp("flower")
-    # FLOWER_UNAUTHENTICATED_API is planted: it must not open the API.
+    # FLOWER_UNAUTHENTICATED_API is set on purpose: it must not open the API.
     env = flower_env(folder, watched.url, FLOWER_UNAUTHENTICATED_API="true")
     command = [sys.executable, "-m", "producer.flower", "--port", str(port)]
     child = start_child("flower", command, log=folder / "flower.log", env=env, cwd=folder)
@@ -71,8 +71,8 @@ def site(watched: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         assert child.exit_code is None, child.log_tail(50)
         assert time.monotonic() < deadline, child.log_tail(50)
         time.sleep(0.1)
-    kept = json.loads((folder / "flower-password.json").read_text())
-    yield Site(child, port, kept["user"], kept["password"])
+    login = json.loads((folder / "flower-password.json").read_text())
+    yield Site(child, port, login["user"], login["password"])
     child.kill()
 
 
@@ -86,25 +86,25 @@ def night(watched: Server) -> None:
         failure = Failure.of(FailureKind.TIMEOUT, "too slow") if number == 2 else None
         outcome = "failed" if failure else "completed"
         if number < 4:
-            told = Trajectory(run_id="night", job_id=job_id, prompt="q", outcome=outcome, failure=failure)
-            ledger.jobs.finish(told, worker="mac@one")
+            trajectory = Trajectory(run_id="night", job_id=job_id, prompt="q", outcome=outcome, failure=failure)
+            ledger.jobs.finish(trajectory, worker="mac@one")
     ledger.fleet.heartbeat("mac@one", {"endpoint": ODD})
 
 
-def test_strangers_see_nothing_and_the_password_opens_every_page(site: Site, night: None) -> None:
+def test_every_page_requires_the_password(site: Site, night: None) -> None:
     assert [site.get(page)[0] for page in PAGES] == [401] * len(PAGES)
     assert [site.get(page, pair="applejack:wrong")[0] for page in PAGES] == [401] * len(PAGES)
     assert [site.get(page, pair=site.pair)[0] for page in PAGES] == [200] * len(PAGES)
     assert site.get("/healthcheck") == (200, "OK")
 
 
-def test_it_listens_on_this_machine_alone(site: Site) -> None:
+def test_flower_listens_on_loopback_only(site: Site) -> None:
     [flower] = psutil.Process(site.child.process.pid).children()
     listening = {link.laddr.ip for link in flower.net_connections("tcp") if link.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
 
 
-def test_password_is_private_and_in_no_argument(site: Site) -> None:
+def test_password_is_in_a_private_file_and_not_in_the_arguments(site: Site) -> None:
     file = site.child.log.parent / "flower-password.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     [flower] = psutil.Process(site.child.process.pid).children()
@@ -112,17 +112,17 @@ def test_password_is_private_and_in_no_argument(site: Site) -> None:
     assert site.pair.partition(":")[2] not in site.child.log_tail(1000)
 
 
-def test_runs_page_tells_the_ledgers_truth(site: Site, night: None) -> None:
+def test_runs_page_shows_the_ledgers_counts(site: Site, night: None) -> None:
     code, page = site.get("/runs", pair=site.pair)
     row = page[page.index(">night<") : page.index("</tr>", page.index(">night<"))]
     assert code == 200
     assert [int(cell) for cell in re.findall(r'<td class="number[^"]*">(\d+)</td>', row)] == [1, 1, 3, 1]
     assert "4 of 6" in row
-    assert ODD not in page  # what workers say is shown, not run
+    assert ODD not in page  # heartbeat values are escaped
     assert "&lt;script&gt;" in page
 
 
-def test_run_page_tells_stages_failures_and_workers(site: Site, night: None) -> None:
+def test_run_page_shows_stages_failures_and_workers(site: Site, night: None) -> None:
     page = site.get("/runs/night", pair=site.pair)[1]
     assert "applejack resubmit night --kind timeout" in page
     assert "mac@one" in page
@@ -136,34 +136,34 @@ def test_unknown_run_is_not_found(site: Site) -> None:
     assert "there is no run" in page
 
 
-def test_runs_are_linked_from_flowers_own_pages(site: Site) -> None:
+def test_flowers_own_pages_link_to_the_runs(site: Site) -> None:
     assert 'href="/runs"' in site.get("/workers", pair=site.pair)[1]
 
 
-def test_broker_page_lists_queues_that_nobody_reads(site: Site) -> None:
+def test_broker_page_lists_queues_without_workers(site: Site) -> None:
     page = site.get("/broker", pair=site.pair)[1]
     assert [queue for queue in QUEUES if f'<tr id="{queue}">' in page] == list(QUEUES)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "more", "said"),
+    ("arguments", "more", "message"),
     [
-        # wider than this machine, with a password of our own making
+        # not loopback, with a generated password
         (["--address", "0.0.0.0"], {}, "set APPLEJACK_FLOWER_USER"),
-        # every interface by another name
+        # an empty address means every interface
         (["--address", ""], {}, "set APPLEJACK_FLOWER_USER"),
-        # half of the credentials
+        # a user without a password
         ([], {"APPLEJACK_FLOWER_USER": "ann"}, "APPLEJACK_FLOWER_PASSWORD is not set"),
-        # a user that basic auth cannot carry
-        ([], {"APPLEJACK_FLOWER_USER": "a:b", "APPLEJACK_FLOWER_PASSWORD": "x"}, "cannot hold a colon"),
-        # nothing to watch
+        # a user that basic auth cannot transmit
+        ([], {"APPLEJACK_FLOWER_USER": "a:b", "APPLEJACK_FLOWER_PASSWORD": "x"}, "cannot contain a colon"),
+        # no Redis
         ([], {"APPLEJACK_REDIS_URL": ""}, "APPLEJACK_REDIS_URL"),
-        # no port: the system would listen on 99999 - 65536
-        (["--port", "99999"], {}, "--port 99999 is no port"),
-        (["--port", "-1"], {}, "--port -1 is no port"),
+        # not a port: the system would listen on 99999 - 65536
+        (["--port", "99999"], {}, "--port 99999 is not a valid port"),
+        (["--port", "-1"], {}, "--port -1 is not a valid port"),
         (["--port", "x"], {}, "'--port'"),
-        # no address: nothing that opens to other machines
-        (["--address", "no such host"], {}, "there is no address 'no such host'"),
+        # not an address
+        (["--address", "no such host"], {}, "--address 'no such host' is not a valid address"),
         # an address of another machine (TEST-NET-1, RFC 5737)
         (
             ["--address", "192.0.2.1"],
@@ -172,8 +172,8 @@ def test_broker_page_lists_queues_that_nobody_reads(site: Site) -> None:
         ),
     ],
 )
-def test_it_refuses_with_one_line(
-    tmp_path: Path, redis_url: SecretStr, arguments: list[str], more: dict[str, str], said: str
+def test_usage_errors_are_one_line(
+    tmp_path: Path, redis_url: SecretStr, arguments: list[str], more: dict[str, str], message: str
 ) -> None:
     env = flower_env(tmp_path, redis_url, **more)
     if not env["APPLEJACK_REDIS_URL"]:
@@ -181,12 +181,12 @@ def test_it_refuses_with_one_line(
     command = [sys.executable, "-m", "producer.flower", "--port", str(free_port()), *arguments]
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.startswith("applejack: ")
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_taken_port_is_told_and_no_url(site: Site, tmp_path: Path, redis_url: SecretStr) -> None:
+def test_a_port_in_use_is_an_error_without_a_url(site: Site, tmp_path: Path, redis_url: SecretStr) -> None:
     command = [*APPLEJACK, "flower", "--json", "--port", site.url.rpartition(":")[2]]
     env = flower_env(tmp_path, redis_url)
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
@@ -196,7 +196,7 @@ def test_a_taken_port_is_told_and_no_url(site: Site, tmp_path: Path, redis_url: 
     assert "http://" not in done.stdout
 
 
-def test_the_url_is_told_once_it_listens(tmp_path: Path, redis_url: SecretStr) -> None:
+def test_url_is_printed_once_flower_listens(tmp_path: Path, redis_url: SecretStr) -> None:
     command = [*APPLEJACK, "flower", "--json", "--port", "0"]
     env = flower_env(tmp_path, redis_url)
     with subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as flower:
@@ -208,7 +208,7 @@ def test_the_url_is_told_once_it_listens(tmp_path: Path, redis_url: SecretStr) -
         assert flower.wait(20) == 0
 
 
-def test_it_saves_its_tasks_and_ends_when_asked(site: Site) -> None:  # the last that needs it
+def test_flower_saves_its_tasks_and_stops_on_sigterm(site: Site) -> None:  # the last test that needs `site`
     site.get("/workers", pair=site.pair)
     assert site.child.stop(20) == 0
     assert (site.child.log.parent / "flower").exists() or list(site.child.log.parent.glob("flower.d*"))

@@ -1,4 +1,4 @@
-"""The help as a terminal of 80 columns shows it: no word that has to be typed is broken."""
+"""--help on an 80-column terminal: no word that the user has to type is broken across lines."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from config.topology import Stage
         ("worker", {"generate", "curate", "train"}),
     ],
 )
-def test_every_choice_stands_in_the_help_unbroken(command: str, words: set[str]) -> None:
+def test_help_shows_every_choice_unbroken(command: str, words: set[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-c", "from producer.cli import main; main()", command, "--help"],
         capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"}, timeout=60,
@@ -27,4 +27,4 @@ def test_every_choice_stands_in_the_help_unbroken(command: str, words: set[str])
     assert done.returncode == 0
     assert words - set(re.findall(r"[\w-]+", done.stdout)) == set()
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
-    assert re.search(r"<[^<>\n]*$", done.stdout, re.MULTILINE) is None  # a type that goes on in the next line
+    assert re.search(r"<[^<>\n]*$", done.stdout, re.MULTILINE) is None  # a type broken across lines

@@ -1,4 +1,4 @@
-"""What both command lines say to a command that cannot be read: one line, one prefix, exit code 2."""
+"""Usage errors of both command lines: one line with the prefix "applejack: ", and exit code 2."""
 
 import json
 import os
@@ -14,7 +14,7 @@ PRODUCER = [sys.executable, "-P", "-c", "from producer.cli import main; main()"]
 WORKER = [sys.executable, "-P", "-m", "worker.cli"]
 
 
-def said(command: list[str], *, cwd: Path, **env: str) -> "subprocess.CompletedProcess[str]":
+def run_command(command: list[str], *, cwd: Path, **env: str) -> "subprocess.CompletedProcess[str]":
     clean = {name: value for name, value in os.environ.items() if not name.startswith("APPLEJACK_")}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**clean, **env}, timeout=60)
 
@@ -22,51 +22,51 @@ def said(command: list[str], *, cwd: Path, **env: str) -> "subprocess.CompletedP
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        # an option that is none
+        # an unknown option
         (["submit", "--foo"], "No such option: --foo (Possible options: --format, --tools); `applejack submit --help`"),
-        # a command that is none
+        # an unknown command
         (["submi"], "No such command 'submi'. Did you mean 'submit', 'resubmit'?; `applejack --help`"),
-        # an argument is missing, and typer lists the choices a line each
+        # a missing argument, where typer lists the choices on separate lines
         (["worker"], "Missing argument 'role'. Choose from: generate, curate, train; `applejack worker --help`"),
         # out of range
         (["prompts", "x", "--count", "0", "--out", "o"], "Invalid value for '--count': Input should be greater than"),
-        # the worker's side, handed over
+        # a worker command
         (["audit"], "Missing argument 'paths'; `applejack audit --help`"),
-        # no URL, whether given or in the environment of the row below
+        # not a URL, as an option or in APPLEJACK_ENDPOINT (set below)
         (["worker", "generate", "--endpoint", "foo"], "the endpoint 'foo' is not of the form http://HOST:PORT/PATH"),
         (["worker", "generate", "--endpoint", "http://u:secret@h:99999/v1"], "the endpoint 'http://h:99999/v1' is not"),
         (["worker", "generate"], "the endpoint 'ftp://h/v1' is not of the form"),
         (["demo", "--endpoint", "localhost:8080/v1"], "the endpoint 'localhost:8080/v1' is not of the form"),
-        # an endpoint that this worker does not ask: it gets as far as looking for a stack
-        (["worker", "curate"], "no stack runs in"),
-        (["worker", "generate", "--serve", "m"], "no stack runs in"),
-        (["worker", "generate", "--endpoint", "http://127.0.0.1:8080/v1"], "no stack runs in"),
+        # workers that do not use APPLEJACK_ENDPOINT: the next error is the missing stack
+        (["worker", "curate"], "no stack is running in"),
+        (["worker", "generate", "--serve", "m"], "no stack is running in"),
+        (["worker", "generate", "--endpoint", "http://127.0.0.1:8080/v1"], "no stack is running in"),
     ],
 )
-def test_a_refusal_is_one_line_with_our_name(tmp_path: Path, arguments: list[str], line: str) -> None:
-    done = said([*PRODUCER, *arguments], cwd=tmp_path, APPLEJACK_ENDPOINT="ftp://h/v1")
+def test_a_usage_error_is_one_line(tmp_path: Path, arguments: list[str], line: str) -> None:
+    done = run_command([*PRODUCER, *arguments], cwd=tmp_path, APPLEJACK_ENDPOINT="ftp://h/v1")
     assert done.returncode == 2
     assert done.stderr.startswith(f"applejack: {line}"), done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []  # nothing was made
+    assert list(tmp_path.iterdir()) == []  # no files were created
 
 
-def test_no_command_at_all_prints_the_help_alone(tmp_path: Path) -> None:
-    done = said(PRODUCER, cwd=tmp_path)
+def test_without_a_command_only_the_help_is_printed(tmp_path: Path) -> None:
+    done = run_command(PRODUCER, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "")
     assert "resubmit" in done.stdout
 
 
-def test_the_version_is_told(tmp_path: Path) -> None:
-    done = said([*PRODUCER, "--version"], cwd=tmp_path)
+def test_version_is_printed(tmp_path: Path) -> None:
+    done = run_command([*PRODUCER, "--version"], cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"applejack {version('applejack')}\n")
 
 
 @pytest.mark.parametrize(
     "command", [[*PRODUCER, "status"], [*WORKER, "audit"], [sys.executable, "-m", "producer.flower"]]
 )
-def test_no_help_offers_to_write_into_a_shell_profile(tmp_path: Path, command: list[str]) -> None:
-    done = said([*command, "--help"], cwd=tmp_path)
+def test_help_offers_no_shell_completion(tmp_path: Path, command: list[str]) -> None:
+    done = run_command([*command, "--help"], cwd=tmp_path)
     assert done.returncode == 0
     assert "--help" in done.stdout
     assert "completion" not in done.stdout
@@ -75,23 +75,23 @@ def test_no_help_offers_to_write_into_a_shell_profile(tmp_path: Path, command: l
 @pytest.mark.parametrize(
     ("command", "code", "line"),
     [
-        # found by us
-        ([*PRODUCER, "status", "--json"], 2, "no stack runs in 'data': start one"),
-        # found by click, which never comes to the option
+        # raised by applejack
+        ([*PRODUCER, "status", "--json"], 2, "no stack is running in 'data': start one"),
+        # raised by click, before it parses --json
         ([*PRODUCER, "resubmit", "--json", "r", "--foo"], 2, "No such option: --foo"),
         ([*PRODUCER, "submi", "--json"], 2, "No such command 'submi'"),
-        # no fault of the person's
+        # not a usage error
         ([*PRODUCER, "demo", "--json", "--endpoint", "http://127.0.0.1:1/v1"], 1, "the endpoint 'http://127.0.0.1:1"),
-        # the worker's side, by itself and handed over
+        # worker commands, run directly and through `applejack`
         ([*WORKER, "audit", "nowhere.jsonl", "--json"], 2, ""),
         ([*WORKER, "nothing", "--json"], 2, "no stage 'nothing'"),
         ([*PRODUCER, "audit", "--json"], 2, "Missing argument 'paths'"),
     ],
 )
-def test_with_json_the_last_line_on_stdout_tells_the_error(
+def test_with_json_the_last_line_on_stdout_is_the_error(
     tmp_path: Path, command: list[str], code: int, line: str
 ) -> None:
-    done = said(command, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    done = run_command(command, cwd=tmp_path, PYTHONPATH=str(ROOT))
     body = json.loads(done.stdout.splitlines()[-1])
     assert body["error"].startswith(line)
     assert done.stderr == f"applejack: {body['error']}\n"
@@ -100,4 +100,4 @@ def test_with_json_the_last_line_on_stdout_tells_the_error(
 
 
 def test_without_json_stdout_is_empty(tmp_path: Path) -> None:
-    assert said([*PRODUCER, "status"], cwd=tmp_path).stdout == ""
+    assert run_command([*PRODUCER, "status"], cwd=tmp_path).stdout == ""

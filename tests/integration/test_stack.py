@@ -1,4 +1,4 @@
-"""The embedded stack: comes up, mends itself, is found, and leaves nothing behind however it ends."""
+"""The embedded stack: it starts, restarts dead processes, can be found, and leaves no process behind."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def wait_for(condition: Callable[[], object], seconds: float = WAIT) -> None:
 
 
 def marked(mark: str) -> list[psutil.Process]:
-    """Every process that has the mark in its environment; the server is not seen so: it writes its title there."""
+    """Processes with the mark in their environment. Redis is not among them, because its title overwrites it."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -58,30 +58,30 @@ def up(tmp_path: Path, mark: str) -> Iterator["subprocess.Popen[str]"]:
     process.communicate()
 
 
-@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 @pytest.mark.timeout(240)
-def test_up_leaves_nothing_running_however_it_ends(
-    up: "subprocess.Popen[str]", mark: str, tmp_path: Path, way: signal.Signals
+def test_up_leaves_no_process_after_any_signal(
+    up: "subprocess.Popen[str]", mark: str, tmp_path: Path, signal_number: signal.Signals
 ) -> None:
     assert up.stdout is not None
     assert up.stderr is not None
     assert up.stderr.readline() == "starting server, workers, Flower ...\n"
-    assert not (tmp_path / "stack" / "logs" / "train.log").exists()  # it is told before anything takes its time
-    said = json.loads(up.stdout.readline())
-    assert set(said["urls"]) == {"redis", "flower", "runs"}
-    assert set(json.loads(Path(said["password_file"]).read_text())) == {"user", "password"}
+    assert not (tmp_path / "stack" / "logs" / "train.log").exists()  # printed before the slow part of the start
+    body = json.loads(up.stdout.readline())
+    assert set(body["urls"]) == {"redis", "flower", "runs"}
+    assert set(json.loads(Path(body["password_file"]).read_text())) == {"user", "password"}
     tree = psutil.Process(up.pid).children(recursive=True)
     assert len(tree) >= 10  # server, three workers, Flower, and a watchdog for each
-    up.send_signal(way)
+    up.send_signal(signal_number)
     code = up.wait(WAIT)
-    assert code == (0 if way is not signal.SIGKILL else -signal.SIGKILL)
-    assert ("stopping; queued work is kept" in up.stderr.read()) is (way is not signal.SIGKILL)
+    assert code == (0 if signal_number is not signal.SIGKILL else -signal.SIGKILL)
+    assert ("stopping; queued work is kept" in up.stderr.read()) is (signal_number is not signal.SIGKILL)
     wait_for(lambda: not marked(mark) and not any(process.is_running() for process in tree), seconds=20)
     assert find_live(tmp_path / "stack") is None
 
 
 @pytest.mark.timeout(240)
-def test_up_that_is_stopped_while_it_starts_leaves_nothing(up: "subprocess.Popen[str]", mark: str) -> None:
+def test_up_interrupted_during_start_leaves_no_process(up: "subprocess.Popen[str]", mark: str) -> None:
     wait_for(lambda: len(marked(mark)) >= 6)
     up.send_signal(signal.SIGINT)
     assert up.wait(WAIT) == 0
@@ -89,7 +89,7 @@ def test_up_that_is_stopped_while_it_starts_leaves_nothing(up: "subprocess.Popen
 
 
 @pytest.mark.timeout(240)
-def test_dead_worker_is_told_and_started_again(tmp_path: Path) -> None:
+def test_dead_worker_is_reported_and_restarted(tmp_path: Path) -> None:
     with Stack(Settings(dir=tmp_path), generate=1) as stack:
         stack.wait_ready()
         victim = stack.member("generate1")
@@ -99,7 +99,7 @@ def test_dead_worker_is_told_and_started_again(tmp_path: Path) -> None:
         [death] = stack.check()
         assert (death.name, death.exit_code) == ("generate1", 128 + signal.SIGKILL)
         assert str(victim.log) in str(death)
-        assert stack.check() == []  # it waits for its pause
+        assert stack.check() == []  # not restarted before its pause is over
         time.sleep(death.pause)
         assert stack.check() == []
         assert set(session_members(victim.child.process.pid)).isdisjoint(before)
@@ -107,7 +107,7 @@ def test_dead_worker_is_told_and_started_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_pause_doubles_for_a_worker_that_dies_again_and_again(tmp_path: Path) -> None:
+def test_restart_pause_doubles_for_a_worker_that_keeps_dying(tmp_path: Path) -> None:
     with Stack(Settings(dir=tmp_path), generate=1) as stack:
         victim = stack.member("generate1")
         victim.command[:] = [sys.executable, "-c", "raise SystemExit('no such model')"]
@@ -124,7 +124,7 @@ def test_pause_doubles_for_a_worker_that_dies_again_and_again(tmp_path: Path) ->
 
 
 @pytest.mark.timeout(240)
-def test_server_that_died_comes_back_for_the_workers(tmp_path: Path) -> None:
+def test_dead_redis_is_restarted_for_the_workers(tmp_path: Path) -> None:
     with Stack(Settings(dir=tmp_path), generate=1) as stack:
         stack.wait_ready()
         url = stack.running.redis_url
@@ -139,23 +139,23 @@ def test_server_that_died_comes_back_for_the_workers(tmp_path: Path) -> None:
         stack.wait_ready()
 
 
-def test_worker_that_cannot_start_is_told_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_for_a_worker_that_cannot_start_contains_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "celery.py").write_text("raise RuntimeError('planted')\n")
-    # -P aside, PYTHONPATH comes before what is installed: this celery is found first.
+    # PYTHONPATH comes before installed packages, even with -P, so this celery is imported.
     stack = Stack(Settings(dir=tmp_path / "stack"), generate=1, env={"PYTHONPATH": str(broken)})
     with pytest.raises(StoreError, match="planted"), stack:
         stack.wait_ready()
 
 
 @pytest.mark.timeout(240)
-def test_users_own_folders_named_like_ours_are_not_taken_for_ours(
+def test_users_folders_with_applejacks_package_names_are_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("worker", "config"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('a stranger')\n")
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('not applejack')\n")
     monkeypatch.chdir(tmp_path)
     with Stack(Settings(dir=Path()), generate=1) as stack:
         stack.wait_ready()
@@ -171,7 +171,7 @@ def test_settings_redis_is_used_and_left_running(tmp_path: Path, redis_url: Secr
     assert ping(redis_url)
 
 
-def test_settings_redis_that_is_away_is_told_without_its_password(tmp_path: Path) -> None:
+def test_error_for_an_unreachable_settings_redis_has_no_password(tmp_path: Path) -> None:
     url = SecretStr("redis://:hidden@127.0.0.1:1/0")
     with pytest.raises(StoreError, match="APPLEJACK_REDIS_URL") as failed, Stack(Settings(dir=tmp_path, redis_url=url)):
         pass
@@ -179,7 +179,7 @@ def test_settings_redis_that_is_away_is_told_without_its_password(tmp_path: Path
 
 
 @pytest.mark.timeout(240)
-def test_suspended_worker_does_not_hold_up_the_end(tmp_path: Path, mark: str) -> None:
+def test_suspended_worker_does_not_delay_the_stop(tmp_path: Path, mark: str) -> None:
     with Stack(Settings(dir=tmp_path), generate=1) as stack:
         stack.member("generate1").child.send(signal.SIGSTOP)
     assert marked(mark) == []

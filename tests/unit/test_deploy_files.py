@@ -1,4 +1,4 @@
-"""The deployment files: health-checked, loopback by default, no password in any of them."""
+"""The deployment files: services are health-checked and on loopback by default, and no file contains a password."""
 
 import plistlib
 import re
@@ -15,7 +15,7 @@ SECRET = re.compile(r"(?i)(password|_url|secret|token)\w*[\"']?\s*[:=]\s*(?P<val
 
 
 def literal_secrets(text: str) -> list[str]:
-    """Values that stand where a secret goes and are neither empty nor taken from the environment."""
+    """Values of secrets that are neither empty nor taken from the environment."""
     found = [
         match["value"]
         for line in text.splitlines()
@@ -26,7 +26,7 @@ def literal_secrets(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
-def test_service_is_health_checked_and_comes_back(name: str) -> None:
+def test_service_is_health_checked_and_restarted(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
     assert SERVICES[name]["restart"] == "unless-stopped"
 
@@ -54,7 +54,7 @@ def test_mounted_and_built_files_exist() -> None:
     assert [file for file in files if not (ROOT / file).is_file()] == []
 
 
-def test_no_deployment_file_holds_a_secret() -> None:
+def test_no_deployment_file_contains_a_secret() -> None:
     for path in [ROOT / "docker-compose.yml", *(path for path in DEPLOY.rglob("*") if path.suffix != ".md")]:
         if path.is_file():
             assert literal_secrets(path.read_text()) == [], path
@@ -77,7 +77,7 @@ def test_env_file_is_not_tracked() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((DEPLOY / "launchd").glob("*.plist")), ids=lambda path: path.stem)
-def test_launchd_job_is_named_by_its_file_and_kept_alive(path: Path) -> None:
+def test_launchd_job_has_its_file_name_as_label_and_is_kept_alive(path: Path) -> None:
     job = plistlib.loads(path.read_bytes())
     assert job["Label"] == path.stem
     assert job["KeepAlive"]
@@ -92,14 +92,14 @@ def test_systemd_unit_reads_its_secrets_from_a_file_and_restarts(path: Path) -> 
     assert "Restart=always" in lines
 
 
-def test_redis_keeps_jobs_and_never_evicts_them() -> None:
+def test_redis_persists_jobs_and_never_evicts_them() -> None:
     settings = dict(
         line.split(maxsplit=1) for line in (DEPLOY / "redis.conf").read_text().splitlines() if line[:1].isalpha()
     )
     assert (settings["appendonly"], settings["maxmemory-policy"]) == ("yes", "noeviction")
 
 
-def test_users_file_lets_in_one_user_by_a_hash() -> None:
+def test_users_file_allows_one_user_with_a_hashed_password() -> None:
     users = [line.split() for line in (DEPLOY / "users.acl").read_text().splitlines()]
     assert users[0] == ["user", "default", "off"]
     assert [user[1] for user in users[1:]] == ["applejack"]

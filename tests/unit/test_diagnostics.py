@@ -1,4 +1,4 @@
-"""The doctor's own bookkeeping, and what it says of a machine: each trap planted once, a sound one gives no finding."""
+"""Doctor reports, and the machine checks: each misconfiguration is planted once; a healthy machine has no finding."""
 
 import os
 import venv
@@ -12,51 +12,51 @@ from config.errors import StoreError
 from config.settings import Settings
 from producer.doctor import check_redis
 from producer.doctor.machine import Host, Machine
-from producer.doctor.workers import ask_worker_side, examined
+from producer.doctor.workers import parse_report, run_worker_doctor
 
 LINUX = Host("Linux", "x86_64", False)
 GB = 1_000_000_000
 
 
-def trap(name: str, severity: str = "error") -> Diagnosis:
-    return Diagnosis(name, severity, "told", "remedy")  # type: ignore[arg-type]
+def diagnosis(name: str, severity: str = "error") -> Diagnosis:
+    return Diagnosis(name, severity, "message", "remedy")  # type: ignore[arg-type]
 
 
-def breaks_off() -> Iterator[Diagnosis]:
-    yield trap("seen before")
+def fails_after_a_finding() -> Iterator[Diagnosis]:
+    yield diagnosis("found before the error")
     raise StoreError("the connection broke")
 
 
-def test_errors_come_first_and_nothing_is_silently_ok() -> None:
-    seen = run_checks(
+def test_errors_come_first_and_failed_checks_are_reported() -> None:
+    report = run_checks(
         [
-            Check("one", lambda: [trap("a", "warning")]),
-            Check("two", breaks_off),
+            Check("one", lambda: [diagnosis("a", "warning")]),
+            Check("two", fails_after_a_finding),
             Check("three", lambda: []),
         ]
     )
-    assert [found.name for found in seen.findings] == ["seen before", "a"]
-    assert seen.checked == ("one", "three")
-    assert seen.not_checked == (Skipped("two", "the connection broke"),)
-    assert seen.errors == 1
+    assert [finding.name for finding in report.findings] == ["found before the error", "a"]
+    assert report.checked == ("one", "three")
+    assert report.not_checked == (Skipped("two", "the connection broke"),)
+    assert report.errors == 1
 
 
-def test_what_the_other_side_says_is_read_back() -> None:
-    seen = DoctorReport((trap("a"),), ("one",), (Skipped("two", "why"),))
-    assert examined(seen.as_json()) == seen
+def test_a_report_survives_json() -> None:
+    report = DoctorReport((diagnosis("a"),), ("one",), (Skipped("two", "why"),))
+    assert parse_report(report.as_json()) == report
 
 
-def test_a_small_install_says_that_it_did_not_look(tmp_path: Path) -> None:
-    seen = ask_worker_side(tmp_path, missing="mlx_lm")
-    assert seen.checked == ()
-    assert "mlx_lm" in seen.not_checked[0].why
-    assert "student" in seen.not_checked[0].check
+def test_checks_that_need_a_missing_package_are_skipped(tmp_path: Path) -> None:
+    report = run_worker_doctor(tmp_path, missing="mlx_lm")
+    assert report.checked == ()
+    assert "mlx_lm" in report.not_checked[0].why
+    assert "student" in report.not_checked[0].check
 
 
-def test_no_redis_at_all_is_not_checked_rather_than_wrong(tmp_path: Path) -> None:
-    seen = check_redis(Settings(dir=tmp_path))
-    assert seen.findings == ()
-    assert [unseen.check for unseen in seen.not_checked] == ["redis", "fleet"]
+def test_without_redis_its_checks_are_skipped(tmp_path: Path) -> None:
+    report = check_redis(Settings(dir=tmp_path))
+    assert report.findings == ()
+    assert [skipped.check for skipped in report.not_checked] == ["redis", "fleet"]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_no_redis_at_all_is_not_checked_rather_than_wrong(tmp_path: Path) -> Non
     ],
 )
 def test_platforms(tmp_path: Path, host: Host, found: list[str]) -> None:
-    assert [one.name for one in Machine(tmp_path, host).platform()] == found
+    assert [finding.name for finding in Machine(tmp_path, host).platform()] == found
 
 
 @pytest.mark.parametrize(
@@ -78,47 +78,47 @@ def test_platforms(tmp_path: Path, host: Host, found: list[str]) -> None:
     [(50 * GB, []), (3 * GB, [("disk_full", "warning")]), (GB // 2, [("disk_full", "error")])],
 )
 def test_disk(tmp_path: Path, free: int, found: list[tuple[str, str]]) -> None:
-    seen = Machine(tmp_path / "not" / "made", LINUX, free=lambda _: free).disk()
-    assert [(one.name, one.severity) for one in seen] == found
-    assert list(tmp_path.iterdir()) == []  # looking makes nothing
+    findings = Machine(tmp_path / "not" / "made", LINUX, free=lambda _: free).disk()
+    assert [(finding.name, finding.severity) for finding in findings] == found
+    assert list(tmp_path.iterdir()) == []  # the check creates nothing
 
 
 @pytest.mark.parametrize(("mode", "found"), [(0o600, []), (0o644, ["password_readable"])])
-def test_a_password_that_others_can_read(tmp_path: Path, mode: int, found: list[str]) -> None:
+def test_a_password_file_readable_by_others_is_an_error(tmp_path: Path, mode: int, found: list[str]) -> None:
     file = tmp_path / "stack.json"
     file.write_text("{}")
     file.chmod(mode)
-    assert [one.name for one in Machine(tmp_path, LINUX).private()] == found
+    assert [finding.name for finding in Machine(tmp_path, LINUX).private()] == found
 
 
-def test_packages_are_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_applejacks_own_packages_have_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     assert list(Machine(tmp_path, LINUX, environment).packages()) == []
 
 
-@pytest.mark.parametrize("stray", ["config/__init__.py", "worker.py"])  # a package, and somebody's own script
-def test_a_stray_package_wins_over_ours(tmp_path: Path, stray: str) -> None:
+@pytest.mark.parametrize("stray", ["config/__init__.py", "worker.py"])  # a package, and a user's script
+def test_another_package_with_the_same_name_is_an_error(tmp_path: Path, stray: str) -> None:
     file = tmp_path / stray
     file.parent.mkdir(exist_ok=True)
     file.write_text("")
     root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])}
-    (found,) = Machine(tmp_path, LINUX, environment).packages()
-    assert (found.name, found.severity) == ("foreign_package", "error")
-    assert str(file) in found.message
+    (finding,) = Machine(tmp_path, LINUX, environment).packages()
+    assert (finding.name, finding.severity) == ("foreign_package", "error")
+    assert str(file) in finding.message
 
 
-def test_a_folder_that_hides_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shadowing_directory_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "worker").mkdir()
     monkeypatch.chdir(tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    assert [one.name for one in Machine(tmp_path, LINUX, environment).packages()] == ["shadowing_folder"]
+    assert [finding.name for finding in Machine(tmp_path, LINUX, environment).packages()] == ["shadowing_folder"]
 
 
-def test_a_python_without_applejack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_without_applejack_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     venv.create(tmp_path / "empty")
     machine = Machine(tmp_path, LINUX, {"PATH": os.environ["PATH"]}, python=str(tmp_path / "empty" / "bin" / "python"))
-    assert {one.name for one in machine.packages()} == {"not_installed"}
+    assert {finding.name for finding in machine.packages()} == {"not_installed"}

@@ -1,4 +1,4 @@
-"""The doctor on a worker's machine: each trap planted once, a sound one gives no finding."""
+"""Doctor checks of a worker's machine: each misconfiguration is planted once; a healthy machine has no finding."""
 
 from pathlib import Path
 
@@ -23,22 +23,22 @@ def host(folder: Path, *processes: Process, system: str = "linux", cc: bool = Tr
     )
 
 
-def test_a_sound_machine_has_no_finding(tmp_path: Path) -> None:
-    seen = run_checks(host(tmp_path, SHELL, SERVER).checks())
-    assert seen.findings == ()
-    assert seen.not_checked == ()
+def test_a_healthy_machine_has_no_finding(tmp_path: Path) -> None:
+    report = run_checks(host(tmp_path, SHELL, SERVER).checks())
+    assert report.findings == ()
+    assert report.not_checked == ()
 
 
-@pytest.mark.parametrize(("cc", "wheel", "said"), [(False, True, "C compiler"), (True, False, "scipy-openblas32")])
-def test_what_a_fast_blas_needs(tmp_path: Path, cc: bool, wheel: bool, said: str) -> None:
-    (found,) = host(tmp_path, cc=cc, wheel=wheel).products()
-    assert found.name == "slow_blas"
-    assert said in found.message
+@pytest.mark.parametrize(("cc", "wheel", "missing"), [(False, True, "C compiler"), (True, False, "scipy-openblas32")])
+def test_a_missing_requirement_of_the_fast_blas_is_named(tmp_path: Path, cc: bool, wheel: bool, missing: str) -> None:
+    (finding,) = host(tmp_path, cc=cc, wheel=wheel).products()
+    assert finding.name == "slow_blas"
+    assert missing in finding.message
     assert list(host(tmp_path, cc=cc, wheel=wheel, system="darwin").products()) == []  # Metal needs neither
 
 
-def test_a_missing_hub_cache(tmp_path: Path) -> None:
-    assert [one.name for one in host(tmp_path / "gone").hub_cache()] == ["no_hub_cache"]
+def test_a_missing_hub_cache_is_found(tmp_path: Path) -> None:
+    assert [finding.name for finding in host(tmp_path / "gone").hub_cache()] == ["no_hub_cache"]
 
 
 @pytest.mark.parametrize(
@@ -49,23 +49,23 @@ def test_a_missing_hub_cache(tmp_path: Path) -> None:
         ((SERVER, OURS), "darwin", "error"),
         ((OURS,), "darwin", None),
         ((SHELL, TRAINING), "darwin", None),
-        ((WRAPPER, WRAPPED), "darwin", None),  # one server, and what started it
+        ((WRAPPER, WRAPPED), "darwin", None),  # a server and the process that started it
         ((WRAPPER, WRAPPED, OURS), "darwin", "error"),
-        ((SERVER, PAGER), "darwin", None),  # a name in a file's name
+        ((SERVER, PAGER), "darwin", None),  # the server's name in a file name
     ],
 )
-def test_models_that_share_a_machine(
+def test_two_models_on_a_machine_are_found(
     tmp_path: Path, processes: tuple[Process, ...], system: str, severity: str | None
 ) -> None:
-    found = list(host(tmp_path, *processes, system=system).models())
-    assert [one.severity for one in found] == ([severity] if severity else [])
+    findings = list(host(tmp_path, *processes, system=system).models())
+    assert [finding.severity for finding in findings] == ([severity] if severity else [])
 
 
-def test_a_lock_that_cannot_be_taken(tmp_path: Path) -> None:
-    (tmp_path / "applejack-model.lock").mkdir()  # root may open any file, but no directory
-    assert [one.name for one in host(tmp_path).lock()] == ["lock_not_ours"]
+def test_a_lock_file_that_cannot_be_opened_is_found(tmp_path: Path) -> None:
+    (tmp_path / "applejack-model.lock").mkdir()  # root can open any file, but not a directory
+    assert [finding.name for finding in host(tmp_path).lock()] == ["lock_not_ours"]
 
 
-def test_a_lock_that_a_training_holds_is_no_fault(tmp_path: Path) -> None:
+def test_a_lock_held_by_a_training_has_no_finding(tmp_path: Path) -> None:
     with FileLock(tmp_path / "applejack-model.lock"):
         assert list(host(tmp_path).lock()) == []

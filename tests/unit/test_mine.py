@@ -49,69 +49,69 @@ def code(tmp_path: Path) -> Path:
     return tmp_path / "code"
 
 
-ASKED = [
+EXPECTED = [
     ("importers", {"module": "json"}, {"contains": ["pkg/shapes.py", "top.py"]}),
     ("importers", {"module": "os"}, {"contains": ["pkg/work.py"]}),
     ("importers", {"module": "sys"}, None),  # a search for "import sys" misses "import re, sys"
     ("parameters", {"name": "spread"}, {"contains": ["one", "others", "rest", "two"]}),
-    ("parameters", {"name": "area"}, None),  # there are two
-    ("parameters", {"name": "side"}, None),  # takes none
+    ("parameters", {"name": "area"}, None),  # defined twice
+    ("parameters", {"name": "side"}, None),  # no parameters but self
     ("decorators", {"name": "spread"}, {"contains": ["first", "second.third"]}),
     ("decorators", {"name": "side"}, {"contains": ["property"]}),
     ("decorators", {"name": "helper"}, None),
     ("docstring", {"name": "describe"}, {"contains": ["Say what it is"]}),
     ("docstring", {"name": "helper"}, None),
     ("where_defined", {"kind": "class", "name": "Round"}, {"contains": ["pkg/shapes.py"]}),
-    ("where_defined", {"kind": "class", "name": "Hidden"}, None),  # tools do not look there
+    ("where_defined", {"kind": "class", "name": "Hidden"}, None),  # in a directory that the tools skip
     ("contents", {"path": "pkg/work.py"}, {"contains": ["describe", "helper", "spread"]}),
-    ("contents", {"path": "pkg/shapes.py"}, None),  # a search finds Ghost, which is none
-    ("subclasses", {"name": "Shape"}, None),  # here, too
-    ("count_files", {"folder": "pkg"}, {"number": 5}),  # broken.py counts, the link does not
+    ("contents", {"path": "pkg/shapes.py"}, None),  # a text search matches Ghost, which is not a class
+    ("subclasses", {"name": "Shape"}, None),  # Ghost again
+    ("count_files", {"folder": "pkg"}, {"number": 5}),  # broken.py counts, the symlink does not
     ("count_matches", {"path": "pkg/work.py", "name": "helper"}, {"number": 2}),
     ("folder_files", {"folder": "pkg/deep"}, {"contains": ["broken.py", "latin.py"]}),
     ("find_file", {"file": "latin.py"}, {"contains": ["pkg/deep/latin.py"]}),
     ("constant", {"name": "LIMIT"}, {"number": 12}),
     ("constant", {"name": "NAME"}, {"contains": ["red"]}),
-    ("constant", {"name": "TWICE"}, None),  # has two values
-    ("constant", {"name": "WRAPPED"}, None),  # the line that a search finds ends in "("
+    ("constant", {"name": "TWICE"}, None),  # two values
+    ("constant", {"name": "WRAPPED"}, None),  # the matching line ends in "("
     ("constant", {"name": "PAREN"}, {"contains": ["blue"]}),
 ]
 
 
-@pytest.mark.parametrize(("category", "slots", "expect"), ASKED)
-def test_a_question_is_asked_with_the_facts_of_the_code_or_not_at_all(
+@pytest.mark.parametrize(("category", "slots", "expect"), EXPECTED)
+def test_candidates_carry_the_facts_of_the_code(
     code: Path, category: str, slots: dict[str, str], expect: dict[str, object] | None
 ) -> None:
-    asked = [candidate.expect for candidate in candidates(read(code), category) if candidate.question.slots == slots]
-    assert asked == ([] if expect is None else [expect])
+    expects = [candidate.expect for candidate in candidates(read(code), category) if candidate.question.slots == slots]
+    assert expects == ([] if expect is None else [expect])
 
 
-def test_a_class_that_no_text_imitates_is_asked_about(code: Path) -> None:
+def test_subclasses_are_mined_when_no_string_looks_like_a_class(code: Path) -> None:
     (code / "pkg/shapes.py").write_text(FILES["pkg/shapes.py"].replace("class Ghost(Shape): in a text", ""))
-    asked = {candidate.question.slots["name"]: candidate.expect for candidate in candidates(read(code), "subclasses")}
-    assert asked == {"Shape": {"contains": ["Round", "Square"]}}
+    expects = {candidate.question.slots["name"]: candidate.expect for candidate in candidates(read(code), "subclasses")}
+    assert expects == {"Shape": {"contains": ["Round", "Square"]}}
 
 
-def test_the_same_seed_gives_the_same_prompts_and_another_seed_others(code: Path) -> None:
+def test_prompts_depend_on_the_seed_only(code: Path) -> None:
     first = mine([code], count=40, seed=1)
     assert first == mine([code], count=40, seed=1)
     assert first != mine([code], count=40, seed=2)
 
 
-def test_the_order_of_sets_does_not_show_in_the_prompts(code: Path, tmp_path: Path) -> None:
+def test_prompts_do_not_depend_on_set_order(code: Path, tmp_path: Path) -> None:
     (code / "more.py").write_text("".join(f"import module_{number}.inner\n" for number in range(40)))
     written = []
     for hash_seed in ("1", "2"):
         out = tmp_path / f"{hash_seed}.jsonl"
         command = ["-c", "from producer.cli import main; main()", "prompts", str(code)]
-        asked = [*command, "--count", "60", "--seed", "7", "--out", str(out)]
+        arguments = [*command, "--count", "60", "--seed", "7", "--out", str(out)]
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        subprocess.run([sys.executable, *asked], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
         written.append(out.read_bytes())
     assert written[0] == written[1]
 
 
-def test_prompts_are_distinct_balanced_and_read_back(code: Path) -> None:
+def test_prompts_are_distinct_balanced_and_parseable(code: Path) -> None:
     prompts = mine([code], count=50, seed=0)
     assert len({prompt.prompt.lower() for prompt in prompts}) == 50
     assert sum(not prompt.requires_tools for prompt in prompts) == 15
@@ -122,41 +122,41 @@ def test_prompts_are_distinct_balanced_and_read_back(code: Path) -> None:
         assert question.category == prompt.category
         assert prompt.expect is not None
         parse_expected(prompt.expect)
-        assert not holds(prompt.expect, prompt.prompt)  # repeating the question is no answer
+        assert not holds(prompt.expect, prompt.prompt)  # repeating the question is not an answer
 
 
-def test_every_target_is_asked_once_before_one_is_asked_again(code: Path) -> None:
-    asked = [
+def test_every_target_is_used_once_before_any_is_repeated(code: Path) -> None:
+    questions = [
         parse(prompt.prompt) for prompt in mine([code], count=3, seed=0, no_tools_share=0, categories=["docstring"])
     ]
-    assert asked == [Question("docstring", {"name": "describe"})] * 3
-    both = mine([code], count=2, seed=0, no_tools_share=0, categories=["find_file"])
-    assert len({str(parse(prompt.prompt)) for prompt in both}) == 2
+    assert questions == [Question("docstring", {"name": "describe"})] * 3
+    prompts = mine([code], count=2, seed=0, no_tools_share=0, categories=["find_file"])
+    assert len({str(parse(prompt.prompt)) for prompt in prompts}) == 2
 
 
-def test_too_many_prompts_are_refused_with_what_is_possible(code: Path) -> None:
-    with pytest.raises(UsageError, match=r"only 4 distinct questions about code can be asked, 5 are needed"):
+def test_error_for_too_many_prompts_names_the_possible_number(code: Path) -> None:
+    with pytest.raises(UsageError, match=r"only 4 distinct questions about code, but 5 are needed"):
         mine([code], count=5, seed=0, no_tools_share=0, categories=["docstring"])
 
 
-def test_thousands_of_general_questions_are_possible(code: Path) -> None:
+def test_5000_distinct_general_questions_can_be_mined(code: Path) -> None:
     prompts = mine([code], count=5000, seed=0, no_tools_share=1)
     assert len({prompt.prompt for prompt in prompts}) == 5000
 
 
-def test_several_workspaces_are_named_in_their_prompts(code: Path, tmp_path: Path) -> None:
+def test_with_several_workspaces_each_prompt_names_its_own(code: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "only.py").write_text("def lonely(word):\n    pass\n")
     prompts = mine([code, other], count=60, seed=0)
     for prompt in prompts:
-        theirs = "lonely" in prompt.prompt or "only.py" in prompt.prompt
-        assert prompt.workspace == (str(other if theirs else code) if prompt.requires_tools else None)
+        about_other = "lonely" in prompt.prompt or "only.py" in prompt.prompt
+        assert prompt.workspace == (str(other if about_other else code) if prompt.requires_tools else None)
     assert any("lonely" in prompt.prompt for prompt in prompts)
     assert {prompt.workspace for prompt in mine([code], count=20, seed=0)} == {None}
 
 
-def test_a_git_workspace_is_asked_about_as_committed(code: Path) -> None:
+def test_a_git_workspace_is_mined_at_its_commit(code: Path) -> None:
     git = ["git", "-C", str(code), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for arguments in (["init", "-q"], ["add", "top.py", "pkg/work.py"], ["commit", "-q", "-m", "first"]):
         subprocess.run([*git, *arguments], check=True)
@@ -178,24 +178,24 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("changed", "says"), BAD)
-def test_bad_requests_are_told(code: Path, changed: dict[str, object], says: str) -> None:
+@pytest.mark.parametrize(("changed", "message"), BAD)
+def test_bad_arguments_raise_usage_error(code: Path, changed: dict[str, object], message: str) -> None:
     request: dict[str, object] = {"workspaces": [code], "count": 5, "seed": 0} | changed
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=message):
         mine(request.pop("workspaces"), **request)
 
 
-def test_a_workspace_without_python_is_told(tmp_path: Path) -> None:
+def test_a_workspace_without_python_raises_usage_error(tmp_path: Path) -> None:
     (tmp_path / "readme.md").write_text("hello")
-    with pytest.raises(UsageError, match="holds no Python"):
+    with pytest.raises(UsageError, match="contains no readable Python"):
         mine([tmp_path], count=5, seed=0)
 
 
-def test_miner_and_tools_leave_out_the_same_directories() -> None:
+def test_miner_and_tools_skip_the_same_directories() -> None:
     assert workspace_files.SKIPPED == files.SKIPPED_DIRECTORIES
 
 
 def test_every_category_can_be_mined() -> None:
-    from producer.mining.code_questions import ASK
+    from producer.mining.code_questions import GENERATORS
 
-    assert set(ASK) == set(TOOL_FORMS)
+    assert set(GENERATORS) == set(TOOL_FORMS)

@@ -33,34 +33,34 @@ def _slots(category: str) -> list[str]:
 
 
 @given(question=ANY_QUESTION.filter(fits), form=st.integers(0, 3))
-def test_every_wording_reads_back_as_the_question(question: Question, form: int) -> None:
+def test_rendered_questions_parse_back(question: Question, form: int) -> None:
     assert parse(render(question, form)) == question
 
 
 @pytest.mark.parametrize("category", FORMS)
-def test_wordings_of_a_category_differ_and_hold_the_same_slots(category: str) -> None:
+def test_wordings_of_a_category_differ_and_have_the_same_slots(category: str) -> None:
     forms = FORMS[category]
     assert len(set(forms)) == len(forms) >= 3
     assert all(f"{{{slot}}}" in form for form in forms for slot in _slots(category))
 
 
-def test_there_are_enough_categories_and_each_can_be_looked_up() -> None:
+def test_every_tool_category_can_be_answered_by_search() -> None:
     assert len(TOOL_FORMS) >= 8
     assert set(NEEDLES) <= set(TOOL_FORMS)
     assert {"class", "function"} == set(KIND_NEEDLES)
 
 
-FOREIGN = [
+UNKNOWN = [
     "",  # nothing
-    "What is the meaning of it all?",  # no term of ours
-    "Which classes inherit from Base and why?",  # more than a wording
-    "Where is the method run defined?",  # a kind nobody asks about
+    "What is the meaning of it all?",  # not a known term
+    "Which classes inherit from Base and why?",  # a known wording with text after it
+    "Where is the method run defined?",  # not a known kind
     "Count the Python files under my dir.",  # a space in a path
 ]
 
 
-@pytest.mark.parametrize("prompt", FOREIGN)
-def test_other_prompts_are_no_question_of_ours(prompt: str) -> None:
+@pytest.mark.parametrize("prompt", UNKNOWN)
+def test_unknown_prompts_do_not_parse(prompt: str) -> None:
     assert parse(prompt) is None
 
 
@@ -73,27 +73,27 @@ TABLES = [
 
 
 @pytest.mark.parametrize(("category", "slot", "table"), TABLES)
-def test_every_general_answer_holds_its_own_expectation(
+def test_every_general_answer_meets_its_expectation(
     category: str, slot: str, table: Mapping[str, tuple[str, tuple[str, ...]]]
 ) -> None:
     for entry in table:
-        said = general_knowledge.answer(category, {slot: entry})
-        assert said is not None
-        assert holds(general_knowledge.expectation(category, {slot: entry}), said), said
+        answer = general_knowledge.answer(category, {slot: entry})
+        assert answer is not None
+        assert holds(general_knowledge.expectation(category, {slot: entry}), answer), answer
 
 
 SUMS = [("plus", "42", "58"), ("minus", "16", "50"), ("times", "56", "400")]
 
 
 @pytest.mark.parametrize(("operator", "right", "wrong"), SUMS)
-def test_sums_are_right(operator: str, right: str, wrong: str) -> None:
+def test_arithmetic_answers_are_correct(operator: str, right: str, wrong: str) -> None:
     slots = dict(zip("ab", {"plus": "17 25", "minus": "40 24", "times": "7 8"}[operator].split(), strict=True))
     slots["operator"] = operator
     assert right in (general_knowledge.answer("arithmetic", slots) or "")
     assert not holds(general_knowledge.expectation("arithmetic", slots), f"It is {wrong}.")
 
 
-def test_units_that_do_not_convert_are_told() -> None:
+def test_answer_for_incompatible_units_states_that_they_cannot_be_converted() -> None:
     assert "cannot" in (general_knowledge.answer("units", {"amount": "3", "large": "hours", "small": "grams"}) or "")
     assert (
         general_knowledge.answer("units", {"amount": "3", "large": "hours", "small": "minutes"})

@@ -29,29 +29,31 @@ ADAPTER = Adapter(
 
 
 def metrics(*, looping: int, calling: int) -> Metrics:
-    loops, called = Fraction(count=looping, of=10), Fraction(count=calling, of=10)
+    loops, calls = Fraction(count=looping, of=10), Fraction(count=calling, of=10)
     return Metrics(
         prompts=10,
         tool_calls_per_prompt=Spread(median=2, p90=4),
         seconds_per_prompt=Spread(median=3.25, p90=9),
         loop_rate=loops.share,
         loop_rate_interval=loops.interval,
-        tool_when_needed_rate=called.share,
-        of={"loop_rate": loops, "tool_when_needed_rate": called, "correct_rate": Fraction(count=0, of=0)},
+        tool_when_needed_rate=calls.share,
+        of={"loop_rate": loops, "tool_when_needed_rate": calls, "correct_rate": Fraction(count=0, of=0)},
         failures={"timeout": 1},
     )
 
 
 def report(run_id: str = "night-1") -> Report:
     before, after = metrics(looping=3, calling=0), metrics(looping=0, calling=9)
-    made = Report(run_id=run_id, student="student", adapter="adapter", before=before, after=after, identity="proven so")
-    return made.with_training(ADAPTER)
+    untrained = Report(
+        run_id=run_id, student="student", adapter="adapter", before=before, after=after, identity="the identity check"
+    )
+    return untrained.with_training(ADAPTER)
 
 
-def drawn(what: RenderableType) -> str:
+def as_text(renderable: RenderableType) -> str:
     console = Console(width=200, force_terminal=False)
     with console.capture() as capture:
-        console.print(what)
+        console.print(renderable)
     return capture.get()
 
 
@@ -75,7 +77,7 @@ def test_report_survives_writing_and_reading(tmp_path: Path) -> None:
         ("\udcff", "not UTF-8"),
     ],
 )
-def test_unreadable_report_is_one_clear_line(tmp_path: Path, content: str | None, message: str) -> None:
+def test_error_for_an_unreadable_report_is_one_line(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / "report.json").write_text(content, errors="surrogateescape")
     with pytest.raises(UsageError, match=message) as raised:
@@ -83,42 +85,42 @@ def test_unreadable_report_is_one_clear_line(tmp_path: Path, content: str | None
     assert "\n" not in str(raised.value)
 
 
-def test_table_sets_both_beside_the_targets() -> None:
-    text = drawn(format_table(report()))
+def test_table_shows_scores_beside_the_targets() -> None:
+    text = as_text(format_table(report()))
     assert "30% (3 of 10; 95%: 11%-60%) ✗" in row(text, "tool loops")
     assert "0% (0 of 10; 95%: 0%-28%) ✓" in row(text, "tool loops")
     assert "under 10 GB" in row(text, "peak memory")
     assert "11.50 GB ✗" in row(text, "peak memory")
     assert "1.250 to 0.500" in row(text, "loss, first to last")
     assert "2.500 to 0.750" in row(text, "validation loss")
-    assert "3.2 (9)" in row(text, "seconds per prompt")  # faster than the target is no miss
+    assert "3.2 (9)" in row(text, "seconds per prompt")  # faster than the target is not a miss
     assert "✗" not in row(text, "seconds per prompt")
-    assert "proven so" in text
+    assert "the identity check" in text
 
 
-def test_nothing_to_count_is_a_dash_and_not_zero() -> None:
-    assert "%" not in row(drawn(format_table(report())), "correct answers ")
-    made = {
+def test_an_empty_count_is_shown_as_a_dash() -> None:
+    assert "%" not in row(as_text(format_table(report())), "correct answers ")
+    measures = {
         line.measure: line.values
         for line in lines((None, metrics(looping=0, calling=0)), (None, None), report().targets)
     }
-    assert [value.text for value in made["tool loops"]] == ["-", "0% (0 of 10; 95%: 0%-28%)"]
-    assert "training: iterations" not in made
+    assert [value.text for value in measures["tool loops"]] == ["-", "0% (0 of 10; 95%: 0%-28%)"]
+    assert "training: iterations" not in measures
 
 
-def test_compare_sets_two_runs_side_by_side() -> None:
-    text = drawn(compare(report("one"), report("two")))
+def test_compare_shows_two_runs_side_by_side() -> None:
+    text = as_text(compare(report("one"), report("two")))
     assert row(text, "tool loops").count("30% (3 of 10") == 2
     assert row(text, "peak memory").count("11.50 GB") == 2
 
 
-def test_names_with_brackets_are_no_markup() -> None:
-    odd = report().model_copy(update={"student": "[bold]x[/bold]", "run_id": "[red]y"})
-    assert "[bold]x[/bold]" in drawn(format_table(odd))
-    assert "[red]y" in drawn(format_table(odd))
+def test_brackets_in_names_are_not_markup() -> None:
+    bracketed = report().model_copy(update={"student": "[bold]x[/bold]", "run_id": "[red]y"})
+    assert "[bold]x[/bold]" in as_text(format_table(bracketed))
+    assert "[red]y" in as_text(format_table(bracketed))
 
 
-def test_page_is_self_contained_and_escapes_what_it_is_told() -> None:
+def test_page_is_self_contained_and_escapes_values() -> None:
     page = html(report("<script>alert(1)</script>"))
     assert "<script" not in page
     assert not re.search(r"https?:|src=|@import|url\(", page)
@@ -126,7 +128,7 @@ def test_page_is_self_contained_and_escapes_what_it_is_told() -> None:
     assert page.count("<path class=") == 2  # training and validation
 
 
-def test_page_of_the_base_alone_has_no_chart() -> None:
+def test_page_without_training_has_no_chart() -> None:
     page = html(Report(run_id="r", student="s", before=metrics(looping=0, calling=1), identity="base only"))
     assert "<svg" not in page
     assert "base only" in page

@@ -1,4 +1,4 @@
-"""Which jobs run again."""
+"""Selecting the jobs to run again."""
 
 import pytest
 
@@ -22,7 +22,7 @@ JOBS = [
 @pytest.mark.parametrize(
     ("wanted", "numbers"),
     [
-        (JobFilter(), [1, 2, 3, 4]),  # nothing named: all of them
+        (JobFilter(), [1, 2, 3, 4]),  # no criteria: all jobs
         (JobFilter(kinds=(TIMEOUT,)), [1]),
         (JobFilter(kinds=(TIMEOUT, LOST)), [1, 2]),
         (JobFilter(reasons=(DUPLICATE,)), [3, 4]),  # one of several reasons is enough
@@ -33,15 +33,15 @@ JOBS = [
         (JobFilter(kinds=(FailureKind.INTERNAL,)), []),
     ],
 )
-def test_only_what_matches_runs_again(wanted: JobFilter, numbers: list[int]) -> None:
-    assert [int(one.job_id[:6]) for one in select(reversed(JOBS), wanted)] == numbers
+def test_only_matching_jobs_are_selected(wanted: JobFilter, numbers: list[int]) -> None:
+    assert [int(job.job_id[:6]) for job in select(reversed(JOBS), wanted)] == numbers
 
 
-def test_causes_are_counted_by_kind_and_else_by_reason() -> None:
+def test_jobs_are_counted_by_failure_kind_or_rejection_reason() -> None:
     assert by_kind(JOBS) == {"duplicate": 2, "null_result": 1, "timeout": 1, "worker_lost": 1}
 
 
-def test_the_shift_names_over_represented_categories_first() -> None:
+def test_category_shift_lists_over_represented_categories_first() -> None:
     rows = category_shift(JOBS[:2], [*JOBS[:2], *JOBS[2:] * 3])
     assert rows == [("count", 0.25, 1.0), ("define", 0.75, 0.0)]
     assert category_shift([], JOBS) == []
