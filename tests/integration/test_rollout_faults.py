@@ -97,7 +97,7 @@ BROKEN = calls(Call("grep", '{"pattern": "App'))
         ([streams(TOLD, piece({}, "stop")[:-9])], FailureKind.ENDPOINT_UNREACHABLE, "without a finish_reason"),
         # the endpoint's words within a stream, as an object and as mlx_lm's kind of text
         ([streams(TOLD, 'data: {"error": {"message": "out of memory"}}\n\n')], FailureKind.ENDPOINT_ERROR, "out of m"),
-        ([streams('data: {"error": "out of memory"}\n\n')], FailureKind.ENDPOINT_ERROR, "interrupted its answer: out of memory"),
+        ([streams('data: {"error": "out of memory"}\n\n')], FailureKind.ENDPOINT_ERROR, "answer: out of memory"),
         ([streams('data: {"error": "context length is 4096"}\n\n')], FailureKind.CONTEXT_OVERFLOW, "4096"),
         ([streams('data: {"error": "no such model"}\n\n')], FailureKind.WRONG_MODEL, "no such model"),
         # events that are no pieces of an answer

@@ -26,9 +26,7 @@ class CompletionAssembler:
     def add(self, chunk: JsonObject) -> bool:
         """Add the next chunk. Returns True if it has model output. Raises ValueError if it is not a chunk."""
         frame = {key: value for key, value in chunk.items() if key not in ("choices", "object") and value is not None}
-        usage = (
-            {"usage": frame["usage"]} if "usage" in frame else {}
-        )  # the last: some send running totals
+        usage = {"usage": frame["usage"]} if "usage" in frame else {}  # the last: some send running totals
         self._frame = {**frame, **self._frame, **usage}
         choices = chunk.get("choices") or []
         if not isinstance(choices, list):
