@@ -91,5 +91,5 @@ def test_without_mlx_lm_the_parser_is_told_as_not_checked(tmp_path: Path, monkey
     (unseen,) = looked(student(tmp_path, QWEN25)).not_checked
     assert (unseen.check, unseen.why) == (
         "student: tool parser",
-        "mlx_lm cannot be asked: ImportError: no Metal device",
+        "mlx_lm failed: ImportError: no Metal device",
     )
