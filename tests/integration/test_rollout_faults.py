@@ -97,13 +97,13 @@ BROKEN = calls(Call("grep", '{"pattern": "App'))
         ([streams(TOLD, piece({}, "stop")[:-9])], FailureKind.ENDPOINT_UNREACHABLE, "without a finish_reason"),
         # the endpoint's words within a stream, as an object and as mlx_lm's kind of text
         ([streams(TOLD, 'data: {"error": {"message": "out of memory"}}\n\n')], FailureKind.ENDPOINT_ERROR, "out of m"),
-        ([streams('data: {"error": "out of memory"}\n\n')], FailureKind.ENDPOINT_ERROR, "off: out of memory"),
+        ([streams('data: {"error": "out of memory"}\n\n')], FailureKind.ENDPOINT_ERROR, "answer: out of memory"),
         ([streams('data: {"error": "context length is 4096"}\n\n')], FailureKind.CONTEXT_OVERFLOW, "4096"),
         ([streams('data: {"error": "no such model"}\n\n')], FailureKind.WRONG_MODEL, "no such model"),
         # events that are no pieces of an answer
         ([streams(TOLD, "data: no json\n\n", DONE)], FailureKind.ENDPOINT_ERROR, "streamed 'no json'"),
         ([streams("data: [1]\n\n", DONE)], FailureKind.ENDPOINT_ERROR, "streamed '[1]'"),
-        ([streams('data: {"choices": [1]}\n\n')], FailureKind.ENDPOINT_ERROR, "instead of a piece of an answer"),
+        ([streams('data: {"choices": [1]}\n\n')], FailureKind.ENDPOINT_ERROR, "instead of a chunk of a completion"),
         # mlx_lm says 404 for nearly everything: its words must be quoted
         ([fails(404, "cannot unpack non-iterable")], FailureKind.ENDPOINT_ERROR, "404: cannot unpack non-iterable"),
         ([fails(500, "out of memory")], FailureKind.ENDPOINT_ERROR, "500: out of memory"),
@@ -116,7 +116,7 @@ BROKEN = calls(Call("grep", '{"pattern": "App'))
         ([fails(404, "404 Client Error. Repository Not Found for url: x")], FailureKind.WRONG_MODEL, "Repository"),
         ([fails(400, "maximum context length is 4096 tokens")], FailureKind.CONTEXT_OVERFLOW, "4096"),
         # the same call for ever
-        ([LOOK] * 9, FailureKind.REQUEST_LIMIT, "the same call was made 3 times, 2 are allowed"),
+        ([LOOK] * 9, FailureKind.REQUEST_LIMIT, "the same call was made 3 times; the limit is 2"),
         # another call each time
         (OTHER, FailureKind.REQUEST_LIMIT, "request_limit of 5"),
         ([calls(*(call("grep", pattern=f"x{n}") for n in range(7)))], FailureKind.REQUEST_LIMIT, "7 tool calls"),
@@ -131,7 +131,7 @@ BROKEN = calls(Call("grep", '{"pattern": "App'))
         (
             [Reply(calls=(Call("grep", '{"pattern": "' + "p" * n),), finish_reason="length") for n in range(9)],
             FailureKind.MALFORMED_TOOL_CALL,
-            "max_tokens cut a tool call",
+            "max_tokens cut off a tool call",
         ),
     ],
 )
@@ -189,7 +189,7 @@ def test_wall_time_ends_a_job_whatever_it_waits_for(roll: Roll) -> None:
     assert time.monotonic() - started < 5
     assert trajectory.failure is not None
     assert trajectory.failure.kind is FailureKind.TIMEOUT
-    assert trajectory.failure.message == "the job's 0.8 s are over"
+    assert trajectory.failure.message == "the job's time of 0.8 s ran out"
     assert [message.role for message in trajectory.messages] == ["user", "assistant", "tool"]
     assert trajectory.messages[2].content == "a.py:1: class Apple: ..."
 

@@ -120,7 +120,7 @@ def test_plain_directory_that_differs_from_the_pin_is_refused(tmp_path: Path, ca
     (plain / "__pycache__/a.pyc").write_bytes(b"made by an import")
     assert open_workspace(str(plain), cache=cache, expect=pin).pin == pin
     (plain / "a.py").write_text("b\n")
-    with pytest.raises(WorkspaceError, match="other code here"):
+    with pytest.raises(WorkspaceError, match="different code here"):
         open_workspace(str(plain), cache=cache, expect=pin)
 
 
@@ -212,18 +212,18 @@ def test_newline_and_odd_names_are_checked_out(repository: Path, cache: Path) ->
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "names no workspace"),
+        ("", "is not a workspace"),
         ("/no/such/place", "there is no directory '/no/such/place'"),
         ("{repository}@nope", "has no commit 'nope'"),
-        ("{repository}@", "'' is no revision"),
-        ("{repository}@--upload-pack=x", "is no revision"),
+        ("{repository}@", "'' is not a revision"),
+        ("{repository}@--upload-pack=x", "is not a revision"),
         ("{repository}/pkg@0123456789012345678901234567890123456789", "has no commit"),
         ("{repository}/installed@first", "does not hold the directory 'installed'"),
         ("{plain}@main", "cannot be read as a git work tree"),
-        ("file://{repository}", "names no revision"),
+        ("file://{repository}", "has no revision"),
         ("file://{repository}@nope", "has no revision 'nope'"),
         ("file://{repository}/nope@main", "cannot be cloned"),
-        ("https://me:secret@host.invalid/x", "names no revision"),
+        ("https://me:secret@host.invalid/x", "has no revision"),
     ],
 )
 def test_missing_workspace_is_one_clear_line(
@@ -240,7 +240,7 @@ def test_missing_workspace_is_one_clear_line(
 
 def test_expected_commit_that_contradicts_the_text_is_refused(repository: Path, cache: Path) -> None:
     first, head = git(repository, "rev-parse", "first"), git(repository, "rev-parse", "HEAD")
-    with pytest.raises(WorkspaceError, match="another commit"):
+    with pytest.raises(WorkspaceError, match="not the commit"):
         open_workspace(f"{repository}@{first}", cache=cache, expect=Pin(origin="x", commit=head))
     with pytest.raises(WorkspaceError, match="digest"):
         open_workspace(str(repository), cache=cache, expect=Pin(origin="x", digest="0" * 64))

@@ -38,7 +38,7 @@ def test_an_installed_package_keeps_its_licence_beside_it(tmp_path: Path) -> Non
 
 
 def test_code_that_is_elsewhere_is_said_to_be() -> None:
-    assert licence_of("https://example.org/x.git") == "not looked at: the code is not on this machine"
+    assert licence_of("https://example.org/x.git") == "not checked: the code is not on this machine"
 
 
 def test_the_card_has_a_header_a_hub_reads_and_the_counts(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_leak_that_was_asked_for_is_counted_and_told(tmp_path: Path, student: 
     summary = run([*both, *mixed()], tmp_path / "out", student).summary
     manifest = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert manifest["leaks"]["keys"]["train-test"] == 1
-    assert any("both sides of train-test: their prompts were given different" in one for one in summary.warnings)
+    assert any("both splits of train-test: their prompts request different" in one for one in summary.warnings)
 
 
 def test_leaks_of_the_seed_pipelines_split_are_told_as_its_own(tmp_path: Path, student: Path) -> None:
@@ -136,7 +136,7 @@ def test_leaks_of_the_seed_pipelines_split_are_told_as_its_own(tmp_path: Path, s
     leaked = manifest["leaks"]["keys"]["train-valid"]
     assert leaked > 0
     assert any(
-        f"{leaked} questions or subjects stand on both sides of train-valid: the seed pipeline's split" in one
+        f"{leaked} questions or subjects are in both splits of train-valid: the seed pipeline's split" in one
         for one in summary.warnings
     )
     done = {"seed": 42, "valid_share": 0.1, "test_share": 0.0, "split_by": None, "max_seq_length": None}

@@ -61,8 +61,8 @@ REFUSED = [
         "{{ tools }}{% for m in messages if m.role != 'tool' %}{{ m.content }}{{ m.tool_calls }}{% endfor %}",
         "leaves out tool results",
     ),
-    ("{{ tools }}{{ raise_exception('Only user and assistant roles are supported!') }}", "refuses tools"),
-    ("{{ tools }}{% for m in messages %}{{ m.content + 1 }}{% endfor %}", "refuses tools"),
+    ("{{ tools }}{{ raise_exception('Only user and assistant roles are supported!') }}", "fails with tools"),
+    ("{{ tools }}{% for m in messages %}{{ m.content + 1 }}{% endfor %}", "fails with tools"),
 ]
 
 

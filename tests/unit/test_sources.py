@@ -39,9 +39,9 @@ def test_trajectories_and_seed_records_may_be_mixed(tmp_path: Path) -> None:
     [
         (b'{"query": ', "not JSON: Expecting value, column 11"),
         (b'{"query": "caf\xe9"}', "not UTF-8: byte 0xe9 at column 15"),
-        (b"[1]", "not a JSON object but '[1]'"),
+        (b"[1]", "not a JSON object: '[1]'"),
         (b'{"prompt": "x"}', "neither a trajectory"),
-        (b'{"query": "x", "n": NaN}', "NaN is no JSON number"),
+        (b'{"query": "x", "n": NaN}', "NaN is not a JSON number"),
         (b'{"query": "x", "n": 1e999}', "'1e999' is too large"),
         (b'{"query": "\\ud800"}', "half of a surrogate pair"),
         (b"[" * 100_000, "nested too deeply"),

@@ -81,7 +81,7 @@ def endless_row(dataset: Path, _: Path) -> None:
 
 
 def failed_proof(dataset: Path, _: Path) -> None:
-    proof = {"passed": False, "faults": ["12 loss tokens are other people's words"]}
+    proof = {"passed": False, "faults": ["12 loss tokens were not written by the assistant"]}
     (dataset / "dataset.json").write_text(json.dumps({"loss_proof": proof}))
 
 
@@ -139,7 +139,7 @@ FAULTS: list[tuple[Fault, JsonObject, str]] = [
     (mixed_rows, {}, r"train.jsonl:3 holds \['conversation'\]"),
     (endless_row, {}, r"valid.jsonl:2 has \d+ tokens, more than max_seq_length=2048"),
     (lambda *_: None, {"max_seq_length": 16}, r"train.jsonl:1 has \d+ tokens, more than max_seq_length=16"),
-    (failed_proof, {}, "wrong thing: 12 loss tokens are other people's words"),
+    (failed_proof, {}, "wrong thing: 12 loss tokens were not written by the assistant"),
     (broken_card, {}, "dataset.json' is no JSON"),
     (no_config, {}, "has no config.json"),
     (no_model_type, {}, "names no model_type"),

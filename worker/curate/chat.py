@@ -1,4 +1,4 @@
-"""A trajectory as the list of chat messages that a template renders and a server receives."""
+"""Converts a trajectory to the chat messages that a template renders and a server receives."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ class Turn:
     """One assistant turn of a rendered conversation."""
 
     index: int
-    """its place in the chat messages"""
+    """index into the chat messages"""
     was_retried: bool
-    """it made a call that failed: context for what follows, nothing to be learnt"""
+    """the turn's tool call failed: keep it as context, exclude it from the loss"""
 
 
 def chat_messages(trajectory: Trajectory) -> list[JsonObject]:
-    """The messages in the form the server's template sees: the system prompt first, no nulls, arguments as objects.
+    """The messages in the form of the server's template input: system prompt first, no nulls, arguments as objects.
 
-    `mlx_lm.server` turns a null content into "" and argument text into objects before it renders; written that way
-    here, the file and the request are the same input to the template.
+    `mlx_lm.server` turns a null content into "" and argument text into objects before it renders. With the same form
+    here, a training row and a request are the same input to the template.
     """
     system: list[JsonObject] = (
         [{"role": "system", "content": trajectory.system_prompt}] if trajectory.system_prompt else []
@@ -29,7 +29,7 @@ def chat_messages(trajectory: Trajectory) -> list[JsonObject]:
 
 
 def turns(trajectory: Trajectory) -> tuple[Turn, ...]:
-    """Every assistant turn, in order, with its index into `chat_messages`."""
+    """Every assistant turn, in order."""
     failed = {m.tool_call_id for m in trajectory.messages if m.role == "tool" and m.is_error}
     offset = 1 if trajectory.system_prompt else 0
     return tuple(
@@ -40,7 +40,7 @@ def turns(trajectory: Trajectory) -> tuple[Turn, ...]:
 
 
 def results(trajectory: Trajectory) -> dict[str, Message]:
-    """The first tool message of each call id."""
+    """The first tool message per call id."""
     found: dict[str, Message] = {}
     for message in trajectory.messages:
         if message.role == "tool" and message.tool_call_id is not None:
@@ -49,7 +49,7 @@ def results(trajectory: Trajectory) -> dict[str, Message]:
 
 
 def calls(trajectory: Trajectory) -> Iterator[tuple[int, ToolCall]]:
-    """Every call with the index of its message."""
+    """Every call, with the index of its message."""
     for index, message in enumerate(trajectory.messages):
         for call in message.tool_calls:
             yield index, call

@@ -1,8 +1,8 @@
-"""Exact and near duplicates of whole trajectories; the only importer of rensa (MinHash with LSH).
+"""Finds exact and near duplicates of trajectories. The only importer of rensa (MinHash with LSH).
 
-Two trajectories are near duplicates when they name the same subject, their questions share at least PROMPT_ALIKE of
-their words, and what their assistants said and called is alike by MinHash. Tool results are left out: two different
-questions about one long file would look the same. Other subjects are never duplicates, however alike the wording.
+Two trajectories are near duplicates if they have the same subject, their questions share at least PROMPT_SIMILARITY of
+their words, and their assistant texts and calls are similar by MinHash. Tool results are left out: two questions about
+the same long file would look alike. Trajectories with different subjects are never duplicates, whatever the wording.
 """
 
 import hashlib
@@ -17,21 +17,21 @@ from config.records import Trajectory
 from worker.curate.split import normalised, subjects, workspace_of
 
 PERMUTATIONS = 64  # standard error of the estimate about 0.06 at the threshold
-BANDS = 8  # bands of 8 rows: of pairs 0.9 alike 99% are found, of pairs 0.5 alike 3%
+BANDS = 8  # of 8 rows each: finds 99% of the pairs with similarity 0.9 and 3% of those with 0.5
 SIMILARITY_THRESHOLD = 0.85  # of the assistant's shingles
-PROMPT_ALIKE = 0.8  # of the question's words
+PROMPT_SIMILARITY = 0.8  # of the question's words
 SHINGLE = 3  # words
-LINEAR_SCAN_LIMIT = 32  # are compared one by one
+LINEAR_SCAN_LIMIT = 32  # groups up to this size are compared without an index
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What is kept of a trajectory to compare it with others; about 0.5 KB."""
+    """Data for comparing a trajectory with others; about 0.5 KB."""
 
     exact: bytes
-    """of the question, the calls, the results and the answer, their words alone"""
-    about: bytes
-    """of the workspace and the subjects"""
+    """hash of the normalised question, calls, results and answer"""
+    subject: bytes
+    """hash of the workspace and the subjects"""
     words: bytes
     """checksums of the question's words, 4 bytes each"""
     sketch: rensa.RMinHash
@@ -39,47 +39,47 @@ class Fingerprint:
 
 def fingerprint(trajectory: Trajectory) -> Fingerprint:
     """The fingerprint of one trajectory."""
-    said = list(_said(trajectory))
-    heard = [normalised(message.content or "") for message in trajectory.messages if message.role == "tool"]
+    spoken = list(_assistant_texts(trajectory))
+    results = [normalised(message.content or "") for message in trajectory.messages if message.role == "tool"]
     question = normalised(trajectory.prompt)
-    place = workspace_of(trajectory)
+    workspace = workspace_of(trajectory)
     sketch = rensa.RMinHash(PERMUTATIONS, 0)
-    sketch.update(list(_shingles(said)))
+    sketch.update(list(_shingles(spoken)))
     return Fingerprint(
-        exact=_digest([question, place, *subjects(trajectory), *said, *heard]),  # subjects: Task is not task
-        about=_digest([place, *subjects(trajectory)]),
+        exact=_digest([question, workspace, *subjects(trajectory), *spoken, *results]),  # subjects keep their case
+        subject=_digest([workspace, *subjects(trajectory)]),
         words=b"".join(sorted({zlib.crc32(word.encode()).to_bytes(4) for word in question.split()})),
         sketch=sketch,
     )
 
 
 class SeenIndex:
-    """Fingerprints seen so far, each under the number it was given."""
+    """The fingerprints added so far, by number."""
 
     def __init__(self) -> None:
         self._exact: dict[bytes, int] = {}
-        self._about: dict[bytes, _Group] = {}
+        self._by_subject: dict[bytes, _Group] = {}
 
     def match(self, print_: Fingerprint) -> tuple[int, float] | None:
-        """The number and likeness (1.0: exact) of what this repeats, None when it is new."""
+        """Number and similarity (1.0: exact) of the fingerprint that this one repeats; None if it is new."""
         if (number := self._exact.get(print_.exact)) is not None:
             return number, 1.0
-        group = self._about.get(print_.about)
+        group = self._by_subject.get(print_.subject)
         for number, other in group.candidates(print_) if group else ():
-            if _overlap(other.words, print_.words) < PROMPT_ALIKE:
+            if _overlap(other.words, print_.words) < PROMPT_SIMILARITY:
                 continue
-            if (alike := float(other.sketch.jaccard(print_.sketch))) >= SIMILARITY_THRESHOLD:
-                return number, alike
+            if (similarity := float(other.sketch.jaccard(print_.sketch))) >= SIMILARITY_THRESHOLD:
+                return number, similarity
         return None
 
     def add(self, number: int, print_: Fingerprint) -> None:
-        """Remember one that is new."""
+        """Add a new fingerprint."""
         self._exact[print_.exact] = number
-        self._about.setdefault(print_.about, _Group()).add(number, print_)
+        self._by_subject.setdefault(print_.subject, _Group()).add(number, print_)
 
 
 class _Group:
-    """Those about one subject; most are few. One index for all would name thousands that only share their wording."""
+    """Fingerprints of one subject. An index over all subjects would return thousands that only share their wording."""
 
     def __init__(self) -> None:
         self._members: dict[int, Fingerprint] = {}
@@ -91,17 +91,17 @@ class _Group:
             self._near.insert(number, print_.sketch)
         elif len(self._members) > LINEAR_SCAN_LIMIT:
             self._near = rensa.RMinHashLSH(SIMILARITY_THRESHOLD, PERMUTATIONS, BANDS)
-            for each, member in self._members.items():
-                self._near.insert(each, member.sketch)
+            for member_number, member in self._members.items():
+                self._near.insert(member_number, member.sketch)
 
     def candidates(self, print_: Fingerprint) -> Iterable[tuple[int, Fingerprint]]:
-        """Those worth comparing, oldest first."""
+        """The fingerprints to compare with, oldest first."""
         if self._near is None:
             return self._members.items()
         return ((number, self._members[number]) for number in sorted(self._near.query(print_.sketch)))
 
 
-def _said(trajectory: Trajectory) -> Iterator[str]:
+def _assistant_texts(trajectory: Trajectory) -> Iterator[str]:
     for message in trajectory.messages:
         if message.role == "assistant":
             yield normalised(message.content or "")
@@ -116,8 +116,8 @@ def _shingles(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _overlap(first: bytes, second: bytes) -> float:
-    one, two = ({words[n : n + 4] for n in range(0, len(words), 4)} for words in (first, second))
-    return len(one & two) / len(one | two) if one | two else 1.0
+    left, right = ({words[n : n + 4] for n in range(0, len(words), 4)} for words in (first, second))
+    return len(left & right) / len(left | right) if left | right else 1.0
 
 
 def _digest(parts: Iterable[str]) -> bytes:

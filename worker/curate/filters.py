@@ -1,4 +1,4 @@
-"""What only the whole set shows: duplicates, unproven rows, the mix, the splits."""
+"""Filters that need the whole set: duplicates, contradictions, loss faults, the share without tools, the splits."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -13,33 +13,33 @@ from worker.curate.split import assign
 
 
 def reject_duplicates(entries: Sequence[CuratedRow]) -> None:
-    """Of each set of repeats, the first in the given order stays."""
+    """Keep the first of each set of duplicates, in the given order."""
     seen = SeenIndex()
     for number, entry in enumerate(entries):
         if not entry.kept:
             continue
         if match := seen.match(entry.print_):
-            first, alike = match
-            how = "repeats" if alike == 1.0 else f"is {alike:.0%} like"
-            entry.reject(RejectionReason.DUPLICATE, f"{how} {entries[first].job_id}")
+            first, similarity = match
+            relation = "repeats" if similarity == 1.0 else f"is {similarity:.0%} similar to"
+            entry.reject(RejectionReason.DUPLICATE, f"{relation} {entries[first].job_id}")
         else:
             seen.add(number, entry.print_)
 
 
 def reject_contradictions(entries: Sequence[CuratedRow]) -> None:
-    """Answers to one question, however worded, that state different numbers: those of the fewest go, all of a tie."""
+    """Reject answers that state another number than most answers to the same question; in a tie, reject all."""
     answers: defaultdict[bytes, list[CuratedRow]] = defaultdict(list)
     for entry in entries:
         if entry.kept and entry.claim:
             answers[entry.claim.question].append(entry)
-    for asked in answers.values():
-        stated = Counter(entry.claim.number for entry in asked if entry.claim)
+    for rows in answers.values():
+        stated = Counter(row.claim.number for row in rows if row.claim)
         most = max(stated.values())
-        told = ", ".join(str(number) for number in sorted(stated))
-        for entry in asked:
-            if len(stated) > 1 and entry.claim and (stated[entry.claim.number] < most or _tied(stated)):
-                detail = f"answers to one question differ ({told}); this one says {entry.claim.number}"
-                entry.reject(RejectionReason.FABRICATED_RESULT, detail)
+        numbers = ", ".join(str(number) for number in sorted(stated))
+        for row in rows:
+            if len(stated) > 1 and row.claim and (stated[row.claim.number] < most or _tied(stated)):
+                detail = f"answers to the same question differ ({numbers}); this one states {row.claim.number}"
+                row.reject(RejectionReason.FABRICATED_RESULT, detail)
 
 
 def _tied(stated: Counter[int]) -> bool:
@@ -47,7 +47,7 @@ def _tied(stated: Counter[int]) -> bool:
 
 
 def reject_unproven(entries: Sequence[CuratedRow], *, foreign_allowed: bool) -> None:
-    """Single trajectories that fail the loss proof are rejected; when all of them do, the dataset says so instead."""
+    """Reject trajectories with loss faults. If all of them have faults, keep them: the summary reports it instead."""
     kept = [entry for entry in entries if entry.kept]
     faulty = [(entry, faults) for entry in kept if (faults := entry.losses.faults(foreign_allowed=foreign_allowed))]
     if len(faulty) < len(kept):
@@ -56,7 +56,7 @@ def reject_unproven(entries: Sequence[CuratedRow], *, foreign_allowed: bool) -> 
 
 
 def sample_down(entries: Sequence[CuratedRow], share: float | None) -> None:
-    """Leave out examples without tools until they are at most `share` of what is kept; the last in order go first."""
+    """Reject examples without tools, the last ones first, until they are at most `share` of the kept examples."""
     if share is None:
         return
     without = [entry for entry in entries if entry.kept and not entry.tools]
@@ -69,7 +69,7 @@ def sample_down(entries: Sequence[CuratedRow], share: float | None) -> None:
 
 
 def split_kept(entries: Sequence[CuratedRow], options: Options) -> dict[Split, list[CuratedRow]]:
-    """The kept entries of each split, in the given order."""
+    """The kept rows of each split, in the given order."""
     kept = [entry for entry in entries if entry.kept]
     assigned = assign(
         [entry.member for entry in kept],
@@ -77,14 +77,14 @@ def split_kept(entries: Sequence[CuratedRow], options: Options) -> dict[Split, l
         test_share=options.test_share,
         seed=options.seed,
     )
-    sides: dict[Split, list[CuratedRow]] = {"train": [], "valid": [], "test": []}
+    splits: dict[Split, list[CuratedRow]] = {"train": [], "valid": [], "test": []}
     for entry, split in zip(kept, assigned, strict=True):
-        sides[split].append(entry)
-    return sides
+        splits[split].append(entry)
+    return splits
 
 
 def split_seed(entries: Sequence[CuratedRow]) -> dict[Split, list[CuratedRow]]:
-    """The seed pipeline's split of the kept entries, which are in file order."""
+    """The seed pipeline's split of the kept rows, which are in file order."""
     kept = [entry for entry in entries if entry.kept]
     train, valid = seed_text.split(kept)
     return {"train": train, "valid": valid, "test": []}

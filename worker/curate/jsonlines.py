@@ -1,4 +1,4 @@
-"""Lines of JSON from anywhere, read so that no line can end the reading: each is an object or a reason why not."""
+"""Reads untrusted JSON lines. A bad line never stops the reading: it becomes an error with a reason."""
 
 import json
 import math
@@ -9,28 +9,28 @@ from pydantic import JsonValue, ValidationError
 
 from config.records import JsonObject
 
-MAX_LINE = 64 << 20  # bytes; a longer line is no conversation, and reading it whole would not be bounded
-MAX_DEPTH = 100  # pydantic writes 200 levels at most, and a record adds some of its own
+MAX_LINE = 64 << 20  # bytes; a longer line is not a conversation, and memory must be bounded
+MAX_DEPTH = 100  # pydantic writes at most 200 levels, and a record adds a few
 BOM = b"\xef\xbb\xbf"
 
 
 def numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """(number from 1, line without its ending) of every non-blank line; one over MAX_LINE is cut just above it."""
+    """(number from 1, line without its ending) of every non-blank line. Longer lines are cut just above MAX_LINE."""
     number = 0
     while line := file.readline(MAX_LINE + 2):
         number += 1
-        whole = line.endswith(b"\n")
+        complete = line.endswith(b"\n")
         if number == 1:
             line = line.removeprefix(BOM)
         if line.strip():
-            yield number, line.rstrip(b"\r\n") if whole else line
-        while not whole and len(line) > MAX_LINE:
+            yield number, line.rstrip(b"\r\n") if complete else line
+        while not complete and len(line) > MAX_LINE:
             rest = file.readline(MAX_LINE)
-            whole = not rest or rest.endswith(b"\n")
+            complete = not rest or rest.endswith(b"\n")
 
 
 def parse_object(line: bytes) -> JsonObject:
-    """The JSON object on a line. Raises ValueError with the reason when it is none, or could not be written again."""
+    """The JSON object on a line. Raises ValueError if there is none, or if it could not be written again."""
     if len(line) > MAX_LINE:
         raise ValueError(f"longer than {MAX_LINE >> 20} MB")
     try:
@@ -44,7 +44,7 @@ def parse_object(line: bytes) -> JsonObject:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError(f"not a JSON object but {text[:40]!r}")
+        raise ValueError(f"not a JSON object: {text[:40]!r}")
     if text.count("{") + text.count("[") > MAX_DEPTH and too_deep(value):
         raise ValueError("nested too deeply")
     if "\\u" in text:
@@ -53,15 +53,15 @@ def parse_object(line: bytes) -> JsonObject:
 
 
 def first_error(error: ValidationError) -> str:
-    """The first complaint about an object in words, with how many more there are."""
+    """The first validation error as text, with the number of further ones."""
     first, *others = error.errors(include_url=False)
     more = f" (and {len(others)} more)" if others else ""
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}, not {repr(first['input'])[:60]}{more}"
+    field = ".".join(str(part) for part in first["loc"])
+    return f"{field}: {first['msg']}, not {repr(first['input'])[:60]}{more}"
 
 
 def too_deep(value: JsonValue) -> bool:
-    """True when lists and objects stand more than MAX_DEPTH deep in each other."""
+    """Whether lists and objects are nested more than MAX_DEPTH levels deep."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [item for outer in level if isinstance(outer, dict | list) for item in _items(outer)]
@@ -75,13 +75,13 @@ def _items(outer: dict[str, JsonValue] | list[JsonValue]) -> Iterator[JsonValue]
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"not JSON: {name} is no JSON number")
+    raise ValueError(f"not JSON: {name} is not a JSON number")
 
 
 def _finite(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise ValueError(f"not JSON: {digits!r} is too large a number")
+        raise ValueError(f"not JSON: the number {digits!r} is too large")
     return value
 
 
@@ -89,4 +89,4 @@ def _refuse_half_characters(value: JsonObject) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError("not text: half of a surrogate pair (\\ud800 to \\udfff) stands alone") from None
+        raise ValueError("not text: it has half of a surrogate pair (\\ud800 to \\udfff)") from None

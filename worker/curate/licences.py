@@ -1,10 +1,10 @@
-"""The licence of a workspace, as far as its files tell."""
+"""Detects the licence of a workspace from its files."""
 
 import re
 from pathlib import Path
 
 NAMES = re.compile(r"(?i)^(?:licen[cs]e|copying|unlicense)(?:[.-].*)?$")
-KNOWN = (  # the SPDX name, and words only that licence has
+KNOWN = (  # SPDX name, and text that only that licence has
     ("Apache-2.0", r"Apache License\s+Version 2\.0"),
     ("AGPL-3.0", r"GNU AFFERO GENERAL PUBLIC LICENSE\s+Version 3"),
     ("LGPL", r"GNU LESSER GENERAL PUBLIC LICENSE"),
@@ -24,18 +24,18 @@ READ = 40_000  # characters; no licence is longer
 
 
 def licence_of(workspace: str) -> str:
-    """The SPDX name, "unknown (FILE)" for words nobody knows, or why there is none to be seen."""
+    """The SPDX name, "unknown (FILE)" for an unknown text, or the reason why there is none."""
     root = Path(workspace).expanduser()
     if not root.is_dir():
-        return "not looked at: the code is not on this machine"
+        return "not checked: the code is not on this machine"
     for folder in (root, *_distributions(root)):
         for file in sorted(child for child in folder.iterdir() if NAMES.match(child.name) and child.is_file()):
             text = file.read_text(encoding="utf-8", errors="replace")[:READ]
-            return next((name for name, words in KNOWN if re.search(words, text)), f"unknown ({file.name})")
+            return next((name for name, pattern in KNOWN if re.search(pattern, text)), f"unknown ({file.name})")
     return "none found"
 
 
 def _distributions(root: Path) -> list[Path]:
-    """Where an installed package keeps its licence: NAME-VERSION.dist-info beside it, or licenses in there."""
+    """The directories with an installed package's licence: NAME-VERSION.dist-info beside it, and its licenses/."""
     found = sorted(root.parent.glob(f"{root.name}-*.dist-info"))
     return [folder for info in found for folder in (info, info / "licenses") if folder.is_dir()]

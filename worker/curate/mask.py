@@ -1,9 +1,9 @@
-"""The loss proof: which tokens the trainer will put a loss on, and who said them.
+"""The loss proof: which tokens contribute to the loss, and which role wrote them.
 
 mlx_lm's default_loss counts target positions max(1, offset) .. length of a row (trainer.py, `steps >= offset` and
 `steps <= length`, where step s predicts token s). `offset` is 0 for `text`; for `turns` with --mask-prompt it is the
-length of everything before the last message, generation prompt included. Position `length` is the padding behind the
-row: one more target per row, said by nobody and never served, counted apart as `padding`.
+length of everything before the last message, including the generation prompt. Position `length` is the padding after
+the row: one more target per row, which no role wrote and which is never served. It is counted separately as `padding`.
 """
 
 from collections.abc import Iterable
@@ -17,31 +17,31 @@ from worker.student.tokenizer import Student
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Token counts of one trajectory or of a whole dataset; they add up."""
+    """Token counts of one trajectory or of a whole dataset. They can be added."""
 
     rows: int = 0
     row_tokens: int = 0
     loss_tokens: int = 0
     assistant_tokens: int = 0
-    """loss tokens that an assistant turn said"""
+    """loss tokens written by the assistant"""
     non_assistant_tokens: int = 0
-    """loss tokens that somebody else said: system, user, tool"""
+    """loss tokens of other roles: system, user, tool"""
     turns: int = 0
     stop_tokens: int = 0
     """assistant turns whose stop token is in the loss"""
     cut_rows: int = 0
     """rows longer than max_seq_length"""
     prefix_mismatches: int = 0
-    """turns whose served prompt is not, token for token, the trained prefix"""
+    """turns whose inference-time prompt differs from the training prefix"""
     padding: int = 0
 
     def __add__(self, other: "Losses") -> "Losses":
         return Losses(*map(add, _counts(self), _counts(other)))
 
     def faults(self, *, foreign_allowed: bool) -> tuple[str, ...]:
-        """What is wrong, in words; nothing when the proof holds."""
+        """The faults as text; empty if the proof passes."""
         found = {
-            f"{self.non_assistant_tokens} loss tokens are other people's words": 0
+            f"{self.non_assistant_tokens} loss tokens were not written by the assistant": 0
             if foreign_allowed
             else self.non_assistant_tokens,
             f"{self.turns - self.stop_tokens} assistant turns have no stop token in the loss": self.turns
@@ -49,7 +49,7 @@ class Losses:
             f"{self.cut_rows} rows are cut by max_seq_length": self.cut_rows,
             f"{self.prefix_mismatches} trained prefixes differ from the served prompt": self.prefix_mismatches,
         }
-        return tuple(words for words, count in found.items() if count)
+        return tuple(text for text, count in found.items() if count)
 
 
 _counts = attrgetter(*(field.name for field in fields(Losses)))
@@ -61,19 +61,19 @@ def losses(rendered: Rendered, student: Student, *, max_seq_length: int) -> Loss
 
 
 def proof(total: Losses, *, foreign_allowed: bool) -> JsonObject:
-    """The loss proof as dataset.json holds it; `foreign_allowed`: other people's words are counted, no fault."""
+    """The loss proof of dataset.json. `foreign_allowed`: tokens of other roles are counted, but are not a fault."""
     faults = total.faults(foreign_allowed=foreign_allowed)
     share = total.non_assistant_tokens / total.loss_tokens if total.loss_tokens else 0.0
     return {
         "passed": not faults and total.loss_tokens > 0,
-        "faults": list(faults) if total.loss_tokens else ["there is no loss token at all"],
+        "faults": list(faults) if total.loss_tokens else ["there are no loss tokens"],
         **asdict(total),
         "foreign_share": round(share, 6),
     }
 
 
 def total(counts: Iterable[Losses]) -> Losses:
-    """The sum."""
+    """The sum of the counts."""
     return sum(counts, Losses())
 
 
@@ -86,13 +86,13 @@ def _turn_row(span: Span, student: Student, max_seq_length: int) -> Losses:
     end = min(len(ids), max_seq_length)
     loss = max(0, end - max(1, offset))
     same = _continues(span)
-    said = loss if same else 0
+    by_assistant = loss if same else 0
     return Losses(
         rows=1,
         row_tokens=len(ids),
         loss_tokens=loss,
-        assistant_tokens=said,
-        non_assistant_tokens=loss - said,
+        assistant_tokens=by_assistant,
+        non_assistant_tokens=loss - by_assistant,
         turns=1,
         stop_tokens=int(same and _stops(ids[offset:end], student)),
         cut_rows=int(len(ids) > max_seq_length),
@@ -104,22 +104,22 @@ def _turn_row(span: Span, student: Student, max_seq_length: int) -> Losses:
 def _text_losses(rendered: Rendered, student: Student, max_seq_length: int) -> Losses:
     ids = rendered.text_ids
     end = min(len(ids), max_seq_length)
-    said = stops = mismatches = 0
+    by_assistant = stops = mismatches = 0
     for span in rendered.spans:
         start = len(span.prompt_ids)
         same = _continues(span) and ids[:start] == span.prompt_ids
         turn = _own_tokens(span.through_ids[start:], student)
-        held = same and ids[start : start + len(turn)] == turn and start + len(turn) <= end
+        complete = same and ids[start : start + len(turn)] == turn and start + len(turn) <= end
         mismatches += not same
-        said += max(0, min(end, start + len(turn)) - start) if same else 0
-        stops += int(held and _stops(turn, student))
+        by_assistant += max(0, min(end, start + len(turn)) - start) if same else 0
+        stops += int(complete and _stops(turn, student))
     loss = max(0, end - 1)
     return Losses(
         rows=1,
         row_tokens=len(ids),
         loss_tokens=loss,
-        assistant_tokens=said,
-        non_assistant_tokens=loss - said,
+        assistant_tokens=by_assistant,
+        non_assistant_tokens=loss - by_assistant,
         turns=len(rendered.spans),
         stop_tokens=stops,
         cut_rows=int(len(ids) > max_seq_length),
@@ -129,13 +129,13 @@ def _text_losses(rendered: Rendered, student: Student, max_seq_length: int) -> L
 
 
 def _continues(span: Span) -> bool:
-    """The trained prefix is the served prompt, and the turn adds something to it."""
+    """Whether the training prefix equals the inference-time prompt, and the turn adds tokens to it."""
     offset = len(span.prompt_ids)
     return len(span.through_ids) > offset and span.through_ids[:offset] == span.prompt_ids
 
 
 def _own_tokens(ids: tuple[int, ...], student: Student) -> tuple[int, ...]:
-    """A turn's tokens up to its first stop token; behind it a template may put white space."""
+    """A turn's tokens up to its first stop token. A template may add white space after it."""
     for position, token in enumerate(ids):
         if token in student.eos_ids:
             return ids[: position + 1]
@@ -143,9 +143,9 @@ def _own_tokens(ids: tuple[int, ...], student: Student) -> tuple[int, ...]:
 
 
 def _stops(ids: tuple[int, ...], student: Student) -> bool:
-    """Exactly one stop token, and nothing but white space behind it."""
+    """Whether the turn has exactly one stop token, followed only by white space."""
     own = _own_tokens(ids, student)
     if not own or own[-1] not in student.eos_ids:
         return False
-    behind = ids[len(own) :]
-    return not behind or not student.decode(behind).strip()
+    rest = ids[len(own) :]
+    return not rest or not student.decode(rest).strip()

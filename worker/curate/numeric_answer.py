@@ -1,4 +1,4 @@
-"""What an answer counts, so that answers to the same question can be held against each other."""
+"""Extracts the number that an answer states, so that answers to the same question can be compared."""
 
 import hashlib
 import re
@@ -13,19 +13,19 @@ NUMBER = re.compile(r"(?<![\w./-])\d{1,9}(?![\w/-]|\.\d)")
 
 
 class NumericAnswer(NamedTuple):
-    """One number, said of one question."""
+    """The number that an answer states to one question."""
 
     question: bytes
-    """hash of what is asked: category and subject where the wording is known, else the normalised words"""
+    """hash of the question: category and subject if its wording is known, else its normalised words"""
     number: int
 
 
 def numeric_answer(trajectory: Trajectory) -> NumericAnswer | None:
-    """The number an answer states to a question that asks for one; None when it states none, or several."""
+    """The number that answers a counting question. None if the answer states no number or several."""
     if not HOW_MANY.search(trajectory.prompt) or not trajectory.tool_calls:
         return None
-    asked = set(NUMBER.findall(trajectory.prompt))
-    stated = {int(number) for number in NUMBER.findall(trajectory.answer) if number not in asked}
+    in_prompt = set(NUMBER.findall(trajectory.prompt))
+    stated = {int(number) for number in NUMBER.findall(trajectory.answer) if number not in in_prompt}
     if len(stated) != 1:
         return None
     question = parse(trajectory.prompt)

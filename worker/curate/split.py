@@ -1,6 +1,6 @@
-"""Splits by group: what can be looked up on one side is never asked on the other.
+"""Splits a dataset by group, so that no question of one split has its answer in another.
 
-One group holds every example that shares a normalised prompt, or that asks about the same subject, whatever the words.
+A group has all examples with the same normalised prompt, or with the same subject whatever the wording.
 """
 
 import hashlib
@@ -14,31 +14,31 @@ from config.questions.wording import parse
 from config.records import Split, Trajectory
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
-RULE_PROMPT = "by group: the same normalised prompt, or the same subject in the same workspace, is on one side only"
-RULE_WORKSPACE = "by workspace: all questions about one codebase are on one side only"
+RULE_PROMPT = "by group: the same normalised prompt, or the same subject in the same workspace, is in one split only"
+RULE_WORKSPACE = "by workspace: all questions about one codebase are in one split only"
 RULE_SEED = (
     "the seed pipeline's: records in file order, shuffled with random.seed(42), the first 90% train, the rest valid"
 )
 WORD = re.compile(r"[^\W_]+(?:[_./:-]+[^\W_]+)*")
-# What reads like code: quoted, dotted, with an underscore, a slash, a digit, a capital inside, or all capitals.
+# Words that look like code: quoted, dotted, with an underscore, slash, digit or inner capital, or all capitals.
 CODE = re.compile(r"`([^`\n]+)`|\"([^\"\n]+)\"|'([^'\n]+)'")
 CODE_WORD = re.compile(r"[_./\d]|[a-z][A-Z]|^[A-Z]{2,}$|^[A-Z][a-z]+[A-Z]|^__")
 
 
 def normalised(text: str) -> str:
-    """Lower case, no accents of layout: words alone, single spaces between."""
+    """The words in lower case, separated by single spaces."""
     return " ".join(WORD.findall(text.lower()))
 
 
 def subjects(trajectory: Trajectory) -> tuple[str, ...]:
-    """What the question is about, () when it names nothing: its slots if its wording is known, else its code words.
+    """The subjects of the question: its slots if its wording is known, else its code words; () if it has neither.
 
-    A question about two definitions has two subjects; everywhere else what it names counts together.
+    A question about two definitions has two subjects. In any other question all names form one subject.
     """
     return _subjects(trajectory.prompt)
 
 
-@lru_cache(maxsize=16)  # splitting, fingerprints and claims ask it of one trajectory in turn
+@lru_cache(maxsize=16)  # called in turn for one trajectory by splitting, fingerprints and numeric answers
 def _subjects(prompt: str) -> tuple[str, ...]:
     if question := parse(prompt):
         slots = {slot: value for slot, value in question.slots.items() if slot != "kind"}
@@ -51,33 +51,34 @@ def _subjects(prompt: str) -> tuple[str, ...]:
 
 
 def workspace_of(trajectory: Trajectory) -> str:
-    """The codebase a trajectory was made on, "" when it does not say."""
+    """The codebase of a trajectory, "" if it is not recorded."""
     pin = trajectory.provenance.workspace if trajectory.provenance else None
     return pin.origin if pin else ""
 
 
 def group_keys(trajectory: Trajectory, *, by_workspace: bool) -> tuple[str, ...]:
-    """Everything that ties a trajectory to others; two that share one key are in one group."""
+    """The grouping keys of a trajectory. Two trajectories with a common key are in the same group."""
     if by_workspace:
         return (f"workspace {workspace_of(trajectory)}",)
-    place = workspace_of(trajectory)
-    keys = [f"prompt {normalised(trajectory.prompt)}", *(f"subject {place}\0{about}" for about in subjects(trajectory))]
+    workspace = workspace_of(trajectory)
+    by_subject = (f"subject {workspace}\0{subject}" for subject in subjects(trajectory))
+    keys = [f"prompt {normalised(trajectory.prompt)}", *by_subject]
     return tuple(hashlib.sha256(key.encode()).hexdigest()[:24] for key in keys)
 
 
 @dataclass(frozen=True, slots=True)
 class SplitItem:
-    """What splitting needs to know of one example."""
+    """The data of one example that splitting needs."""
 
     prompt: str
     """the normalised prompt, or a hash of it"""
     keys: tuple[str, ...]
     asked: Split | None = None
-    """the split its prompt was given"""
+    """the split requested with its prompt"""
 
 
 def groups(members: Sequence[SplitItem]) -> list[str]:
-    """The group of each member: the smallest key of everything connected to it, whatever their order."""
+    """The group of each member: the smallest key connected to it, independent of the order of the members."""
     parent: dict[str, str] = {}
 
     def root(key: str) -> str:
@@ -96,32 +97,32 @@ def groups(members: Sequence[SplitItem]) -> list[str]:
 def assign(members: Sequence[SplitItem], *, valid_share: float, test_share: float, seed: int) -> list[Split]:
     """A split for each member.
 
-    A split that a prompt was given counts; where one prompt was given two, the held-out one wins, and members that were
-    given none follow their group's. The other groups are taken in the order of a hash of seed and group: test is filled
-    first, then valid; a group that would overfill is left to train. No side that is asked for stays empty while there
-    are groups to give it.
+    A split requested with a prompt is used. If one prompt has two, the held-out one wins. Members without a requested
+    split follow their group's. The other groups are taken in the order of a hash of seed and group: they fill first
+    test, then valid; a group that would overfill a split goes to train. No split with a share above 0 stays empty while
+    groups are left.
     """
-    of = groups(members)
-    sizes = Counter(of)
+    group_of = groups(members)
+    sizes = Counter(group_of)
     by_prompt: defaultdict[str, set[Split]] = defaultdict(set)
     by_group: defaultdict[str, set[Split]] = defaultdict(set)
-    for member, group in zip(members, of, strict=True):
+    for member, group in zip(members, group_of, strict=True):
         if member.asked:
             by_prompt[member.prompt].add(member.asked)
             by_group[group].add(member.asked)
-    chosen = {group: _strictest(asked) for group, asked in by_group.items()}
-    held = Counter(_strictest(by_prompt[m.prompt]) for m in members if m.prompt in by_prompt)
+    chosen = {group: _strictest(requested) for group, requested in by_group.items()}
+    filled = Counter(_strictest(by_prompt[m.prompt]) for m in members if m.prompt in by_prompt)
     free = sorted((group for group in sizes if group not in chosen), key=lambda group: _order(seed, group))
-    _fill("test", free, sizes, test_share * len(members), held, chosen)
-    _fill("valid", free, sizes, valid_share * len(members), held, chosen)
+    _fill("test", free, sizes, test_share * len(members), filled, chosen)
+    _fill("valid", free, sizes, valid_share * len(members), filled, chosen)
     return [
         _strictest(by_prompt[member.prompt]) if member.prompt in by_prompt else chosen.get(group, "train")
-        for member, group in zip(members, of, strict=True)
+        for member, group in zip(members, group_of, strict=True)
     ]
 
 
 def leaks(keys: Mapping[Split, set[str]]) -> dict[str, int]:
-    """Per pair of splits, how many keys stand on both sides."""
+    """Number of common keys per pair of splits."""
     pairs: tuple[tuple[Split, Split], ...] = (("train", "valid"), ("train", "test"), ("valid", "test"))
     return {f"{a}-{b}": len(keys.get(a, set()) & keys.get(b, set())) for a, b in pairs}
 
@@ -131,23 +132,23 @@ def _fill(
     free: list[str],
     sizes: Mapping[str, int],
     wanted: float,
-    held: Counter[Split],
+    filled: Counter[Split],
     chosen: dict[str, Split],
 ) -> None:
     open_groups = [group for group in free if group not in chosen]
     for group in open_groups:
-        if held[split] + sizes[group] <= round(wanted):
+        if filled[split] + sizes[group] <= round(wanted):
             chosen[group] = split
-            held[split] += sizes[group]
+            filled[split] += sizes[group]
     left = [group for group in open_groups if group not in chosen]
-    if wanted > 0 and not held[split] and len(left) > 1:
+    if wanted > 0 and not filled[split] and len(left) > 1:
         smallest = min(left, key=lambda group: (sizes[group], left.index(group)))
         chosen[smallest] = split
-        held[split] += sizes[smallest]
+        filled[split] += sizes[smallest]
 
 
-def _strictest(asked: set[Split]) -> Split:
-    return next(split for split in ("test", "valid", "train") if split in asked)
+def _strictest(requested: set[Split]) -> Split:
+    return next(split for split in ("test", "valid", "train") if split in requested)
 
 
 def _order(seed: int, group: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Rows and verdicts on disk while a curation runs, so that memory holds only where they are."""
+"""Keeps rows and verdicts on disk during a curation, so that memory holds only their offsets."""
 
 import tempfile
 from pathlib import Path
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class Span(NamedTuple):
-    """Where a piece lies in the spool, in bytes."""
+    """Offset and size of a piece in the spool, in bytes."""
 
     offset: int
     size: int
 
 
 class Spool:
-    """An append-only temporary file without a name; gone when it is closed."""
+    """An append-only temporary file without a name. It is deleted when it is closed."""
 
     def __init__(self, directory: Path) -> None:
         self._file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - closed by __exit__
@@ -29,14 +29,14 @@ class Spool:
         self._file.close()
 
     def put(self, piece: bytes) -> Span:
-        """Append a piece."""
+        """Append a piece and return its span."""
         self._file.seek(self._end)
         self._file.write(piece)
-        place = Span(self._end, len(piece))
+        span = Span(self._end, len(piece))
         self._end += len(piece)
-        return place
+        return span
 
-    def get(self, place: Span) -> bytes:
-        """Read a piece back."""
-        self._file.seek(place.offset)
-        return self._file.read(place.size)
+    def get(self, span: Span) -> bytes:
+        """Read a piece."""
+        self._file.seek(span.offset)
+        return self._file.read(span.size)

@@ -1,4 +1,4 @@
-"""Counts a curation: what was read, kept and rejected, why, and what may harm the student."""
+"""Summarises a curation: counts of read, kept and rejected examples, rejection reasons, and warnings."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,13 @@ from worker.curate.mask import proof, total
 from worker.curate.options import Options, Summary
 from worker.curate.row import CuratedRow
 
-LIMITS = (2048, 4096, 8192, 16384, 32768)  # context lengths people train at
-NO_TOOL_SHARE = 0.10  # below it students call tools for everything
-CHAIN_SHARE = 0.05  # of examples with two calls or more; below it students never chain
-BATCH = 4  # mlx_lm's default batch size; fewer rows than that make it raise
-SEED_LEAKS = "the seed pipeline's split knows no groups; --format text or turns keeps each on one side"
-GIVEN_LEAKS = "their prompts were given different splits; give all wordings of a question the same one"  # the only way
-FEW = 20  # examples; shares of fewer say nothing
+LIMITS = (2048, 4096, 8192, 16384, 32768)  # common context lengths for training
+NO_TOOL_SHARE = 0.10  # with a smaller share students call tools for everything
+CHAIN_SHARE = 0.05  # of examples with two or more calls; with a smaller share students never chain calls
+BATCH = 4  # mlx_lm's default batch size; it raises with fewer rows
+SEED_LEAKS = "the seed pipeline's split ignores groups; --format text or turns keeps each group in one split"
+GIVEN_LEAKS = "their prompts request different splits; request the same one for all wordings of a question"
+MIN_EXAMPLES = 20  # shares of fewer examples mean nothing
 
 
 def summarise(
@@ -27,7 +27,7 @@ def summarise(
     leaks: Mapping[str, int],
     broken: int,
 ) -> Summary:
-    """The Summary of decided entries."""
+    """The Summary of filtered rows."""
     kept = [entry for entry in entries if entry.kept]
     reasons = Counter(reason for entry in entries for reason in entry.verdict.reasons)
     seeded = options.format == "seed-text"
@@ -53,12 +53,12 @@ def summarise(
 
 
 def trains_on_all_roles(options: Options) -> bool:
-    """True for the format that trains on other people's words by its nature."""
+    """Whether the format trains on the tokens of all roles."""
     return options.format == "text"
 
 
 def _limits(entries: Sequence[CuratedRow], limit: int) -> dict[str, int]:
-    """Which longer limits would have kept how many of those that are only too long."""
+    """Number of examples that each longer limit would keep, of those rejected only for their length."""
     lengths = [entry.tokens for entry in entries if entry.verdict.reasons == (RejectionReason.OVER_LENGTH,)]
     return {str(longer): sum(n <= longer for n in lengths) for longer in LIMITS if longer > limit and lengths}
 
@@ -78,13 +78,13 @@ def _warnings(
     if not kept:
         return [*found, "nothing was kept"]
     without, chains = (sum(test(e) for e in kept) / len(kept) for test in (_no_tools, _chains))
-    if len(kept) >= FEW and without < NO_TOOL_SHARE:
+    if len(kept) >= MIN_EXAMPLES and without < NO_TOOL_SHARE:
         found.append(
-            f"{without:.0%} examples without tools: under {NO_TOOL_SHARE:.0%} students call tools for everything"
+            f"{without:.0%} examples without tools: below {NO_TOOL_SHARE:.0%} students call tools for everything"
         )
-    if len(kept) >= FEW and chains < CHAIN_SHARE:
+    if len(kept) >= MIN_EXAMPLES and chains < CHAIN_SHARE:
         found.append(
-            f"{chains:.0%} examples with two calls or more: under {CHAIN_SHARE:.0%} students never chain calls"
+            f"{chains:.0%} examples with two or more calls: below {CHAIN_SHARE:.0%} students never chain calls"
         )
     for split, count in rows.items():
         if 0 < count < BATCH:
@@ -92,14 +92,16 @@ def _warnings(
     for pair, count in leaks.items():
         if count:
             found.append(
-                f"{count} questions or subjects stand on both sides of {pair}: {SEED_LEAKS if seeded else GIVEN_LEAKS}"
+                f"{count} questions or subjects are in both splits of {pair}: {SEED_LEAKS if seeded else GIVEN_LEAKS}"
             )
     if loss_proof and not loss_proof["passed"]:
         faults = loss_proof["faults"]
         found.append(f"the loss proof fails: {'; '.join(map(str, faults)) if isinstance(faults, list) else faults}")
     share = loss_proof.get("foreign_share", 0.0)
     if isinstance(share, float) and share > 0:
-        found.append(f"{share:.0%} of the loss is on words the assistant did not say; --format turns has none of it")
+        found.append(
+            f"{share:.0%} of the loss is on tokens that the assistant did not write; --format turns avoids this"
+        )
     return found
 
 

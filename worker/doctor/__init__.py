@@ -1,1 +1,1 @@
-"""The worker's part of `applejack doctor`: this host and a student."""
+"""The worker's part of `applejack doctor`: checks of this host and of a student."""

@@ -1,4 +1,4 @@
-"""The doctor's conversations: short and sound, with the calls that templates and parsers get wrong most easily."""
+"""Test conversations for the doctor: short and valid, with calls that templates and parsers often get wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ TOOL: JsonObject = {
 
 @dataclass(frozen=True)
 class Sample:
-    """One assistant turn; `calls` is what must be read back from it."""
+    """One assistant turn. A parser must read `calls` back from it."""
 
     what: str
     content: str
@@ -35,12 +35,12 @@ class Sample:
 
     @property
     def trajectory(self) -> Trajectory:
-        """The turn in a conversation: behind it, when it calls, come the results and an answer."""
-        made = tuple(
-            ToolCall(id=f"probe{number:05d}", name=str(one["name"]), arguments=cast(JsonObject, one["arguments"]))
-            for number, one in enumerate(self.calls)
+        """A conversation with this turn. If the turn has calls, their results and an answer follow."""
+        calls = tuple(
+            ToolCall(id=f"probe{number:05d}", name=str(call["name"]), arguments=cast(JsonObject, call["arguments"]))
+            for number, call in enumerate(self.calls)
         )
-        results = [Message(role="tool", content="12", tool_call_id=one.id, name=one.name) for one in made]
+        results = [Message(role="tool", content="12", tool_call_id=call.id, name=call.name) for call in calls]
         return Trajectory(
             run_id="doctor",
             job_id="000001-doctor00",
@@ -49,9 +49,9 @@ class Sample:
             tools=(TOOL,),
             messages=(
                 Message(role="user", content=QUESTION),
-                Message(role="assistant", content=self.content, tool_calls=made),
+                Message(role="assistant", content=self.content, tool_calls=calls),
                 *results,
-                *((Message(role="assistant", content=ANSWER),) if made else ()),
+                *((Message(role="assistant", content=ANSWER),) if calls else ()),
             ),
             outcome="completed",
         )
@@ -66,7 +66,7 @@ PLAIN = Sample("a plain call", "", (call(pattern="class"),))
 SAMPLES = (
     Sample("an answer without a call", ANSWER, ()),
     PLAIN,
-    Sample("a call behind a sentence", "I look first.", (call(pattern="class"),)),
+    Sample("a call after a sentence", "I look first.", (call(pattern="class"),)),
     Sample("a number", "", (call(pattern="class", limit=7),)),
     Sample("nested arguments", "", (call(pattern="a", options={"deep": {"list": [1, "two", {"x": True}]}}),)),
     Sample("letters of other scripts", "", (call(pattern="Größe 数 🍎 \u2028"),)),
@@ -79,7 +79,7 @@ SAMPLES = (
 
 @dataclass(frozen=True)
 class Conversation:
-    """A sample as the rows of both formats."""
+    """A sample rendered as rows of both formats."""
 
     sample: Sample
     turns: Rendered
@@ -88,25 +88,26 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Refused:
-    """A sample that the template cannot express."""
+    """A sample that the template cannot render."""
 
     sample: Sample
     why: str
 
 
 def rendered(student: Student, samples: Sequence[Sample] = SAMPLES) -> tuple[list[Conversation], list[Refused]]:
-    """The samples as this student is trained on them, and those that its template refuses."""
-    made: list[Conversation] = []
+    """The samples as training rows of this student, and those that its template cannot render."""
+    conversations: list[Conversation] = []
     refused: list[Refused] = []
     for sample in samples:
         try:
             trajectory = sample.trajectory
-            made.append(Conversation(sample, render_turns(trajectory, student), render_text(trajectory, student)))
+            turns, text = render_turns(trajectory, student), render_text(trajectory, student)
+            conversations.append(Conversation(sample, turns, text))
         except RenderError as error:
             refused.append(Refused(sample, str(error)))
-    return made, refused
+    return conversations, refused
 
 
 def written(student: Student, *, prompt: bool = False) -> str:
-    """The plain conversation as the template writes it; `prompt` adds the generation prompt. Raises RenderError."""
+    """The plain conversation, rendered. `prompt` adds the generation prompt. Raises RenderError."""
     return student.render(chat_messages(PLAIN.trajectory), [TOOL], prompt=prompt)

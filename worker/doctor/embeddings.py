@@ -1,4 +1,4 @@
-"""Two rows of a model's embeddings, read from its files: tokens that training never touched have equal ones."""
+"""Reads two rows of a model's embeddings from its files. Tokens that were never trained have equal embeddings."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from config.diagnostics import CannotCheckError
 
 NAMES = ("model.embed_tokens.weight", "language_model.model.embed_tokens.weight")
-HEADER_BYTES = 8  # a safetensors file begins with the length of its header
+HEADER_BYTES = 8  # a safetensors file starts with the length of its header
 MAX_HEADER = 100_000_000  # the format's own limit
 BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
@@ -23,7 +23,7 @@ class Table:
     start: int
     """offset of the first row, bytes"""
     width: int
-    """numbers in a row"""
+    """values per row"""
     kind: str
 
     def row(self, token: int) -> npt.NDArray[np.float32]:
@@ -37,18 +37,18 @@ class Table:
         return np.frombuffer(raw, "<f4" if self.kind == "F32" else "<f2").astype(np.float32)
 
 
-def cosine(model: Path, one: int, other: int) -> float:
-    """Of the embeddings of two tokens; CannotCheckError where the weights are missing or quantised."""
+def cosine(model: Path, first: int, second: int) -> float:
+    """Cosine of two tokens' embeddings. Raises CannotCheckError if the weights are missing or quantised."""
     table = find(model)
     if table.kind not in BYTES:
-        raise CannotCheckError(f"the embeddings are quantised ({table.kind}); look at the model it was made from")
-    rows = [table.row(token) for token in (one, other)]
+        raise CannotCheckError(f"the embeddings are quantised ({table.kind}); check the unquantised model instead")
+    rows = [table.row(token) for token in (first, second)]
     lengths = [float(np.linalg.norm(row)) for row in rows]
     return float(rows[0] @ rows[1]) / (lengths[0] * lengths[1]) if all(lengths) else 1.0
 
 
 def find(model: Path) -> Table:
-    """The embeddings of a model directory; CannotCheckError where there are none."""
+    """The embeddings of a model directory. Raises CannotCheckError if there are none."""
     for file in sorted(model.glob("model*.safetensors")):
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(HEADER_BYTES), "little")

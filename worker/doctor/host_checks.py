@@ -1,4 +1,4 @@
-"""The doctor's look at a worker's machine: a fast BLAS, the hub cache, and how many models run on it."""
+"""Checks of a worker's machine: a fast BLAS, the hub cache, and the number of models that run on it."""
 
 import shutil
 import sys
@@ -16,14 +16,14 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from config.diagnostics import Check, Diagnosis
 from worker.student.cpu_blas import blas
 
-# How a process that holds a model is started: one word of its command line, or `mlx_lm` and the next.
+# Command lines of processes that load a model: one word, or `mlx_lm` and the next word.
 SERVING = frozenset({"mlx_lm.server", "worker.endpoint.serve_child", "mlx_lm server"})
 TRAINING = frozenset({"mlx_lm.lora", "worker.train.child", "mlx_lm lora"})
 
 
 @dataclass(frozen=True)
 class Process:
-    """A running process, as far as it is told."""
+    """A running process."""
 
     pid: int
     parent: int
@@ -31,30 +31,30 @@ class Process:
 
     @property
     def words(self) -> set[str]:
-        """The words of its command line, programs without their folder, and each two in a row."""
+        """The words of the command line without directories, and each pair of adjacent words."""
         words = [Path(word).name if "/" in word else word for word in self.command]
-        return {*words, *(f"{one} {next_}" for one, next_ in pairwise(words))}
+        return {*words, *(f"{word} {next_word}" for word, next_word in pairwise(words))}
 
 
 def running() -> list[Process]:
-    """Every process whose command line may be read."""
-    seen = [process.info for process in psutil.process_iter(["pid", "ppid", "cmdline"])]
-    return [Process(one["pid"], one["ppid"], tuple(one["cmdline"])) for one in seen if one["cmdline"]]
+    """Every process whose command line is readable."""
+    infos = [process.info for process in psutil.process_iter(["pid", "ppid", "cmdline"])]
+    return [Process(info["pid"], info["ppid"], tuple(info["cmdline"])) for info in infos if info["cmdline"]]
 
 
 def of_kind(processes: Iterable[Process], kind: frozenset[str]) -> list[Process]:
-    """The processes started so, without those that only started one of them (a shell, `uv run`, a watchdog)."""
-    found = [one for one in processes if one.words & kind]
-    parents = {one.parent for one in found}
-    return [one for one in found if one.pid not in parents]
+    """The processes with such a command line, without parents that only started one (a shell, `uv run`, a watchdog)."""
+    matching = [process for process in processes if process.words & kind]
+    parents = {process.parent for process in matching}
+    return [process for process in matching if process.pid not in parents]
 
 
 @dataclass(frozen=True)
 class Host:
-    """This machine; what it is asked of stands in the fields, so that tests can plant a fault."""
+    """This machine. Its inputs are fields, so that tests can plant a fault."""
 
     hub: Path = Path(HF_HUB_CACHE)
-    """the hub cache folder that an mlx_lm server started here would look into"""
+    """the hub cache directory that an mlx_lm server started here would use"""
     locks: Path = Path(tempfile.gettempdir())
     processes: Callable[[], Iterable[Process]] = running
     system: str = sys.platform
@@ -62,7 +62,7 @@ class Host:
     wheel: Callable[[], bool] = lambda: find_spec(blas.WHEEL) is not None
 
     def checks(self) -> list[Check]:
-        """What is looked at."""
+        """The checks of this machine."""
         return [
             Check("fast matrix products", self.products),
             Check("hub cache folder", self.hub_cache),
@@ -84,36 +84,36 @@ class Host:
                 "slow_blas",
                 "warning",
                 f"{' and '.join(missing)} is missing: mlx trains and serves about 20 times slower on this CPU",
-                "install it (Debian: apt install gcc; the package comes with applejack[worker])",
+                "install it (Debian: apt install gcc; applejack[worker] includes the package)",
             )
 
     def hub_cache(self) -> Iterator[Diagnosis]:
-        """mlx_lm's server answers /v1/models with an empty body when its hub cache folder is missing."""
+        """mlx_lm's server answers /v1/models with an empty body if the hub cache directory is missing."""
         if not self.hub.is_dir():
             yield Diagnosis(
                 "no_hub_cache",
                 "warning",
-                f"the hub cache folder {str(self.hub)!r} is missing: an mlx_lm.server started by hand answers "
+                f"the hub cache directory {str(self.hub)!r} is missing: an mlx_lm.server started by hand answers "
                 "/v1/models with an empty body",
-                f"mkdir -p {str(self.hub)!r}, or set HF_HOME (servers that applejack starts have their own)",
+                f"mkdir -p {str(self.hub)!r}, or set HF_HOME (servers started by applejack have their own)",
             )
 
     def models(self) -> Iterator[Diagnosis]:
         """Two Metal processes on one Mac can crash it; elsewhere they share memory and time."""
-        seen = list(self.processes())
-        serving, training = of_kind(seen, SERVING), of_kind(seen, TRAINING)
+        processes = list(self.processes())
+        serving, training = of_kind(processes, SERVING), of_kind(processes, TRAINING)
         if len(serving) + len(training) > 1:
-            pids = ", ".join(str(one.pid) for one in (*serving, *training))
+            pids = ", ".join(str(process.pid) for process in (*serving, *training))
             yield Diagnosis(
                 "models_share_host",
                 "error" if self.system == "darwin" else "warning",
                 f"{len(serving)} model servers and {len(training)} trainings run on this machine (processes {pids})"
                 + (": two Metal processes can crash a Mac" if self.system == "darwin" else ""),
-                "let one end before the other starts: train where nothing is served, serve one model a machine",
+                "wait for one to end before starting the other: serve one model per machine, train where none is",
             )
 
     def lock(self) -> Iterator[Diagnosis]:
-        """The host's lock can be taken by this user; that a training holds it is no fault."""
+        """This user can acquire the host's lock. It is fine if a training holds it now."""
         file = self.locks / "applejack-model.lock"
         if not file.exists():
             return
@@ -126,6 +126,6 @@ class Host:
             yield Diagnosis(
                 "lock_not_ours",
                 "error",
-                f"the host's lock cannot be taken: {error}",
-                f"remove {str(file)!r} (another user may have made it), or train as that user",
+                f"the host's lock cannot be acquired: {error}",
+                f"remove {str(file)!r} (another user may have created it), or train as that user",
             )

@@ -1,4 +1,4 @@
-"""The doctor's look at a student's notation: its markers, what ends a turn, and the tags around calls."""
+"""Checks of a student's notation: turn markers, stop tokens, and the tags around calls."""
 
 import re
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from worker.student.tokenizer import REMEDY, Student
 TURN_MARKER = re.compile(r"<\|[^<>|\s]+\|>|<(?:start|end)_of_turn>")
 TAG_PAIRS = (("<tool_call>", "</tool_call>"), ("<tool_response>", "</tool_response>"))
 CODER = re.compile(r"qwen2\.?5-coder", re.IGNORECASE)
-HUB_FOLDER = "models--"  # begins the name of a model's folder in the hub cache; the files are two folders below
-UNTRAINED = 0.99  # cosine of two embeddings that training has never pulled apart; trained pairs are far below
+HUB_FOLDER = "models--"  # prefix of a model's directory in the hub cache, two levels above its files
+UNTRAINED = 0.99  # cosine of two embeddings that were never trained; trained pairs are far below it
 STOP_REMEDY = "set eos_token_id in config.json and generation_config.json to that token's id (a list may hold several)"
 FENCE_REMEDY = (
     "copy worker/student/templates/qwen25_coder_fenced.jinja into its directory as chat_template.jinja and set "
@@ -23,7 +23,7 @@ FENCE_REMEDY = (
 
 
 def markers(student: Student) -> Iterator[Diagnosis]:
-    """Turn markers are one token each; the two tags of a pair are both one token or both spelt out."""
+    """Each turn marker is one token. The two tags of a pair are both one token or both spelt out."""
     text = written(student, prompt=True)
     for marker in sorted(set(TURN_MARKER.findall(text))):
         if (size := tokens(student, marker)) != 1:
@@ -31,49 +31,49 @@ def markers(student: Student) -> Iterator[Diagnosis]:
                 "marker_split",
                 "error",
                 f"the template's marker {marker!r} is {size} tokens of this tokenizer, not one",
-                "take the tokenizer that belongs to the template, or add the marker as a special token",
+                "use the tokenizer that belongs to the template, or add the marker as a special token",
             )
     for opening, closing in TAG_PAIRS:
         if opening in text and (tokens(student, opening) == 1) != (tokens(student, closing) == 1):
             yield Diagnosis(
                 "marker_pair",
                 "error",
-                f"{opening!r} is {tokens(student, opening)} tokens and {closing!r} {tokens(student, closing)}: only "
-                "one of the pair is a token",
-                "make both of them tokens in tokenizer.json, or neither",
+                f"{opening!r} is {tokens(student, opening)} tokens and {closing!r} is {tokens(student, closing)}: "
+                "only one of the pair is a single token",
+                "define both tags as tokens in tokenizer.json, or neither",
             )
 
 
 def stop(student: Student) -> Iterator[Diagnosis]:
-    """What ends an assistant turn is what the server stops at, and the tokenizer has whatever it stops at."""
+    """The server stops at the token that ends an assistant turn, and the tokenizer knows every stop token."""
     for number in sorted(student.eos_ids):
         if student.ids([student.decode([number])])[0] != [number]:
             yield Diagnosis(
                 "stop_token_unknown",
                 "error",
-                f"the server stops at the token with id {number}, and the tokenizer makes that token of no text "
-                f"(it reads {student.decode([number])!r})",
+                f"the server stops at the token with id {number}, which the tokenizer cannot produce from any text "
+                f"(it decodes to {student.decode([number])!r})",
                 STOP_REMEDY,
             )
-    behind = written(student).rpartition(ANSWER)[2].strip()
-    if not behind:
+    ending = written(student).rpartition(ANSWER)[2].strip()
+    if not ending:
         yield Diagnosis(
-            "no_end_of_turn", "error", "the template writes nothing behind an answer: no turn ever ends", REMEDY
+            "no_end_of_turn", "error", "the template writes nothing after an answer, so no turn ever ends", REMEDY
         )
         return
-    first = student.ids([behind])[0][0]
+    first = student.ids([ending])[0][0]
     if first not in student.eos_ids:
         yield Diagnosis(
             "end_of_turn_is_no_eos",
             "error",
             f"a turn ends with {student.decode([first])!r} (id {first}), but the server stops at "
-            f"{sorted(student.eos_texts)} only: served, it writes the user's next turn as well",
+            f"{sorted(student.eos_texts)} only: when served, the student goes on to write the user's next turn",
             STOP_REMEDY,
         )
 
 
 def tags(student: Student, config: JsonObject) -> Iterator[Diagnosis]:
-    """Tags the base model never learnt are hardly taught by LoRA: Qwen2.5-Coder, every size, is the known case."""
+    """LoRA hardly trains tags that the base model never learnt. Qwen2.5-Coder, in every size, is a known case."""
     opening, closing = TAG_PAIRS[0]
     if opening not in written(student) or tokens(student, opening) != 1:
         return
@@ -81,7 +81,7 @@ def tags(student: Student, config: JsonObject) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "qwen25_coder_calls",
             "warning",
-            f"Qwen2.5-Coder writes fenced json whatever its template says, never {opening!r}",
+            f"Qwen2.5-Coder writes fenced json whatever its template shows, never {opening!r}",
             FENCE_REMEDY,
         )
         return
@@ -90,18 +90,18 @@ def tags(student: Student, config: JsonObject) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "untrained_tags",
             "warning",
-            f"the embeddings of {opening!r} and {closing!r} are the same: the model was never trained on them",
+            f"the embeddings of {opening!r} and {closing!r} are equal: the model was never trained on them",
             FENCE_REMEDY,
         )
 
 
 def names(student: Student, config: JsonObject) -> list[str]:
-    """What a student is called: by its folder, by the hub's, and by its config.json."""
+    """The names of a student: its directory, its directory in the hub cache, and the name in config.json."""
     there = student.directory.resolve()
     hub = [part for part in there.parts if part.startswith(HUB_FOLDER)]
     return [student.directory.name, there.name, *hub, str(config.get("_name_or_path", ""))]
 
 
 def tokens(student: Student, text: str) -> int:
-    """How many tokens a text is."""
+    """Number of tokens of a text."""
     return len(student.ids([text])[0])

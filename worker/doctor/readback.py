@@ -1,6 +1,6 @@
-"""Whether the server's tool parser reads back what a student's template writes, in the tokens the student would say.
+"""Checks that the server's tool parser reads the calls that a student's template writes, token for token.
 
-mlx_lm infers the parser from the template's text, and a wrong guess shows only when a served student calls a tool.
+mlx_lm infers the parser from the template's text. A wrong guess shows only when a served student calls a tool.
 """
 
 import json
@@ -16,30 +16,34 @@ from worker.doctor.conversations import Conversation, Sample
 from worker.student.tokenizer import Student
 
 CHILD = "worker.doctor.parser_child"
-SECONDS = 240  # imports mlx_lm and loads a tokenizer on a busy machine
+SECONDS = 240  # enough to import mlx_lm and load a tokenizer on a busy machine
 PARSER_REMEDY = (
-    'name the parser of the template\'s notation as "tool_parser_type" in tokenizer_config.json: json_tools for '
+    'set the parser of the template\'s notation as "tool_parser_type" in tokenizer_config.json: json_tools for '
     "<tool_call>{json}</tool_call>, qwen3_coder for <function=...>, fenced_json for a json fence"
 )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What mlx_lm made of the turns."""
+    """The calls that mlx_lm read from the turns."""
 
     refused: str
-    """why it does not load the tokenizer, "" when it does"""
+    """why it cannot load the tokenizer; "" if it can"""
     parser: str | None
     read: list[JsonObject]
-    """for each turn {"calls": [{"name", "arguments"}], "error"}"""
+    """per turn {"calls": [{"name", "arguments"}], "error"}"""
 
 
 def faults(student: Student, tool: JsonObject, conversations: Sequence[Conversation]) -> Iterator[Diagnosis]:
-    """What the server would read otherwise than the template wrote it."""
-    said = [(one.sample, ids) for one in conversations if (ids := words(student, one)) is not None]
-    if not said:
-        raise CannotCheckError("no turn as trained begins with the prompt as served, see the finding `loss`")
-    answer = ask(student, tool, [ids for _, ids in said])
+    """Turns whose calls the server would read differently from how the template wrote them."""
+    turns = [
+        (conversation.sample, ids)
+        for conversation in conversations
+        if (ids := turn_tokens(student, conversation)) is not None
+    ]
+    if not turns:
+        raise CannotCheckError("no turn as trained begins with the prompt as served; see the finding `loss`")
+    answer = parse(student, tool, [ids for _, ids in turns])
     if answer.refused:
         yield Diagnosis("mlx_refuses", "error", f"mlx_lm cannot load this tokenizer: {answer.refused}", PARSER_REMEDY)
         return
@@ -48,21 +52,21 @@ def faults(student: Student, tool: JsonObject, conversations: Sequence[Conversat
             "no_tool_parser", "error", "mlx_lm's server infers no tool parser from this template", PARSER_REMEDY
         )
         return
-    wrong = [(sample, seen) for (sample, _), seen in zip(said, answer.read, strict=True) if differs(sample, seen)]
+    wrong = [(sample, read) for (sample, _), read in zip(turns, answer.read, strict=True) if differs(sample, read)]
     if wrong:
-        sample, seen = wrong[0]
+        sample, read = wrong[0]
         yield Diagnosis(
             "tool_parser",
             "error",
-            f"the server's parser {answer.parser!r} misreads {len(wrong)} of {len(said)} turns of this template "
-            f"({', '.join(one.what for one, _ in wrong)}): it made {describe(seen)} of "
+            f"the server's parser {answer.parser!r} misreads {len(wrong)} of {len(turns)} turns of this template "
+            f"({', '.join(misread.what for misread, _ in wrong)}): it read {describe(read)} instead of "
             f"{json.dumps(sample.calls, ensure_ascii=False)}",
             PARSER_REMEDY,
         )
 
 
-def words(student: Student, conversation: Conversation) -> tuple[int, ...] | None:
-    """The tokens the student would say, from the generation prompt to the stop token; None behind another prompt."""
+def turn_tokens(student: Student, conversation: Conversation) -> tuple[int, ...] | None:
+    """The tokens that the student would generate up to the stop token. None if the turn continues another prompt."""
     span = conversation.turns.spans[0]
     start = len(span.prompt_ids)
     if span.through_ids[:start] != span.prompt_ids:
@@ -71,13 +75,13 @@ def words(student: Student, conversation: Conversation) -> tuple[int, ...] | Non
     return turn[: next((place for place, token in enumerate(turn) if token in student.eos_ids), len(turn))]
 
 
-def ask(student: Student, tool: JsonObject, said: list[tuple[int, ...]]) -> Answer:
-    """What mlx_lm itself reads in each turn, in a process of its own; CannotCheckError when it gives no answer."""
-    question = json.dumps({"directory": str(student.directory.resolve()), "tools": [tool], "said": said})
+def parse(student: Student, tool: JsonObject, turns: list[tuple[int, ...]]) -> Answer:
+    """Let mlx_lm parse each turn, in a separate process. Raises CannotCheckError if that fails."""
+    request = json.dumps({"directory": str(student.directory.resolve()), "tools": [tool], "turns": turns})
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", CHILD],
-            input=question,
+            input=request,
             capture_output=True,
             text=True,
             timeout=SECONDS,
@@ -86,17 +90,17 @@ def ask(student: Student, tool: JsonObject, said: list[tuple[int, ...]]) -> Answ
         )
         return Answer(**json.loads(done.stdout.splitlines()[-1]))
     except subprocess.TimeoutExpired:
-        raise CannotCheckError(f"mlx_lm has not answered within {SECONDS} s") from None
+        raise CannotCheckError(f"mlx_lm did not finish within {SECONDS} s") from None
     except (ValueError, IndexError):
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise CannotCheckError(f"mlx_lm cannot be asked: {last}") from None
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise CannotCheckError(f"mlx_lm failed: {last}") from None
 
 
-def differs(sample: Sample, seen: JsonObject) -> bool:
-    """Whether the calls read are not the calls written."""
-    return bool(seen["error"]) or seen["calls"] != list(sample.calls)
+def differs(sample: Sample, read: JsonObject) -> bool:
+    """Whether the calls that were read differ from those that were written."""
+    return bool(read["error"]) or read["calls"] != list(sample.calls)
 
 
-def describe(seen: JsonObject) -> str:
-    """What was read, in words."""
-    return str(seen["error"]) or json.dumps(seen["calls"], ensure_ascii=False)
+def describe(read: JsonObject) -> str:
+    """The error, or the calls that were read."""
+    return str(read["error"]) or json.dumps(read["calls"], ensure_ascii=False)

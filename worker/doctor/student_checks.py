@@ -1,4 +1,4 @@
-"""The doctor's look at a student: template, markers, stop token, what the loss is on, whether its calls are read."""
+"""Checks of a student: template, markers, stop token, loss mask, and whether the server parses its calls."""
 
 import json
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ from worker.student.tokenizer import REMEDY, Student
 MAX_SEQ_LENGTH: int = Spec.model_fields["max_seq_length"].default
 LOSS_REMEDY = "use a bundled template (worker/student/templates), and check eos_token_id"
 TEXT_REMEDY = (
-    "keep the tokenizer from adding tokens of its own around a text (add_bos_token in tokenizer_config.json, "
+    "stop the tokenizer from adding tokens around a text (add_bos_token in tokenizer_config.json, "
     "post_processor in tokenizer.json), or train on `turns`"
 )
 
 
 class StudentDoctor:
-    """The checks of one student's directory; nothing is changed and no weights are run."""
+    """The checks of one student's directory. They change nothing and run no weights."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def checks(self) -> list[Check]:
-        """What is looked at; what needs a usable template says so when there is none."""
+        """The checks. Those that need a usable template raise CannotCheckError without one."""
         return [
             Check("student: tokenizer and template", self.template),
             Check("student: markers", lambda: notation.markers(self.student)),
@@ -42,29 +42,29 @@ class StudentDoctor:
 
     @cached_property
     def student(self) -> Student:
-        """The student with a template that expresses tools; CannotCheckError without."""
+        """The student. Raises CannotCheckError if its template does not support tools."""
         try:
             student = Student(self.directory)
             student.require_tools()
         except UsageError as error:
-            raise CannotCheckError("its tokenizer or chat template cannot be used, see that finding") from error
+            raise CannotCheckError("its tokenizer or chat template is unusable; see that finding") from error
         return student
 
     @cached_property
     def rendered(self) -> tuple[list[Conversation], list[Refused]]:
-        """The conversations as the template writes them, and those it refuses."""
+        """The rendered conversations, and those that the template cannot render."""
         return rendered(self.student)
 
     @property
     def conversations(self) -> list[Conversation]:
-        """Those that can be looked at; CannotCheckError without any."""
+        """The conversations that were rendered. Raises CannotCheckError if there are none."""
         if not self.rendered[0]:
-            raise CannotCheckError("the template refuses every conversation, see that finding")
+            raise CannotCheckError("the template cannot render any conversation; see that finding")
         return self.rendered[0]
 
     @cached_property
     def config(self) -> JsonObject:
-        """config.json, {} when it cannot be read."""
+        """config.json; {} if it cannot be read."""
         try:
             found = json.loads((self.directory / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -72,43 +72,43 @@ class StudentDoctor:
         return found if isinstance(found, dict) else {}
 
     def template(self) -> Iterator[Diagnosis]:
-        """The tokenizer loads, and the template shows tools, calls, results and answers and refuses none of them."""
+        """The tokenizer loads, and the template renders tools, calls, results and answers."""
         try:
             Student(self.directory).require_tools()
         except UsageError as error:
             yield Diagnosis("student_template", "error", str(error).removesuffix(f"; {REMEDY}"), REMEDY)
             return
-        made, refused = self.rendered
+        conversations, refused = self.rendered
         if refused:
             yield Diagnosis(
                 "template_refuses",
                 "error",
-                f"the template refuses {len(refused)} of {len(made) + len(refused)} conversations "
-                f"({', '.join(one.sample.what for one in refused)}): {refused[0].why}",
-                "correct the template, or take a bundled one (worker/student/templates)",
+                f"the template cannot render {len(refused)} of {len(conversations) + len(refused)} conversations "
+                f"({', '.join(conversation.sample.what for conversation in refused)}): {refused[0].why}",
+                "correct the template, or use a bundled one (worker/student/templates)",
             )
 
     @cached_property
     def turn_faults(self) -> dict[str, list[str]]:
-        """What is wrong with the loss of `turns` rows, and of which conversations."""
+        """Faults of the loss mask of `turns` rows, each with the names of the conversations that have it."""
         counted = {
-            one.sample.what: losses(one.turns, self.student, max_seq_length=MAX_SEQ_LENGTH)
-            for one in self.conversations
+            conversation.sample.what: losses(conversation.turns, self.student, max_seq_length=MAX_SEQ_LENGTH)
+            for conversation in self.conversations
         }
-        which = [what for what, loss in counted.items() if loss.faults(foreign_allowed=False)]
-        return dict.fromkeys(total(counted.values()).faults(foreign_allowed=False), which)
+        names = [what for what, loss in counted.items() if loss.faults(foreign_allowed=False)]
+        return dict.fromkeys(total(counted.values()).faults(foreign_allowed=False), names)
 
     def loss(self) -> Iterator[Diagnosis]:
-        """A `turns` row has the loss on the assistant's words, stop token included, behind the served prompt."""
-        for fault, which in self.turn_faults.items():
-            every = len(which) == len(self.conversations)
-            message = "every conversation" if every else f"some conversations ({', '.join(which)})"
-            yield Diagnosis("loss", "error", f"in the `turns` rows of {message}, {fault}", LOSS_REMEDY)
+        """In a `turns` row the loss covers the assistant's tokens after the served prompt, including the stop token."""
+        for fault, names in self.turn_faults.items():
+            every = len(names) == len(self.conversations)
+            affected = "every conversation" if every else f"some conversations ({', '.join(names)})"
+            yield Diagnosis("loss", "error", f"in the `turns` rows of {affected}, {fault}", LOSS_REMEDY)
 
     def text_rows(self) -> Iterator[Diagnosis]:
-        """A `text` row is the served conversation, token for token, and ends exactly at its stop token."""
-        one = self.conversations[0].text
-        ids, eos, text = one.text_ids, self.student.eos_ids, str(one.rows[0]["text"])
+        """A `text` row equals the served conversation, token for token, and ends at its stop token."""
+        row = self.conversations[0].text
+        ids, eos, text = row.text_ids, self.student.eos_ids, str(row.rows[0]["text"])
         if not any(text.endswith(stop) for stop in self.student.eos_texts):
             yield Diagnosis(
                 "text_row_end",
@@ -120,24 +120,27 @@ class StudentDoctor:
             yield Diagnosis(
                 "second_eos",
                 "warning",
-                f"mlx_lm adds {self.student.decode([ids[-1]])!r} behind the {self.student.decode([ids[-2]])!r} that "
-                "ends a `text` row: the student learns to say both",
+                f"mlx_lm adds {self.student.decode([ids[-1]])!r} after the {self.student.decode([ids[-2]])!r} that "
+                "ends a `text` row, so the student learns to write both",
                 "set eos_token in tokenizer_config.json to the token that ends a turn, or train on `turns`",
             )
-        counted = total(losses(one.text, self.student, max_seq_length=MAX_SEQ_LENGTH) for one in self.conversations)
+        counted = total(
+            losses(conversation.text, self.student, max_seq_length=MAX_SEQ_LENGTH)
+            for conversation in self.conversations
+        )
         for fault in counted.faults(foreign_allowed=True):
-            if fault not in self.turn_faults:  # the finding `loss` tells the others, of both formats
-                yield Diagnosis("text_loss", "error", f"in `text` rows, and not in `turns` rows, {fault}", TEXT_REMEDY)
+            if fault not in self.turn_faults:  # the finding `loss` covers faults of both formats
+                yield Diagnosis("text_loss", "error", f"in `text` rows, but not in `turns` rows, {fault}", TEXT_REMEDY)
 
     def context(self) -> Iterator[Diagnosis]:
-        """The rows of a run fit the model."""
+        """The rows of a run fit the model's context."""
         size = self.config.get("max_position_embeddings")
         if not isinstance(size, int):
-            raise CannotCheckError("config.json names no max_position_embeddings")
+            raise CannotCheckError("config.json has no max_position_embeddings")
         if size < MAX_SEQ_LENGTH:
             yield Diagnosis(
                 "student_context",
                 "warning",
-                f"the student has a context of {size} tokens, and rows may have {MAX_SEQ_LENGTH}",
-                f"submit with --max-seq-length {size} or less, or take another student",
+                f"the student has a context of {size} tokens, but rows may have {MAX_SEQ_LENGTH}",
+                f"submit with --max-seq-length {size} or less, or use another student",
             )

@@ -1,1 +1,1 @@
-"""Rollouts: an agent with real tools over a pinned workspace, one trajectory a job."""
+"""Rollouts: an agent with real tools over a pinned workspace. Each job yields one trajectory."""

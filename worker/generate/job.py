@@ -1,4 +1,4 @@
-"""One job's rollout: its workspace opened and held to the run's pin, its teacher chosen."""
+"""Opens a job's workspace at the run's pin, chooses the teacher, and runs the rollout."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ from worker.tools.workspace import Workspace, open_workspace
 
 @dataclass(frozen=True)
 class Workspaces:
-    """The code a run reads, the same on every machine."""
+    """Opens the workspaces of a run, at the same commit or digest on every machine."""
 
     ledger: Ledger
     settings: Settings
     spec: Spec
 
     def of(self, prompt: Prompt) -> Workspace | None:
-        """The workspace of a prompt, None when neither it nor the run names one; WorkspaceError."""
+        """The workspace of a prompt; None if neither the prompt nor the run names one. Raises WorkspaceError."""
         named = prompt.workspace or self.spec.workspace
         if named is None:
             return None
@@ -32,25 +32,26 @@ class Workspaces:
         pinned = known or self.ledger.pin(self.spec.run_id, named, workspace.pin)
         if content(pinned) != content(workspace.pin):
             raise WorkspaceError(
-                f"{named!r} holds other code here ({content(workspace.pin)}) than the run's ({content(pinned)}); "
+                f"{named!r} has different code here ({content(workspace.pin)}) than the run's ({content(pinned)}); "
                 "bring this machine's copy to the same state, or name the workspace by a git commit"
             )
         return workspace
 
 
 def content(pin: Pin) -> str:
-    """What a workspace holds, as a commit or digest."""
+    """The commit or digest of a workspace."""
     return pin.commit or pin.digest or "unknown"
 
 
 def teacher_of(spec: Spec, settings: Settings, watch: RequestObserver = no_observer) -> Teacher:
-    """The run's teacher: the endpoint of this machine, or the scripted teacher where the run asks for it by name."""
+    """The run's teacher: the endpoint of this machine, or the scripted teacher if the spec names it."""
     if spec.teacher == "scripted":
         return scripted_teacher()
     key = settings.endpoint_key.get_secret_value() if settings.endpoint_key else None
+    # mlx_lm serves the model that it loaded with --model under the name DEFAULT_MODEL
     return endpoint_teacher(
         settings.endpoint,
-        model=DEFAULT_MODEL if spec.model == settings.serve else spec.model,  # what --model loaded goes by this name
+        model=DEFAULT_MODEL if spec.model == settings.serve else spec.model,
         api_key=key,
         sampling=spec.sampling,
         request_seconds=spec.limits.request_seconds,
@@ -68,7 +69,7 @@ def run_job(
     *,
     watch: RequestObserver = no_observer,
 ) -> Trajectory:
-    """The trajectory of one claimed job; a bad rollout or a missing workspace is an outcome, not an exception."""
+    """The trajectory of one claimed job. A failed rollout or a missing workspace is an outcome, not an exception."""
     try:
         workspace = Workspaces(ledger, settings, spec).of(prompt)
     except WorkspaceError as error:

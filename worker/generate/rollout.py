@@ -1,4 +1,4 @@
-"""One job's rollout: a prompt, a teacher and tools over a pinned workspace in, a trajectory out, whatever happens."""
+"""Run one job: let a teacher answer a prompt with tools over a pinned workspace, and always return a trajectory."""
 
 import asyncio
 import time
@@ -22,10 +22,10 @@ def run_rollout(
     teacher: Teacher,
     worker: str,
 ) -> Trajectory:
-    """The trajectory of one attempt; a bad rollout is one with outcome "failed", never an exception.
+    """The trajectory of one attempt. A failed rollout has the outcome "failed"; nothing is raised.
 
-    It runs an event loop of its own in the calling thread, so any number of threads can roll out at once.
-    Tools run in that thread too; each bounds itself to 20 s at most, by which a job can exceed its wall time.
+    Each call runs its own event loop in the calling thread, so any number of threads can run rollouts at once.
+    Tools run in the same thread. Each tool stops after at most 20 s, by which a job can exceed its wall time.
     Without a workspace no tools are offered.
     """
     started = time.monotonic()
@@ -44,13 +44,13 @@ def run_rollout(
                 tools=_tools(workspace, names, spec.allow_commands),
             )
         )
-    except Exception as raised:  # noqa: BLE001 - a header task never raises for a bad rollout
-        conversation = Conversation(error=_named(raised))
+    except Exception as raised:  # noqa: BLE001 - a chord's header task must not raise for a failed rollout
+        conversation = Conversation(error=_generation_error(raised))
     return Trajectory(
         run_id=spec.run_id,
         job_id=job_id,
         attempt=attempt,
-        **prompt.model_dump(exclude={"workspace"}),  # where it was asked is told by the provenance, as pinned
+        **prompt.model_dump(exclude={"workspace"}),  # the provenance has the pinned workspace
         system_prompt=spec.system_prompt,
         tools=schemas,
         messages=conversation.messages,
@@ -64,7 +64,7 @@ def run_rollout(
 
 
 def provenance(teacher: Teacher, worker: str, schemas: tuple[JsonObject, ...], pin: Pin | None) -> Provenance:
-    """Who made a trajectory, with what, where and over which code."""
+    """The teacher, tools, worker and workspace that produced a trajectory."""
     return Provenance(
         teacher=teacher.name,
         endpoint=teacher.endpoint,
@@ -82,11 +82,11 @@ def _tools(
     if workspace is None:
         return {}
     if not workspace.root.is_dir():
-        raise WorkspaceError(f"the workspace {str(workspace.root)!r} has vanished; open it again")
+        raise WorkspaceError(f"the workspace {str(workspace.root)!r} was deleted; open it again")
     return toolset.build(workspace, names=names, allow_commands=allow_commands)
 
 
-def _named(raised: Exception) -> GenerationError:
+def _generation_error(raised: Exception) -> GenerationError:
     if isinstance(raised, GenerationError):
         return raised
     return RolloutError(f"{type(raised).__name__}: {raised}", kind=FailureKind.INTERNAL)

@@ -1,7 +1,7 @@
-"""How each mined question is looked up: which calls to make, and the answer that their results give.
+"""Plans of the scripted teacher: the tool calls that each mined question needs, and the answer from their results.
 
-A plan is a generator: it yields calls, is sent their results in the same order, and returns the answer. It knows
-nothing but the question and what the tools said, so an empty or failed result ends in an answer that says so.
+A plan is a generator. It yields calls, receives their results in the same order, and returns the answer. It knows
+only the question and the tool results, so an empty or failed result leads to an answer that reports it.
 """
 
 import re
@@ -29,7 +29,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Result:
-    """What a tool said."""
+    """The result of one call."""
 
     text: str
     is_error: bool = False
@@ -47,12 +47,12 @@ class Hit:
 Plan = Generator[tuple[Call, ...], tuple[Result, ...], str]
 
 
-class _NothingFound(Exception):  # noqa: N818 - an outcome of looking, not a fault
-    """The tools gave nothing to answer from; the text is the honest answer."""
+class _NothingFound(Exception):  # noqa: N818 - an outcome, not an error
+    """The results hold no answer. The exception's text is the answer to give."""
 
 
 def plan(question: Question) -> Plan:
-    """The way to the answer of a question about code; KeyError for a general one."""
+    """The plan for a question about code. Raises KeyError for general knowledge."""
     try:
         return (yield from _PLANS[question.category](question))
     except _NothingFound as nothing:
@@ -60,7 +60,7 @@ def plan(question: Question) -> Plan:
 
 
 def run_all(word: str) -> Plan:
-    """What to do about a prompt that nobody planned for: search for one word and say what was found."""
+    """Fallback for prompts that match no template: search for one word and report the hits."""
     try:
         hits = yield from _grep(word, f"I looked for {word} and found nothing.")
     except _NothingFound as nothing:
@@ -78,22 +78,22 @@ def _grep(
 
 
 def _hits(result: Result, nothing: str) -> list[Hit]:
-    found = re.findall(r"^(.+?):(\d+): (.*)$", _said(result), re.MULTILINE)
+    found = re.findall(r"^(.+?):(\d+): (.*)$", _text(result), re.MULTILINE)
     if not found:
         raise _NothingFound(nothing)
     return [Hit(path, int(line), text) for path, line, text in found]
 
 
-def _said(result: Result) -> str:
+def _text(result: Result) -> str:
     if result.is_error:
         raise _NothingFound(f"I could not look that up: {result.text[:ERROR_CHARS]}")
     return result.text
 
 
 def _read(path: str, start: int, end: int) -> Generator[tuple[Call, ...], tuple[Result, ...], list[str]]:
-    """The lines of a part of a file, without their numbers."""
+    """Lines `start` to `end` of a file, without their numbers."""
     (result,) = yield (Call("read_file", {"path": path, "start": start, "end": end}),)
-    return re.findall(r"^\d+: ?(.*)$", _said(result), re.MULTILINE)
+    return re.findall(r"^\d+: ?(.*)$", _text(result), re.MULTILINE)
 
 
 def _subclasses(question: Question) -> Plan:
@@ -135,8 +135,8 @@ def _docstring(question: Question) -> Plan:
     hits = yield from _grep(needle(question), f"I found no function {name}.")
     lines = yield from _read(hits[0].path, hits[0].line, hits[0].line + DOC_LINES)
     below = "\n".join(lines[1:])
-    said = re.match(r'\s*[rR]?"""\s*([^\n]*)', below)
-    first = said[1].partition('"""')[0].strip() if said else ""
+    opening = re.match(r'\s*[rR]?"""\s*([^\n]*)', below)
+    first = opening[1].partition('"""')[0].strip() if opening else ""
     if not first:
         return f"The function {name} is in {hits[0].path} and has no docstring that I could read."
     return f"The function {name} is described as: {first}"
@@ -184,7 +184,7 @@ def _count_matches(question: Question) -> Plan:
 
 
 def _number(result: Result) -> int:
-    found = re.match(r"\d+", _said(result))
+    found = re.match(r"\d+", _text(result))
     if not found:
         raise _NothingFound(f"I could not count that: {result.text[:ERROR_CHARS]}")
     return int(found[0])
@@ -193,7 +193,7 @@ def _number(result: Result) -> int:
 def _folder_files(question: Question) -> Plan:
     folder = question.slots["folder"]
     (result,) = yield (Call("list_dir", {"path": folder}),)
-    files = [name for name in _said(result).splitlines() if name.endswith(".py")]
+    files = [name for name in _text(result).splitlines() if name.endswith(".py")]
     return (
         f"The directory {folder} holds {_listed(files)}." if files else f"The directory {folder} holds no Python files."
     )
@@ -202,7 +202,7 @@ def _folder_files(question: Question) -> Plan:
 def _find_file(question: Question) -> Plan:
     file = question.slots["file"]
     (result,) = yield (Call("find_files", {"glob": file}),)
-    paths = [path for path in _said(result).splitlines() if path.rpartition("/")[2] == file]
+    paths = [path for path in _text(result).splitlines() if path.rpartition("/")[2] == file]
     return f"The file {file} is at {_listed(paths)}." if paths else f"I found no file {file}."
 
 

@@ -1,7 +1,7 @@
-"""the scripted teacher: a program in a model's place, so that a fleet can be tried and measured with no model.
+"""The scripted teacher: a program in place of a model, for trying and measuring a fleet without one.
 
-It reads a mined question back, makes real tool calls and composes its answer from what they say; it never sees
-`expect`. The same prompt over the same workspace gives the same messages, ids included.
+It parses a mined question, makes real tool calls and composes the answer from their results. It never sees `expect`.
+The same prompt over the same workspace gives the same messages, including the call ids.
 """
 
 import re
@@ -29,7 +29,7 @@ ENDPOINT: Final = "in-process"
 
 
 def scripted_teacher() -> Teacher:
-    """The teacher that provenance calls "scripted"; it holds no state, so any number of threads may use it."""
+    """The teacher named "scripted" in the provenance. It has no state, so any number of threads may share it."""
     return Teacher(name=NAME, endpoint=ENDPOINT, model=FunctionModel(_respond, model_name=NAME), sampling=None)
 
 
@@ -43,8 +43,8 @@ def _respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         return ModelResponse(
             parts=[TextPart(f"I cannot look that up: there is no tool {missing[0]}.")], finish_reason="stop"
         )
-    made = sum(len(said.tool_calls) for said in messages if isinstance(said, ModelResponse))
-    parts = [ToolCallPart(call.name, call.arguments, f"call_{made + at}") for at, call in enumerate(step, 1)]
+    earlier = sum(len(message.tool_calls) for message in messages if isinstance(message, ModelResponse))
+    parts = [ToolCallPart(call.name, call.arguments, f"call_{earlier + at}") for at, call in enumerate(step, 1)]
     return ModelResponse(parts=parts, finish_reason="tool_call")
 
 
@@ -66,32 +66,32 @@ def _replayed(steps: Plan, results: Sequence[tuple[Result, ...]]) -> tuple[Call,
         for result in results:
             calls = steps.send(result)
     except StopIteration as end:
-        said: str = end.value
-        return said
+        text: str = end.value
+        return text
     return calls
 
 
 def _longest_identifier(prompt: str) -> str | None:
-    """The longest word that looks like code, else the longest word; the first of equals."""
+    """The longest word that looks like code, else the longest word. The first one wins a tie."""
     words = re.findall(r"[A-Za-z_]\w{2,}", prompt, re.ASCII)
     code = [word for word in words if "_" in word or not word[1:].islower() or any(map(str.isdigit, word))]
     return max(code or words, key=len, default=None)
 
 
 def _prompt(messages: Sequence[ModelMessage]) -> str:
-    asked = (part for said in messages for part in said.parts if isinstance(part, UserPromptPart))
-    content = next(asked).content
+    prompts = (part for message in messages for part in message.parts if isinstance(part, UserPromptPart))
+    content = next(prompts).content
     return content if isinstance(content, str) else ""
 
 
 def _results(messages: Sequence[ModelMessage]) -> list[tuple[Result, ...]]:
-    """What was answered to the calls of each turn, in the order of the calls and by their ids."""
+    """The results of each turn's calls, matched by id and in the order of the calls."""
     returned = {
         part.tool_call_id: Result(str(part.content), part.outcome in ERROR_OUTCOMES)
-        for said in messages
-        for part in said.parts
+        for message in messages
+        for part in message.parts
         if isinstance(part, ToolReturnPart)
     }
-    turns = [said.tool_calls for said in messages if isinstance(said, ModelResponse) and said.tool_calls]
+    turns = [message.tool_calls for message in messages if isinstance(message, ModelResponse) and message.tool_calls]
     missing = Result("the call was not answered", is_error=True)
     return [tuple(returned.get(call.tool_call_id, missing) for call in calls) for calls in turns]

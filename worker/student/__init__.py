@@ -1,1 +1,1 @@
-"""The demo's student and how mlx runs on this machine."""
+"""The student model: its tokenizer, chat templates and checks."""

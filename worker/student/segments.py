@@ -1,9 +1,9 @@
-"""Token ids of rendered conversations, each piece between two control tokens encoded once.
+"""Encodes rendered conversations piece by piece, where each piece lies between two control tokens.
 
-A tokenizer cuts a text at its control tokens before it does anything else, so the ids of a text are those of its
-pieces, one after the other. The prefixes of one conversation share nearly all pieces; encoding each prefix anew would
-take as many times as long as there are turns. Where a tokenizer is no such one (a control token that swallows white
-space, a prefix space at the first piece alone), `Segments.usable` says so and whole texts are encoded.
+A tokenizer first splits a text at its control tokens, so the ids of a text are the concatenated ids of its pieces. The
+prefixes of a conversation share nearly all pieces. Encoding each prefix anew would take as many times as long as the
+conversation has turns. Some tokenizers do not work like this: a control token absorbs white space, or only the first
+piece gets a prefix space. For these `Segments.usable` is False, and whole texts are encoded.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
-REMEMBERED = 1 << 18  # ids, about 10 MB: those of one conversation, and the preambles that all share
+CACHED_IDS = 1 << 18  # about 10 MB: the ids of one conversation, and the preambles that all share
 PROBES = (
     "a",
     " a",
@@ -34,7 +34,7 @@ class Segments:
         self._control = control
         self._cut = re.compile("(" + "|".join(map(re.escape, sorted(control, key=len, reverse=True))) + ")")
         self._known: OrderedDict[str, tuple[int, ...]] = OrderedDict()
-        self._held = 0
+        self._cached_ids = 0
         self.usable = bool(control) and all(self.ids(text) == encode([text])[0] for text in self._probes())
 
     def ids(self, text: str) -> list[int]:
@@ -52,9 +52,9 @@ class Segments:
         if known is None:
             known = tuple(self._encode([piece])[0])
             self._known[piece] = known
-            self._held += len(known)
-            while self._held > REMEMBERED:
-                self._held -= len(self._known.popitem(last=False)[1])
+            self._cached_ids += len(known)
+            while self._cached_ids > CACHED_IDS:
+                self._cached_ids -= len(self._known.popitem(last=False)[1])
         else:
             self._known.move_to_end(piece)
         return known

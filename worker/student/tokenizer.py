@@ -13,7 +13,7 @@ from config.errors import CurationError, UsageError
 from config.records import JsonObject
 from worker.student.segments import Segments
 
-UNLIMITED = 1 << 40  # tokens; the budget is max_seq_length, and transformers warns at a smaller one of its own
+UNLIMITED = 1 << 40  # tokens; max_seq_length is the limit, and transformers would warn at the model's own
 TEMPLATE = Path(__file__).parents[1] / "student" / "templates" / "chatml_tools.jinja"
 REMEDY = f"give the student a template that can: copy {TEMPLATE} into its directory as chat_template.jinja"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
@@ -43,20 +43,18 @@ class RenderError(CurationError):
 
 
 class Student:
-    """What rendering and proving need of a student: its template, its tokens, its stop tokens."""
+    """A student's chat template, tokenizer and stop tokens, for rendering and for the loss-mask check."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._tokenizer = _load(directory)
         self._tokenizer.model_max_length = UNLIMITED
-        self._tokenizer(
-            "", add_special_tokens=False
-        )  # takes off the truncation and padding a tokenizer.json may ask for
+        self._tokenizer("", add_special_tokens=False)  # removes truncation and padding set in tokenizer.json
         self.eos_id: int | None = self._tokenizer.eos_token_id
         self.eos_ids = frozenset(_eos_ids(directory) | ({self.eos_id} if self.eos_id is not None else set()))
         self.eos_texts = frozenset(str(self._tokenizer.convert_ids_to_tokens(number)) for number in self.eos_ids)
         vocabulary = self._tokenizer.get_vocab()
-        # mlx_lm passes enable_thinking exactly when it finds thinking markers in the vocabulary
+        # mlx_lm passes enable_thinking only if the vocabulary has thinking markers
         self._thinking = any(f"<{name}>" in vocabulary for name in ("think", "longcat_think"))
         self.special = frozenset(str(token) for token in self._tokenizer.all_special_tokens)
         self._segments = Segments(self._encode, _control_tokens(self._tokenizer))
@@ -64,7 +62,7 @@ class Student:
 
     @property
     def template(self) -> str:
-        """The chat template's source."""
+        """Source of the chat template."""
         return str(self._tokenizer.chat_template)
 
     @property
@@ -73,17 +71,17 @@ class Student:
         return hashlib.sha256(self.template.encode()).hexdigest()
 
     def render(self, messages: Sequence[JsonObject], tools: Sequence[JsonObject], *, prompt: bool = False) -> str:
-        """The text of a conversation; `prompt` adds the generation prompt, as the server does. Raises RenderError."""
+        """The text of a conversation. `prompt` adds the generation prompt, as the server does. Raises RenderError."""
         return self.render_each([messages], tools, prompt=prompt)[0]
 
     def render_each(
         self, conversations: Sequence[Sequence[JsonObject]], tools: Sequence[JsonObject], *, prompt: bool = False
     ) -> list[str]:
-        """`render` of several conversations with the same tools, which are looked at once. Raises RenderError."""
+        """`render` for several conversations with the same tools, which are processed once. Raises RenderError."""
         if not conversations:
             return []
         if not all(conversations):
-            raise RenderError("the student's chat template cannot render this conversation: it has no message")
+            raise RenderError("the student's chat template cannot render this conversation: it has no messages")
         try:
             texts = self._tokenizer.apply_chat_template(
                 [list(messages) for messages in conversations],
@@ -97,13 +95,13 @@ class Student:
         return [str(text) for text in texts]
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of rendered texts, without added special tokens, as apply_chat_template encodes them."""
+        """Token ids of rendered texts, encoded as by apply_chat_template: without added special tokens."""
         if self._segments.usable:
             return [self._segments.ids(text) for text in texts]
         return self._encode(texts)
 
     def text_ids(self, text: str) -> list[int]:
-        """Token ids of a `{"text"}` row as mlx_lm's TextDataset makes them: encode, then eos unless it is the last."""
+        """Token ids of a `{"text"}` row as in mlx_lm's TextDataset: encode, then add a missing eos token."""
         if self._around is not None and self._segments.usable:
             before, behind = self._around
             ids = [*before, *self._segments.ids(text), *behind]
@@ -114,20 +112,20 @@ class Student:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of tokens, special ones included."""
+        """The text of tokens, including special tokens."""
         return str(self._tokenizer.decode(list(ids)))
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
         fast = getattr(self._tokenizer, "backend_tokenizer", None)
-        if fast is None:  # a tokenizer in Python, as few models still have
+        if fast is None:  # a tokenizer written in Python, which few models still have
             return [list(row) for row in self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
-        # what the line above does, without the offsets and masks that nobody asks for: half the time
+        # Does the same as the line above in half the time, without offsets and masks.
         return [encoded.ids for encoded in fast.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def _special_around(self) -> tuple[list[int], list[int]] | None:
-        """What encoding puts in front of and behind a text, None where that is not the same for two texts."""
+        """The tokens that encoding adds before and after a text; None if they differ between two texts."""
         found = []
         for text in ("a", "What is it?"):
             bare, whole = self._encode([text])[0], list(self._tokenizer.encode(text))
@@ -138,7 +136,7 @@ class Student:
         return found[0] if found[0] == found[1] else None
 
     def require_tools(self) -> None:
-        """UsageError unless the template shows tools, calls, results and answers."""
+        """Raises UsageError unless the template renders tools, calls, results and answers."""
         if self._tokenizer.chat_template is None:
             raise UsageError(f"the student {str(self.directory)!r} has no chat template; {REMEDY}")
         if not isinstance(self._tokenizer.chat_template, str):
@@ -147,7 +145,7 @@ class Student:
             text = self.render(PROBE, [PROBE_TOOL])
         except RenderError as error:
             raise UsageError(
-                f"the chat template of {str(self.directory)!r} refuses tools ({error}); {REMEDY}"
+                f"the chat template of {str(self.directory)!r} fails with tools ({error}); {REMEDY}"
             ) from error
         parts = {
             "the tools": "probe_key" in text.split("probe question")[0] or text.count("probe_tool") > 1,
@@ -167,11 +165,13 @@ def _load(directory: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202 - tr
         raise UsageError(f"no student at {str(directory)!r}: give the directory of a model with its tokenizer files")
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         raise UsageError(
-            f"the student {str(directory)!r} has no tokenizer: none of {', '.join(TOKENIZER_FILES)} is there"
+            f"the student {str(directory)!r} has no tokenizer: none of {', '.join(TOKENIZER_FILES)} exists"
         )
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it advises to install torch, which is not needed
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # texts come one at a time: threads only cost then
-    from transformers import AutoTokenizer  # takes a second, and other processes never need it
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it recommends torch, which is not needed
+    os.environ.setdefault(
+        "TOKENIZERS_PARALLELISM", "false"
+    )  # texts are encoded one at a time, so threads only add cost
+    from transformers import AutoTokenizer  # takes a second to import
 
     try:
         return AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
@@ -181,7 +181,7 @@ def _load(directory: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202 - tr
 
 
 def _control_tokens(tokenizer: Any) -> dict[str, int]:  # noqa: ANN401 - transformers has no types
-    """The tokens every text is cut at first; none when some of them take white space with them."""
+    """The tokens that every text is split at first; empty if some of them absorb white space."""
     added = {str(token): (number, token) for number, token in tokenizer.added_tokens_decoder.items()}
     raw = {text: pair for text, pair in added.items() if not pair[1].normalized}
     if any(token.lstrip or token.rstrip or token.single_word for _, token in raw.values()):
@@ -190,7 +190,7 @@ def _control_tokens(tokenizer: Any) -> dict[str, int]:  # noqa: ANN401 - transfo
 
 
 def _eos_ids(directory: Path) -> set[int]:
-    """The stop tokens mlx_lm reads from config.json, which generation_config.json overrides."""
+    """The stop tokens that mlx_lm uses: those of generation_config.json, else of config.json."""
     found: set[int] = set()
     for name in ("config.json", "generation_config.json"):
         file = directory / name

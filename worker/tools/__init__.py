@@ -1,1 +1,1 @@
-"""What a model may call, over a pinned workspace."""
+"""The tools that a model may call, over a pinned workspace."""

@@ -1,10 +1,10 @@
-"""Reading inside one directory and nowhere else: the sandbox under the tools and the workspace digest.
+"""Restricts reads to one directory: the sandbox for the tools and for the workspace digest.
 
 Covered: absolute paths, "~" and ".." in a path; symbolic links that lead out, at any depth; devices, fifos and
-sockets (opened without blocking, then refused); directories, binary and over-large files where text is wanted;
-version-control, environment and cache directories, which are not part of a workspace's digest either.
-Not covered: hard links made into the workspace (they are regular files); somebody else swapping directories while a
-tool runs; what a program started by run_command does once it runs.
+sockets (opened without blocking, then refused); directories, binary files and files that are too large for text;
+version-control, environment and cache directories, which the workspace digest leaves out too.
+Not covered: hard links into the workspace (they are regular files); another process that swaps directories while a
+tool runs; the actions of a program started by run_command.
 """
 
 import hashlib
@@ -21,36 +21,36 @@ from config.errors import WorkspaceError
 from worker.tools import patterns
 from worker.tools.patterns import RefusedError
 
-SKIPPED_DIRECTORIES = frozenset(  # neither pinned nor readable: they change without the code changing
+SKIPPED_DIRECTORIES = frozenset(  # neither pinned nor readable: they change independently of the code
     {".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__"}
     | {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"}
 )
-FILE_BYTES = 2_000_000  # sources stay far below; above it a file is data
-SNIFFED_BYTES = 8192  # a NUL this early means binary, the rule git and grep use
-MAX_FILES = 50_000  # a directory larger than this is a home directory or a data set, not code
+FILE_BYTES = 2_000_000  # source files are far smaller; larger files are data
+SNIFFED_BYTES = 8192  # a NUL byte in here means binary, as in git and grep
+MAX_FILES = 50_000  # a larger directory is a home directory or a data set, not code
 MAX_BYTES = 1_000_000_000  # hashed in about two seconds
-SUGGESTIONS = 3  # paths offered when one is not there
+SUGGESTIONS = 3  # similar paths listed when a path does not exist
 
-_digests: dict[Path, tuple[str, str]] = {}  # root -> (signature, digest); thousands of jobs open one workspace
+_digests: dict[Path, tuple[str, str]] = {}  # root -> (signature, digest); thousands of jobs open the same workspace
 
 
 class BinaryError(RefusedError):
-    """The file holds no text."""
+    """The file is binary."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A regular file of the workspace, as found by its own name and not through a link."""
+    """A regular file of the workspace, not a link to one."""
 
     path: str
-    """relative to the workspace, "/" between parts"""
+    """relative to the workspace, with "/" as separator"""
     size: int
     """bytes"""
     mtime_ns: int
 
 
 def walk(root: Path, under: str = "") -> Iterator[Entry]:
-    """Every regular file under a directory in sorted order; links are not followed, skipped directories not entered."""
+    """Every regular file under a directory, sorted. Links are not followed, and skipped directories are not entered."""
     waiting = list(reversed(_children(root, under)))
     while waiting:
         path, entry = waiting.pop()
@@ -65,23 +65,23 @@ def _children(root: Path, under: str) -> list[tuple[str, os.DirEntry[str]]]:
     try:
         with os.scandir(root / under) as found:
             entries = sorted(found, key=lambda entry: entry.name)
-    except OSError:  # removed or unreadable in the meantime: nothing to be read there
+    except OSError:  # removed or unreadable meanwhile
         return []
     return [(f"{under}/{entry.name}" if under else entry.name, entry) for entry in entries if listed(entry.name)]
 
 
 def listed(name: str) -> bool:
-    """False for skipped directories and for names that are no text, which no JSON message could carry."""
+    """False for skipped directories, and for names with unprintable characters, which JSON messages cannot hold."""
     return name not in SKIPPED_DIRECTORIES and name.isprintable()
 
 
 def content_digest(root: Path) -> str:
     """Hex sha256 over the sorted relative paths and contents of the regular files that tools can reach.
 
-    It is kept for as long as no file's path, size or modification time changes.
+    The digest is cached while no file's path, size or modification time changes.
 
     Raises:
-        WorkspaceError: more files or bytes than a workspace may have, or a file that cannot be read.
+        WorkspaceError: too many files or bytes for a workspace, or a file that cannot be read.
     """
     entries = []
     total = 0
@@ -90,7 +90,7 @@ def content_digest(root: Path) -> str:
         total += entry.size
         if len(entries) > MAX_FILES or total > MAX_BYTES:
             raise WorkspaceError(
-                f"{str(root)!r} holds more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes; name a smaller directory"
+                f"{str(root)!r} has more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes; name a smaller directory"
             )
     signature = hashlib.sha256(repr(entries).encode()).hexdigest()
     known = _digests.get(root)
@@ -108,10 +108,10 @@ def content_digest(root: Path) -> str:
 
 
 def locate(root: Path, text: str) -> Path:
-    """The real path of what a model names.
+    """The real path of a path that a model gave.
 
     Raises:
-        RefusedError: it is outside, not there, or not a part of the workspace.
+        RefusedError: it does not exist, lies outside, or is not part of the workspace.
     """
     parts = [part for part in text.strip().split("/") if part not in ("", ".")]
     if text.strip().startswith(("/", "~")) or "\0" in text:
@@ -121,7 +121,7 @@ def locate(root: Path, text: str) -> Path:
     top = root.resolve()
     try:
         real = top.joinpath(*parts).resolve(strict=True)
-    except (OSError, RuntimeError, ValueError):  # RuntimeError: links in a circle; ValueError: not a possible name
+    except (OSError, RuntimeError, ValueError):  # RuntimeError: a cycle of links; ValueError: an invalid name
         raise RefusedError(_not_there(root, text)) from None
     if not real.is_relative_to(top):
         raise RefusedError(f"{text!r} is a link out of the workspace and cannot be read")
@@ -131,16 +131,16 @@ def locate(root: Path, text: str) -> Path:
 
 
 def relative(root: Path, real: Path) -> str:
-    """The path of something located, from the top of the workspace; "" for the top itself."""
+    """A located path relative to the top of the workspace; "" for the top itself."""
     inside = real.relative_to(root.resolve()).as_posix()
     return "" if inside == "." else inside
 
 
 def files_at(root: Path, path: str, glob: str) -> list[Entry]:
-    """The files at or under a path whose name, or path if the glob holds a "/", matches.
+    """The files at or under a path whose name matches the glob, or whose path does if the glob has a "/".
 
     Raises:
-        RefusedError: as `locate`, or the path is neither file nor directory.
+        RefusedError: see `locate`; or the path is neither a file nor a directory.
     """
     real = locate(root, path)
     under = relative(root, real)
@@ -156,12 +156,12 @@ def read_bytes(real: Path, named: str) -> bytes:
     """The content of a located text file.
 
     Raises:
-        RefusedError: a directory, a device, over-large, binary or unreadable.
+        RefusedError: it is a directory, a device, too large, binary or unreadable.
     """
     if real.is_dir():
         raise RefusedError(f"{named!r} is a directory; list_dir shows what it holds")
     try:
-        # NONBLOCK: opening a fifo must not wait for a writer. NOFOLLOW: the path was resolved, a link now is a swap.
+        # NONBLOCK: do not wait for the writer of a fifo. NOFOLLOW: the path is resolved, so a link now means a swap.
         handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise RefusedError(f"{named!r} cannot be opened: {error.strerror}") from None
@@ -178,7 +178,7 @@ def read_bytes(real: Path, named: str) -> bytes:
 
 
 def glob_matches(glob: str, path: str) -> bool:
-    """A glob without "/" is about the file's name, one with "/" about its whole path; "**" spans directories."""
+    """A glob without "/" matches the file's name, one with "/" the whole path. "**" spans directories."""
     if "/" not in glob:
         return fnmatchcase(path.rsplit("/", 1)[-1], glob)
     return _path_glob(glob).fullmatch(path.encode()) is not None
@@ -187,15 +187,19 @@ def glob_matches(glob: str, path: str) -> bool:
 @lru_cache(maxsize=64)
 def _path_glob(glob: str) -> patterns.Pattern:
     pieces = re.split(r"(\*\*/|\*\*|\*|\?)", glob.removeprefix("./"))
-    words = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    regexes = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     try:
-        return patterns.compiled("".join(words.get(piece) or re.escape(piece) for piece in pieces))
+        return patterns.compiled("".join(regexes.get(piece) or re.escape(piece) for piece in pieces))
     except RefusedError:
         raise RefusedError(f"the glob {glob!r} is too long; give one like 'src/**/*.py'") from None
 
 
 def _not_there(root: Path, text: str) -> str:
     name = text.rstrip("/").rsplit("/", 1)[-1]
-    alike = [entry.path for entry in walk(root.resolve()) if entry.path.rsplit("/", 1)[-1] == name][:SUGGESTIONS]
-    hint = f"; there is {', '.join(repr(path) for path in alike)}" if alike else "; find_files or list_dir can look"
+    namesakes = [entry.path for entry in walk(root.resolve()) if entry.path.rsplit("/", 1)[-1] == name][:SUGGESTIONS]
+    hint = (
+        f"; there is {', '.join(repr(path) for path in namesakes)}"
+        if namesakes
+        else "; find_files or list_dir can look"
+    )
     return f"there is no {text!r} in the workspace{hint}"

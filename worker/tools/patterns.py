@@ -1,7 +1,7 @@
-"""Regular expressions that a model wrote, on RE2: time linear in the text, memory bounded, whatever the pattern.
+"""Regular expressions from a model, run on RE2: linear time and bounded memory for every pattern.
 
-A backtracking engine is stopped by a timeout but not in its memory: "(a?){1000000000}" took all of it.
-The price: no look-around and no back references; the refusal says so.
+A timeout limits the time of a backtracking engine but not its memory: "(a?){1000000000}" used all of it.
+RE2 has no look-around and no back references. The error message to the model states this.
 """
 
 import re
@@ -14,19 +14,19 @@ import re2
 
 from config.errors import ApplejackError
 
-PATTERN_CHARS = 300  # longer ones are a model's runaway text
+PATTERN_CHARS = 300  # longer patterns are runaway model output
 _FLAGS_OFF = re.compile(r"\(\?[a-zA-Z]*-")
-SEARCHED_LINE_BYTES = 10_000  # of one line; minified files have lines of megabytes
-PIECE_BYTES = 16_000  # searched at once: the worst patterns take 40 microseconds a byte
-PROGRAM_BYTES = 1 << 20  # bounds the compiled pattern and with it the time for each character
+SEARCHED_LINE_BYTES = 10_000  # searched per line; minified files have lines of megabytes
+PIECE_BYTES = 16_000  # searched at once; the slowest patterns take 40 microseconds per byte
+PROGRAM_BYTES = 1 << 20  # limit of the compiled pattern, and so of the time per character
 
 
 class RefusedError(ApplejackError):
-    """What a model asked for cannot be had; the message tells it what to ask instead."""
+    """A tool refused a call. The message goes to the model and names a call that works."""
 
 
 class Pattern(Protocol):
-    """The part of a compiled RE2 pattern that is used."""
+    """The methods of a compiled RE2 pattern that are used."""
 
     def search(self, text: bytes) -> object | None:
         """A match anywhere in the text, or None."""
@@ -37,17 +37,17 @@ class Pattern(Protocol):
 
 @dataclass(frozen=True)
 class LinePattern:
-    """A pattern that is looked for in each line by itself."""
+    """A pattern that is searched line by line."""
 
     line: Pattern
     anywhere: Pattern | None
-    """finds at least every piece with a matching line, at once and much faster; None where that cannot be known"""
+    """fast pre-filter that matches every piece with a matching line; None where no such pattern can be derived"""
 
     def matching_lines(self, content: bytes, *, deadline: float) -> Iterator[tuple[int, bytes]]:
-        """Number from 1 and bytes of every line that matches.
+        """Number (from 1) and bytes of every matching line.
 
         Raises:
-            TimeoutError: time.monotonic() is past the deadline, by at most a second or two.
+            TimeoutError: time.monotonic() passed the deadline. It is checked every second or two.
         """
         number = 0
         for piece in _pieces(content.replace(b"\r\n", b"\n")):
@@ -63,7 +63,7 @@ class LinePattern:
 
 
 def _pieces(content: bytes) -> Iterator[bytes]:
-    """The content in runs of whole lines; what follows the last newline is a line only if something does."""
+    """The content in pieces of whole lines. Text after the last newline is a line unless it is empty."""
     start = 0
     while start < len(content):
         end = content.find(b"\n", start + PIECE_BYTES)
@@ -73,19 +73,19 @@ def _pieces(content: bytes) -> Iterator[bytes]:
 
 
 def line_pattern(text: str) -> LinePattern:
-    """The pattern for lines; raises as `compiled`."""
+    """The pattern for single lines. Raises the errors of `compiled`."""
     line = compiled(text)
-    # With "^" and "$" at line ends, what matches in a line matches in the text: RE2 has no look-around. Not so for
-    # the anchors of a whole text, and where the pattern itself may switch "m" off.
-    safe = not any(words in text for words in ("\\A", "\\z")) and not _FLAGS_OFF.search(text)
+    # With the flag "m", a match in a line is also a match in the text, since RE2 has no look-around. This does not hold
+    # for the anchors of the whole text, or where the pattern itself may switch "m" off.
+    safe = not any(anchor in text for anchor in ("\\A", "\\z")) and not _FLAGS_OFF.search(text)
     return LinePattern(line, _compiled_or_none(f"(?m:{text})") if safe else None)
 
 
 def compiled(text: str) -> Pattern:
-    """The pattern, for UTF-8 text.
+    """A pattern for UTF-8 text.
 
     Raises:
-        RefusedError: empty, too long, or not understood.
+        RefusedError: the pattern is empty, too long or invalid.
     """
     if not text:
         raise RefusedError("the pattern is empty; give a regular expression")
@@ -105,7 +105,7 @@ def compiled(text: str) -> Pattern:
 def _compiled_or_none(text: str) -> Pattern | None:
     try:
         return _compile(text)
-    except re2.error:  # just over the memory bound, which the pattern alone was not
+    except re2.error:  # the flag took it over the memory limit
         return None
 
 

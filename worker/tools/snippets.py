@@ -1,10 +1,10 @@
-"""Reading pieces of Python out of the few lines that a tool showed."""
+"""Extracts parameters and values from the few lines of Python in a tool result."""
 
 import ast
 
 
 def parameters_of(lines: list[str]) -> list[str] | None:
-    """Parameter names, without self and cls, of the `def` that these lines begin with; None when it does not end."""
+    """Parameter names, without self and cls, of the `def` that begins these lines. None if its header is incomplete."""
     for end in range(1, len(lines) + 1):
         text = "\n".join(lines[:end]).strip()
         for body in ("", " pass"):
@@ -25,10 +25,10 @@ def _names(arguments: ast.arguments) -> list[str]:
 
 
 def assigned(text: str) -> str:
-    """The right side of an assignment, without a comment behind it."""
+    """The right side of an assignment, without a trailing comment."""
     try:
         node = ast.parse(text).body[0]
-    except (SyntaxError, ValueError, IndexError):  # it goes on in the next line
+    except (SyntaxError, ValueError, IndexError):  # it continues on the next line
         return text.partition(" = ")[2].strip()
     value = ast.get_source_segment(text, node.value) if isinstance(node, ast.Assign) else None
     return value or text.partition(" = ")[2].strip()

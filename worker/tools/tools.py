@@ -1,4 +1,4 @@
-"""What each tool takes and what it says: usable text, never empty, capped with a marker of what was left out."""
+"""The arguments and results of each tool. A result is never empty; a long one is capped, with a marker at the cut."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -10,16 +10,16 @@ from worker.tools.files import BinaryError, Entry, files_at, listed, locate, rea
 from worker.tools.patterns import LinePattern, RefusedError, line_pattern
 from worker.tools.workspace import Workspace
 
-READ_LINES = 60  # one read_file; about 700 tokens of code, so that several fit a 2048-token training row
-MATCHES = 20  # shown by one grep
-ENTRIES = 40  # shown by one find_files or list_dir
-LINE_CHARS = 240  # of one shown line
-RESULT_CHARS = 4000  # whatever the tool
-SEARCH_SECONDS = 10.0  # for one grep or count over all files
+READ_LINES = 60  # per read_file; about 700 tokens of code, so that several fit a training row of 2048 tokens
+MATCHES = 20  # shown per grep
+ENTRIES = 40  # shown per find_files or list_dir
+LINE_CHARS = 240  # shown per line
+RESULT_CHARS = 4000  # of any tool
+SEARCH_SECONDS = 10.0  # per grep or count, over all files
 
 
 class Arguments(BaseModel):
-    """Of one tool; its subclasses' docstrings and fields are what a model is shown."""
+    """Arguments of one tool. The docstrings and fields of its subclasses are sent to the model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,18 +67,18 @@ class RunCommand(Arguments):
     command: str = Field(description="program and arguments")
 
 
-def read_file(workspace: Workspace, asked: ReadFile) -> str:
-    """Numbered lines, and how to get those that are not shown."""
-    lines = _text_lines(read_bytes(locate(workspace.root, asked.path), asked.path))
+def read_file(workspace: Workspace, arguments: ReadFile) -> str:
+    """Numbered lines, and how to read the lines that are not shown."""
+    lines = _text_lines(read_bytes(locate(workspace.root, arguments.path), arguments.path))
     if not lines:
-        return f"{asked.path} is empty (0 lines)"
-    if asked.start > len(lines):
-        raise RefusedError(f"{asked.path!r} has {len(lines)} lines; start={asked.start} is past its end")
-    if asked.end and asked.end < asked.start:
-        raise RefusedError(f"end={asked.end} is before start={asked.start}")
-    last = min(asked.end or len(lines), len(lines), asked.start + READ_LINES - 1)
+        return f"{arguments.path} is empty (0 lines)"
+    if arguments.start > len(lines):
+        raise RefusedError(f"{arguments.path!r} has {len(lines)} lines; start={arguments.start} is past its end")
+    if arguments.end and arguments.end < arguments.start:
+        raise RefusedError(f"end={arguments.end} is before start={arguments.start}")
+    last = min(arguments.end or len(lines), len(lines), arguments.start + READ_LINES - 1)
     shown: list[str] = []
-    for number in range(asked.start, last + 1):
+    for number in range(arguments.start, last + 1):
         shown.append(f"{number}: {_line(lines[number - 1])}")
         if sum(map(len, shown)) > RESULT_CHARS - 400:  # room for the marker
             last = number
@@ -88,10 +88,10 @@ def read_file(workspace: Workspace, asked: ReadFile) -> str:
     return "\n".join(shown)
 
 
-def grep(workspace: Workspace, asked: Grep) -> str:
-    """Matching lines as path:line: text, in the order of paths and lines."""
-    pattern = line_pattern(asked.pattern)
-    files = _files(workspace, asked.path, asked.glob)
+def grep(workspace: Workspace, arguments: Grep) -> str:
+    """Matching lines as "path:line: text", ordered by path and line."""
+    pattern = line_pattern(arguments.pattern)
+    files = _files(workspace, arguments.path, arguments.glob)
     shown: list[str] = []
     found = 0
     search = _Search(workspace, pattern)
@@ -104,32 +104,33 @@ def grep(workspace: Workspace, asked: Grep) -> str:
     return "\n".join(shown) + _left_out(found - len(shown), "matches", "narrow the pattern") + search.note
 
 
-def count(workspace: Workspace, asked: Count) -> str:
-    """How many files there are, or how many lines match in how many of them."""
-    files = files_at(workspace.root, asked.path, asked.glob)
-    if not asked.pattern:
+def count(workspace: Workspace, arguments: Count) -> str:
+    """The number of files, or of matching lines and of files with a match."""
+    files = files_at(workspace.root, arguments.path, arguments.glob)
+    if not arguments.pattern:
         return _plural(len(files), "file")
-    search = _Search(workspace, line_pattern(asked.pattern))
+    search = _Search(workspace, line_pattern(arguments.pattern))
     paths = [path for path, _, _ in search.over(files)]
     return f"{_plural(len(paths), 'matching line')} in {len(set(paths))} of {_plural(search.read, 'file')}{search.note}"
 
 
-def find_files(workspace: Workspace, asked: FindFiles) -> str:
-    """Paths from the top of the workspace."""
-    if not asked.glob:
+def find_files(workspace: Workspace, arguments: FindFiles) -> str:
+    """Paths relative to the top of the workspace."""
+    if not arguments.glob:
         raise RefusedError("the glob is empty; give one like '*.py'")
-    files = files_at(workspace.root, asked.path, asked.glob)
+    files = files_at(workspace.root, arguments.path, arguments.glob)
     if not files:
-        return f"no file matches {asked.glob!r} among {_plural(len(files_at(workspace.root, asked.path, '*')), 'file')}"
+        searched = len(files_at(workspace.root, arguments.path, "*"))
+        return f"no file matches {arguments.glob!r} among {_plural(searched, 'file')}"
     shown = [entry.path for entry in files[:ENTRIES]]
     return "\n".join(shown) + _left_out(len(files) - len(shown), "files", "narrow the glob")
 
 
-def list_dir(workspace: Workspace, asked: ListDir) -> str:
+def list_dir(workspace: Workspace, arguments: ListDir) -> str:
     """Names, directories with a trailing "/"."""
-    real = locate(workspace.root, asked.path)
+    real = locate(workspace.root, arguments.path)
     if not real.is_dir():
-        raise RefusedError(f"{asked.path!r} is a file; read_file shows what it holds")
+        raise RefusedError(f"{arguments.path!r} is a file; read_file shows what it holds")
     names = [
         f"{child.name}/" if child.is_dir() else child.name for child in sorted(real.iterdir()) if listed(child.name)
     ]
@@ -140,7 +141,7 @@ def list_dir(workspace: Workspace, asked: ListDir) -> str:
 
 @dataclass
 class _Search:
-    """One pattern over files; counts what was read and what was not."""
+    """Searches files for one pattern. Counts the files that were read and those that were not."""
 
     workspace: Workspace
     pattern: LinePattern
@@ -149,7 +150,7 @@ class _Search:
     late: int = 0
 
     def over(self, files: Sequence[Entry]) -> Iterator[tuple[str, int, str]]:
-        """Path, line number from 1 and text of every matching line."""
+        """Path, line number (from 1) and text of every matching line."""
         deadline = time.monotonic() + SEARCH_SECONDS
         for place, entry in enumerate(files):
             try:
@@ -157,7 +158,7 @@ class _Search:
                 self.read += 1
                 for number, line in self.pattern.matching_lines(content, deadline=deadline):
                     yield entry.path, number, line.decode(errors="replace")
-            except BinaryError:  # has no lines; to say so each time would teach nothing
+            except BinaryError:  # has no lines; not worth a note
                 continue
             except RefusedError:
                 self.unreadable += 1
@@ -168,7 +169,7 @@ class _Search:
 
     @property
     def note(self) -> str:
-        """What was not searched, "" when everything was."""
+        """A note on files that were not searched, "" if all were."""
         late = f"\n[{_plural(self.late, 'file')} not searched to the end in time; narrow the path]" if self.late else ""
         skipped = f"\n[{_plural(self.unreadable, 'large or unreadable file')} not searched]" if self.unreadable else ""
         return late + skipped

@@ -1,7 +1,7 @@
-"""The tools a model is given to read a pinned workspace: what they are called, what they take, what they say.
+"""The tools for reading a pinned workspace: their names, JSON schemas and functions.
 
-Every result is text a model can use: never empty, capped with a marker that says what was left out. What cannot be
-had raises RefusedError, which reaches the model as an error it can mend.
+Every result is text that is never empty. A long result is capped, with a marker that states what was left out. An
+invalid call raises RefusedError, which the model receives as an error that it can correct.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from worker.tools.patterns import RefusedError
 from worker.tools.workspace import Workspace
 
 ToolFunction = Callable[[JsonObject], str]
-"""Takes the call's arguments, gives the result's text; raises RefusedError for what the model can mend."""
+"""Takes a call's arguments and returns the result. Raises RefusedError for a call that the model can correct."""
 
 
 RUN_COMMAND = "run_command"
@@ -32,10 +32,10 @@ _ARGUMENTS: dict[str, type[tools.Arguments]] = {
 
 
 def offered(names: Sequence[str], allow_commands: Sequence[str]) -> tuple[str, ...]:
-    """The tools a run really offers: run_command exactly when some program is allowed.
+    """The tools that a run offers. run_command is one of them only if some program is allowed.
 
     Raises:
-        UsageError: an unknown tool.
+        UsageError: a name is not a tool.
     """
     for name in names:
         if name not in _ARGUMENTS:
@@ -45,7 +45,7 @@ def offered(names: Sequence[str], allow_commands: Sequence[str]) -> tuple[str, .
 
 
 def schemas(names: Sequence[str]) -> tuple[JsonObject, ...]:
-    """The JSON that goes over the wire as `tools`, in the order of the names."""
+    """The JSON sent as `tools`, in the order of the names."""
     return tuple(
         {"type": "function", "function": {"name": name, "description": _purpose(name), "parameters": _parameters(name)}}
         for name in names
@@ -53,7 +53,7 @@ def schemas(names: Sequence[str]) -> tuple[JsonObject, ...]:
 
 
 def digest(offered_schemas: Sequence[JsonObject]) -> str:
-    """Hex sha256 of the tools a model is shown; two runs with the same digest show the same."""
+    """Hex sha256 of the tool schemas sent to a model. Equal digests mean equal tools."""
     canonical = json.dumps(list(offered_schemas), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -61,14 +61,14 @@ def digest(offered_schemas: Sequence[JsonObject]) -> str:
 def build(
     workspace: Workspace, *, names: Sequence[str], allow_commands: Sequence[str] = ()
 ) -> Mapping[str, ToolFunction]:
-    """The tools over one workspace, by name; `names` as `offered` gives them."""
+    """The tools over one workspace, by name. `names` come from `offered`."""
     bodies: dict[str, Callable[..., str]] = {
         "read_file": tools.read_file,
         "grep": tools.grep,
         "find_files": tools.find_files,
         "list_dir": tools.list_dir,
         "count": tools.count,
-        RUN_COMMAND: lambda where, asked: run_command.run(where.root, asked.command, allow=allow_commands),
+        RUN_COMMAND: lambda where, arguments: run_command.run(where.root, arguments.command, allow=allow_commands),
     }
 
     def bound(name: str) -> ToolFunction:
@@ -93,7 +93,7 @@ def _parameters(name: str) -> JsonObject:
 
 def _read_arguments(name: str, arguments: JsonObject) -> tools.Arguments:
     model = _ARGUMENTS[name]
-    given = {key: value for key, value in arguments.items() if value is not None}  # null: as if left out
+    given = {key: value for key, value in arguments.items() if value is not None}  # null counts as absent
     try:
         return model.model_validate(given)
     except ValidationError as error:

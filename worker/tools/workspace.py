@@ -1,7 +1,7 @@
-"""The code that tools read, pinned: a git commit checked out into a cache, or a directory with its content digest.
+"""Opens the pinned code that tools read: a git commit checked out into a cache, or a directory and its content digest.
 
-`PATH`, `PATH@REV` and `URL@REV`. A path inside a git work tree means HEAD, or REV, as git holds it: uncommitted changes
-are recorded (dirty) and not read. A directory that no commit holds is read where it is.
+A workspace is named `PATH`, `PATH@REV` or `URL@REV`. A path inside a git work tree means the commit HEAD, or REV.
+Uncommitted changes are not read, but recorded as dirty. A directory that git does not track is read in place.
 """
 
 import re
@@ -15,55 +15,55 @@ from worker.tools import checkout
 from worker.tools.files import content_digest
 
 _URL = re.compile(r"^([a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)")
-_REV = re.compile(r"^[\w][\w./^~+-]*$")  # no leading "-": git would take it for an option
+_REV = re.compile(r"^[\w][\w./^~+-]*$")  # a leading "-" would be an option to git
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """A directory that tools may read, and which code exactly it is."""
+    """A directory that tools may read, and the pin of its code."""
 
     root: Path
     pin: Pin
 
 
 def parse(text: str) -> tuple[str, str | None]:
-    """The origin and the revision, if one is named: "PATH", "PATH@REV", "URL@REV".
+    """The origin, and the revision if there is one, of "PATH", "PATH@REV" or "URL@REV".
 
     Raises:
-        WorkspaceError: empty, a revision git could not have, or a URL without one.
+        WorkspaceError: the text is empty, the revision is invalid, or a URL has no revision.
     """
     if not text.strip() or "\0" in text:
-        raise WorkspaceError(f"{text!r} names no workspace; give PATH, PATH@REV or URL@REV")
+        raise WorkspaceError(f"{text!r} is not a workspace; give PATH, PATH@REV or URL@REV")
     shown = without_secret(text)
     url = _URL.match(text)
-    # the "@" of user@host is part of a URL, and a directory may have one in its name
+    # The "@" of user@host is part of a URL, and a directory's name may contain "@".
     first = (text.find("/", url.end()) if "://" in text else url.end()) if url else 0
     at = text.rfind("@")
     if at <= 0 or (url and (first < 0 or at < first)) or (not url and Path(text).expanduser().is_dir()):
         if url:
-            raise WorkspaceError(f"{shown!r} names no revision; give URL@REV, so that every worker reads the same code")
+            raise WorkspaceError(f"{shown!r} has no revision; give URL@REV, so that every worker reads the same code")
         return text, None
     origin, rev = text[:at], text[at + 1 :]
     if not _REV.match(rev):
-        raise WorkspaceError(f"{shown!r}: {rev!r} is no revision; give a commit, tag or branch after the '@'")
+        raise WorkspaceError(f"{shown!r}: {rev!r} is not a revision; give a commit, tag or branch after the '@'")
     return origin, rev
 
 
 def open_workspace(text: str, *, cache: Path, expect: Pin | None = None) -> Workspace:
-    """The workspace, ready to be read; safe under several workers that open the same one at once.
+    """The workspace, ready to read. Several workers may open the same one at the same time.
 
     Args:
-        cache: where checkouts are kept; may be deleted at any time.
-        expect: the run's pin. Its commit is what is opened, wherever HEAD or a branch named as REV is by now.
+        cache: directory of the checkouts; it may be deleted at any time.
+        expect: the run's pin. Its commit is opened even if HEAD or the branch REV has moved.
 
     Raises:
-        WorkspaceError: it is not there, git cannot give the commit, it is too large, or it differs from `expect`.
+        WorkspaceError: it does not exist, git lacks the commit, it is too large, or it differs from `expect`.
     """
     origin, rev = parse(text)
-    cache = cache.resolve()  # git runs in other directories than we do
+    cache = cache.resolve()  # git runs in other directories
     pinned = expect.commit if expect else None
     if pinned and rev and re.fullmatch("[0-9a-f]{7,40}", rev) and not pinned.startswith(rev):
-        raise WorkspaceError(f"{without_secret(text)!r} names another commit than the run's pin {pinned!r}")
+        raise WorkspaceError(f"{without_secret(text)!r} is not the commit that the run is pinned to, {pinned!r}")
     if _URL.match(origin):
         found: checkout.Checkout | None = checkout.from_url(origin, pinned or rev or "", cache=cache)
     else:
@@ -86,6 +86,6 @@ def _compare(pin: Pin, expect: Pin) -> None:
     here, wanted = pin.commit or f"digest {pin.digest}", expect.commit or f"digest {expect.digest}"
     if here != wanted:
         raise WorkspaceError(
-            f"{pin.origin!r} holds other code here ({here}) than the run is pinned to ({wanted}); "
+            f"{pin.origin!r} has different code here ({here}) than the run's pin ({wanted}); "
             "bring this machine's copy to the same state, or name the workspace by a git commit"
         )

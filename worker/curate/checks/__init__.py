@@ -1,4 +1,4 @@
-"""The checks: each looks for one reason to reject a trajectory and yields its evidence."""
+"""The checks of single trajectories. Each looks for one rejection reason and yields its evidence."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,7 +15,7 @@ Check = Callable[[Trajectory], Iterator[Finding]]
 
 
 def all_checks(*, max_calls: int, special: frozenset[str] = frozenset()) -> tuple[Check, ...]:
-    """Every check on a trajectory by itself; `special` are the student's special tokens, markup like any other."""
+    """Every check of a single trajectory. The student's `special` tokens count as chat markup."""
     return (
         null_result,
         unpaired_result,
@@ -37,5 +37,5 @@ def all_checks(*, max_calls: int, special: frozenset[str] = frozenset()) -> tupl
 
 
 def findings(trajectory: Trajectory, checks: tuple[Check, ...]) -> tuple[Finding, ...]:
-    """Everything the checks find, in their order."""
+    """All findings, in the order of the checks."""
     return tuple(finding for check in checks for finding in check(trajectory))

@@ -1,4 +1,4 @@
-"""Checks on how a rollout ended: failed, cut, empty, or answered from memory."""
+"""Checks of how a rollout ended: failed, truncated, empty, or answered without tools."""
 
 import re
 from collections.abc import Iterator
@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from config.errors import RejectionReason
 from config.records import Finding, Trajectory
 
-NOTHING_SAID = re.compile(r"(?i)^\W*(?:none|null|n/?a|todo|tbd|undefined|nan|\.\.\.)?\W*$")
+NO_CONTENT = re.compile(r"(?i)^\W*(?:none|null|n/?a|todo|tbd|undefined|nan|\.\.\.)?\W*$")
 
 
 def failed_generation(trajectory: Trajectory) -> Iterator[Finding]:
     """The rollout did not complete."""
     if trajectory.outcome == "failed":
         failure = trajectory.failure
-        detail = f"{failure.kind}: {failure.message[:200]}" if failure else "the rollout failed and does not say why"
+        detail = (
+            f"{failure.kind}: {failure.message[:200]}" if failure else "the rollout failed without a recorded reason"
+        )
         yield Finding(reason=RejectionReason.FAILED_GENERATION, detail=detail)
 
 
@@ -35,7 +37,7 @@ def truncated(trajectory: Trajectory) -> Iterator[Finding]:
 
 
 def empty_answer(trajectory: Trajectory) -> Iterator[Finding]:
-    """A completed rollout without a final answer: nothing said, or a call still open."""
+    """A completed rollout without a final answer: empty text, or an open call."""
     if trajectory.outcome != "completed":
         return
     last = trajectory.messages[-1] if trajectory.messages else None
@@ -43,10 +45,10 @@ def empty_answer(trajectory: Trajectory) -> Iterator[Finding]:
     if last is None:
         detail = "there are no messages"
     elif last.role != "assistant":
-        detail = f"the last message is the {last.role}'s"
+        detail = f"the last message has the role {last.role!r}"
     elif last.tool_calls:
-        detail = f"the last message calls {last.tool_calls[0].name!r} and nothing follows"
-    elif NOTHING_SAID.match(last.content or ""):
+        detail = f"the last message calls {last.tool_calls[0].name!r} and no result follows"
+    elif NO_CONTENT.match(last.content or ""):
         detail = f"the answer is {last.content!r}"
     else:
         return
@@ -54,10 +56,10 @@ def empty_answer(trajectory: Trajectory) -> Iterator[Finding]:
 
 
 def tools_required_but_none(trajectory: Trajectory) -> Iterator[Finding]:
-    """A completed rollout that answered without any call what needs looking up."""
+    """A completed rollout without a call although the question requires tools."""
     if trajectory.outcome == "completed" and trajectory.requires_tools and not trajectory.tool_calls:
         yield Finding(
             reason=RejectionReason.TOOLS_REQUIRED_BUT_NONE,
-            detail="the question needs tools and none was called",
+            detail="the question requires tools, but none was called",
             message=len(trajectory.messages) - 1 if trajectory.messages else None,
         )

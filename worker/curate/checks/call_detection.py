@@ -1,4 +1,4 @@
-"""Call text inside prose: JSON, fenced, XML, ReAct and Python notations, whole, torn or merely announced."""
+"""Detects tool calls written as text: JSON, fenced, XML, ReAct or Python notation; complete, cut off or announced."""
 
 import re
 
@@ -14,20 +14,20 @@ REACT = re.compile(r"(?m)^\s*Action\s*:\s*\w+\s*\n\s*Action Input\s*:")
 
 
 def call_text(text: str, names: frozenset[str]) -> str:
-    """The first piece of `text` that is a call and not talk about one, or ""; `names` are the tools'."""
+    """The first part of `text` that is a call and not a mention of one, or "". `names` are the tool names."""
     for pattern in (TAGS, JSON_CALL, WRAPPED, REACT):
         if found := pattern.search(text):
             return found.group()
     if not names:
         return ""
     name = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    alone = (
+    patterns = (
         rf"(?m)^\s*(?:>>>\s*)?(?:{name})\((?:\s*\w+\s*=\s*.*)?\)\s*$",  # grep(pattern="x") on a line of its own
         rf"(?s)```(?:json|tool|xml|python)?\s*\{{\s*\"(?:{name})\"\s*:\s*\{{",  # {"grep": {...}} in a fence
-        rf"(?m)^\s*\{{\s*[\"']name[\"']\s*:\s*[\"'](?:{name})[\"']\s*[,}}]?\s*$",  # the first line of a torn call
+        rf"(?m)^\s*\{{\s*[\"']name[\"']\s*:\s*[\"'](?:{name})[\"']\s*[,}}]?\s*$",  # first line of a cut-off call
         rf"(?i)\bI(?:'|\u2019)?(?:ll| will) (?:now )?(?:use|call|run) the `?(?:{name})`? (?:tool|function)[.:]?\s*\Z",
     )
-    for pattern_text in alone:
+    for pattern_text in patterns:
         if found := re.search(pattern_text, text):
             return found.group()
     return ""

@@ -1,4 +1,4 @@
-"""What an answer asserts, and what its trajectory holds to support it."""
+"""Extracts the assertions of an answer and the evidence for them in its trajectory."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ CAPPED = re.compile(r"(?i)\[[^\]\n]*\bnot (?:shown|searched)[^\]\n]*\]|\[?(?:out
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything a trajectory's answer may draw on."""
+    """The results and texts of a trajectory that can support its answer."""
 
     trajectory: Trajectory
 
@@ -42,9 +42,9 @@ class Evidence:
 
     @cached_property
     def text(self) -> str:
-        """What tools returned and what the question said, in lower case. Call arguments are the model's own words."""
-        heard = [message.content or "" for message in self.results]
-        return "\n".join([*heard, self.trajectory.prompt, self.trajectory.system_prompt]).lower()
+        """Tool results, question and system prompt, in lower case. Call arguments are not evidence."""
+        contents = [message.content or "" for message in self.results]
+        return "\n".join([*contents, self.trajectory.prompt, self.trajectory.system_prompt]).lower()
 
     @cached_property
     def lines(self) -> frozenset[str]:
@@ -54,22 +54,22 @@ class Evidence:
         )
 
     def holds(self, name: str) -> bool:
-        """The name stands in a result or in the question, as a whole."""
+        """Whether a result or the question contains the name as a whole word."""
         return stands_whole(name.lower(), self.text)
 
     def holds_path(self, path: str) -> bool:
-        """The path stands in a result, whole or as the end of a longer one, or is put together from a listing."""
+        """Whether a result contains the path, alone or at the end of a longer one, or lists its last part."""
         folder, _, last = path.lower().rpartition("/")
-        return self.holds(path) or (last in self.lines and (not folder or folder in f"{self.asked}\n{self.text}"))
+        return self.holds(path) or (last in self.lines and (not folder or folder in f"{self.arguments}\n{self.text}"))
 
     @cached_property
-    def asked(self) -> str:
-        """What the model asked for, in lower case."""
+    def arguments(self) -> str:
+        """The arguments of all calls, in lower case."""
         return "\n".join(str(call.arguments) for call in self.trajectory.tool_calls).lower()
 
     @cached_property
     def has_weak_result(self) -> bool:
-        """Some result is empty, failed or capped: where teachers fill in what they did not see."""
+        """Some result is empty, failed or capped. Teachers tend to invent what such a result lacks."""
         return any(
             message.is_error
             or not (message.content or "").strip()
@@ -80,7 +80,7 @@ class Evidence:
 
     @cached_property
     def numbers(self) -> frozenset[int]:
-        """Numbers that stand in the results or the question, or that counting what the results list gives."""
+        """Numbers in the results or the question, and counts of the items that the results list."""
         found = {int(digits) for digits in re.findall(r"(?<!\d)\d{1,9}(?!\d)", self.text)}
         sizes: list[int] = []
         for message in self.results:
@@ -92,7 +92,7 @@ class Evidence:
 
 
 def stands_whole(name: str, text: str) -> bool:
-    r"""True where `(?<!\w)name(?!\w)` matches in the text; a pattern compiled for each name takes ten times as long."""
+    r"""Whether `(?<!\w)name(?!\w)` matches in the text. Compiling a pattern per name takes ten times as long."""
     start = text.find(name)
     while start >= 0:
         end = start + len(name)
@@ -112,7 +112,7 @@ def paths(text: str) -> Iterator[str]:
 
 
 def names(text: str) -> Iterator[str]:
-    """Symbols in a text: names in backticks, CamelCase, snake_case; paths are not among them."""
+    """Symbols in a text: names in backticks, CamelCase and snake_case, but not paths."""
     for quoted in QUOTED.findall(text):
         bare = re.sub(r"\(.*\)?$", "", quoted).strip()
         if NAME.fullmatch(bare) and not PATH.fullmatch(bare):
@@ -121,22 +121,23 @@ def names(text: str) -> Iterator[str]:
 
 
 def listed(text: str) -> list[str]:
-    """The items of an answer that is nothing but a list of names, [] for any other."""
+    """The items of an answer that only lists names; [] for any other answer."""
     body = re.sub(r"^[^:\n]{0,40}:\s", "", text.strip()).rstrip(".")
     items = [re.sub(r"^[-*\s]+", "", item).strip(" `") for item in re.split(r",\s*|\n", body)]
-    plain = [item for item in items if item]
-    return plain if len(plain) > 1 and all(NAME.fullmatch(item) and not PATH.fullmatch(item) for item in plain) else []
+    filled = [item for item in items if item]
+    only_names = all(NAME.fullmatch(item) and not PATH.fullmatch(item) for item in filled)
+    return filled if len(filled) > 1 and only_names else []
 
 
 def counts(text: str) -> Iterator[int]:
-    """Numbers of things that a text states, "12 files", "three classes"."""
+    """Counts that a text states, such as "12 files" or "three classes"."""
     for found in COUNTED.finditer(text):
         digits = found[1].lower()
         yield WORDS.index(digits) if digits in WORDS else int(digits)
 
 
 def _countable(text: str) -> Iterator[int]:
-    """How many lines, distinct paths and names a result lists."""
+    """Numbers of lines, distinct paths and names that a result lists."""
     lines = [line for line in text.splitlines() if line.strip() and not CAPPED.search(line)]
     yield len(lines)
     yield len({found.group() for line in lines if (found := PATH.search(line))})

@@ -1,13 +1,12 @@
-"""The check for answers that assert what no result holds.
+"""Rejects answers with assertions that no tool result supports.
 
-Precision first. What counts as fabricated:
-- a file that no result and no question names and no listing gives;
-- symbols that are nowhere: one, when some result was poor (empty, failed or capped), when most of those the answer
-  names are nowhere, or when the answer is nothing but a list; two that are unmistakably code, always;
-- a number of things that stands in no result and that counting or adding what the results list does not give;
-- a fact the question expects, stated though no result holds it.
-A sentence that denies something asserts nothing. An answer without any result is not judged here
-(tools_required_but_none and null_result do that).
+The check prefers precision over recall. These count as fabricated:
+- a file that neither a result nor the question names or lists;
+- unsupported symbols: a single one if some result is weak (empty, failed or capped), if most symbols of the answer are
+  unsupported, or if the answer only lists names; in any other answer, two that are clearly code;
+- a count that is not in a result, and is not a count or sum of the items that the results list;
+- an expected fact of the question that no result contains.
+Sentences with a negation are skipped. Answers without any result are left to tools_required_but_none and null_result.
 """
 
 import builtins
@@ -27,27 +26,27 @@ DENIAL = re.compile(
 )
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 LANGUAGE = frozenset(name.lower() for name in (*dir(builtins), *keyword.kwlist, "self", "cls", "args", "kwargs"))
-CODE = re.compile(r"[a-z0-9][A-Z]|\w_\w|\w\.\w")  # unmistakably a symbol: CamelCase, snake_case, dotted
-MOSTLY = 0.5  # of the symbols an answer names
+CODE = re.compile(r"[a-z0-9][A-Z]|\w_\w|\w\.\w")  # clearly a symbol: CamelCase, snake_case, dotted
+MOSTLY = 0.5  # of the symbols in an answer
 
 
 def fabricated_result(trajectory: Trajectory) -> Iterator[Finding]:
-    """Files, symbols, counts and expected facts of an answer that nothing in the trajectory supports."""
+    """Files, symbols, counts and expected facts in an answer that the trajectory does not support."""
     evidence = Evidence(trajectory)
-    heard = any((result.content or "").strip() for result in evidence.results)
-    if trajectory.outcome != "completed" or not trajectory.answer or not heard:
+    has_results = any((result.content or "").strip() for result in evidence.results)
+    if trajectory.outcome != "completed" or not trajectory.answer or not has_results:
         return
     claims = " \n".join(part for part in SENTENCE.split(trajectory.answer) if not DENIAL.search(part))
     index = len(trajectory.messages) - 1
     for judge in (_files, _symbols, _numbers, _expected):
-        if what := judge(claims, evidence):
-            yield Finding(reason=RejectionReason.FABRICATED_RESULT, detail=what, message=index)
+        if detail := judge(claims, evidence):
+            yield Finding(reason=RejectionReason.FABRICATED_RESULT, detail=detail, message=index)
 
 
 def _files(claims: str, evidence: Evidence) -> str:
     for path in dict.fromkeys(paths(claims)):
         if not evidence.holds_path(path):
-            return f"the answer names {path!r}, which no result holds"
+            return f"the answer names {path!r}, which is not in any result"
     return ""
 
 
@@ -57,12 +56,12 @@ def _symbols(claims: str, evidence: Evidence) -> str:
     unknown = [name for name in named if not _known(name, evidence)]
     sure = sum(bool(CODE.search(name)) for name in unknown)
     if unknown and (evidence.has_weak_result or items or sure > 1 or len(unknown) > MOSTLY * len(named)):
-        return f"the answer names {unknown[0]!r}, which no result holds"
+        return f"the answer names {unknown[0]!r}, which is not in any result"
     return ""
 
 
 def _known(name: str, evidence: Evidence) -> bool:
-    """The name, its last part or its module's file stands in a result or in the question."""
+    """Whether a result or the question contains the name, its last part or its module's file."""
     bare = name.strip(".")
     if bare.lower() in LANGUAGE or evidence.holds(bare):
         return True
@@ -72,7 +71,7 @@ def _known(name: str, evidence: Evidence) -> bool:
 def _numbers(claims: str, evidence: Evidence) -> str:
     for number in counts(claims):
         if number not in evidence.numbers:
-            return f"the answer counts {number}, which no result gives"
+            return f"the answer counts {number}, which no result supports"
     return ""
 
 
@@ -80,10 +79,10 @@ def _expected(claims: str, evidence: Evidence) -> str:
     expect = evidence.trajectory.expect or {}
     number = expect.get("number")
     if isinstance(number, int) and _states(str(number), claims) and number not in evidence.numbers:
-        return f"the answer states {number}, which no result gives"
+        return f"the answer states {number}, which no result supports"
     for item in (*_texts(expect.get("contains")), *_texts(expect.get("any"))):
         if _states(item, claims) and not _supported(item, evidence):
-            return f"the answer states {item!r}, which no result holds"
+            return f"the answer states {item!r}, which is not in any result"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Checks for text that would be read as structure: chat markup anywhere, call text in what the assistant says."""
+"""Checks for text that would be parsed as structure: chat markup anywhere, tool calls in the assistant's text."""
 
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -14,13 +14,13 @@ NAMES = (
     r"|tool_list_end|assistant|user|system|end|channel|message|return"
 )
 MARKUP = re.compile(
-    rf"<\|(?:{NAMES})\|>"  # a control token, whole
+    rf"<\|(?:{NAMES})\|>"  # a complete control token
     r"|<\|(?:im_start|im_end|endoftext|eot_id)\b|\b(?:im_start|im_end|endoftext|eot_id)\|>"  # or half of one
     r"|</?tool_response\b>?|</?tool_result>|</?function_results?>"
     r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|<\uff5c[^\uff5c<>]{1,40}\uff5c>"
 )
-IN_MARKUP = ("<", "|>", "INST]")  # each match of MARKUP holds one of these, and finding them is far quicker
-CALL_TAGS = re.compile(r"</?tool_call>|<function=\w|</function>\s*</tool_call>")  # in a user's or a tool's words
+IN_MARKUP = ("<", "|>", "INST]")  # every match of MARKUP contains one of these; a much faster pre-filter
+CALL_TAGS = re.compile(r"</?tool_call>|<function=\w|</function>\s*</tool_call>")  # in a user's or a tool's text
 INVENTED = re.compile(
     r"(?m)^\s*(?:\*\*)?(?:user|human)(?:\*\*)?\s*:(?:.*\n)+?\s*(?:\*\*)?(?:assistant|ai)(?:\*\*)?\s*:", re.I
 )
@@ -28,14 +28,14 @@ TOOL_RESULT = re.compile(r"(?im)^\s*(?:\*\*)?tool[ _](?:result|response|output)s
 
 
 def chat_markup(special: frozenset[str] = frozenset()) -> Callable[[Trajectory], Iterator[Finding]]:
-    """The check for chat markup in any text; `special` are the student's own special tokens."""
-    own = (
+    """The check for chat markup in any text. The student's `special` tokens count as markup."""
+    special_token = (
         re.compile("|".join(re.escape(token) for token in sorted(special, key=len, reverse=True))) if special else None
     )
 
     def check(trajectory: Trajectory) -> Iterator[Finding]:
         for index, where, text in _texts(trajectory):
-            patterns = (MARKUP if _any_of(IN_MARKUP, text) else None, own if _any_of(special, text) else None)
+            patterns = (MARKUP if _any_of(IN_MARKUP, text) else None, special_token if _any_of(special, text) else None)
             for pattern in patterns:
                 if pattern and (found := pattern.search(text)):
                     yield _markup(f"{found.group()!r} in {where}", index)
@@ -52,17 +52,19 @@ def _any_of(parts: Collection[str], text: str) -> bool:
 
 
 def leaked_tool_call(trajectory: Trajectory) -> Iterator[Finding]:
-    """Call text where the assistant should speak, in any notation, whole or torn."""
+    """Tool calls in the assistant's text, in any notation, complete or cut off."""
     names = tool_names(trajectory)
     for index, message in enumerate(trajectory.messages):
         if message.role == "assistant" and (found := call_text(message.content or "", names)):
             yield Finding(
-                reason=RejectionReason.LEAKED_TOOL_CALL, detail=f"call text {found[:80]!r} in an answer", message=index
+                reason=RejectionReason.LEAKED_TOOL_CALL,
+                detail=f"tool call {found[:80]!r} in the assistant's text",
+                message=index,
             )
 
 
 def tool_names(trajectory: Trajectory) -> frozenset[str]:
-    """The tools that were offered or called."""
+    """Names of the tools that were offered or called."""
     functions = (tool.get("function") for tool in trajectory.tools)
     offered = [function.get("name") for function in functions if isinstance(function, dict)]
     called = [call.name for call in trajectory.tool_calls]
@@ -70,7 +72,7 @@ def tool_names(trajectory: Trajectory) -> frozenset[str]:
 
 
 def _texts(trajectory: Trajectory) -> Iterator[tuple[int | None, str, str]]:
-    """Every text with its message and its place in words."""
+    """Every text with its message index and a description of its place."""
     yield None, "the system prompt", trajectory.system_prompt
     for index, message in enumerate(trajectory.messages):
         yield index, f"the {message.role}'s text", message.content or ""
@@ -106,7 +108,7 @@ def _invented_turns(trajectory: Trajectory) -> Iterator[Finding]:
 
 
 def _split_markup(trajectory: Trajectory) -> Iterator[Finding]:
-    """A control token that begins at the end of one message and ends at the start of the next."""
+    """A control token that starts in one message and ends in the next."""
     for (index, first), (_, second) in pairwise(enumerate(trajectory.messages)):
         tail, head = _tail(first), (second.content or "")[:24]
         found = next((m for m in MARKUP.finditer(tail + head) if m.start() < len(tail) < m.end()), None)

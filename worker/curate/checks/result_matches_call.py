@@ -1,8 +1,8 @@
-"""The check that a result is the result of its call: swapped, moved and torn results of the tools applejack offers.
+"""Checks that a result belongs to its call: finds swapped, moved and cut-off results of applejack's tools.
 
-Each rule restates the form in which worker/tools/toolset.py answers. Alone it counts only where a trajectory was
-recorded with that toolset. Anywhere else two results must fit each other's calls and not their own: other people's
-tools of the same name answer in other forms.
+Each rule describes the format in which a tool of worker/tools/toolset.py answers. A mismatch is enough only in
+trajectories recorded with that toolset. Elsewhere, tools of the same name may answer in another format, so two results
+must each fit the other's call and not their own.
 """
 
 import re
@@ -23,12 +23,12 @@ CUT = re.compile(r" \[\d+ more characters\]$")
 COUNTED = re.compile(r"^\d+ files?$")
 COUNTED_LINES = re.compile(r"^\d+ matching lines? in \d+ of \d+ files?$")
 INDENTS = (*(" " * width for width in range(41)), "\t", "\t\t", "\t\t\t")
-HITS_SHOWN = 20  # at most, by one grep
-READ_LINES = 60  # at most, by one read_file
+HITS_SHOWN = 20  # at most, per grep
+READ_LINES = 60  # at most, per read_file
 
 
 def result_matches_call(trajectory: Trajectory) -> Iterator[Finding]:
-    """A result that cannot have come from the call it is paired with, or that is torn."""
+    """A result that its call cannot have returned, or that is cut off."""
     found = results(trajectory)
     faults = {
         call.id: (call, result, fault)
@@ -40,7 +40,7 @@ def result_matches_call(trajectory: Trajectory) -> Iterator[Finding]:
         if ours or any(_swapped(call, result, other, theirs) for other, theirs, _ in faults.values()):
             yield Finding(
                 reason=RejectionReason.UNPAIRED_RESULT,
-                detail=f"the result is not that of its {call.name!r} call: {fault}",
+                detail=f"the result does not belong to its {call.name!r} call: {fault}",
                 message=trajectory.messages.index(result),
                 call=call.id,
             )
@@ -55,12 +55,12 @@ def _fault(call: ToolCall, result: Message) -> str:
 
 
 def _swapped(call: ToolCall, result: Message, other: ToolCall, theirs: Message) -> bool:
-    """Each result fits the other call."""
+    """Each of the two results fits the other's call."""
     return call.id != other.id and not _fault(call, theirs) and not _fault(other, result)
 
 
 def _recorded_here(trajectory: Trajectory) -> bool:
-    """The tools are the ones whose digest was taken when they were sent, so that their forms are known."""
+    """The tools match the digest in the provenance, so that their result formats are known."""
     stated = trajectory.provenance.toolset_digest if trajectory.provenance else ""
     return bool(trajectory.tools) and digest(trajectory.tools) == stated
 
@@ -74,28 +74,28 @@ def _read_file(arguments: JsonObject, text: str) -> str:
     numbered = [NUMBERED.match(line) for line in (lines if note else [*lines, last])]
     shown = [int(found[1]) for found in numbered if found]
     if len(shown) < len(numbered) or not shown:
-        return "it holds lines without a number"
+        return "it has lines without a number"
     if shown[0] != start:
         return f"it starts at line {shown[0]}, not {start}"
     if any(after != before + 1 for before, after in pairwise(shown)) or len(shown) > READ_LINES:
-        return "its lines are not in a row"
+        return "its lines are not consecutive"
     if end and shown[-1] > end:
-        return f"it goes on to line {shown[-1]}, past {end}"
+        return f"it ends at line {shown[-1]}, after {end}"
     return "its last lines are missing" if note and int(note[1]) != shown[-1] + 1 else ""
 
 
 def _grep(arguments: JsonObject, text: str) -> str:
     if re.match(r"no matches in \d+ files?$", text.split("\n")[0]):
         return ""
-    lines = _unnoted(text)
+    lines = _without_notes(text)
     hits = [HIT.match(line) for line in lines]
     found = [hit for hit in hits if hit]
     if len(found) < len(lines) or not found:
-        return "it holds lines that are no match"
+        return "it has lines that are not matches"
     if len(found) < HITS_SHOWN and re.search(r"\[\d+ more matches not shown", text) and len(text) < 3000:
-        return f"it leaves matches out and shows only {len(found)}"
+        return f"it omits matches and shows only {len(found)}"
     if any(not _under(hit["path"], arguments) for hit in found):
-        return f"{found[0]['path']!r} is not where it searched"
+        return f"{found[0]['path']!r} is outside the searched path"
     pattern = _compiled(str(arguments.get("pattern") or ""))
     if pattern is None:
         return ""
@@ -108,28 +108,28 @@ def _find_files(arguments: JsonObject, text: str) -> str:
     if text.startswith("no file matches "):
         return ""
     glob = str(arguments.get("glob") or "*")
-    for line in _unnoted(text):
+    for line in _without_notes(text):
         name = line.rsplit("/", 1)[-1]
         if not _under(line, {"path": arguments.get("path")}):
-            return f"{line[:60]!r} is not where it searched"
+            return f"{line[:60]!r} is outside the searched path"
         if "/" not in glob and not fnmatchcase(name, glob):
             return f"{line[:60]!r} does not match the glob"
     return ""
 
 
 def _list_dir(_: JsonObject, text: str) -> str:
-    lines = _unnoted(text)
+    lines = _without_notes(text)
     if text == "the directory is empty":
         return ""
     if any("/" in line.rstrip("/") or HIT.match(line) or NUMBERED.match(line) for line in lines):
-        return "it is no list of names"
-    return "its names are out of order" if lines != sorted(lines, key=lambda line: line.rstrip("/")) else ""
+        return "it is not a list of names"
+    return "its names are not sorted" if lines != sorted(lines, key=lambda line: line.rstrip("/")) else ""
 
 
 def _count(arguments: JsonObject, text: str) -> str:
     expected = COUNTED_LINES if arguments.get("pattern") else COUNTED
     first = text.split("\n")[0]
-    return "" if expected.match(first) else f"{first[:60]!r} is no such count"
+    return "" if expected.match(first) else f"{first[:60]!r} is not such a count"
 
 
 RULES: Mapping[str, Callable[[JsonObject, str], str]] = {
@@ -141,21 +141,21 @@ RULES: Mapping[str, Callable[[JsonObject, str], str]] = {
 }
 
 
-def _unnoted(text: str) -> list[str]:
+def _without_notes(text: str) -> list[str]:
     return [line for line in text.split("\n") if not NOTE.match(line)]
 
 
 def _under(path: str, arguments: JsonObject) -> bool:
-    """The path lies at or under the searched one, and its name fits a plain glob."""
+    """Whether the path is at or under the searched path, and its name matches the glob."""
     searched = "/".join(part for part in str(arguments.get("path") or ".").strip().split("/") if part not in ("", "."))
     glob = str(arguments.get("glob") or "*")
     inside = not searched or path == searched or path.startswith(f"{searched}/")
-    at_file = path == searched  # a file that is named is searched, whatever the glob
+    at_file = path == searched  # a file given as the path is searched whatever the glob
     return inside and (at_file or "/" in glob or fnmatchcase(path.rsplit("/", 1)[-1], glob))
 
 
 def _compiled(pattern: str) -> Pattern | None:
-    """The pattern as the tool itself compiles it: linear time, whatever a model wrote; None where it was refused."""
+    """The pattern as compiled by the tool, in linear time for every pattern. None if the tool refuses it."""
     try:
         return compiled(pattern)
     except RefusedError:
@@ -163,7 +163,7 @@ def _compiled(pattern: str) -> Pattern | None:
 
 
 def _matches(pattern: Pattern, line: str) -> bool:
-    """True when the line matches as it is shown, or with the white space that showing it took away."""
+    """Whether the line matches as shown, or with the white space that the tool stripped."""
     return pattern.search(line.encode()) is not None or any(
         pattern.search(f"{indent}{line}{end}".encode()) for indent in INDENTS for end in ("", " ")
     )

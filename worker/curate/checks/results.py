@@ -1,4 +1,4 @@
-"""Checks on what tools returned: missing, null, unpaired and placeholder results, and retries nobody answered."""
+"""Checks of tool results: missing, null, unpaired or placeholder results, and errors that were not retried."""
 
 import re
 from collections import Counter
@@ -8,7 +8,7 @@ from config.errors import RejectionReason
 from config.records import Finding, Message, Trajectory
 from worker.curate.chat import calls, results
 
-# The whole result is one of these: something that stands where a result should be.
+# Texts that, as the whole result, are a placeholder for one.
 PLACEHOLDER = re.compile(
     r"""(?ix) ^\W* (?:
         none | null | nil | undefined | nan | n/?a | tbd | todo | placeholder | lorem\ ipsum\b.* | object\ object
@@ -22,7 +22,7 @@ PLACEHOLDER = re.compile(
                 (?:here|omitted|removed|elided|unavailable|placeholder|pending|simulated))?
     ) \W*$"""
 )
-# Template text that was never filled in, as the whole result.
+# Unfilled template text, as the whole result.
 LEFTOVER = re.compile(
     r"(?s)^\s*(?:\{\{.*?\}\}|\$\{[^}]*\}|\{%.*?%\}|\{[a-z_]+\}|<[a-z_ ]+>|%\([a-z_]+\)s|\.{3,}|…)\s*$"
 )
@@ -37,13 +37,12 @@ ADMITS = re.compile(
 def null_result(trajectory: Trajectory) -> Iterator[Finding]:
     """A call whose result is missing or null.
 
-    Text is a result, "no matches" too. A tool that printed nothing may be honest as well: empty text counts as null
-    only where no call brought any text and the answer does not say that nothing was found.
+    Text is a result, even "no matches". A tool may return empty text: it counts as null only if no call returned any
+    text and the answer does not report that nothing was found.
     """
     found = results(trajectory)
-    silent = not any((result.content or "").strip() for result in found.values()) and not ADMITS.search(
-        trajectory.answer
-    )
+    has_text = any((result.content or "").strip() for result in found.values())
+    silent = not has_text and not ADMITS.search(trajectory.answer)
     for index, call in calls(trajectory):
         result = found.get(call.id)
         if result is None:
@@ -51,7 +50,7 @@ def null_result(trajectory: Trajectory) -> Iterator[Finding]:
         elif result.content is None:
             what = "is null"
         elif silent and trajectory.outcome == "completed":
-            what = "is empty text, and the answer does not say so"
+            what = "is empty text, which the answer does not report"
         else:
             continue
         yield Finding(
@@ -63,7 +62,7 @@ def null_result(trajectory: Trajectory) -> Iterator[Finding]:
 
 
 def unpaired_result(trajectory: Trajectory) -> Iterator[Finding]:
-    """A result that answers no call before it, a call answered twice, one id for two calls, another tool's name."""
+    """A result without an earlier call, a second result, an id used by two calls, or another tool's name."""
     open_calls: dict[str, str] = {}
     answered: set[str] = set()
     for index, message in enumerate(trajectory.messages):
@@ -80,11 +79,11 @@ def unpaired_result(trajectory: Trajectory) -> Iterator[Finding]:
 def _pairing(message: Message, index: int, open_calls: dict[str, str], answered: set[str]) -> Iterator[Finding]:
     key = message.tool_call_id
     if key is None or key not in open_calls:
-        yield _unpaired(f"a result for {key!r} answers no call before it", index, key)
+        yield _unpaired(f"a result for {key!r} has no earlier call", index, key)
     elif key in answered:
-        yield _unpaired(f"the call {key!r} is answered twice", index, key)
+        yield _unpaired(f"the call {key!r} has two results", index, key)
     elif message.name and message.name != open_calls[key]:
-        yield _unpaired(f"a result of {message.name!r} answers a call of {open_calls[key]!r}", index, key)
+        yield _unpaired(f"a call of {open_calls[key]!r} has a result of {message.name!r}", index, key)
 
 
 def _unpaired(detail: str, index: int, call: str | None) -> Finding:
@@ -92,7 +91,7 @@ def _unpaired(detail: str, index: int, call: str | None) -> Finding:
 
 
 def placeholder_result(trajectory: Trajectory) -> Iterator[Finding]:
-    """A result whose whole text stands for one that was never there."""
+    """A result whose whole text is a placeholder."""
     for index, message in enumerate(trajectory.messages):
         text = message.content or ""
         if message.role == "tool" and text.strip() and (PLACEHOLDER.match(text) or LEFTOVER.match(text)):
@@ -105,9 +104,9 @@ def placeholder_result(trajectory: Trajectory) -> Iterator[Finding]:
 
 
 def retry_unanswered(trajectory: Trajectory) -> Iterator[Finding]:
-    """A call that failed, after which the tool was never called again, and an answer that does not own up to it.
+    """A failed call without a later call, and an answer that does not report the failure.
 
-    An error that the answer reports ("there is no such file") is an honest end; a request to mend the call is not one.
+    An error that the answer reports ("there is no such file") is acceptable, but not if the error requested a retry.
     """
     names = {call.id: call.name for _, call in calls(trajectory)}
     errors = [(i, m) for i, m in enumerate(trajectory.messages) if m.role == "tool" and m.is_error]
@@ -118,8 +117,8 @@ def retry_unanswered(trajectory: Trajectory) -> Iterator[Finding]:
     for index, message in errors:
         if any(position > index for position in later):
             continue
-        told = bool(RETRY.search(message.content or ""))
-        if last.role == "assistant" and not told and ADMITS.search(last.content or ""):
+        retry_requested = bool(RETRY.search(message.content or ""))
+        if last.role == "assistant" and not retry_requested and ADMITS.search(last.content or ""):
             continue
         name = names.get(message.tool_call_id or "", message.name or "a tool")
         yield Finding(

@@ -1,4 +1,4 @@
-"""Checks on the shape of a conversation and its calls: phantoms, roles out of order, calls no schema allows."""
+"""Checks of a conversation's structure: phantom calls, roles out of order, calls that violate a schema."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,7 +8,7 @@ from config.errors import RejectionReason
 from config.records import Finding, JsonObject, Message, ToolCall, Trajectory
 from worker.curate.chat import calls, results
 
-FOLLOWS = {  # role -> roles that may stand before it
+FOLLOWS = {  # role -> roles that may precede it
     "user": (None, "assistant"),
     "assistant": ("user", "tool"),
     "tool": ("assistant", "tool"),
@@ -24,22 +24,22 @@ TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def phantom_call(trajectory: Trajectory) -> Iterator[Finding]:
-    """A return that was logged as a call: no arguments, right behind a call of the same tool.
+    """A result that was logged as a call: no arguments, directly after a call of the same tool.
 
-    A tool that needs no arguments may be called so, if the call brought a result of its own.
+    A tool without required arguments may be called like this if the call has its own result.
     """
     found = results(trajectory)
     before: ToolCall | None = None
     for index, call in calls(trajectory):
         if before and call.name == before.name and call.arguments in ({}, "", "{}"):
-            own, other = found.get(call.id), found.get(before.id)
-            content = own.content if own else None
+            result, previous = found.get(call.id), found.get(before.id)
+            content = result.content if result else None
             schema = parameters(trajectory, call.name)
-            sound = schema is not None and not schema.get("required") and bool((content or "").strip())
-            if not sound or (other is not None and other.content == content):
+            genuine = schema is not None and not schema.get("required") and bool((content or "").strip())
+            if not genuine or (previous is not None and previous.content == content):
                 yield Finding(
                     reason=RejectionReason.PHANTOM_CALL,
-                    detail=f"{call.name!r} without arguments right behind {call.name!r}: a return logged as a call",
+                    detail=f"{call.name!r} without arguments directly after {call.name!r}: a result logged as a call",
                     message=index,
                     call=call.id,
                 )
@@ -47,27 +47,27 @@ def phantom_call(trajectory: Trajectory) -> Iterator[Finding]:
 
 
 def malformed(trajectory: Trajectory) -> Iterator[Finding]:
-    """Roles out of order, arguments that are no object, and calls that succeeded though no schema allows them."""
+    """Roles out of order, arguments that are not an object, and calls that succeeded although they violate a schema."""
     yield from _order(trajectory)
     found = results(trajectory)
     known = {name for tool in trajectory.tools if (name := _name(tool))}
     for index, call in calls(trajectory):
         if isinstance(call.arguments, str):
             yield _malformed(
-                f"the arguments of {call.name!r} are no JSON object: {call.arguments[:80]!r}", index, call.id
+                f"the arguments of {call.name!r} are not a JSON object: {call.arguments[:80]!r}", index, call.id
             )
             continue
         result = found.get(call.id)
         if result is None or result.is_error:
             continue
         if known and call.name not in known:
-            yield _malformed(f"{call.name!r} is none of the tools, and yet it has a result", index, call.id)
+            yield _malformed(f"{call.name!r} is not one of the tools, but has a result", index, call.id)
         elif fault := _against_schema(call.arguments, parameters(trajectory, call.name) or {}):
-            yield _malformed(f"{call.name!r} has a result, although {fault}", index, call.id)
+            yield _malformed(f"{call.name!r} has a result although {fault}", index, call.id)
 
 
 def parameters(trajectory: Trajectory, name: str) -> JsonObject | None:
-    """The JSON schema of a tool's arguments, None when the trajectory does not hold it."""
+    """The JSON schema of a tool's arguments; None if the trajectory does not have it."""
     for tool in trajectory.tools:
         if _name(tool) == name:
             function = tool.get("function")
@@ -90,29 +90,31 @@ def _order(trajectory: Trajectory) -> Iterator[Finding]:
     for index, message in enumerate(trajectory.messages):
         role = before.role if before else None
         missing = role == message.role == "assistant" and before is not None and _unanswered(before, found)
-        if role not in FOLLOWS[message.role] and not missing:  # a missing result has a reason of its own
-            yield _malformed(f"the {message.role}'s message follows {role or 'nothing'}", index)
+        if role not in FOLLOWS[message.role] and not missing:  # a missing result has its own reason
+            yield _malformed(
+                f"a message with the role {message.role!r} follows {repr(role) if role else 'nothing'}", index
+            )
         if message.tool_calls and message.role != "assistant":
-            yield _malformed(f"the {message.role} calls {message.tool_calls[0].name!r}", index)
+            yield _malformed(f"a message with the role {message.role!r} calls {message.tool_calls[0].name!r}", index)
         before = message
     first = trajectory.messages[0]
     if first.role == "user" and " ".join(trajectory.prompt.split()) not in " ".join((first.content or "").split()):
-        yield _malformed("the first message does not ask the prompt", 0)
+        yield _malformed("the first message does not contain the prompt", 0)
     if first.role == "user" and not (first.content or "").strip():
         yield _malformed("the question is empty", 0)
 
 
 def _unanswered(message: Message, found: Mapping[str, Message]) -> bool:
-    """It makes calls, and none of them has a result anywhere."""
+    """Whether the message has calls, none of which has a result."""
     return bool(message.tool_calls) and not any(call.id in found for call in message.tool_calls)
 
 
 def _against_schema(arguments: JsonObject, schema: JsonObject) -> str:
-    """What the schema says against the arguments, "" when nothing."""
+    """The first violation of the schema, "" if there is none."""
     required = schema.get("required")
     for key in required if isinstance(required, list) else []:
         if key not in arguments:
-            return f"the argument {key!r} is required and not there"
+            return f"the required argument {key!r} is missing"
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return ""

@@ -1,4 +1,4 @@
-"""The agent: the only importer of pydantic-ai. A teacher and a conversation come out, in config's own records."""
+"""The agent, and the only importer of pydantic-ai. Its results are records of config, not of pydantic-ai."""
 
 from worker.generate.agent.conversation import Conversation, converse
 from worker.generate.agent.teacher import Teacher, endpoint_teacher

@@ -1,6 +1,6 @@
-"""A chat completion put together from the pieces in which an endpoint streams it.
+"""Assembles a chat completion from the chunks of a stream.
 
-The result is what the same endpoint answers to a request that is not streamed, so that nothing above knows of streams.
+The result equals the endpoint's response to a request without streaming, so that callers need not know of streams.
 """
 
 from pydantic import JsonValue
@@ -9,7 +9,7 @@ from config.records import JsonObject
 
 
 class CompletionAssembler:
-    """What has come of one answer so far."""
+    """The part of one completion received so far."""
 
     def __init__(self) -> None:
         self._frame: JsonObject = {}
@@ -20,47 +20,47 @@ class CompletionAssembler:
 
     @property
     def finished(self) -> bool:
-        """Whether the endpoint has said why it stopped; before that an answer may have been cut anywhere."""
+        """Whether the finish_reason has arrived. Without it the answer may be incomplete."""
         return self._finish_reason is not None
 
-    def add(self, piece: JsonObject) -> bool:
-        """Take the next one; True when something that a model wrote was in it. ValueError when it is no such piece."""
-        frame = {key: value for key, value in piece.items() if key not in ("choices", "object") and value is not None}
-        usage = {"usage": frame["usage"]} if "usage" in frame else {}  # the last one: some send a sum as they go
+    def add(self, chunk: JsonObject) -> bool:
+        """Add the next chunk. Returns True if it has model output. Raises ValueError if it is not a chunk."""
+        frame = {key: value for key, value in chunk.items() if key not in ("choices", "object") and value is not None}
+        usage = {"usage": frame["usage"]} if "usage" in frame else {}  # the last: some send running totals
         self._frame = {**frame, **self._frame, **usage}
-        choices = piece.get("choices") or []
+        choices = chunk.get("choices") or []
         if not isinstance(choices, list):
-            raise ValueError("choices is no list")
+            raise ValueError("choices is not a list")
         if not choices:
             return False
         choice = _object(choices[0])
         self._finish_reason = choice.get("finish_reason") or self._finish_reason
-        return self._say(_object(choice.get("delta") or {}))
+        return self._add_delta(_object(choice.get("delta") or {}))
 
     def completion(self) -> JsonObject:
-        """The whole answer as a chat.completion."""
+        """The whole response as a chat.completion."""
         message: JsonObject = dict(self._message)
         if self._calls:
             message["tool_calls"] = list(self._calls)
         choice: JsonObject = {"index": 0, "message": message, "finish_reason": self._finish_reason}
         return {**self._frame, "object": "chat.completion", "choices": [choice]}
 
-    def _say(self, delta: JsonObject) -> bool:
-        said = False
+    def _add_delta(self, delta: JsonObject) -> bool:
+        has_output = False
         for key, value in delta.items():
             if key == "role" or not value:
                 continue
-            said = True
+            has_output = True
             if key == "tool_calls":
                 if not isinstance(value, list):
-                    raise ValueError("tool_calls is no list")
+                    raise ValueError("tool_calls is not a list")
                 for call in value:
-                    self._call(_object(call))
+                    self._add_call(_object(call))
             else:
-                self._message[key] = _longer(self._message.get(key), value)
-        return said
+                self._message[key] = _extended(self._message.get(key), value)
+        return has_output
 
-    def _call(self, delta: JsonObject) -> None:
+    def _add_call(self, delta: JsonObject) -> None:
         function = _object(delta.get("function") or {})
         call = self._continued(delta, function)
         if call is None:
@@ -70,14 +70,14 @@ class CompletionAssembler:
             self._calls[-1].pop("index", None)
             return
         whole = _object(call["function"])
-        if (name := function.get("name")) and name != whole["name"]:  # some repeat it with every piece
-            whole["name"] = _longer(whole["name"], name)
-        whole["arguments"] = _longer(whole["arguments"], function.get("arguments") or "")
+        if (name := function.get("name")) and name != whole["name"]:  # some servers repeat the name in every chunk
+            whole["name"] = _extended(whole["name"], name)
+        whole["arguments"] = _extended(whole["arguments"], function.get("arguments") or "")
 
     def _continued(self, delta: JsonObject, function: JsonObject) -> JsonObject | None:
-        """The call that a piece goes on with; None when it begins one.
+        """The call that a chunk continues; None if it begins a new call.
 
-        The index tells. Servers that give every call the same one, or none, tell by another id, or by a name again.
+        The index decides. Where a server gives every call the same index, or none, a new id or a second name does.
         """
         place = self._places.get(delta.get("index"))
         if place is None:
@@ -95,12 +95,12 @@ def _given(fields: JsonObject) -> JsonObject:
 
 def _object(value: JsonValue) -> JsonObject:
     if not isinstance(value, dict):
-        raise ValueError(f"{value!r} is no object")
+        raise ValueError(f"{value!r} is not an object")
     return value
 
 
-def _longer(before: JsonValue, more: JsonValue) -> JsonValue:
-    """Text and lists go on; anything else is replaced."""
+def _extended(before: JsonValue, more: JsonValue) -> JsonValue:
+    """Text and lists are appended to. Any other value is replaced."""
     if isinstance(before, str) and isinstance(more, str):
         return before + more
     if isinstance(before, list) and isinstance(more, list):

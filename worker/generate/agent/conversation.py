@@ -1,4 +1,4 @@
-"""One conversation: a teacher, the run's tools and its limits, until an answer or a fault ends it."""
+"""Runs one conversation between a teacher and the run's tools, until an answer, an error or a limit ends it."""
 
 import asyncio
 import json
@@ -19,21 +19,21 @@ from worker.generate.agent.teacher import Teacher, opened
 from worker.tools.patterns import RefusedError
 from worker.tools.toolset import ToolFunction
 
-# from_schema takes any JSON for arguments; a list or a number then breaks the call instead of being refused
+# from_schema accepts any JSON as arguments. A list or a number would then raise instead of being refused.
 _ANY_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema()))
 QUOTED_CHARS = 200  # of a repeated call
-TOOL_RETRIES = 3  # times in a row a model may fail to mend its calls of one tool
+TOOL_RETRIES = 3  # failed calls of one tool in a row
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """What was said until the end, and what the end was."""
+    """The messages of a conversation, and the error that ended it, if any."""
 
     messages: tuple[Message, ...] = ()
     finish_reasons: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
     error: GenerationError | None = None
-    """None: it ended with an answer, which may be empty"""
+    """None: the conversation ended with an answer, which may be empty"""
 
 
 async def converse(
@@ -45,7 +45,7 @@ async def converse(
     schemas: Sequence[JsonObject],
     tools: Mapping[str, ToolFunction],
 ) -> Conversation:
-    """Run the agent to its end or to the first limit; what was said comes back either way."""
+    """Run the agent until it answers or reaches a limit. The messages are returned in both cases."""
     with capture_run_messages() as history:
         error = None
         clock = asyncio.timeout(limits.seconds)
@@ -59,7 +59,7 @@ async def converse(
                     model_settings=_settings(limits, teacher.sampling),
                 )
                 await _run(agent, prompt, limits)
-        except Exception as raised:  # noqa: BLE001 - whatever went wrong in a rollout is data, with its name
+        except Exception as raised:  # noqa: BLE001 - every failure of a rollout is recorded as data
             error = to_generation_error(raised, seconds=limits.seconds if clock.expired() else None)
         return Conversation(
             chat_history.to_messages(history),
@@ -70,39 +70,39 @@ async def converse(
 
 
 async def _run(agent: Agent[None, str], prompt: str, limits: Limits) -> None:
-    made: Counter[str] = Counter()
+    call_counts: Counter[str] = Counter()
     async with agent.iter(prompt, usage_limits=UsageLimits(request_limit=limits.requests)) as run:
         async for node in run:
             if isinstance(node, CallToolsNode):
                 response = node.model_response
-                if _says_nothing(response):
+                if _is_empty(response):
                     return
-                _count(response, made, limits)
+                _count_calls(response, call_counts, limits)
 
 
-def _says_nothing(response: ModelResponse) -> bool:
-    """True for an answer without text or calls, which ends the rollout: asking again is no part of a conversation."""
+def _is_empty(response: ModelResponse) -> bool:
+    """True for a response without text or calls. It ends the rollout: pydantic-ai would request another one."""
     if response.tool_calls or (response.text or "").strip():
         return False
     if chat_history.finish_reasons([response]) == ("tool_calls",):
         raise RolloutError(
-            "the endpoint announced a tool call and sent none; it could not read what the model wrote",
+            "the endpoint announced a tool call and sent none; it could not parse the model's output",
             kind=FailureKind.MALFORMED_TOOL_CALL,
         )
     return True
 
 
-def _count(response: ModelResponse, made: Counter[str], limits: Limits) -> None:
+def _count_calls(response: ModelResponse, call_counts: Counter[str], limits: Limits) -> None:
     for call in response.tool_calls:
-        made[f"{call.tool_name} {json.dumps(chat_history.call_arguments(call), sort_keys=True)}"] += 1
-    if made.total() > limits.tool_calls:
+        call_counts[f"{call.tool_name} {json.dumps(chat_history.call_arguments(call), sort_keys=True)}"] += 1
+    if call_counts.total() > limits.tool_calls:
         raise RolloutError(
-            f"{made.total()} tool calls, {limits.tool_calls} are allowed", kind=FailureKind.REQUEST_LIMIT
+            f"{call_counts.total()} tool calls; the limit is {limits.tool_calls}", kind=FailureKind.REQUEST_LIMIT
         )
-    most, times = made.most_common(1)[0] if made else ("", 0)
+    most_frequent, times = call_counts.most_common(1)[0] if call_counts else ("", 0)
     if times > limits.repeats:
         raise RolloutError(
-            f"the same call was made {times} times, {limits.repeats} are allowed: {most[:QUOTED_CHARS]}",
+            f"the same call was made {times} times; the limit is {limits.repeats}: {most_frequent[:QUOTED_CHARS]}",
             kind=FailureKind.REQUEST_LIMIT,
         )
 
@@ -115,10 +115,10 @@ def _tool(schema: JsonObject, tools: Mapping[str, ToolFunction]) -> Tool[None]:
     assert isinstance(purpose, str)
     assert isinstance(parameters, dict)
 
-    # Async, so that it runs in this rollout's own thread: a tool is bounded by itself and needs no second one.
+    # Async, so that it runs in this rollout's thread. Tools have their own time limit and need no second thread.
     async def run(**arguments: object) -> str:
         try:
-            return tools[name](arguments)  # type: ignore[arg-type] # JSON, as the wire brought it
+            return tools[name](arguments)  # type: ignore[arg-type] # JSON, as received
         except RefusedError as refused:
             raise ModelRetry(str(refused)) from refused
         except OSError as error:

@@ -1,7 +1,8 @@
-"""What a rollout raised, as a failure kind; the only place where the agent library's exceptions are read.
+"""Maps the exceptions of a rollout to failure kinds. Only this module handles the agent library's exceptions.
 
-A request that got no connection, or lost it before the answer, is endpoint_unreachable; one that was connected and
-heard nothing for its whole request_seconds is endpoint_wedged; timeout is the job's own wall time.
+endpoint_unreachable: no connection, or one lost before the answer.
+endpoint_wedged: connected, but no data for request_seconds.
+timeout: the job's own wall time ran out.
 """
 
 import re
@@ -28,10 +29,10 @@ def to_generation_error(raised: Exception, *, seconds: float | None) -> Generati
     """The failure behind an exception.
 
     Args:
-        seconds: the job's wall time, when that is what ended it.
+        seconds: the job's wall time, if it ran out.
     """
     if seconds is not None:
-        return RolloutError(f"the job's {seconds:g} s are over", kind=FailureKind.TIMEOUT)
+        return RolloutError(f"the job's time of {seconds:g} s ran out", kind=FailureKind.TIMEOUT)
     if isinstance(raised, ExceptionGroup) and len(raised.exceptions) == 1:
         return to_generation_error(raised.exceptions[0], seconds=None)
     if isinstance(raised, GenerationError):
@@ -48,7 +49,7 @@ def to_generation_error(raised: Exception, *, seconds: float | None) -> Generati
 def _endpoint_error(raised: ModelAPIError) -> EndpointError:
     if isinstance(raised, ModelTimeoutError) and raised.phase not in ("connect", "pool"):
         return EndpointError(
-            "the endpoint took the request and did not answer in time; is its generation thread alive?",
+            "the endpoint accepted the request and did not answer in time; check that its generation thread is alive",
             kind=FailureKind.ENDPOINT_WEDGED,
         )
     if isinstance(raised, ModelConnectionError):
@@ -66,25 +67,25 @@ def _endpoint_error(raised: ModelAPIError) -> EndpointError:
 
 
 def error_in_stream(error: object) -> EndpointError:
-    """What an endpoint reports when its answer, status 200, has already begun."""
-    words = error.get("message") if isinstance(error, dict) else error
-    said = _quoted(str(words or error))
-    message = f"the endpoint broke its answer off: {said}"
-    if _CONTEXT.search(said):
+    """The error that an endpoint reports within a stream, after status 200."""
+    reason = error.get("message") if isinstance(error, dict) else error
+    quoted = _quoted(str(reason or error))
+    message = f"the endpoint interrupted its answer: {quoted}"
+    if _CONTEXT.search(quoted):
         return EndpointError(message, kind=FailureKind.CONTEXT_OVERFLOW)
-    if _NO_MODEL.search(said):
+    if _NO_MODEL.search(quoted):
         return EndpointError(message, kind=FailureKind.WRONG_MODEL)
     return EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
 
 
 def _model_error(raised: UnexpectedModelBehavior) -> GenerationError:
     if isinstance(raised, IncompleteToolCall):
-        return RolloutError("max_tokens cut a tool call in two", kind=FailureKind.MALFORMED_TOOL_CALL)
+        return RolloutError("max_tokens cut off a tool call", kind=FailureKind.MALFORMED_TOOL_CALL)
     if "exceeded max retries" not in raised.message:
         return EndpointError(_quoted(str(raised)), kind=FailureKind.ENDPOINT_ERROR)
     last = str(raised.__cause__ or raised)
     kind = FailureKind.MALFORMED_TOOL_CALL if "Invalid JSON" in last else FailureKind.TOOL_RETRIES_EXCEEDED
-    return RolloutError(f"{_first_sentence(raised)} The last error: {_quoted(last)}", kind=kind)
+    return RolloutError(f"{_first_sentence(raised)} Last error: {_quoted(last)}", kind=kind)
 
 
 def _first_sentence(raised: Exception) -> str:

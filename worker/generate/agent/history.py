@@ -1,4 +1,4 @@
-"""What pydantic-ai remembers of a run, as the messages of a trajectory: what was said, as it went over the wire."""
+"""Converts pydantic-ai's message history into a trajectory's messages, as they were sent over the wire."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -20,53 +20,53 @@ from pydantic_core import from_json
 
 from config.records import Message, ToolCall, Usage
 
-# the library's normalised words; the endpoint's own come first where it told them
+# The library's normalised finish reasons. The endpoint's own value is preferred where there is one.
 _FINISH_REASONS = {"tool_call": "tool_calls"}
 
 
 def to_messages(history: Sequence[ModelMessage]) -> tuple[Message, ...]:
-    """Every message after the system prompt; results follow their call's id, never its name.
+    """Every message after the system prompt. Results are matched to calls by id, never by name.
 
-    Thinking is left out: it is not part of the conversation that a student is shown.
+    Thinking is left out: it is not part of the conversation that the student is trained on.
     """
-    said: list[Message] = []
+    messages: list[Message] = []
     for message in history:
         if isinstance(message, ModelResponse):
-            said.append(_assistant(message))
+            messages.append(_assistant(message))
         else:
-            said.extend(_request(message))
-    return tuple(said)
+            messages.extend(_request(message))
+    return tuple(messages)
 
 
 def finish_reasons(history: Sequence[ModelMessage]) -> tuple[str, ...]:
-    """One per answer of the model, in the endpoint's words: stop, tool_calls, length, ..."""
+    """One per model response, as the endpoint spells it: stop, tool_calls, length, ..."""
     return tuple(_finish_reason(message) for message in history if isinstance(message, ModelResponse))
 
 
 def usage(history: Sequence[ModelMessage]) -> Usage:
-    """Tokens and requests of the answers that came."""
-    answers = [message for message in history if isinstance(message, ModelResponse)]
+    """Tokens and requests of the responses received."""
+    responses = [message for message in history if isinstance(message, ModelResponse)]
     return Usage(
-        requests=len(answers),
-        tool_calls=sum(len(answer.tool_calls) for answer in answers),
-        input_tokens=sum(answer.usage.input_tokens for answer in answers),
-        output_tokens=sum(answer.usage.output_tokens for answer in answers),
+        requests=len(responses),
+        tool_calls=sum(len(response.tool_calls) for response in responses),
+        input_tokens=sum(response.usage.input_tokens for response in responses),
+        output_tokens=sum(response.usage.output_tokens for response in responses),
     )
 
 
 def call_arguments(call: ToolCallPart) -> dict[str, JsonValue] | str:
-    """The arguments as an object; as the text the model wrote where it wrote no object.
+    """The arguments as an object, or the model's text if that is not a JSON object.
 
-    Only there does the record differ from the next request: text that is no JSON goes back as {"INVALID_JSON": text}.
+    Only in the second case does the record differ from the next request, which has {"INVALID_JSON": text} instead.
     """
     if isinstance(call.args, dict):
         return dict(call.args)
-    text = call.args or "{}"  # none at all is how some servers write a call without arguments
+    text = call.args or "{}"  # some servers send no text for a call without arguments
     try:
-        read = from_json(text, allow_inf_nan=False)  # unlike json it refuses what no JSON message could carry on
+        arguments = from_json(text, allow_inf_nan=False)  # the json module accepts NaN, which JSON messages cannot hold
     except ValueError:
         return text
-    return read if isinstance(read, dict) else text
+    return arguments if isinstance(arguments, dict) else text
 
 
 def _assistant(response: ModelResponse) -> Message:
@@ -99,10 +99,10 @@ def _request_part(part: ModelRequestPart) -> Message | None:
             name=part.tool_name,
             is_error=part.outcome in ERROR_OUTCOMES,
         )
-    if isinstance(part, RetryFeedbackPart):  # answers no call: the whole answer was of no use
+    if isinstance(part, RetryFeedbackPart):  # not a reply to a call: the whole response was unusable
         content = part.content if isinstance(part.content, str) else json.dumps(part.content, default=str)
         return Message(role="user", content=f"[the answer could not be used] {content}", is_error=True)
-    return None  # the system prompt, which the trajectory holds apart
+    return None  # the system prompt is a field of the trajectory
 
 
 def _finish_reason(response: ModelResponse) -> str:
@@ -111,4 +111,4 @@ def _finish_reason(response: ModelResponse) -> str:
         return raw
     if response.finish_reason:
         return _FINISH_REASONS.get(response.finish_reason, response.finish_reason)
-    return "tool_calls" if response.tool_calls else "stop"  # a programmatic teacher says none
+    return "tool_calls" if response.tool_calls else "stop"  # the scripted teacher sets none

@@ -1,7 +1,7 @@
-"""An HTTP client whose chat completions come as a stream and are handed on whole.
+"""An HTTP client that requests chat completions as a stream and returns each one whole.
 
-A server notices that nobody listens any more only when it writes: mlx_lm generates on to max_tokens for a client that
-gave up waiting, unless it streams. And a read timeout then means silence, not a long answer.
+A server notices a closed connection only when it writes. Unless it streams, mlx_lm generates up to max_tokens for a
+client that has given up. With streaming, a read timeout means silence and not a long answer.
 """
 
 import asyncio
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from httpx2._types import AuthTypes
 
 STREAMED: JsonObject = {"stream": True, "stream_options": {"include_usage": True}}  # in the body of a request
-CLOSING_SECONDS = 0.1  # that an endpoint has to end its body after the last event, for its connection to be used again
-QUOTED_CHARS = 200  # of an event that is no piece of an answer
-_PROMPT_READ = re.compile(r":\s*keepalive (\d+)/\1$")  # mlx_lm's comment, tokens of the prompt read and in all
+CLOSING_SECONDS = 0.1  # for the endpoint to end its body after the last event, so that the connection can be reused
+QUOTED_CHARS = 200  # of an event that is not a chunk of a completion
+_PROMPT_READ = re.compile(r":\s*keepalive (\d+)/\1$")  # mlx_lm's comment: prompt tokens processed / total
 
 
 class StreamingClient(httpx2.AsyncClient):
-    """Sends one request at a time. An answer that comes as plain JSON although a stream was asked for is taken too.
+    """Sends one request at a time. A response in plain JSON is accepted although a stream was requested.
 
-    Raises EndpointError for an error within the stream, for what is no piece of an answer, and for a stream that ends
-    before its finish_reason, which is how an answer cut short looks; all else as httpx2 does.
+    Raises EndpointError for an error within the stream, for an event that is not a chunk, and for a stream that ends
+    before its finish_reason: the answer was cut short. All other errors are httpx2's.
     """
 
     first_token: float | None = None
-    """seconds from the last request to its first token, None when none came
+    """seconds from the last request to its first token; None if there was none
 
-    A prompt that has been read counts too, where the endpoint tells: mlx_lm keeps the text of a call to itself until
-    the call is whole.
+    A fully processed prompt counts too, where the endpoint reports it: mlx_lm sends the text of a call only once the
+    call is complete.
     """
 
     async def send(
@@ -51,7 +51,7 @@ class StreamingClient(httpx2.AsyncClient):
         auth: "AuthTypes | UseClientDefault | None" = httpx2.USE_CLIENT_DEFAULT,
         follow_redirects: "bool | UseClientDefault" = httpx2.USE_CLIENT_DEFAULT,
     ) -> httpx2.Response:
-        """The answer, whole."""
+        """The whole response."""
         self.first_token, began = None, time.monotonic()
         response = await super().send(request, stream=True, auth=auth, follow_redirects=follow_redirects)
         if stream:
@@ -62,8 +62,8 @@ class StreamingClient(httpx2.AsyncClient):
                 return response
             answer = await self._collected(response, began)
         finally:
-            await response.aclose()  # at once, also when the job's time is over
-        # escaped, so that the halves of a surrogate pair which came in two pieces find each other
+            await response.aclose()  # at once, even when the job is cancelled
+        # json.dumps escapes, so that a surrogate pair split over two chunks is joined again
         return httpx2.Response(response.status_code, content=json.dumps(answer.completion()), request=request)
 
     async def _collected(self, response: httpx2.Response, began: float) -> CompletionAssembler:
@@ -83,29 +83,29 @@ class StreamingClient(httpx2.AsyncClient):
                 async for _ in lines:
                     pass
         if not answer.finished:
-            message = "no answer from the endpoint: it ended its stream without a finish_reason"
+            message = "no answer from the endpoint: the stream ended without a finish_reason"
             raise EndpointError(message, kind=FailureKind.ENDPOINT_UNREACHABLE)
         return answer
 
 
 async def _lines(response: httpx2.Response) -> AsyncIterator[str]:
-    """Each ended line; a line that the end of the connection cut is none."""
-    held = b""
-    async for some in response.aiter_bytes():
-        *lines, held = (held + some).split(b"\n")
+    """Each complete line. A line cut off by the end of the connection is dropped."""
+    rest = b""
+    async for received in response.aiter_bytes():
+        *lines, rest = (rest + received).split(b"\n")
         for line in lines:
             yield line.decode(errors="replace").rstrip("\r")
 
 
 def _take(answer: CompletionAssembler, data: str) -> bool:
-    """Add one event's data, a JSON object; True when a model wrote something of it."""
+    """Add the JSON object of one event. Returns True if it has model output."""
     try:
-        piece = json.loads(data)
-        if not isinstance(piece, dict):
-            raise ValueError("no object")
-        if not piece.get("error"):
-            return answer.add(piece)
+        chunk = json.loads(data)
+        if not isinstance(chunk, dict):
+            raise ValueError("not an object")
+        if not chunk.get("error"):
+            return answer.add(chunk)
     except ValueError as error:
-        message = f"the endpoint streamed {data[:QUOTED_CHARS]!r} instead of a piece of an answer"
+        message = f"the endpoint streamed {data[:QUOTED_CHARS]!r} instead of a chunk of a completion"
         raise EndpointError(message, kind=FailureKind.ENDPOINT_ERROR) from error
-    raise error_in_stream(piece["error"])
+    raise error_in_stream(chunk["error"])

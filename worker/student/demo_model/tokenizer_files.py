@@ -1,4 +1,4 @@
-"""A student's tokenizer files, written from a vocabulary and its merges."""
+"""Writes a student's tokenizer files from a vocabulary and its merges."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ CHATML = (END_OF_TEXT, TURN_START, TURN_END)
 
 
 def byte_level(vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], special: Sequence[str]) -> Tokenizer:
-    """A byte-level BPE tokenizer that splits numbers into digits, as SmolLM2's does; `special` never merge or split."""
+    """A byte-level BPE tokenizer that splits numbers into digits, as SmolLM2's does. `special` tokens stay whole."""
     tokenizer = Tokenizer(models.BPE(vocab=dict(vocabulary), merges=list(merges), fuse_unk=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -26,10 +26,10 @@ def byte_level(vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]],
 
 
 def write_tokenizer(directory: Path, tokenizer: Tokenizer, *, context_length: int) -> None:
-    """Write tokenizer.json, its configuration and the chat template, as transformers and mlx_lm read them.
+    """Write tokenizer.json, its configuration and the chat template, in the form that transformers and mlx_lm read.
 
-    The tags of a tool call are no special tokens: they are spelt out, since a token that the base model never learnt
-    is hardly taught by LoRA, while the pieces of its spelling are well known to it.
+    The tags of a tool call are not special tokens but spelt out. LoRA hardly trains a token that is new to the base
+    model, while the base model knows the pieces of the spelling well.
     """
     special = {"bos_token": TURN_START, "eos_token": TURN_END, "pad_token": TURN_END, "unk_token": END_OF_TEXT}
     tokenizer.save(str(directory / "tokenizer.json"))

@@ -1,15 +1,13 @@
-"""Chat templates for students that come without a tools-capable one."""
+"""Chat templates for students whose own template does not support tools."""
 
 from pathlib import Path
 
 CHATML_TOOLS = "chatml_tools"
-QWEN25_CODER_FENCED = (
-    "qwen25_coder_fenced"  # calls as fenced json; needs worker/student/fenced_json.py where it is served
-)
+QWEN25_CODER_FENCED = "qwen25_coder_fenced"  # calls as fenced json; the server needs worker/student/fenced_json.py
 
 
 def path(name: str) -> Path:
-    """The file of a template, `path("chatml_tools")`; FileNotFoundError when there is none of that name."""
+    """The file of a template, for example `path("chatml_tools")`. Raises FileNotFoundError for an unknown name."""
     file = Path(__file__).parent / f"{name}.jinja"
     if not file.is_file():
         raise FileNotFoundError(f"no chat template named {name!r} in {file.parent}")
