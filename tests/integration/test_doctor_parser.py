@@ -80,7 +80,7 @@ def test_behind_another_prompt_than_the_served_one_nothing_is_read(tmp_path: Pat
         "'<|im_start|>assistant\\n' }}\n{%- endif %}", "'<|im_start|>assistant\\nHm. ' }}\n{%- endif %}"
     )
     seen = looked(student(tmp_path, thinks))
-    assert [(unseen.check, unseen.why.rpartition(", ")[2]) for unseen in seen.not_checked] == [
+    assert [(unseen.check, unseen.why.rpartition("; ")[2]) for unseen in seen.not_checked] == [
         ("student: tool parser", "see the finding `loss`")
     ]
 
