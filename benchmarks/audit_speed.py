@@ -1,6 +1,6 @@
-"""Speed and memory of `audit`, beside json.loads of the same lines: python benchmarks/audit_speed.py [--rows 20000].
+"""Measures speed and memory of `audit` and of json.loads on the same lines: python benchmarks/audit_speed.py
 
-Each figure is taken in a child process of its own, so that its peak memory is its own.
+Each measurement runs in its own child process, so that peak memory is measured separately.
 """
 
 import argparse
@@ -23,10 +23,10 @@ CALL = 'I\'ll use the grep tool.\n\n```json\n{"name": "grep", "arguments": {"pat
 
 
 def main() -> None:
-    """Print rows/s, MB/s and peak RSS for text and messages rows, audit and json.loads."""
+    """Print rows/s, MB/s and peak RSS of audit and json.loads, for text and messages rows."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rows", type=int, default=20_000)
-    arguments.add_argument("--bytes", type=int, default=10_000, help="of one row")
+    arguments.add_argument("--rows", type=int, default=20_000, help="number of rows")
+    arguments.add_argument("--bytes", type=int, default=10_000, help="size of one row")
     arguments.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.one:
@@ -39,12 +39,12 @@ def main() -> None:
             with file.open("w", encoding="utf-8") as lines:
                 lines.writelines(json.dumps(row) + "\n" for row in rows(kind, given.rows, given.bytes))
             size = file.stat().st_size / 1e6
-            told = {what: run(what, file) for what in ("loads", "audit")}
-            for what, (seconds, peak) in told.items():
+            times = {what: run(what, file) for what in ("loads", "audit")}
+            for what, (seconds, peak) in times.items():
                 print(
                     f"{kind:>8} {what:>6}: {given.rows / seconds:8.0f} rows/s {size / seconds:7.1f} MB/s {peak:6.0f} MB"
                 )
-            print(f"{kind:>8} audit takes {told['audit'][0] / told['loads'][0]:.1f} times json.loads; {size:.0f} MB")
+            print(f"{kind:>8} audit takes {times['audit'][0] / times['loads'][0]:.1f} times json.loads; {size:.0f} MB")
 
 
 def rows(kind: str, count: int, size: int) -> Iterator[dict[str, object]]:
@@ -65,7 +65,7 @@ def rows(kind: str, count: int, size: int) -> Iterator[dict[str, object]]:
 
 
 def run(what: str, file: Path) -> tuple[float, float]:
-    """(seconds, peak MB) of one reading in a child process."""
+    """(seconds, peak MB) of reading the file once in a child process."""
     child = [sys.executable, __file__, "--one", what, str(file)]
     seconds, peak = subprocess.run(child, check=True, capture_output=True, text=True).stdout.split()
     return float(seconds), float(peak)

@@ -1,7 +1,7 @@
-"""How much faster mlx is on this CPU with worker/student/cpu_blas/blas.py: python benchmarks/blas.py [--student DIR]
+"""Measures how much cpu_blas/blas.py speeds up mlx on this CPU: python benchmarks/blas.py [--student DIR]
 
-Each line is measured twice in this one run, as shipped and with the library, in child processes; the ratio counts, the
-figures depend on the machine and on what else it does.
+Each line is measured twice in the same run, without and with the library, in child processes. Only the ratios are
+comparable: the absolute numbers depend on the machine and its load.
 """
 
 import argparse
@@ -27,7 +27,7 @@ NEW_TOKENS = 32
 
 
 def products() -> dict[str, float]:
-    """GFLOPS by product."""
+    """GFLOPS per matrix product."""
     import mlx.core as mx
 
     rates = {}
@@ -44,7 +44,7 @@ def products() -> dict[str, float]:
 
 
 def model(student: str) -> dict[str, float]:
-    """Tokens a second of one request."""
+    """Tokens per second of one request."""
     from mlx_lm import load, stream_generate
 
     loaded, tokenizer = load(student)
@@ -55,7 +55,7 @@ def model(student: str) -> dict[str, float]:
 
 
 def measured(student: str | None, environment: dict[str, str]) -> dict[str, float]:
-    """One child process."""
+    """Measure in a child process."""
     command = [sys.executable, str(Path(__file__)), "--child", *(["--student", student] if student else [])]
     done = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -64,7 +64,7 @@ def measured(student: str | None, environment: dict[str, str]) -> dict[str, floa
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--student", help="model directory, float32")
+    parser.add_argument("--student", help="model directory with float32 weights; also measure its tokens per second")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:

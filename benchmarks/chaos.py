@@ -1,10 +1,10 @@
-"""A long run in a storm against the same in calm weather: python -m benchmarks.chaos --faults 200 --jobs 5000 --seed 1
+"""Compares a run with injected faults to one without: python -m benchmarks.chaos --faults 200 --jobs 5000 --seed 1
 
-Workers and their model servers are killed and suspended, networks cut, stalled and lost, the broker killed with and
-without the last second of its append-only file, its queue and its list of messages in hand flushed, all drawn from the
-seed and spread over the run. Prints a table of the faults done and the verdict; the exit code is 1 when the storm left
-a trace. Each worker supervises a model server of its own, a process that answers over HTTP as the scripted teacher
-does: the same every time. A rollout is held back to last at least --seconds-per-job.
+Faults are drawn from the seed and spread over the run. Workers and their model servers are killed and suspended.
+Networks are cut, stalled and lost. The broker is killed, with or without the last second of its append-only file. Its
+queue and its list of unacknowledged messages are flushed. Each worker supervises its own model server, a process that
+answers over HTTP like the scripted teacher, always the same. A rollout is slowed down to at least --seconds-per-job.
+Prints a table of the injected faults and the verdict. The exit code is 1 if the results of the two runs differ.
 """
 
 import argparse
@@ -27,56 +27,62 @@ SOURCES = ("config", "producer", "worker")
 def main() -> int:
     """Run both and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faults", type=int, default=200)
-    parser.add_argument("--jobs", type=int, default=5000)
+    parser.add_argument("--faults", type=int, default=200, help="number of faults to inject")
+    parser.add_argument("--jobs", type=int, default=5000, help="number of jobs per run")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--concurrency", type=int, default=4, help="jobs at once in a worker")
+    parser.add_argument("--concurrency", type=int, default=4, help="jobs at once per worker")
     parser.add_argument(
-        "--seconds-per-job", type=float, default=0.5, help="in the storm; the calm run is not held back"
+        "--seconds-per-job",
+        type=float,
+        default=0.5,
+        help="minimum duration in the run with faults; the other run is not slowed down",
     )
     parser.add_argument("--patience", type=float, default=7200, help="seconds after which a run counts as hung")
-    asked = parser.parse_args()
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="applejack-chaos-") as folder:
-        return run(asked, Path(folder))
+        return run(given, Path(folder))
 
 
-def run(asked: argparse.Namespace, folder: Path) -> int:
-    """The exit code."""
+def run(given: argparse.Namespace, folder: Path) -> int:
+    """Run both and return the exit code."""
     workspace = folder / "workspace"
     for source in SOURCES:
         shutil.copytree(CODE / source, workspace / source, ignore=shutil.ignore_patterns("__pycache__"))
     student = make_tiny_student(folder / "student")
-    prompts = mine([workspace], count=asked.jobs, seed=asked.seed)
-    faults = schedule(asked.seed, faults=asked.faults, jobs=asked.jobs)
+    prompts = mine([workspace], count=given.jobs, seed=given.seed)
+    faults = schedule(given.seed, faults=given.faults, jobs=given.jobs)
     traces: dict[str, Trace] = {}
-    options = {"job_seconds": asked.seconds_per_job, "concurrency": asked.concurrency}
-    with fleet(folder, workers=asked.workers, **options) as macs:
+    options = {"job_seconds": given.seconds_per_job, "concurrency": given.concurrency}
+    with fleet(folder, workers=given.workers, **options) as macs:
         for run_id, storm in ((CALM, []), (STORM, faults)):
-            print(f"{run_id}: {len(prompts)} jobs, {len(storm)} faults, seed {asked.seed}", file=sys.stderr, flush=True)
+            print(
+                f"{run_id}: {len(prompts)} jobs, {len(storm)} faults, seed {given.seed}",
+                file=sys.stderr,
+                flush=True,
+            )
             ledger = submit(macs, run_id, prompts, workspace=workspace, student=student)
-            seconds = weather(macs, ledger, run_id, storm, seconds=asked.patience)
+            seconds = weather(macs, ledger, run_id, storm, seconds=given.patience)
             traces[run_id] = trace(ledger, run_id, folder, seconds=seconds)
     calm, storm_ = traces[CALM], traces[STORM]
-    print(f"{asked.jobs} jobs, {asked.workers} workers of {asked.concurrency}, lease {LEASE:g} s, seed {asked.seed}")
+    print(f"{given.jobs} jobs, {given.workers} workers of {given.concurrency}, lease {LEASE:g} s, seed {given.seed}")
     for kind in Kind:
         print(f"  {macs.done[kind]:5d} {kind.value}")
-    print(f"  {macs.done.total():5d} faults in all, one of them on whoever was curating")
-    begun = storm_.deliveries
+    print(f"  {macs.done.total():5d} faults in total, one of them on the curating worker")
     print(
-        f"jobs by times begun: {dict(sorted(begun.items()))}; leases lapsed: {storm_.lost}; "
-        f"handed back: {storm_.handed_back}"
+        f"jobs by number of starts: {dict(sorted(storm_.deliveries.items()))}; leases expired: {storm_.lost}; "
+        f"released: {storm_.handed_back}"
     )
-    print(f"curation begun {storm_.curations} times; kept {storm_.status.kept}, rejected {storm_.status.rejected}")
-    print(f"calm {calm.seconds:.0f} s (not held back), storm {storm_.seconds:.0f} s")
+    print(f"curation started {storm_.curations} times; kept {storm_.status.kept}, rejected {storm_.status.rejected}")
+    print(f"calm {calm.seconds:.0f} s (not slowed down), storm {storm_.seconds:.0f} s")
     print(f"content hash calm  {calm.summary.get('content_hash')}")
     print(f"content hash storm {storm_.summary.get('content_hash')}")
-    broken = [*damage(calm, storm_, asked.jobs), *macs.ended]
+    broken = [*damage(calm, storm_, given.jobs), *macs.ended]
     for line in broken:
         print(f"BROKEN: {line}")
-    print("verdict: " + ("the storm left a trace" if broken else "nothing lost, nothing doubled, the same dataset"))
-    said = {"seed": asked.seed, "jobs": asked.jobs, "faults": macs.done.total(), "by_kind": dict(macs.done)}
-    print(json.dumps(said | {"broken": broken, "seconds": round(storm_.seconds)}))
+    print("verdict: " + ("the runs differ" if broken else "nothing lost, nothing duplicated, the same dataset"))
+    summary = {"seed": given.seed, "jobs": given.jobs, "faults": macs.done.total(), "by_kind": dict(macs.done)}
+    print(json.dumps(summary | {"broken": broken, "seconds": round(storm_.seconds)}))
     return 1 if broken else 0
 
 

@@ -1,8 +1,9 @@
-"""The concurrency controller against every fixed setting, simulated: python benchmarks/concurrency.py [--json].
+"""Compares the concurrency controller with fixed limits in a simulation: python benchmarks/concurrency.py [--json]
 
-The reference is the fixed setting with the highest mean throughput among those that lose no job with any seed; each
-seed's ratio is to that setting with the same seed and the same jobs. "right" are the limits worth at least 95% of it.
-Throughput is in output tokens of attempts that did not fail, after the first 60 s; "5 min" counts from the start.
+The reference is the fixed limit with the highest mean throughput among those that lose no job with any seed. Each
+ratio compares the controller with it, with the same seed and the same jobs. "right" is the range of limits that reach
+at least 95% of its throughput. Throughput counts the output tokens of attempts that did not fail, after the first 60 s.
+"5 min" counts from the start.
 """
 
 import argparse
@@ -22,7 +23,7 @@ GOAL = 0.95  # of the best fixed setting's throughput
 
 @dataclass(frozen=True)
 class Row:
-    """One profile: the best fixed setting, and the worst of the controller's seeds."""
+    """One profile: the best fixed limit, and the worst of the controller's seeds."""
 
     profile: str
     best: int
@@ -31,22 +32,22 @@ class Row:
     ratio: float
     ratio_5_min: float
     reached: float
-    """seconds until the limit was right, infinite if never"""
+    """seconds until the limit was in the right range; infinite if never"""
     limit: float
-    """mean over the time after the warm-up"""
+    """mean after the warm-up"""
     changes: float
-    """of the limit per minute after the warm-up, the most of any seed"""
+    """of the limit, per minute after the warm-up; maximum over the seeds"""
     failed: int
-    """attempts, all seeds together"""
+    """attempts, over all seeds"""
     lost: int
     failed_fixed: int
 
 
 def main() -> None:
-    """Print the table, and with --json one object at the end."""
+    """Print the table, and one JSON object at the end with --json."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--seeds", type=int, default=5)
-    arguments.add_argument("--json", action="store_true")
+    arguments.add_argument("--seeds", type=int, default=5, help="number of seeds per profile")
+    arguments.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     given = arguments.parse_args()
     out = sys.stderr if given.json else sys.stdout
     print(
@@ -72,12 +73,12 @@ def main() -> None:
 
 
 def measure(profile: Profile, seeds: range, settings: tuple[int, ...] = SETTINGS) -> Row:
-    """Every fixed setting and the controller, on the same jobs."""
+    """Run every fixed limit and the controller on the same jobs."""
     seconds = profile.seconds
     fixed = {limit: [Worker(profile, seed, fixed=limit).run(seconds) for seed in seeds] for limit in settings}
-    rates = {limit: sum(one.rate(WARM_UP, seconds) for one in runs) / len(runs) for limit, runs in fixed.items()}
-    sound = [limit for limit in settings if not any(one.lost for one in fixed[limit])]
-    best = max(sound, key=lambda limit: rates[limit])
+    rates = {limit: sum(run.rate(WARM_UP, seconds) for run in runs) / len(runs) for limit, runs in fixed.items()}
+    lossless = [limit for limit in settings if not any(run.lost for run in fixed[limit])]
+    best = max(lossless, key=lambda limit: rates[limit])
     right = [limit for limit in range(1, MOST + 1) if between(rates, limit) >= GOAL * rates[best]]
     runs = [Worker(profile, seed, controller=ConcurrencyController(most=MOST)).run(seconds) for seed in seeds]
     pairs = list(zip(runs, fixed[best], strict=True))
@@ -86,19 +87,19 @@ def measure(profile: Profile, seeds: range, settings: tuple[int, ...] = SETTINGS
         best=best,
         tokens_per_second=rates[best],
         right=(right[0], right[-1]),
-        ratio=min(one.rate(WARM_UP, seconds) / other.rate(WARM_UP, seconds) for one, other in pairs),
-        ratio_5_min=min(one.rate(0, FIRST) / other.rate(0, FIRST) for one, other in pairs),
-        reached=max(reached(one, right) for one in runs),
-        limit=sum(mean_limit(one, seconds) for one in runs) / len(runs),
-        changes=max(sum(at > WARM_UP for at, _, _ in one.limits) for one in runs) / (seconds - WARM_UP) * 60,
-        failed=sum(one.failed for one in runs),
-        lost=sum(one.lost for one in runs),
-        failed_fixed=sum(one.failed for one in fixed[best]),
+        ratio=min(run.rate(WARM_UP, seconds) / reference.rate(WARM_UP, seconds) for run, reference in pairs),
+        ratio_5_min=min(run.rate(0, FIRST) / reference.rate(0, FIRST) for run, reference in pairs),
+        reached=max(reached(run, right) for run in runs),
+        limit=sum(mean_limit(run, seconds) for run in runs) / len(runs),
+        changes=max(sum(at > WARM_UP for at, _, _ in run.limits) for run in runs) / (seconds - WARM_UP) * 60,
+        failed=sum(run.failed for run in runs),
+        lost=sum(run.lost for run in runs),
+        failed_fixed=sum(run.failed for run in fixed[best]),
     )
 
 
 def between(rates: dict[int, float], limit: int) -> float:
-    """The rate at a limit that may lie between two that were tried."""
+    """The rate at a limit, interpolated between the nearest two that were run."""
     low = max(tried for tried in rates if tried <= limit)
     high = min((tried for tried in rates if tried >= limit), default=low)
     share = (limit - low) / (high - low) if high > low else 0.0
@@ -106,7 +107,7 @@ def between(rates: dict[int, float], limit: int) -> float:
 
 
 def reached(outcome: Outcome, right: list[int]) -> float:
-    """Seconds until the limit was first a right one."""
+    """Seconds until the limit was first in the right range."""
     return next((at for at, limit, _ in outcome.limits if limit in right), float("inf"))
 
 

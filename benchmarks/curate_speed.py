@@ -1,7 +1,7 @@
-"""Speed and memory of the curate stage: python benchmarks/curate_speed.py [--count 100000] [--kilobytes 10]
+"""Measures speed and memory of the curate stage: python benchmarks/curate_speed.py [--count 100000] [--kilobytes 10]
 
-Writes trajectories of that size to a temporary file, then times two processes over it: curate, and the least anybody
-could do: json.loads and the student's template over the same conversations. Prints MB/s, the ratio and the peak RSS.
+Writes trajectories to a temporary file and times two processes on it: curate, and a minimal baseline of json.loads and
+the student's template on the same conversations. Prints MB/s, the ratio and the peak RSS.
 """
 
 import argparse
@@ -45,10 +45,10 @@ WORDS = [
     "name",
 ]
 TOOLS = schemas(("grep", "read_file"))
-LIMIT = 1 << 20  # nothing is over-long here
+LIMIT = 1 << 20  # nothing is too long here
 
 
-def made(number: int, size: int) -> Trajectory:
+def make(number: int, size: int) -> Trajectory:
     """One sound trajectory of about `size` bytes with two calls."""
     rng = random.Random(number)
     name = f"Thing{number}"
@@ -82,7 +82,7 @@ def made(number: int, size: int) -> Trajectory:
 
 
 def plain(file: Path, student: Path) -> int:
-    """json.loads, validation of nothing, one rendering: the rows and no more."""
+    """The baseline: json.loads and one rendering per row, without validation."""
     model = Student(student)
     done = 0
     for line in file.open("rb"):
@@ -100,7 +100,7 @@ def plain(file: Path, student: Path) -> int:
 
 
 def curated(file: Path, student: Path, out: Path, format_: Format) -> int:
-    """The stage itself."""
+    """Run the curate stage."""
     options = Options(format=format_, max_seq_length=LIMIT)
     found = curate(
         lambda: (sourced.trajectory for sourced in read([file]) if sourced.trajectory),
@@ -127,25 +127,25 @@ def measured(work: Callable[[], int]) -> dict[str, float]:
 
 
 def child(name: str, *given: str) -> dict[str, float]:
-    """One measurement in a process of its own."""
-    told = subprocess.run(
+    """One measurement in its own process."""
+    completed = subprocess.run(
         [sys.executable, __file__, "--child", name, *given], check=True, stdout=subprocess.PIPE, text=True
     )
-    answer: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
+    answer: dict[str, float] = json.loads(completed.stdout.splitlines()[-1])
     return answer
 
 
 def main() -> None:
-    """Make the file, measure both, print the table."""
+    """Write the file, measure both processes, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--kilobytes", type=float, default=10)
+    parser.add_argument("--count", type=int, default=100_000, help="number of trajectories")
+    parser.add_argument("--kilobytes", type=float, default=10, help="size of one trajectory")
     parser.add_argument("--format", choices=("text", "turns"), default="text")
-    parser.add_argument("--student", type=Path, help="model directory; default: a tiny one with a token per byte")
-    parser.add_argument("--child", nargs="+")
-    asked = parser.parse_args()
-    if asked.child:
-        name, file, student, out, format_ = asked.child
+    parser.add_argument("--student", type=Path, help="model directory; default: a tiny model with one token per byte")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        name, file, student, out, format_ = options.child
         work = {
             "plain": lambda: plain(Path(file), Path(student)),
             "curate": lambda: curated(Path(file), Path(student), Path(out), format_),
@@ -155,18 +155,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "trajectories.jsonl"
         with file.open("w", encoding="utf-8") as stream:
-            for number in range(asked.count):
-                stream.write(made(number, int(asked.kilobytes * 1000)).model_dump_json() + "\n")
-        student = asked.student or make_tiny_student(Path(folder) / "student")
-        given = (str(file), str(student), str(Path(folder) / "out"), asked.format)
+            for number in range(options.count):
+                stream.write(make(number, int(options.kilobytes * 1000)).model_dump_json() + "\n")
+        student = options.student or make_tiny_student(Path(folder) / "student")
+        given = (str(file), str(student), str(Path(folder) / "out"), options.format)
         megabytes = file.stat().st_size / 1e6
-        print(f"{asked.count} trajectories, {megabytes:.0f} MB, format {asked.format}")
+        print(f"{options.count} trajectories, {megabytes:.0f} MB, format {options.format}")
         base = child("plain", *given)
         ours = child("curate", *given)
-    for name, told in (("json.loads + template", base), ("curate", ours)):
-        rate = megabytes / told["seconds"]
-        used = f"{told['seconds']:8.1f} s {told['cpu']:8.1f} CPU s"
-        print(f"{name:22} {used} {rate:7.2f} MB/s  peak {told['peak_mb']:6.0f} MB")
+    for name, measurement in (("json.loads + template", base), ("curate", ours)):
+        rate = megabytes / measurement["seconds"]
+        used = f"{measurement['seconds']:8.1f} s {measurement['cpu']:8.1f} CPU s"
+        print(f"{name:22} {used} {rate:7.2f} MB/s  peak {measurement['peak_mb']:6.0f} MB")
     print(f"ratio {ours['seconds'] / base['seconds']:.2f}, in CPU seconds {ours['cpu'] / base['cpu']:.2f}")
 
 

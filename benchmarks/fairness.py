@@ -1,9 +1,9 @@
-"""Unequal Macs share one queue: four workers of speeds 1:2:4:8, and how much later they finish than the best schedule.
+"""Measures how well unequal workers share a queue: four workers of speeds 1:2:4:8, compared with the best schedule.
 
 python -m benchmarks.fairness [--jobs 300]
 
-Each worker asks an endpoint of its own, real HTTP, that takes a fixed time per answer. The lower bound is all work
-spread over all speeds without a gap; the baseline in the same run is the same fleet with Celery's default prefetch, 4.
+Each worker has its own HTTP endpoint, which takes a fixed time per answer. The lower bound is the time if all workers
+are busy until the end. The baseline in the same run is the same fleet with Celery's default prefetch of 4.
 """
 
 import tempfile
@@ -24,16 +24,16 @@ from producer.stack.redis_server import Server
 from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, says, stalls
 from tests.support.workers import WorkerProcess, start_worker_process
 
-SECONDS = (9.6, 4.8, 2.4, 1.2)  # per answer; a teacher of 30B takes longer still, and so do several turns
+SECONDS = (9.6, 4.8, 2.4, 1.2)  # per answer; a 30B teacher takes longer, and so do several turns
 
 
 def answer(seconds: float, _: JsonObject) -> Reply:
-    """The same to every question, after a while."""
+    """The same answer to every question, after `seconds`."""
     return stalls(seconds, says("It is 42."))
 
 
 def makespan(folder: Path, *, jobs: int, prefetch: int) -> tuple[float, dict[str, int]]:
-    """Seconds from the first job's start to the last one's end, and the jobs of each worker."""
+    """Seconds from the submission until the last job ends, and the number of jobs per worker."""
     with ExitStack() as stack:
         server = stack.enter_context(Server.start(folder / "stack"))
         ledger = Ledger.connect(server.url.get_secret_value())
@@ -53,9 +53,9 @@ def makespan(folder: Path, *, jobs: int, prefetch: int) -> tuple[float, dict[str
         settings = Settings(redis_url=server.url, dir=folder)
         started = time.monotonic()
         enqueue.submit(ledger, settings, spec, prompts)
-        while (seen := status(ledger, "r")).generated + seen.failed < jobs:
+        while (progress := status(ledger, "r")).generated + progress.failed < jobs:
             time.sleep(0.05)
-        return time.monotonic() - started, {name: sum(done.values()) for name, done in seen.by_worker.items()}
+        return time.monotonic() - started, {name: sum(done.values()) for name, done in progress.by_worker.items()}
 
 
 def main(jobs: Annotated[int, typer.Option(min=20)] = 300) -> None:

@@ -1,8 +1,8 @@
-"""One student trained on `turns` and on `text` from the same trajectories, and both asked the same held-out questions.
+"""Compares the formats `turns` and `text`: one student trained on each, evaluated on the same held-out questions.
 
 python -m benchmarks.formats TRAJECTORIES.jsonl --student MODEL --workspace CODE --out DIR [--iterations 60]
 
-TRAJECTORIES is what `applejack archive RUN --keep` wrote, for instance of a demo's run.
+TRAJECTORIES is a file from `applejack archive RUN --keep`, for example of a demo run.
 """
 
 from pathlib import Path
@@ -34,13 +34,13 @@ def main(
     iterations: int = 60,
     questions: int = 12,
 ) -> None:
-    """Curate, train and evaluate twice; print both reports side by side."""
+    """Curate, train and evaluate with both formats. Prints the reports side by side."""
     read = [Trajectory.model_validate_json(line) for line in trajectories.open(encoding="utf-8")]
     reports = {
         format_: run(format_, read, student, workspace, out / format_, iterations, questions) for format_ in FORMATS
     }
     console = Console()
-    table = Table("format", "rows", "loss on others' words", "tool when needed", "correct", "loops", "final answer")
+    table = Table("format", "rows", "loss on other roles", "tool when needed", "correct", "loops", "final answer")
     for format_, (report, rows, foreign) in reports.items():
         after = report.after
         assert after is not None
@@ -55,7 +55,7 @@ def main(
 def run(
     format_: Format, read: list[Trajectory], student: Path, workspace: Path, out: Path, iterations: int, questions: int
 ) -> tuple[Report, int, float]:
-    """One format's report, its training rows, and the share of the loss that lies on other people's words."""
+    """One format's report, its number of training rows, and the share of the loss on tokens of other roles."""
     spec = Demo(settings()).spec(format_, workspace, student)
     options = Options(
         format=format_, max_seq_length=spec.max_seq_length, valid_share=spec.valid_share, test_share=spec.test_share,
@@ -88,7 +88,7 @@ def run(
 
 
 def share(rate: float | None) -> str:
-    """A rate for people."""
+    """A rate as a percentage."""
     return "-" if rate is None else f"{rate:.0%}"
 
 

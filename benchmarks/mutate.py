@@ -1,10 +1,10 @@
-"""Faults to plant in sound trajectories: `KINDS` maps a name to (expected reason, the fault).
+"""Faults to plant in sound trajectories. `KINDS` maps a name to (expected reason, fault).
 
-A fault takes a trajectory, a source of chance and the other sound trajectories, and gives the broken one, or None where
-it cannot be planted (no tool call to break, say).
+A fault takes a trajectory, a random generator and the other sound trajectories. It returns the broken trajectory, or
+None if the fault cannot be planted, for example because there is no tool call.
 """
 
-# ruff: noqa: ARG001, ARG005, D103 - every fault has the same signature, and its name in KINDS says what it does
+# ruff: noqa: ARG001, ARG005, D103 - every fault has the same signature, and its name in KINDS describes it
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ R = RejectionReason
 
 
 def change(trajectory: Trajectory, **fields: object) -> Trajectory:
-    """A copy with other fields."""
+    """A copy with changed fields."""
     return trajectory.model_copy(update=fields)
 
 
@@ -27,7 +27,7 @@ def with_messages(trajectory: Trajectory, messages: Sequence[Message]) -> Trajec
 
 
 def tool_places(trajectory: Trajectory, *, errors: bool = False) -> list[int]:
-    """Where results stand; those of failed calls only when asked for."""
+    """Indexes of the results; those of failed calls only with `errors`."""
     return [i for i, m in enumerate(trajectory.messages) if m.role == "tool" and (errors or not m.is_error)]
 
 
@@ -39,7 +39,7 @@ def edit(trajectory: Trajectory, index: int, **fields: object) -> Trajectory:
 
 
 def last_result(**fields: object) -> Fault:
-    """The last good result, changed."""
+    """Change the last good result."""
 
     def fault(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
         places = tool_places(t)
@@ -49,7 +49,7 @@ def last_result(**fields: object) -> Fault:
 
 
 def answer(make: Callable[[str], str], *, tools: bool | None = None) -> Fault:
-    """The answer, rewritten; `tools`: only in conversations with tools, or without."""
+    """Rewrite the answer. `tools`: only in conversations with tool calls, or without."""
 
     def fault(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
         if tools is not None and bool(t.tool_calls) != tools:
@@ -110,18 +110,18 @@ def swapped_turns(t: Trajectory, rng: random.Random, others: Sequence[Trajectory
 
 
 def borrowed_result(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
-    """The result of the same tool in another conversation."""
+    """Use a result of the same tool from another conversation."""
     places = tool_places(t)
     if not places:
         return None
     mine = t.messages[places[-1]]
-    lent = [
+    candidates = [
         m
         for other in rng.sample(list(others), min(60, len(others)))
         for m in other.messages
         if m.role == "tool" and m.name == mine.name and m.content != mine.content and not m.is_error
     ]
-    return edit(t, places[-1], content=rng.choice(lent).content) if lent else None
+    return edit(t, places[-1], content=rng.choice(candidates).content) if candidates else None
 
 
 def wrong_tool_name(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
@@ -142,7 +142,7 @@ def result_first(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]
 
 
 def cut_result(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
-    """The last result ends in its middle, and what the answer needs is in the part that is gone."""
+    """Cut off the part of the last result that the answer needs."""
     places = tool_places(t)
     if not places:
         return None
@@ -154,7 +154,7 @@ def cut_result(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) 
 
 
 def torn_line(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
-    """A grep result that ends inside a path."""
+    """Cut off a grep result inside a path."""
     places = [i for i in tool_places(t) if t.messages[i].name == "grep" and "\n" in (t.messages[i].content or "")]
     if not places:
         return None
@@ -163,7 +163,7 @@ def torn_line(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -
 
 
 def phantom(*, result: bool) -> Fault:
-    """A return logged as a call, with no result or with the real one again."""
+    """A result logged as a call, without a result or with the same one again."""
 
     def fault(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
         places = tool_places(t)
@@ -184,7 +184,7 @@ def phantom(*, result: bool) -> Fault:
 
 
 def ignored_error(text: str) -> Fault:
-    """The last call failed, and the answer is the same as if it had not."""
+    """The last call failed, but the answer is unchanged."""
     return last_result(content=text, is_error=True)
 
 
@@ -193,7 +193,7 @@ def from_memory(t: Trajectory, rng: random.Random, others: Sequence[Trajectory])
 
 
 def in_first_turn(text: str) -> Fault:
-    """Text put before the first call."""
+    """Put text before the first call."""
 
     def fault(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
         return edit(t, 1, content=text) if t.tool_calls else None
@@ -217,7 +217,7 @@ def in_arguments(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]
 
 
 def markup_in_result(text: str) -> Fault:
-    """Markup at the end of the last result."""
+    """Append markup to the last result."""
 
     def fault(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
         places = tool_places(t)
@@ -248,30 +248,30 @@ def open_call(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -
 
 
 def again(*, times: int, respell: bool = False, alternate: bool = False) -> Fault:
-    """The teacher's loop: the last call, or the last two in turns, made again with the same results."""
+    """Loop: repeat the last call, or alternate the last two, with the same results."""
 
     def fault(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
         pairs = [(i, t.messages[i], t.messages[i + 1]) for i in tool_pairs(t)]
         if len(pairs) < (2 if alternate else 1):
             return None
-        circle = pairs[-2:] if alternate else pairs[-1:]
+        cycle = pairs[-2:] if alternate else pairs[-1:]
         messages = list(t.messages[:-1])
         for turn in range(times):
-            for _, asked, told in circle:
-                call = asked.tool_calls[0]
+            for _, calling, result in cycle:
+                call = calling.tool_calls[0]
                 arguments = _respelt(call.arguments) if respell else call.arguments
                 key = f"{call.id}-{turn}"
                 messages.append(
-                    asked.model_copy(update={"tool_calls": (ToolCall(id=key, name=call.name, arguments=arguments),)})
+                    calling.model_copy(update={"tool_calls": (ToolCall(id=key, name=call.name, arguments=arguments),)})
                 )
-                messages.append(told.model_copy(update={"tool_call_id": key}))
+                messages.append(result.model_copy(update={"tool_call_id": key}))
         return with_messages(t, [*messages, t.messages[-1]])
 
     return fault
 
 
 def tool_pairs(t: Trajectory) -> list[int]:
-    """Where an assistant turn with one good call stands."""
+    """Indexes of assistant turns with a single successful call."""
     return [
         i
         for i, m in enumerate(t.messages[:-1])
@@ -293,18 +293,18 @@ def many_calls(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) 
     for number in range(12):
         call = ToolCall(id=f"more-{number}", name="count", arguments={"pattern": f"word{number}"})
         messages.append(Message(role="assistant", content="", tool_calls=(call,)))
-        told = f"{number} matching lines in {number} of 214 files"
-        messages.append(Message(role="tool", tool_call_id=call.id, name="count", content=told))
+        result = f"{number} matching lines in {number} of 214 files"
+        messages.append(Message(role="tool", tool_call_id=call.id, name="count", content=result))
     return with_messages(t, [*messages, t.messages[-1]])
 
 
 def emptied(text: str) -> Fault:
-    """Every result says that nothing was found; the answer stays as sure as it was."""
+    """Replace every result by `text`, and leave the answer unchanged."""
 
     def fault(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
         asserted = re.search(r"\w+[./_]\w+|`|[A-Z]\w+[A-Z]|\d+ (?:files|lines)", _fresh(t))
-        denied = re.search(r"not defined|no class", t.answer)
-        if not tool_places(t) or denied or not asserted:
+        denies = re.search(r"not defined|no class", t.answer)
+        if not tool_places(t) or denies or not asserted:
             return None
         return with_messages(t, [m.model_copy(update={"content": text}) if m.role == "tool" else m for m in t.messages])
 
@@ -312,7 +312,7 @@ def emptied(text: str) -> Fault:
 
 
 def _fresh(t: Trajectory) -> str:
-    """What the answer says that the question does not."""
+    """The words of the answer that are not in the question."""
     words = set(re.findall(r"[\w./]+", t.prompt))
     return " ".join(word for word in re.findall(r"`?[\w./]+", t.answer) if word.strip("`") not in words)
 
@@ -341,7 +341,7 @@ def failed(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> T
 
 
 def first_call(**fields: object) -> Fault:
-    """The first good call, changed."""
+    """Change the first successful call."""
 
     def fault(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
         for index in tool_pairs(t)[:1]:
@@ -374,7 +374,7 @@ KINDS: Mapping[str, tuple[RejectionReason, Fault]] = {
     "result under another tool's name": (R.UNPAIRED_RESULT, wrong_tool_name),
     "result before its call": (R.UNPAIRED_RESULT, result_first),
     "result cut where the answer begins": (R.FABRICATED_RESULT, cut_result),
-    "result torn inside a path": (R.UNPAIRED_RESULT, torn_line),
+    "result cut off inside a path": (R.UNPAIRED_RESULT, torn_line),
     "phantom call without result": (R.PHANTOM_CALL, phantom(result=False)),
     "phantom call with the result again": (R.PHANTOM_CALL, phantom(result=True)),
     "[Tool execution completed]": (R.PLACEHOLDER_RESULT, last_result(content="[Tool execution completed]")),
@@ -383,7 +383,7 @@ KINDS: Mapping[str, tuple[RejectionReason, Fault]] = {
     "template left over": (R.PLACEHOLDER_RESULT, last_result(content="{{ tool_output }}")),
     "<tool output here>": (R.PLACEHOLDER_RESULT, last_result(content="<tool output here>")),
     "error ignored": (R.RETRY_UNANSWERED, ignored_error("there is no 'src/x.py' in the workspace")),
-    "request to mend ignored": (
+    "retry request ignored": (
         R.RETRY_UNANSWERED,
         ignored_error("1 validation error\n\nFix the errors and try again."),
     ),
@@ -399,7 +399,7 @@ KINDS: Mapping[str, tuple[RejectionReason, Fault]] = {
     ),
     "call as Python": (R.LEAKED_TOOL_CALL, answer(lambda text: f'{text}\ngrep(pattern="x")', tools=True)),
     "ReAct call": (R.LEAKED_TOOL_CALL, answer(lambda text: f'{text}\nAction: grep\nAction Input: {{"pattern": "x"}}')),
-    "torn JSON call": (R.LEAKED_TOOL_CALL, answer(lambda text: f'{text}\n{{"name": "grep", "arguments": {{"pat')),
+    "JSON call cut off": (R.LEAKED_TOOL_CALL, answer(lambda text: f'{text}\n{{"name": "grep", "arguments": {{"pat')),
     "call announced, not made": (R.LEAKED_TOOL_CALL, answer(lambda text: "I'll use the grep tool.", tools=True)),
     "call text before a call": (R.LEAKED_TOOL_CALL, in_first_turn(f"```json\n{JSON_CALL}\n```")),
     "<|im_end|> in the answer": (R.CHAT_MARKUP, answer(lambda text: f"{text}<|im_end|>")),
@@ -430,10 +430,10 @@ KINDS: Mapping[str, tuple[RejectionReason, Fault]] = {
     "fourteen calls": (R.TOO_MANY_CALLS, many_calls),
     "sure answer after no matches": (R.FABRICATED_RESULT, emptied("no matches in 214 files")),
     "sure answer after empty text": (R.NULL_RESULT, emptied("")),
-    "file that no result names": (R.FABRICATED_RESULT, invented_file),
-    "count that no result gives": (R.FABRICATED_RESULT, wrong_count),
-    "symbols that no result holds": (R.FABRICATED_RESULT, invented_symbols),
-    "arguments are no object": (R.MALFORMED, first_call(arguments='{"pattern": "x')),
+    "file that is not in any result": (R.FABRICATED_RESULT, invented_file),
+    "count that no result supports": (R.FABRICATED_RESULT, wrong_count),
+    "symbols that are not in any result": (R.FABRICATED_RESULT, invented_symbols),
+    "arguments are not an object": (R.MALFORMED, first_call(arguments='{"pattern": "x')),
     "call of an unknown tool": (R.MALFORMED, first_call(name="search_web")),
     "required argument missing": (R.MALFORMED, first_call(arguments={"glob_": "*"})),
     "another question": (R.MALFORMED, other_question),

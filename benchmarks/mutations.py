@@ -1,7 +1,7 @@
-"""How many planted faults curation catches: python benchmarks/mutations.py [--code DIR] [--sound N] [--each N]
+"""Measures how many planted faults curation catches: python benchmarks/mutations.py [--code DIR] [--sound N] [--each N]
 
-Sound trajectories are made over real code with the real tools (benchmarks/sound.py); every kind of fault is planted in
-them and the whole curate stage runs on the result. "caught" counts any reason, "named" the expected one.
+Sound trajectories come from real code and the real tools (benchmarks/sound.py). Each kind of fault is planted in some
+of them, and the whole curate stage runs on the result. "caught" counts any reason, "named" only the expected one.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from tests.support.tiny_student import make_tiny_student
 from worker.curate.options import Options
 from worker.curate.pipeline import Curated, curate
 
-LENGTH = 16384  # the tiny student has one token a byte
+LENGTH = 16384  # the tiny student has one token per byte
 
 
 def plant(all_sound: list[Trajectory], each: int, seed: int) -> dict[str, tuple[str, Trajectory]]:
-    """job_id -> kind and broken trajectory; each kind in up to `each` of them."""
+    """job_id -> kind and broken trajectory. Each kind is planted in up to `each` trajectories."""
     rng = random.Random(seed)
     planted: dict[str, tuple[str, Trajectory]] = {}
     for kind, (_, fault) in KINDS.items():
@@ -59,24 +59,24 @@ EXPECTED = {
 
 
 def run(trajectories: list[Trajectory], folder: Path) -> Curated:
-    """The whole stage, as a fleet or a hand runs it."""
+    """Run the whole curate stage."""
     student = make_tiny_student(folder / "student")
     return curate(trajectories, out=folder / "out", options=Options(max_seq_length=LENGTH), student=student)
 
 
 def main() -> None:
-    """Print the table; exit 1 below 99% caught or above 1% of the sound rejected."""
+    """Print the table. Exit with 1 if less than 99% are caught, or more than 1% of the sound ones are rejected."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--code", type=Path, help="code to ask about; default: the installed celery")
-    parser.add_argument("--sound", type=int, default=600)
-    parser.add_argument("--each", type=int, default=30)
+    parser.add_argument("--code", type=Path, help="code that the questions are about; default: the installed celery")
+    parser.add_argument("--sound", type=int, default=600, help="number of sound trajectories")
+    parser.add_argument("--each", type=int, default=30, help="trajectories per kind of fault")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    options = parser.parse_args()
     spec = importlib.util.find_spec("celery")
-    code = asked.code or Path(str(spec.origin)).parent if spec else asked.code
-    all_sound = list(sound(code, asked.sound, seed=asked.seed))
-    planted = plant(all_sound, asked.each, asked.seed)
+    code = options.code or Path(str(spec.origin)).parent if spec else options.code
+    all_sound = list(sound(code, options.sound, seed=options.seed))
+    planted = plant(all_sound, options.each, options.seed)
     with tempfile.TemporaryDirectory() as folder:
         clean = run(all_sound, Path(folder) / "clean")
         repeats = [whole for kind, whole in planted.values() if kind.startswith("the same")]
@@ -84,7 +84,7 @@ def main() -> None:
         mixed = run([*all_sound, *repeats], Path(folder) / "repeats")
         lone = [whole for kind, whole in planted.values() if not kind.startswith("the same")]
         verdicts = {}
-        for start in range(0, len(lone), 500):  # apart from their sound twins, so that none is caught as a duplicate
+        for start in range(0, len(lone), 500):  # without their sound originals, which would make them duplicates
             verdicts |= {v.job_id: v for v in run(lone[start : start + 500], Path(folder) / f"{start}").verdicts()}
         dropped = [v for v in mixed.verdicts() if RejectionReason.DUPLICATE in v.reasons]
     total, caught, named = Counter[str](), Counter[str](), Counter[str]()
@@ -97,7 +97,7 @@ def main() -> None:
         named[kind] += EXPECTED[kind] in found
         if not found:
             print(f"missed: {kind}: {job_id}", file=sys.stderr)
-    for kind in ("the same again", "the same in capitals"):  # of each pair one goes, whichever comes first in the order
+    for kind in ("the same again", "the same in capitals"):  # one of each pair is rejected, in either order
         caught[kind] = named[kind] = min(total[kind], len(dropped) * total[kind] // max(1, len(repeats)))
     all_caught, everything = sum(caught.values()), sum(total.values())
     false = len(all_sound) - len(kept)
@@ -106,7 +106,7 @@ def main() -> None:
         print(f"{kind:38} {EXPECTED[kind]:24} {caught[kind]:6} {named[kind]:5} {total[kind]:5}")
     print(f"{len(total)} kinds: {all_caught} of {everything} caught ({all_caught / everything:.2%})")
     print(f"sound: {false} of {len(all_sound)} rejected ({false / len(all_sound):.2%})")
-    if asked.json:
+    if options.json:
         print(json.dumps({"kinds": len(total), "caught": all_caught, "total": everything, "sound_rejected": false}))
     sys.exit(0 if all_caught >= 0.99 * everything and false <= 0.01 * len(all_sound) else 1)
 

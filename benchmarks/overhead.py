@@ -1,10 +1,9 @@
-"""What queue, ledger and agent cost per job, and how workers add up: python -m benchmarks.overhead [--quick]
+"""Measures the overhead of queue, ledger and agent per job, and how it scales: python -m benchmarks.overhead [--quick]
 
-A job is three model requests and two real tool calls against a scripted endpoint that takes a fixed time per request.
-The baseline is a bare asyncio loop in one process that runs pydantic-ai with the same tools against the same
-endpoint, streamed as ours are, with as many jobs at once as the one worker it is compared with; both are warm. Then
-the same jobs on 1, 2, 4 and 8 workers. Everything shares this machine's cores, the endpoint too; the CPU that is told
-leaves the endpoint out.
+A job has three model requests and two real tool calls. A scripted endpoint takes a fixed time per request. The baseline
+is an asyncio loop in one process that runs pydantic-ai with the same tools and endpoint, also streamed. It runs as many
+jobs at once as the one worker that it is compared with. Both are warm. Then the same jobs run on 1, 2, 4 and 8 workers.
+Everything shares this machine's cores, including the endpoint, whose CPU time is not counted.
 """
 
 import argparse
@@ -38,25 +37,25 @@ POLL = 0.01
 
 
 def main() -> int:
-    """Measure the cost per job, then the efficiency."""
+    """Measure the overhead per job, then the efficiency with several workers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--at-once", type=int, default=4, help="jobs in flight in the loop and in the worker")
-    parser.add_argument("--quick", action="store_true", help="a third of the jobs, and no more than 4 workers")
+    parser.add_argument("--quick", action="store_true", help="run a third of the jobs, with at most 4 workers")
     parser.add_argument("--bare", nargs=4, metavar=("URL", "ROOT", "JOBS", "AT_ONCE"), help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.bare:
-        url, root, jobs, at_once = asked.bare
+    options = parser.parse_args()
+    if options.bare:
+        url, root, jobs, at_once = options.bare
         print(json.dumps(bare(url, Path(root), int(jobs), int(at_once))))
         return 0
-    share = 3 if asked.quick else 1
+    share = 3 if options.quick else 1
     with tempfile.TemporaryDirectory(prefix="applejack-overhead-") as name:
         folder = Path(name)
         shutil.copytree(CODE, folder / "code", ignore=shutil.ignore_patterns("__pycache__"))
         commit(folder / "code")
         costs = {
-            f"{each:g} s": cost(folder, each, jobs // share, asked.at_once) for each, jobs in ((0.1, 240), (5, 24))
+            f"{each:g} s": cost(folder, each, jobs // share, options.at_once) for each, jobs in ((0.1, 240), (5, 24))
         }
-        workers = (1, 2, 4) if asked.quick else (1, 2, 4, 8)
+        workers = (1, 2, 4) if options.quick else (1, 2, 4, 8)
         times = {n: fleet(folder, workers=n, at_once=2, each=1.0, jobs=96 // share).seconds for n in workers}
     efficiency = {n: times[1] / (n * seconds) for n, seconds in times.items()}
     print(f"efficiency, 2 jobs at once in each worker, 1 s per model request, {96 // share} jobs")
@@ -68,21 +67,21 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class Took:
-    """Seconds by the clock, and of CPU."""
+    """Wall-clock and CPU seconds."""
 
     seconds: float
     cpu: float
 
 
 def commit(folder: Path) -> None:
-    """Make it a work tree with one commit, as a workspace usually is."""
+    """Make the folder a git work tree with one commit, like most workspaces."""
     who = ["-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost"]
     for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "as it is"]):
         subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True)
 
 
 def cost(folder: Path, each: float, jobs: int, at_once: int) -> float:
-    """Ratio of one worker's time to the bare loop's; prints both."""
+    """Print the times of one worker and of the bare loop, and return their ratio."""
     with ScriptedEndpoint(replies(each)) as endpoint:
         command = [sys.executable, "-m", "benchmarks.overhead", "--bare", endpoint.base_url, str(folder / "code")]
         command += [str(jobs), str(at_once)]
@@ -99,12 +98,12 @@ def cost(folder: Path, each: float, jobs: int, at_once: int) -> float:
 
 
 def replies(each: float):
-    """A teacher that counts, reads and answers, and takes `each` seconds to say anything."""
+    """A teacher that counts, reads and answers, and takes `each` seconds per request."""
 
     def reply(body: JsonObject) -> Reply:
-        said = body["messages"]
-        assert isinstance(said, list)
-        results = sum(isinstance(one, dict) and one.get("role") == "tool" for one in said)
+        messages = body["messages"]
+        assert isinstance(messages, list)
+        results = sum(isinstance(message, dict) and message.get("role") == "tool" for message in messages)
         turns = (
             calls(call("count", pattern="def ", glob="*.py")),
             calls(call("read_file", path="topology.py")),
@@ -117,7 +116,7 @@ def replies(each: float):
 
 
 def bare(url: str, root: Path, jobs: int, at_once: int) -> tuple[float, float]:
-    """What the bare loop takes for the jobs, after one to warm it."""
+    """Wall-clock and CPU seconds of the bare loop for the jobs, after one to warm up."""
     from pydantic_ai import Agent, Tool
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
@@ -140,10 +139,10 @@ def bare(url: str, root: Path, jobs: int, at_once: int) -> tuple[float, float]:
     async def loop() -> tuple[float, float]:
         model = OpenAIChatModel("default_model", provider=OpenAIProvider(base_url=url, api_key="none"))
         agent = Agent(model, system_prompt=SYSTEM, tools=[tool(schema) for schema in toolset.schemas(TOOLS)])
-        turnstile = asyncio.Semaphore(at_once)
+        slots = asyncio.Semaphore(at_once)
 
-        async def one(number: int) -> str:
-            async with turnstile, agent.iter(f"question {number}") as answering:
+        async def answer(number: int) -> str:
+            async with slots, agent.iter(f"question {number}") as answering:
                 async for node in answering:
                     if agent.is_model_request_node(node):
                         async with node.stream(answering.ctx) as pieces:
@@ -151,9 +150,9 @@ def bare(url: str, root: Path, jobs: int, at_once: int) -> tuple[float, float]:
                                 pass
                 return answering.result.output
 
-        await one(0)
+        await answer(0)
         started, spent = time.monotonic(), time.process_time()
-        answers = await asyncio.gather(*(one(number) for number in range(1, jobs + 1)))
+        answers = await asyncio.gather(*(answer(number) for number in range(1, jobs + 1)))
         assert len(answers) == jobs
         return time.monotonic() - started, time.process_time() - spent
 
@@ -161,7 +160,7 @@ def bare(url: str, root: Path, jobs: int, at_once: int) -> tuple[float, float]:
 
 
 def fleet(folder: Path, *, workers: int, at_once: int, each: float, jobs: int) -> Took:
-    """From submit to the last job stored, on warm workers."""
+    """Time from submit until the last job is stored, on warm workers."""
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
         server = stack.enter_context(Server.start(place))
@@ -175,10 +174,10 @@ def fleet(folder: Path, *, workers: int, at_once: int, each: float, jobs: int) -
             )
             children.append(started.child)
             stack.callback(started.child.kill)
-            stack.callback(lambda one=started: one.child.ask_to_end())
+            stack.callback(lambda worker=started: worker.child.ask_to_end())
         warm = 0
         while len(ledger.fleet.workers()) < workers or warm == 0 or not all_worked(ledger, warm, workers):
-            warm += 1  # imports are no part of the cost of a job
+            warm += 1  # imports are not part of the cost of a job
             run(ledger, server, f"warm{warm}", folder / "code", workers * at_once * 2)
         endpoint.script = replies(each)
         watched = [child.process.pid for child in (server.child, *children)]
@@ -188,19 +187,19 @@ def fleet(folder: Path, *, workers: int, at_once: int, each: float, jobs: int) -
 
 
 def cpu(watchdogs: list[int]) -> float:
-    """Seconds of CPU that what these watchdogs have started took so far."""
+    """CPU seconds used so far by the processes that these watchdogs started."""
     running = [child for pid in watchdogs for child in psutil.Process(pid).children(recursive=True)]
     return sum(times.user + times.system for times in (child.cpu_times() for child in running))
 
 
 def all_worked(ledger: Ledger, warm: int, workers: int) -> bool:
-    """Whether every worker has done a job of some warming run."""
+    """Whether every worker has finished a job of a warm-up run."""
     done = {name.split("|")[0] for number in range(1, warm + 1) for name in ledger.counters(f"warm{number}")[1]}
     return len(done) == workers
 
 
 def run(ledger: Ledger, server: Server, run_id: str, workspace: Path, jobs: int) -> float:
-    """Seconds from submit to the last job stored; every one of them must have completed."""
+    """Seconds from submit until the last job is stored. Asserts that all jobs completed."""
     limits = Limits(seconds=120, request_seconds=60)
     spec = Spec(
         run_id=run_id, workspace=str(workspace), dataset_format="seed-text", train=False, limits=limits, tools=TOOLS,

@@ -1,14 +1,14 @@
-"""Big runs: python -m benchmarks.scale [--jobs 100 10000 100000] [--resubmit 10000]
+"""Measures large runs: python -m benchmarks.scale [--jobs 100 10000 100000] [--resubmit 10000]
 
-Submit, generate and curate runs of these sizes over a real server and real workers, whose rollouts are a stand-in
-(tests/support/planted/stand_in.py): claim, lease, store and count are real, no model and no tool runs. For each:
-seconds to submit, beside a bare LPUSH of as many messages of the same length; jobs a second; seconds from the last job
-stored to the start of curation; the most memory each process held. Then the same command that a person types resubmits
-a whole run of --resubmit jobs.
+Submits, generates and curates runs of these sizes with a real server and real workers. Rollouts are a stand-in
+(tests/support/planted/stand_in.py): claim, lease, store and count are real, but no model or tool runs. For each size it
+prints the seconds to submit, the seconds of a plain LPUSH of as many messages of the same length, jobs per second, the
+seconds from the last stored job to the start of curation, and the peak memory of each process. For the size given by
+--resubmit it also times the command `applejack resubmit RUN --all`.
 
-With --directly no worker generates: this process finishes every job in the ledger, with the same small trajectory, and
-the messages stay in the queue. It spares a small machine most of the time and leaves what is measured of the producer,
-the server, the reconciler and the start of curation; jobs a second are then only the ledger's.
+With --directly there are no generate workers. This process finishes every job in the ledger with the same small
+trajectory, and the messages stay in the queue. This is much faster on a small machine. It still measures the producer,
+the server, the reconciler and the start of curation; jobs per second then measures only the ledger.
 """
 
 import argparse
@@ -39,22 +39,22 @@ from producer.stack.redis_server import Server
 from tests.support.workers import start_worker_process
 
 MB = 1 << 20
-MESSAGE = 1100  # bytes of one message of a job as kombu writes it, about
+MESSAGE = 1100  # approximate bytes of one job message from kombu
 BATCH = 1000
 RUN = "scale"
 
 
 @dataclass
 class Measured:
-    """One size. Seconds and megabytes."""
+    """Results of one size, in seconds and megabytes."""
 
     jobs: int
     submit: float
     bare: float
-    """LPUSH of as many messages"""
+    """plain LPUSH of as many messages"""
     generate: float
     to_curate: float
-    """from the last job stored to the start of curation, by the server's clock"""
+    """from the last stored job to the start of curation, by the server's clock"""
     curate: float
     producer_mb: float
     server_mb: float
@@ -67,17 +67,15 @@ class Measured:
 def main() -> int:
     """Measure each size and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, nargs="+", default=[100, 10_000, 100_000])
-    parser.add_argument(
-        "--resubmit", type=int, default=10_000, help="size that is resubmitted whole, if it is among them"
-    )
+    parser.add_argument("--jobs", type=int, nargs="+", default=[100, 10_000, 100_000], help="sizes to run")
+    parser.add_argument("--resubmit", type=int, default=10_000, help="the size to resubmit, if it is one of --jobs")
     parser.add_argument(
         "--directly", action="store_true", help="finish the jobs in the ledger, without generate workers"
     )
     parser.add_argument("--submit", nargs=2, metavar=("URL", "JOBS"), help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.submit:
-        print(json.dumps(submit(*asked.submit)))
+    options = parser.parse_args()
+    if options.submit:
+        print(json.dumps(submit(*options.submit)))
         return 0
     head = (
         "jobs",
@@ -93,30 +91,30 @@ def main() -> int:
         "curator",
     )
     print("seconds and MB  " + "".join(f"{name:>10}" for name in head), flush=True)
-    found = []
-    for jobs in asked.jobs:
-        one = measure(jobs, resubmit=jobs == asked.resubmit, directly=asked.directly)
-        found.append(one)
+    results = []
+    for jobs in options.jobs:
+        result = measure(jobs, resubmit=jobs == options.resubmit, directly=options.directly)
+        results.append(result)
         row = (
-            one.jobs,
-            one.submit,
-            one.bare,
-            one.submit / one.bare,
-            one.jobs / one.generate,
-            one.to_curate,
-            one.curate,
+            result.jobs,
+            result.submit,
+            result.bare,
+            result.submit / result.bare,
+            result.jobs / result.generate,
+            result.to_curate,
+            result.curate,
         )
-        row += (one.producer_mb, one.server_mb, one.worker_mb, one.curator_mb)
+        row += (result.producer_mb, result.server_mb, result.worker_mb, result.curator_mb)
         print(" " * 16 + "".join(f"{value:10.2f}" if isinstance(value, float) else f"{value:10d}" for value in row))
-        if one.resubmit is not None:
-            print(f"  `applejack resubmit` of all {jobs}: {one.resubmit:.2f} s, the start of the command included")
+        if result.resubmit is not None:
+            print(f"  `applejack resubmit` of all {jobs} jobs: {result.resubmit:.2f} s, including its start")
         sys.stdout.flush()
-    print(json.dumps([asdict(one) for one in found]))
+    print(json.dumps([asdict(result) for result in results]))
     return 0
 
 
 def submit(url: str, jobs: str) -> list[float]:
-    """What `applejack submit` does once its file is read; seconds, and the most memory of this process in MB."""
+    """Submit as `applejack submit` does. Returns seconds, and the peak MB of this process before and after."""
     prompts = [Prompt(prompt=f"What is thing number {n}?", requires_tools=False) for n in range(int(jobs))]
     before = peak_mb()
     spec = Spec(run_id=RUN, dataset_format="seed-text", teacher="scripted", train=False)
@@ -126,13 +124,13 @@ def submit(url: str, jobs: str) -> list[float]:
 
 
 def peak_mb() -> float:
-    """The most memory this process has held; Linux counts KB, macOS bytes."""
+    """Peak memory of this process. Linux counts KB, macOS bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MB if sys.platform == "darwin" else peak / 1024
 
 
 def measure(jobs: int, *, resubmit: bool, directly: bool) -> Measured:
-    """One run of that size on a server and workers of its own."""
+    """One run of this size on its own server and workers."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="applejack-scale-")))
         server = stack.enter_context(Server.start(folder))
@@ -151,15 +149,15 @@ def measure(jobs: int, *, resubmit: bool, directly: bool) -> Measured:
             memory.watch("curator" if queue == "curate" else "worker", worker.child.process.pid)
         started = time.monotonic()
         command = [sys.executable, "-m", "benchmarks.scale", "--submit", url, str(jobs)]
-        done = subprocess.run(command, check=True, capture_output=True, decode=True)
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
         seconds, _, producer = json.loads(done.stdout)
         if directly:
             finish_all(ledger)
-        wait(lambda: owed(ledger) == 0)
+        wait(lambda: pending(ledger) == 0)
         generated = time.monotonic() - started
         wait(lambda: ledger.stages.view(RUN, Stage.CURATE).state in {StageState.DONE, StageState.FAILED})
         view = ledger.stages.view(RUN, Stage.CURATE)
-        owed_at = int(decode(client.hget(run_key(RUN, "stage:curate"), "ready_ms"))) / 1000
+        ready_at = int(decode(client.hget(run_key(RUN, "stage:curate"), "ready_ms"))) / 1000
         assert view.started is not None
         assert not view.error, view.error
         again = resubmitted(url, folder) if resubmit else None
@@ -168,7 +166,7 @@ def measure(jobs: int, *, resubmit: bool, directly: bool) -> Measured:
             submit=seconds,
             bare=bare,
             generate=generated,
-            to_curate=view.started - owed_at,
+            to_curate=view.started - ready_at,
             curate=view.seconds or 0.0,
             producer_mb=producer,
             server_mb=memory.most["server"] / MB,
@@ -179,7 +177,7 @@ def measure(jobs: int, *, resubmit: bool, directly: bool) -> Measured:
 
 
 def push(client: redis.Redis, count: int) -> float:
-    """Seconds to push as many messages of that length and do nothing else."""
+    """Seconds to push as many messages of the same length."""
     blob = os.urandom(MESSAGE // 2).hex()
     started = time.monotonic()
     for start in range(0, count, BATCH):
@@ -193,7 +191,7 @@ def push(client: redis.Redis, count: int) -> float:
 
 
 def resubmitted(url: str, folder: Path) -> float:
-    """Seconds of the command that queues all jobs of the run again."""
+    """Seconds of the command that resubmits all jobs of the run."""
     command = [sys.executable, "-c", "from producer.cli import main; main()", "resubmit", RUN, "--all", "--json"]
     env = {**os.environ, "APPLEJACK_REDIS_URL": url, "APPLEJACK_DIR": str(folder)}
     started = time.monotonic()
@@ -202,36 +200,36 @@ def resubmitted(url: str, folder: Path) -> float:
 
 
 def finish_all(ledger: Ledger) -> None:
-    """Finish every job of the run with the stand-in's kind of trajectory, as workers would."""
+    """Finish every job of the run with a small trajectory, like the stand-in's."""
     for job_id in ledger.jobs.ids(RUN):
         question, answer = f"What is job {job_id}?", f"It is one of many, the one called {job_id}."
-        said = (Message(role="user", content=question), Message(role="assistant", content=answer))
-        made = Trajectory(
+        messages = (Message(role="user", content=question), Message(role="assistant", content=answer))
+        trajectory = Trajectory(
             run_id=RUN,
             job_id=job_id,
             prompt=question,
             requires_tools=False,
-            messages=said,
+            messages=messages,
             finish_reasons=("stop",),
             outcome="completed",
         )
-        ledger.jobs.finish(made, worker="stand-in")
+        ledger.jobs.finish(trajectory, worker="stand-in")
 
 
-def owed(ledger: Ledger) -> int:
-    """Jobs that are not finished."""
+def pending(ledger: Ledger) -> int:
+    """Number of unfinished jobs."""
     counts = ledger.jobs.counts(RUN)
     return counts[JobState.QUEUED] + counts[JobState.RUNNING]
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    """Until it is true; a benchmark that hangs is ended by hand."""
+    """Wait until the condition is true, without a timeout."""
     while not condition():
         time.sleep(0.05)
 
 
 class Memory:
-    """Looks at processes, and what they started, twice a second; `most` is in bytes by label, the largest of each."""
+    """Samples the memory of processes twice a second. `most` has the peak bytes per label."""
 
     def __init__(self) -> None:
         self.most: dict[str, int] = {}
@@ -240,7 +238,7 @@ class Memory:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def watch(self, label: str, watchdog: int) -> None:
-        """Watch what a watchdog has started."""
+        """Watch the processes that a watchdog started."""
         self._watched.append((label, watchdog))
 
     def __enter__(self) -> "Memory":
@@ -256,10 +254,10 @@ class Memory:
             for label, watchdog in list(self._watched):
                 try:
                     children = psutil.Process(watchdog).children(recursive=True)
-                    held = sum(child.memory_info().rss for child in children)
+                    used = sum(child.memory_info().rss for child in children)
                 except psutil.Error:
                     continue
-                self.most[label] = max(self.most.get(label, 0), held)
+                self.most[label] = max(self.most.get(label, 0), used)
 
 
 if __name__ == "__main__":

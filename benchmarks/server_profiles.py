@@ -1,12 +1,12 @@
-"""Simulated generate workers and model servers, in simulated time: measures worker/concurrency/controller.py.
+"""Simulates generate workers and model servers in virtual time, to measure worker/concurrency/controller.py.
 
-Every request in a batch advances at one pace, a token per `step(n)` seconds with n requests served, so the server is a
-virtual clock and a heap. step(n) = alone + each * n is what mlx_lm showed on two CPU cores: 21, 34, 54 and 75 tokens/s
-in all at 1, 2, 4 and 8 requests is 0.040 + 0.0084 n within 4%. As in mlx_lm prompts cost time too, a request that is
-streamed ends when its client gives up, and nothing ever says "too much".
-A job is two to five requests with a tool call between each two. Calls have a median of 60 output tokens and answers of
-150, both log-normal and cut at 1024. A job whose request fails begins again, and after four attempts it is lost; one
-whose own time is over is lost at once, unless the controller has found meanwhile that the server is in trouble.
+All requests in a batch advance at the same pace: one token per `step(n)` seconds for n served requests. So a server is
+a virtual clock and a heap. step(n) = alone + each * n fits mlx_lm on two CPU cores: its total of 21, 34, 54 and 75
+tokens/s at 1, 2, 4 and 8 requests is 0.040 + 0.0084 n within 4%. As in mlx_lm, prompts cost time, a streamed request
+ends when its client gives up, and the server never rejects a request as one too many.
+A job has two to five requests, with a tool call between them. Calls have a median of 60 output tokens and answers of
+150, both log-normal with a maximum of 1024. A job whose request fails is retried, and is lost after four attempts. A
+job that exceeds its own time is lost at once, unless the controller has meanwhile found that the server is degraded.
 """
 
 import heapq
@@ -19,34 +19,34 @@ from dataclasses import dataclass, field, replace
 from worker.concurrency.controller import ConcurrencyController
 from worker.concurrency.latency_model import RequestSample
 
-MOST = 32  # requests mlx_lm decodes together by default; more only wait
-REQUEST_SECONDS = 120.0  # of silence, config/records.py, Limits.request_seconds; what is served is not silent
+MOST = 32  # requests that mlx_lm decodes together by default; more wait in line
+REQUEST_SECONDS = 120.0  # of silence (config/records.py, Limits.request_seconds); a served request is not silent
 JOB_SECONDS = 180.0  # config/records.py, Limits.seconds
-ATTEMPTS = 4  # of one job, config/records.py, Spec.delivery_limit; then it is lost
+ATTEMPTS = 4  # per job (config/records.py, Spec.delivery_limit); then it is lost
 TOOL_SECONDS = 0.3  # mean of the pause between two turns of one job
-WANDER = 0.02  # the server's pace wanders by about 5% around its mean, a little each second
-WARM_UP = 60.0  # seconds that the figure of merit leaves out
-FIRST = 300.0  # seconds of the second figure, warm-up included
+WANDER = 0.02  # per second; the server's pace varies by about 5% around its mean
+WARM_UP = 60.0  # seconds that are not measured
+FIRST = 300.0  # seconds of the 5-minute measure, which includes the warm-up
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A server: seconds per decoded token of a batch of n are `alone + each * n`."""
+    """A server. A batch of n takes `alone + each * n` seconds per decoded token."""
 
     name: str
     alone: float
     each: float
     prefill: float = 30.0  # prompt tokens that cost as much as one decoded token
-    slots: int = MOST  # served at once; the others wait in line
-    base_memory: float = 0.5  # share in use with nothing in flight
-    each_memory: float = 0.002  # share that one request holds
-    shows_memory: bool = True  # false for a server on another machine
+    slots: int = MOST  # requests served at once; the others wait in line
+    base_memory: float = 0.5  # share of memory in use without requests
+    each_memory: float = 0.002  # share of memory per request
+    shows_memory: bool = True  # False for a server on another machine
     throttled: tuple[float, float] = (0.0, 0.0)  # from and until, seconds
     slowdown: tuple[float, float] = (1.0, 1.0)  # of `alone` and `each` while throttled
-    seconds: float = 1200.0  # simulated; longer where so few jobs end that their lengths decide
+    seconds: float = 1200.0  # simulated; longer where few jobs end, so that single jobs matter less
 
     def step(self, n: int, now: float, memory: float) -> float:
-        """Seconds per token with n served; a machine out of memory swaps."""
+        """Seconds per token with n served requests. A machine without free memory swaps."""
         alone, each = self.alone, self.each
         if self.throttled[0] <= now < self.throttled[1]:
             alone, each = alone * self.slowdown[0], each * self.slowdown[1]
@@ -54,12 +54,12 @@ class Profile:
         return (alone + each * n) * (1 + swapping)
 
 
-SWAPS = 0.95  # share of memory in use above which every further hundredth costs the time of one more
-REFUSES = 0.99  # share above which a new request fails
+SWAPS = 0.95  # share of memory in use; each hundredth above it adds one step's time
+REFUSES = 0.99  # share of memory in use above which new requests fail
 
 PROFILES = (
     Profile("fast", alone=0.008, each=0.0012),
-    Profile("slow", alone=0.060, each=0.040, seconds=3600.0),  # the time of a job binds before the batch does
+    Profile("slow", alone=0.060, each=0.040, seconds=3600.0),  # the job's time limit binds before the batch size
     Profile("batch-friendly", alone=0.040, each=0.0010),
     Profile("serial", alone=0.0, each=0.020, slots=1),
     Profile(
@@ -67,7 +67,7 @@ PROFILES = (
     ),  # swaps at 12, fails at 13
     Profile("degrading", alone=0.020, each=0.0030, throttled=(300.0, 600.0), slowdown=(1.5, 6.0)),
 )
-OTHERS = (  # shown beside the six, not part of the goal
+OTHERS = (  # shown with the six profiles, but not part of the goal
     Profile("mlx on two cores", alone=0.040, each=0.0084),
     replace(PROFILES[4], name="memory unseen", shows_memory=False),
 )
@@ -75,20 +75,20 @@ OTHERS = (  # shown beside the six, not part of the goal
 
 @dataclass
 class Job:
-    """One job: the output tokens of its turns, drawn once, so that a second attempt has as much to do."""
+    """One job: the output tokens of its turns, drawn once, so that each attempt has the same work."""
 
     turns: tuple[int, ...]
     attempt: int = 1
     began: float = 0.0
     turn: int = 0
-    spent: int = 0  # tokens of this attempt, given back when it fails
+    spent: int = 0  # tokens of this attempt, subtracted if it fails
     request: "Request | None" = None  # the one in flight
     ended: bool = False
 
 
 @dataclass(eq=False)
 class Request:
-    """One model request in flight; `area` is the integral of the number in flight at its start."""
+    """One model request. `area` is the time integral of the number in flight, at its start."""
 
     job: Job
     tokens: int
@@ -101,12 +101,12 @@ class Request:
 
 @dataclass
 class Outcome:
-    """What one simulated run came to."""
+    """Result of one simulated run."""
 
-    tokens: list[tuple[float, int]] = field(default_factory=list)  # when, and how many
-    limits: list[tuple[float, int, str]] = field(default_factory=list)  # when, limit, reason
-    failed: int = 0  # attempts that silence or an error ended
-    lost: int = 0  # jobs with no attempt or no time left
+    tokens: list[tuple[float, int]] = field(default_factory=list)  # (time, count)
+    limits: list[tuple[float, int, str]] = field(default_factory=list)  # (time, limit, reason)
+    failed: int = 0  # attempts that ended with a timeout or an error
+    lost: int = 0  # jobs without attempts or time left
     done: int = 0
 
     def rate(self, since: float, until: float) -> float:
@@ -114,19 +114,19 @@ class Outcome:
         return sum(count for at, count in self.tokens if since <= at < until) / (until - since)
 
     def limit_at(self, when: float) -> int:
-        """The limit in force at a time."""
+        """The limit at a time."""
         return [limit for at, limit, _ in self.limits if at <= when][-1]
 
 
 class Worker:
-    """A worker with endless jobs in front of a simulated server; `limit` is asked once a second."""
+    """A worker with endless jobs and a simulated server. The controller is called once a second."""
 
     def __init__(
         self, profile: Profile, seed: int, *, controller: ConcurrencyController | None = None, fixed: int = 1
     ) -> None:
         self._profile = profile
         self._random = random.Random(f"{profile.name} {seed}")
-        self._jobs = random.Random(f"jobs {seed}")  # apart, so that every setting is given the same jobs
+        self._jobs = random.Random(f"jobs {seed}")  # separate, so that every limit gets the same jobs
         self._controller = controller
         self._limit = controller.limit if controller else fixed
         self._now = self._virtual = self._area = 0.0
@@ -140,7 +140,7 @@ class Worker:
         self.outcome = Outcome()
 
     def run(self, seconds: float) -> Outcome:
-        """Simulate so many seconds."""
+        """Simulate this many seconds."""
         self.outcome.limits.append((0.0, self._limit, "start"))
         self._tick()
         while self._now < seconds:
@@ -171,7 +171,7 @@ class Worker:
     def _tick(self) -> None:
         self._noise = 0.9 * self._noise + self._random.gauss(0, WANDER)
         wanted = self._profile.base_memory + self._profile.each_memory * len(self._served)
-        self._memory += 0.3 * (min(1.0, wanted) - self._memory)  # caches fill, and are given back, over some seconds
+        self._memory += 0.3 * (min(1.0, wanted) - self._memory)  # caches grow and shrink over some seconds
         if self._controller:
             memory = 1 - self._memory if self._profile.shows_memory else None
             decision = self._controller.decide(self._now, running=self._running, memory=memory)
@@ -191,10 +191,10 @@ class Worker:
             job = Job(tuple(int(min(1024, max(8, tokens))) for tokens in (*calls, answer)))
         self._running += 1
         job.began = self._now
-        self._after(JOB_SECONDS, lambda: self._over(job))
-        self._ask(job)
+        self._after(JOB_SECONDS, lambda: self._time_out(job))
+        self._request(job)
 
-    def _ask(self, job: Job) -> None:
+    def _request(self, job: Job) -> None:
         if job.ended:
             return
         prompt = 700 if job.turn == 0 else self._random.randint(100, 600)  # the rest is in the prompt cache
@@ -226,9 +226,9 @@ class Worker:
         seconds = self._now - request.began
         in_flight = (self._area - request.area) / seconds
         self._in_flight -= 1
-        if failure:  # nobody listens any more: the server notices with the next token
-            self._line = [one for one in self._line if one is not request]
-            self._served = [one for one in self._served if one[2] is not request]
+        if failure:  # the client is gone: the server notices with the next token
+            self._line = [waiting for waiting in self._line if waiting is not request]
+            self._served = [served for served in self._served if served[2] is not request]
             heapq.heapify(self._served)
             self._serve()
         if self._controller:
@@ -239,13 +239,13 @@ class Worker:
         else:
             self._answered(request)
 
-    def _over(self, job: Job) -> None:
-        """The job's own time is over, wherever it is."""
+    def _time_out(self, job: Job) -> None:
+        """The job's own time is up."""
         if job.ended:
             return
         if not (
             self._controller and self._controller.degraded_since(job.began)
-        ):  # else worker/job_runner.py gives it another try
+        ):  # otherwise worker/job_runner.py would release it for another attempt
             job.attempt = ATTEMPTS
         if job.request:
             self._end(job.request, "timeout")
@@ -258,7 +258,7 @@ class Worker:
         job.spent += request.tokens
         self.outcome.tokens.append((self._now, request.tokens))
         if job.turn < len(job.turns):
-            self._after(self._random.expovariate(1 / TOOL_SECONDS), lambda: self._ask(job))
+            self._after(self._random.expovariate(1 / TOOL_SECONDS), lambda: self._request(job))
         else:
             self.outcome.done += 1
             job.ended = True

@@ -1,7 +1,7 @@
-"""Sound trajectories to plant faults in: mined questions, calls that the real tools really answered, right answers.
+"""Generates sound trajectories for the benchmarks: mined questions, real tool results, correct answers.
 
-Written apart from the scripted teacher on purpose: other wordings, other habits (empty results told honestly, a wrong
-path mended, two calls in one turn), so that the checks are not measured on the data they were written against.
+They are independent of the scripted teacher on purpose, with other wordings and other habits (reported empty results,
+a corrected path, two calls in one turn), so that the checks are not measured on the data that they were written for.
 """
 
 import json
@@ -25,47 +25,47 @@ COUNTS = ("There are {n}.", "{n}.", "I count {n} in total.", "The tool counted {
 
 
 class Recorder:
-    """One conversation as it is had: real calls, numbered ids."""
+    """Records one conversation, with real calls and numbered ids."""
 
     def __init__(self, question: str, tools: Mapping[str, Callable[[JsonObject], str]]) -> None:
         self._tools = tools
-        self._made = 0
+        self._count = 0
         self.messages = [Message(role="user", content=question)]
 
-    def call(self, *asked: tuple[str, JsonObject], text: str = "") -> list[str]:
-        """One assistant turn with its calls, and their results."""
-        made = []
-        for name, arguments in asked:
-            self._made += 1
-            made.append(ToolCall(id=f"call-{self._made:03d}", name=name, arguments=arguments))
-        self.messages.append(Message(role="assistant", content=text, tool_calls=tuple(made)))
-        heard = []
-        for call in made:
+    def call(self, *requests: tuple[str, JsonObject], text: str = "") -> list[str]:
+        """Add an assistant turn with these calls, and their results. Returns the results."""
+        calls = []
+        for name, arguments in requests:
+            self._count += 1
+            calls.append(ToolCall(id=f"call-{self._count:03d}", name=name, arguments=arguments))
+        self.messages.append(Message(role="assistant", content=text, tool_calls=tuple(calls)))
+        results = []
+        for call in calls:
             try:
                 content, failed = self._tools[call.name](dict(call.arguments)), False  # type: ignore[arg-type]
             except RefusedError as error:
                 content, failed = str(error), True
-            heard.append(content)
+            results.append(content)
             self.messages.append(
                 Message(role="tool", tool_call_id=call.id, name=call.name, content=content, is_error=failed)
             )
-        return heard
+        return results
 
     def answer(self, text: str) -> None:
-        """The last turn."""
+        """Add the final answer."""
         self.messages.append(Message(role="assistant", content=text))
 
 
 def sound(workspace: Path, count: int, *, seed: int = 0) -> Iterator[Trajectory]:
-    """`count` sound trajectories, the same for the same code and seed."""
+    """`count` sound trajectories. The same code and seed give the same trajectories."""
     rng = random.Random(seed)
     tools = build(Workspace(workspace, Pin(origin=str(workspace))), names=NAMES)
     shown = schemas(NAMES)
     for number, mined in enumerate(mine([workspace], count=count, seed=seed)):
-        honest = mined.requires_tools and rng.random() < 0.08
-        prompt = _missing(rng, number) if honest else mined
+        missing = mined.requires_tools and rng.random() < 0.08
+        prompt = _missing(rng, number) if missing else mined
         talk = Recorder(prompt.prompt, tools)
-        if honest:
+        if missing:
             _not_there(talk, prompt.prompt, rng)
         else:
             _converse(talk, prompt, rng)
@@ -115,29 +115,31 @@ def _converse(talk: Recorder, prompt: Prompt, rng: random.Random) -> None:
     assert prompt.expect is not None
     if prompt.requires_tools:
         if rng.random() < 0.1:
-            talk.call(("read_file", {"path": "src/main_entry.py"}))  # a wrong guess, told as an error, then mended
+            talk.call(
+                ("read_file", {"path": "src/main_entry.py"})
+            )  # a wrong guess: an error, which the next call corrects
         _look(talk, question, rng)
     talk.answer(_answer(prompt.expect, rng))
 
 
 def _look(talk: Recorder, question: Question, rng: random.Random) -> None:
     slots, category = question.slots, question.category
-    say = rng.choice(("", "", "Let me look."))
+    text = rng.choice(("", "", "Let me look."))
     if category == "count_files":
-        talk.call(("count", {"path": slots["folder"], "glob": "*.py"}), text=say)
+        talk.call(("count", {"path": slots["folder"], "glob": "*.py"}), text=text)
     elif category == "count_matches":
-        talk.call(("count", {"pattern": slots["name"], "path": slots["path"]}), text=say)
+        talk.call(("count", {"pattern": slots["name"], "path": slots["path"]}), text=text)
     elif category == "folder_files":
-        talk.call(("list_dir", {"path": slots["folder"]}), text=say)
+        talk.call(("list_dir", {"path": slots["folder"]}), text=text)
     elif category == "find_file":
-        talk.call(("find_files", {"glob": slots["file"]}), text=say)
+        talk.call(("find_files", {"glob": slots["file"]}), text=text)
     elif category == "both_defined":
-        asked = [("grep", {"pattern": rf"(class|def) {slots[name]}\b"}) for name in ("name", "other")]
-        talk.call(*asked, text=say)  # two calls in one turn
+        requests = [("grep", {"pattern": rf"(class|def) {slots[name]}\b"}) for name in ("name", "other")]
+        talk.call(*requests, text=text)  # two calls in one turn
     elif category == "contents":
-        talk.call(("grep", {"pattern": needle(question), "path": slots["path"]}), text=say)
+        talk.call(("grep", {"pattern": needle(question), "path": slots["path"]}), text=text)
     else:
-        hits = talk.call(("grep", {"pattern": needle(question), "glob": "*.py"}), text=say)
+        hits = talk.call(("grep", {"pattern": needle(question), "glob": "*.py"}), text=text)
         if category in ("parameters", "decorators", "docstring"):
             path, line, _ = hits[0].split("\n")[0].split(":", 2)
             start = max(1, int(line) - 4)

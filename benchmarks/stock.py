@@ -1,4 +1,4 @@
-"""Celery as it comes, late acknowledgement aside: what benchmarks/recovery.py compares with. No part of the product.
+"""Stock Celery with late acknowledgement, the baseline of benchmarks/recovery.py. Not part of the product.
 
 celery -A benchmarks.stock worker      with STOCK_URL, STOCK_VISIBILITY (seconds) in the environment
 """
@@ -10,7 +10,7 @@ import redis
 from celery import Celery
 
 URL = os.environ.get("STOCK_URL", "redis://127.0.0.1:6379/1")
-STARTED = "stock:started:"  # + job: list of when it was begun, epoch seconds
+STARTED = "stock:started:"  # + job: list of its start times, epoch seconds
 
 app = Celery("benchmarks.stock", broker=URL)
 app.conf.task_acks_late = True
@@ -21,7 +21,7 @@ app.conf.broker_transport_options = {"visibility_timeout": float(os.environ.get(
 
 @app.task(name="hold")
 def hold(job: str, seconds: float) -> None:
-    """Say that it was begun, then last."""
+    """Record the start, then sleep."""
     with redis.Redis.from_url(URL) as client:
         client.rpush(STARTED + job, time.time())
     time.sleep(seconds)

@@ -87,7 +87,7 @@ def test_the_parser_check_is_skipped_if_the_inference_prompt_differs_from_traini
         "'<|im_start|>assistant\\n' }}\n{%- endif %}", "'<|im_start|>assistant\\nHm. ' }}\n{%- endif %}"
     )
     report = diagnose(student(tmp_path, thinks))
-    assert [(skipped.check, skipped.why.rpartition(", ")[2]) for skipped in report.not_checked] == [
+    assert [(skipped.check, skipped.why.rpartition("; ")[2]) for skipped in report.not_checked] == [
         ("student: tool parser", "see the finding `loss`")
     ]
 

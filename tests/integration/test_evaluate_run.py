@@ -81,7 +81,7 @@ def test_evaluate_asks_base_and_adapter_and_reports_both(student: Path, tmp_path
 def test_adapter_that_changes_nothing_gets_no_score(student: Path, tmp_path: Path) -> None:
     adapter = make_tiny_adapter(tmp_path / "adapter", strength=0)
     told: list[str] = []
-    with pytest.raises(EvaluationError, match="Either the adapter was not loaded or it was not trained") as raised:
+    with pytest.raises(EvaluationError, match="The adapter was not loaded or not trained") as raised:
         evaluate(
             PROMPTS[:1],
             spec=SPEC,

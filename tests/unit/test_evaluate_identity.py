@@ -58,7 +58,7 @@ def test_noise_is_told_for_each_question() -> None:
 
 
 def test_server_that_changed_its_weights_is_found_out() -> None:
-    with pytest.raises(EvaluationError, match="the model answered every canary question in other words"):
+    with pytest.raises(EvaluationError, match="the model answered every canary question differently"):
         prove_constant([BASE, OTHERS], who="the model")
 
 

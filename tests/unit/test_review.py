@@ -145,8 +145,8 @@ def test_review_reads_the_reasons_of_a_dataset(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         (None, "no rejected.jsonl"),
-        ("{}\n", "rejected.jsonl:1 is no rejected example"),
-        ("\xff\n", "rejected.jsonl:1 is no rejected example"),
+        ("{}\n", "rejected.jsonl:1 is not a rejected example"),
+        ("\xff\n", "rejected.jsonl:1 is not a rejected example"),
     ],
 )
 def test_what_is_no_dataset_is_refused(tmp_path: Path, content: str | None, complaint: str) -> None:

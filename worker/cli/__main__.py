@@ -1,4 +1,4 @@
-"""Runs one stage by hand: python -m worker.cli curate|audit|review|train|evaluate|score|doctor."""
+"""Runs one stage: python -m worker.cli curate|audit|review|train|evaluate|score|doctor."""
 
 import sys
 from importlib import import_module
@@ -9,7 +9,7 @@ from config import logs
 from config.exit_codes import EXIT_BAD_INPUT, fail, run
 from config.settings import settings
 
-# name -> module and function; only the one that is asked for is imported, for they are heavy
+# name -> module and function. Only the requested one is imported, because the imports are slow.
 COMMANDS = {
     "curate": ("worker.cli.curate", "curate"),
     "audit": ("worker.cli.audit", "audit"),
@@ -22,15 +22,15 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Run one stage; an error of ours is one line on stderr and exit code 2 for bad input, 1 otherwise."""
+    """Run one stage. Our own errors print one line on stderr; the exit code is 2 for bad input and 1 otherwise."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in COMMANDS:
-        fail(f"no stage {name!r}; there are {', '.join(COMMANDS)}", EXIT_BAD_INPUT)
+        fail(f"no stage {name!r}; choose one of {', '.join(COMMANDS)}", EXIT_BAD_INPUT)
     run(lambda: _stage(name), interrupted="interrupted")
 
 
 def _stage(name: str) -> object:
-    """Its imports take seconds: an interrupt in them is one like any other."""
+    """Import and run the stage. The imports take seconds, so they are inside the interrupt handling."""
     module, function = COMMANDS[name]
     app = typer.Typer(
         add_completion=False,  # it writes into shell profiles

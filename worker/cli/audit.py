@@ -1,4 +1,4 @@
-"""The audit by hand: `python -m worker.cli audit DIR|FILE... [--student MODEL]`."""
+"""Audits a training set: `python -m worker.cli audit DIR|FILE... [--student MODEL]`."""
 
 import json
 import sys
@@ -12,14 +12,14 @@ from worker.curate.audit import student_measure
 
 
 def audit(
-    paths: Annotated[list[Path], typer.Argument(help="directory of a training set, or its .jsonl files")],
+    paths: Annotated[list[Path], typer.Argument(help="Directory of a training set, or its .jsonl files.")],
     student: Annotated[
-        Path | None, typer.Option(help="model directory: also find rows that are too long for it")
+        Path | None, typer.Option(help="Model directory: also find rows that are too long for it.")
     ] = None,
-    max_seq_length: Annotated[int, typer.Option(min=1, help="tokens of one row, with --student")] = 2048,
-    as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
+    max_seq_length: Annotated[int, typer.Option(min=1, help="Tokens of one row, with --student.")] = 2048,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")] = False,
 ) -> None:
-    """Find the faults of a training set made anywhere: copies, leaks, lost calls, unreal results."""
+    """Find faults in any training set: duplicates, leaks, lost calls, fabricated results."""
     measure = student_measure(student) if student else None
     audited = run_audit(paths, measure=measure, max_seq_length=max_seq_length)
     print(audited.as_text(), file=sys.stderr if as_json else sys.stdout)

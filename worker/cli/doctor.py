@@ -15,22 +15,24 @@ from worker.doctor.student_checks import StudentDoctor
 
 
 def doctor(
-    student: Annotated[Path | None, typer.Option(metavar="MODEL", help="Directory of the student to look at.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+    student: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="Model directory of a student to check.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")] = False,
 ) -> None:
-    """Look at this machine as a worker sees it, and at a student. Exit code 1 when a finding is an error."""
+    """Check this machine as a worker, and a student. The exit code is 1 if a finding is an error."""
     if student is not None and not student.is_dir():
         raise UsageError(f"no student at {str(student)!r}: give the directory of a model with its tokenizer files")
-    seen = run_checks(Host().checks())
+    report = run_checks(Host().checks())
     if student is not None:
-        seen += run_checks(StudentDoctor(student).checks())
-    people = sys.stderr if as_json else sys.stdout
-    for trap in seen.findings:
-        print(f"{trap.severity} {trap.name}: {trap.message}\n    {trap.remedy}", file=people)
-    for unseen in seen.not_checked:
-        print(f"not checked {unseen.check}: {unseen.why}", file=people)
-    print(f"checked: {', '.join(seen.checked)}", file=people)
+        report += run_checks(StudentDoctor(student).checks())
+    out = sys.stderr if as_json else sys.stdout
+    for finding in report.findings:
+        print(f"{finding.severity} {finding.name}: {finding.message}\n    {finding.remedy}", file=out)
+    for skipped in report.not_checked:
+        print(f"not checked {skipped.check}: {skipped.why}", file=out)
+    print(f"checked: {', '.join(report.checked)}", file=out)
     if as_json:
-        print(json.dumps(seen.as_json(), ensure_ascii=False))
-    if seen.errors:
+        print(json.dumps(report.as_json(), ensure_ascii=False))
+    if report.errors:
         raise typer.Exit(EXIT_INCOMPLETE)

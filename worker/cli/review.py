@@ -1,4 +1,4 @@
-"""The review page by hand: `python -m worker.cli review DATASET_DIR --trajectories IN.jsonl --html F`."""
+"""Writes the review page of a dataset: `python -m worker.cli review DATASET_DIR --trajectories IN.jsonl --html F`."""
 
 import json
 import sys
@@ -24,12 +24,12 @@ class Rejected(BaseModel):
 
 
 def review(
-    dataset: Annotated[Path, typer.Argument(help="dataset directory; its rejected.jsonl has the reasons")],
-    trajectories: Annotated[list[Path], typer.Option(help="the files the dataset was curated from")],
-    page: Annotated[Path, typer.Option("--html", help="file to write")],
-    as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
+    dataset: Annotated[Path, typer.Argument(help="Dataset directory with a rejected.jsonl.")],
+    trajectories: Annotated[list[Path], typer.Option(help="The files that the dataset was curated from.")],
+    page: Annotated[Path, typer.Option("--html", help="File to write.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")] = False,
 ) -> None:
-    """Write one HTML file that shows kept and rejected trajectories side by side, with the evidence."""
+    """Write an HTML file with the kept and rejected trajectories side by side, with the evidence."""
     rejected = read_rejected(dataset)
     sources.require_trajectory(trajectories)
     numbers = Counter(t.job_id for t in _trajectories(trajectories) if t.job_id in rejected)
@@ -43,27 +43,27 @@ def review(
     write_review(page, reviewed(), title=f"{dataset.resolve().name}: kept and rejected trajectories")
     lost = sum(len(lines) for lines in rejected.values()) - kept[False]
     size = page.stat().st_size
-    people = sys.stderr if as_json else sys.stdout
-    print(f"{page}: {kept[True]} kept, {kept[False]} rejected, {size / 1e6:.1f} MB", file=people)
+    out = sys.stderr if as_json else sys.stdout
+    print(f"{page}: {kept[True]} kept, {kept[False]} rejected, {size / 1e6:.1f} MB", file=out)
     if lost:
-        print(f"{lost} rejected trajectories are not in the files given", file=people)
+        print(f"{lost} rejected trajectories are not in the given files", file=out)
     if as_json:
-        told = {"html": str(page), "kept": kept[True], "rejected": kept[False], "not_found": lost, "bytes": size}
-        print(json.dumps(told))
+        summary = {"html": str(page), "kept": kept[True], "rejected": kept[False], "not_found": lost, "bytes": size}
+        print(json.dumps(summary))
 
 
 def read_rejected(dataset: Path) -> dict[str, list[tuple[Finding, ...]]]:
     """job_id -> the findings of each rejected trajectory with that id. Raises UsageError."""
     file = dataset / "rejected.jsonl"
     if not file.is_file():
-        raise UsageError(f"{str(dataset)!r} is no dataset directory: it has no rejected.jsonl")
+        raise UsageError(f"{str(dataset)!r} is not a dataset directory: it has no rejected.jsonl")
     rejected: dict[str, list[tuple[Finding, ...]]] = defaultdict(list)
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 entry = Rejected.model_validate_json(line)
             except ValidationError as error:
-                raise UsageError(f"{file}:{number} is no rejected example: {error.errors()[0]['msg']}") from error
+                raise UsageError(f"{file}:{number} is not a rejected example: {error.errors()[0]['msg']}") from error
             rejected[entry.job_id].append(entry.detail)
     return rejected
 
@@ -71,13 +71,13 @@ def read_rejected(dataset: Path) -> dict[str, list[tuple[Finding, ...]]]:
 def judge(
     trajectories: Iterator[Trajectory], rejected: dict[str, list[tuple[Finding, ...]]], numbers: Counter[str]
 ) -> Iterator[Reviewed]:
-    """Each trajectory with its verdict; of several with one job_id, the last are the rejected ones."""
-    seen: Counter[str] = Counter()
+    """Each trajectory with its verdict. Of several with the same job_id, the last ones are the rejected ones."""
+    read: Counter[str] = Counter()
     for trajectory in trajectories:
         job = trajectory.job_id
         findings = rejected.get(job, [])
-        place = seen[job] - max(0, numbers[job] - len(findings))
-        seen[job] += 1
+        place = read[job] - max(0, numbers[job] - len(findings))
+        read[job] += 1
         yield trajectory, Verdict(job_id=job, findings=findings[place] if 0 <= place < len(findings) else ())
 
 

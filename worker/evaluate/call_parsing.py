@@ -1,4 +1,4 @@
-"""Calls that stand in an answer's text: tagged JSON, Qwen3-Coder's XML, or a fenced JSON object."""
+"""Parses tool calls in an answer's text: tagged JSON, Qwen3-Coder's XML, or a fenced JSON object."""
 
 import hashlib
 import json
@@ -17,32 +17,32 @@ ARGUMENT_KEYS = ("arguments", "args", "parameters")
 
 @dataclass(frozen=True)
 class ParsedAnswer:
-    """An answer's text, taken apart."""
+    """An answer's text, split into prose and calls."""
 
     before: str
-    """what was said up to the last call, without the calls"""
+    """the prose up to the last call, without the calls"""
     calls: tuple[ToolCall, ...]
     after: str
-    """what was said behind the last call; all of it when there is none"""
+    """the prose after the last call; all of the text if there is no call"""
 
 
 def parse_answer(text: str, *, row: str) -> ParsedAnswer:
-    """The calls in a text and the words around them; ids are drawn from `row` and the call's place."""
-    found = sorted(_found(text), key=lambda one: one[0])
+    """The calls in a text and the prose around them. Ids are derived from `row` and the call's position."""
+    found = sorted(_found(text), key=lambda call: call[0])
     spans = [(start, end) for start, end, _, _ in found]
-    words, at = [], 0
+    prose, at = [], 0
     for start, end in spans:
-        words.append(text[at:start])
+        prose.append(text[at:start])
         at = max(at, end)
     calls = tuple(
         ToolCall(id=_id(row, place), name=name, arguments=arguments)
         for place, (_, _, name, arguments) in enumerate(found)
     )
-    return ParsedAnswer("".join(words).strip(), calls, text[at:].strip())
+    return ParsedAnswer("".join(prose).strip(), calls, text[at:].strip())
 
 
 def _found(text: str) -> Iterator[tuple[int, int, str, JsonObject | str]]:
-    """(start, end, name, arguments); a tag's content that cannot be read is a call without a name."""
+    """(start, end, name, arguments). A tag whose content cannot be parsed is a call without a name."""
     for match in TAGGED.finditer(text):
         body = match["body"]
         name, arguments = _xml(body) or _object(body) or ("", body)
@@ -64,7 +64,7 @@ def _xml(text: str) -> tuple[str, JsonObject | str] | None:
 
 
 def _object(text: str) -> tuple[str, JsonObject | str] | None:
-    """Name and arguments of a JSON object that is a call; other JSON, such as a result, is none."""
+    """Name and arguments of a JSON object that is a call. None for other JSON, such as a result."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

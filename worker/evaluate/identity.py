@@ -1,9 +1,8 @@
-"""Proof of which weights answer: canary questions at temperature 0, asked of the base and of the adapter.
+"""Checks which weights a server runs, with canary questions at temperature 0 to the base model and to the adapter.
 
-A server can answer for other weights than one believes: mlx_lm answers a request that names the model's own path
-without its adapter, and an adapter whose file holds nothing changes nothing. Scores of such answers are worse than
-none. So the same questions go to both, always as DEFAULT_MODEL, and what comes back must differ by more than a server
-differs from itself.
+A server may be running different weights than you think: mlx_lm leaves out the adapter if a request names the model's
+own path, and an adapter with an empty file has no effect. Scores of such answers would mislead. So both models get the
+same questions, always as DEFAULT_MODEL, and their answers must differ by more than the noise of one server.
 """
 
 import hashlib
@@ -21,25 +20,25 @@ QUESTIONS = (
     "How many Python files are there in this project?",
     "What is the capital of France?",
 )
-TOKENS = 16  # of each answer
-EXACT: JsonObject = {"temperature": 0.0, "logprobs": True}  # asked of mlx_lm only: hosted servers refuse either
-SECONDS = 300.0  # one answer; a cold 30B model takes its time
-SMALLEST = 1e-4  # difference in log probability that float32 sums in another order do not make
-DIFFERENT_TOKENS = float("inf")  # the distance of answers that are not the same tokens
-NOISE_FACTOR = 10.0  # how far the adapter must stand out from what the base differs from itself
+TOKENS = 16  # per answer
+EXACT: JsonObject = {"temperature": 0.0, "logprobs": True}  # for mlx_lm only: hosted servers reject both
+SECONDS = 300.0  # per answer; a cold 30B model is slow
+SMALLEST = 1e-4  # larger than the difference in log probability from another order of float32 sums
+DIFFERENT_TOKENS = float("inf")  # the distance between answers with different tokens
+NOISE_FACTOR = 10.0  # by how much the adapter's difference must exceed the base model's noise
 
 
 @dataclass(frozen=True)
 class Canary:
-    """One answer, token by token; `said` where the server gives no tokens."""
+    """One answer, token by token. `text` distinguishes answers where the server returns no tokens."""
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
-    said: str
+    text: str
 
     def distance(self, other: "Canary") -> float:
-        """The largest difference in log probability; OTHER_WORDS when other tokens were chosen."""
-        if (self.tokens, self.said) != (other.tokens, other.said):
+        """The largest difference in log probability; DIFFERENT_TOKENS if the tokens differ."""
+        if (self.tokens, self.text) != (other.tokens, other.text):
             return DIFFERENT_TOKENS
         return max((abs(a - b) for a, b in zip(self.logprobs, other.logprobs, strict=True)), default=0.0)
 
@@ -48,7 +47,7 @@ Canaries = tuple[Canary, ...]
 
 
 def canaries(base_url: str, *, model: str = DEFAULT_MODEL) -> Canaries:
-    """The answers to QUESTIONS, one after the other, for requests in one batch disturb each other's last digits.
+    """The answers to QUESTIONS. They are requested one by one: requests in a batch change each other's last digits.
 
     Raises EndpointError.
     """
@@ -58,48 +57,48 @@ def canaries(base_url: str, *, model: str = DEFAULT_MODEL) -> Canaries:
     )
 
 
-def distances(one: Canaries, other: Canaries) -> tuple[float, ...]:
-    """How far the answers to each question are apart."""
-    return tuple(mine.distance(theirs) for mine, theirs in zip(one, other, strict=True))
+def distances(first: Canaries, second: Canaries) -> tuple[float, ...]:
+    """The distance between the answers to each question."""
+    return tuple(before.distance(after) for before, after in zip(first, second, strict=True))
 
 
-def prove_constant(asked: Sequence[Canaries], *, who: str) -> tuple[float, ...]:
-    """The noise of a server: how far its answers to each question are apart when asked at different times.
+def prove_constant(answers: Sequence[Canaries], *, who: str) -> tuple[float, ...]:
+    """The noise of a server: the distance between its answers to each question at different times.
 
-    One question may be a close call between two words. Raises EvaluationError when every one was answered in other
-    words, for then other weights may have answered meanwhile.
+    Noise can change the words of a single answer. Raises EvaluationError if the words of every answer changed: the
+    server may have loaded other weights meanwhile.
     """
-    apart = [distances(one, other) for one, other in pairwise(asked)]
-    noise = tuple(max(question) for question in zip(*apart, strict=True))
+    differences = [distances(earlier, later) for earlier, later in pairwise(answers)]
+    noise = tuple(max(question) for question in zip(*differences, strict=True))
     if min(noise) == DIFFERENT_TOKENS:
         raise EvaluationError(
-            f"{who} answered every canary question in other words before and after the prompts, at temperature 0; "
-            "it cannot be said which weights were scored. Is something else using this server?"
+            f"{who} answered every canary question differently before and after the prompts, at temperature 0, so "
+            "it is unknown which weights were scored; make sure that nothing else uses this server"
         )
     return noise
 
 
 def prove_different(base: Canaries, adapted: Canaries, *, noise: Sequence[float], adapter: Path) -> str:
-    """How the adapter was seen to answer, in words for the report; EvaluationError when it was not."""
+    """The evidence that the adapter answered, as text for the report. Raises EvaluationError if there is none."""
     steady = [
-        (distance, max(SMALLEST, NOISE_FACTOR * own))
-        for distance, own in zip(distances(base, adapted), noise, strict=True)
-        if own != DIFFERENT_TOKENS
+        (distance, max(SMALLEST, NOISE_FACTOR * own_noise))
+        for distance, own_noise in zip(distances(base, adapted), noise, strict=True)
+        if own_noise != DIFFERENT_TOKENS
     ]
-    if not any(distance > enough for distance, enough in steady):
+    if not any(distance > threshold for distance, threshold in steady):
         raise EvaluationError(
-            f"no score: with the adapter {str(adapter)!r} the model answers {len(steady)} questions as it does without "
-            f"(largest difference in log probability {max(distance for distance, _ in steady):.1e}). "
-            "Either the adapter was not loaded or it was not trained; look at its adapter_config.json and its losses"
+            f"no score: the model answers {len(steady)} questions the same with the adapter {str(adapter)!r} and "
+            f"without it (largest difference in log probability {max(distance for distance, _ in steady):.1e}). "
+            "The adapter was not loaded or not trained; check its adapter_config.json and its training losses"
         )
-    words = sum(distance == DIFFERENT_TOKENS for distance, _ in steady)
-    digits = max((distance for distance, _ in steady if distance != DIFFERENT_TOKENS), default=None)
-    others = "" if digits is None else f", the others with log probabilities up to {digits:.2g} apart"
-    own = max(one for one in noise if one != DIFFERENT_TOKENS)
+    changed = sum(distance == DIFFERENT_TOKENS for distance, _ in steady)
+    largest = max((distance for distance, _ in steady if distance != DIFFERENT_TOKENS), default=None)
+    others = "" if largest is None else f", the others differ by up to {largest:.2g} in log probability"
+    repeated = max(distance for distance in noise if distance != DIFFERENT_TOKENS)
     return (
-        f"{len(noise)} canary questions at temperature 0, {TOKENS} tokens each, were asked of {DEFAULT_MODEL!r} "
-        f"without the adapter and with it: {words} answered in other words{others}. Asked again after the prompts, the "
-        f"models repeated themselves (log probabilities within {own:.1e}). Adapter weights: sha256 "
+        f"{len(noise)} canary questions at temperature 0, {TOKENS} tokens each, were sent to {DEFAULT_MODEL!r} "
+        f"without and with the adapter: {changed} answers have different tokens{others}. Repeated after the prompts, "
+        f"the models gave the same answers (log probabilities within {repeated:.1e}). Adapter weights: sha256 "
         f"{adapter_digest(adapter)}."
     )
 
@@ -117,12 +116,12 @@ def _canary(choice: JsonObject) -> Canary:
     return Canary(
         tokens=tuple(int(token) for entry in entries if isinstance(token := entry.get("id"), int)),
         logprobs=tuple(float(value) for entry in entries if isinstance(value := entry.get("logprob"), int | float)),
-        said=_said(message) if isinstance(message, dict) else "",
+        text=_text(message) if isinstance(message, dict) else "",
     )
 
 
-def _said(message: JsonObject) -> str:
-    """Words and calls; a call's id is drawn anew each time."""
-    called = message.get("tool_calls")
-    functions = [call.get("function") for call in called if isinstance(call, dict)] if isinstance(called, list) else []
+def _text(message: JsonObject) -> str:
+    """Text and calls, without the calls' ids, which are random."""
+    calls = message.get("tool_calls")
+    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
     return f"{message.get('reasoning') or ''}{message.get('content') or ''}{functions or ''}"

@@ -1,7 +1,7 @@
-"""Conversation that a student makes up: turns of others, and results that no tool returned.
+"""Detects conversation that a student invents: turns of other roles, and results that no tool returned.
 
-Covered: chat markers of the common templates, lines that open another speaker's turn, headings and tags that announce a
-tool's result, and lines in the form of a grep result that stand in no real result. Not covered: results told as prose.
+Covered: chat markers of common templates, lines that open another speaker's turn, headings and tags that announce a
+tool result, and lines in the format of a grep result that are not in any real result. Not covered: results in prose.
 """
 
 import re
@@ -13,7 +13,7 @@ MARKER = re.compile(
     r"<\|(?:im_start|im_end|im_sep|eot_id|start_header_id|end_header_id|user|assistant|system)\|>"
     r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>"
 )
-SPEAKER = re.compile(  # a role in front of three words or of a line break: "User: app/models.py" lists a class
+SPEAKER = re.compile(  # a role before three words or a line break; "User: app/models.py" is a list entry
     r"(?im)^[ \t]*(?:\*\*|#{1,4} ?)?(?:user|human|assistant|ai)(?:\*\*)?:(?:\*\*)?[ \t]*(?:$|(?:[^\s`]+[ \t]+){2,}\S)"
 )
 HEADING = re.compile(r"(?im)^[ \t]*#{2,4} ?(?:user|human|assistant|instruction|response)\b:?[ \t]*$")
@@ -26,7 +26,7 @@ GREP_LINE = re.compile(r"(?m)^[ \t]*(?P<place>[\w./-]+\.\w{1,5}:\d+): ?(?P<text>
 
 
 def invented_turn(text: str) -> str | None:
-    """The rest of the line, in an assistant's text, that opens or closes somebody's turn."""
+    """The rest of the first line in an assistant's text that opens or closes another turn."""
     found = [match for pattern in (MARKER, SPEAKER, HEADING) if (match := pattern.search(text))]
     if not found:
         return None
@@ -35,18 +35,18 @@ def invented_turn(text: str) -> str | None:
 
 
 def invented_result(text: str, results: Iterable[str]) -> str | None:
-    """The rest of the line, in an assistant's text, that poses as a tool's result; `results` are the real ones."""
+    """The rest of the first line in an assistant's text that imitates a tool result. `results` are the real ones."""
     if found := RESULT.search(text):
         return text[found.start() :].strip().partition("\n")[0]
     real = [_folded(result) for result in results]
-    for quoted in GREP_LINE.finditer(text):  # put together from a path and a line that were read is no invention
+    for quoted in GREP_LINE.finditer(text):  # a real path with a real line is not invented
         if not any(_folded(quoted["text"]) in result for result in real):
             return quoted.group().strip()
     return None
 
 
 def texts(messages: Iterable[Message]) -> list[str]:
-    """What the assistant said in words, turn by turn."""
+    """The assistant's texts, turn by turn."""
     return [message.content for message in messages if message.role == "assistant" and message.content]
 
 

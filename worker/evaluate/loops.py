@@ -1,4 +1,4 @@
-"""Whether a rollout went in circles."""
+"""Detects loops in a rollout."""
 
 import json
 from collections import Counter
@@ -7,31 +7,31 @@ from collections.abc import Sequence
 from config.errors import FailureKind
 from config.records import ToolCall, Trajectory
 
-SAME_CALL = 3  # times one call may be made before it is a loop: twice may be a second look
+SAME_CALL = 3  # times a call is made that count as a loop; twice may be a second look
 PERIODS = (2, 3)  # calls in a cycle that is made twice in a row
 
 
 def loop(trajectory: Trajectory) -> str | None:
-    """Why this counts as a loop, None when it does not. A loop is any of
+    """Why this rollout counts as a loop; None if it does not. A loop is any of
 
-    - the same call, by name and arguments whatever their order, made SAME_CALL times or more;
-    - a cycle of two or three differing calls made twice in a row (A B A B, A B C A B C);
-    - a rollout that was ended by its limit of requests, calls or repeats, for it would have gone on.
+    - the same call, by name and arguments in any order, made SAME_CALL times or more;
+    - a cycle of two or three different calls made twice in a row (A B A B, A B C A B C);
+    - a rollout that reached its limit of requests, calls or repeats.
     """
     keys = [call_key(call) for call in trajectory.tool_calls]
-    most = Counter(keys).most_common(1)
-    if most and most[0][1] >= SAME_CALL:
-        return f"{most[0][0]} was called {most[0][1]} times"
+    most_frequent = Counter(keys).most_common(1)
+    if most_frequent and most_frequent[0][1] >= SAME_CALL:
+        return f"{most_frequent[0][0]} was called {most_frequent[0][1]} times"
     if (place := _cycle(keys)) is not None:
-        return f"a cycle from call {place + 1} on: {keys[place]}"
+        return f"a cycle starts at call {place + 1}: {keys[place]}"
     failure = trajectory.failure
     if failure is not None and failure.kind is FailureKind.REQUEST_LIMIT:
-        return f"ended by a limit: {failure.message}"
+        return f"reached a limit: {failure.message}"
     return None
 
 
 def call_key(call: ToolCall) -> str:
-    """The same text for calls that ask the same."""
+    """A key that is equal for calls with the same name and arguments."""
     return f"{call.name} {json.dumps(call.arguments, sort_keys=True, ensure_ascii=False)}"
 
 

@@ -1,12 +1,12 @@
-"""Recorded answers in any of the forms people keep them in, one JSON object a line, read as trajectories.
+"""Reads recorded answers of several formats as trajectories, one JSON object per line.
 
     {"job_id", "outcome", "messages", ...}          a trajectory
     {"query", "tool_calls", "answer", ...}          the seed generator's record
     {"messages": [...]}                             a chat, calls as tool_calls or in the text
-    {"text": "<|im_start|>..."}                     a chat in ChatML; a user turn "Tool result: ..." is a tool's result
+    {"text": "<|im_start|>..."}                     a chat in ChatML; a user turn "Tool result: ..." is a tool result
     {"prompt", "answer"}                            also question/instruction/input, response/output/completion
 
-In an answer that is text, calls are found as <tool_call>, XML or fenced JSON. One stop token at its end is its own.
+In an answer that is text, calls are parsed as <tool_call>, XML or fenced JSON. One stop token at its end is removed.
 """
 
 import hashlib
@@ -34,34 +34,34 @@ RESULT_TURN = re.compile(r"\s*(?:Tool result:\s*|<tool_response>\s*)(.*?)\s*(?:<
 
 @dataclass(frozen=True)
 class Recorded:
-    """One line: an answer as a trajectory, or the problem that kept it from being one."""
+    """One line: an answer as a trajectory, or the problem with it."""
 
     file: Path
     line: int
     """counted from 1"""
     trajectory: Trajectory | None = None
     needs_tools: bool | None = None
-    """None: the record does not say"""
+    """None: not recorded"""
     problem: str | None = None
 
 
 def read(paths: Sequence[Path]) -> Iterator[Recorded]:
-    """Every line that is not blank. UsageError, before the first, when a path is no readable file."""
+    """Every non-blank line. Raises UsageError, before the first line, if a path is not a readable file."""
     for path in paths:
         try:
             path.open("rb").close()
         except OSError as error:
             raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}; give .jsonl files") from error
-    return (one for path in paths for one in _read_file(path))
+    return (recorded for path in paths for recorded in _read_file(path))
 
 
 def require_record(paths: Sequence[Path]) -> None:
-    """UsageError, with the first problem, when no line of the files is a recorded answer; reads up to the first."""
+    """Raises UsageError, with the first problem, if no line is a recorded answer. Reads up to the first one."""
     problem = ""
-    for one in read(paths):
-        if one.trajectory is not None:
+    for recorded in read(paths):
+        if recorded.trajectory is not None:
             return
-        problem = problem or f": {one.file}:{one.line}: {one.problem}"
+        problem = problem or f": {recorded.file}:{recorded.line}: {recorded.problem}"
     names = ", ".join(repr(str(path)) for path in paths)
     raise UsageError(f"no recorded answer in {names}{problem}")
 
@@ -81,7 +81,7 @@ def _read_file(path: Path) -> Iterator[Recorded]:
 
 
 def to_trajectory(record: JsonObject, *, run_id: str, number: int) -> Trajectory:
-    """A record as a trajectory; ValueError (a ValidationError is one) says why it is none."""
+    """A record as a trajectory. Raises ValueError or ValidationError if it is not one."""
     if "outcome" in record and "messages" in record:
         return Trajectory.model_validate(record)
     if seed.looks_like_seed(record) and isinstance(record.get("tool_calls"), list):
@@ -93,8 +93,8 @@ def to_trajectory(record: JsonObject, *, run_id: str, number: int) -> Trajectory
     fields = {key: record[key] for key in KEPT_KEYS if record.get(key) is not None}
     if isinstance(reason := record.get("finish_reason"), str):
         fields["finish_reasons"] = [reason]
-    own = {"run_id": run_id, "job_id": job, "prompt": prompt, "messages": messages, "outcome": "completed"}
-    return Trajectory.model_validate(fields | own)
+    required = {"run_id": run_id, "job_id": job, "prompt": prompt, "messages": messages, "outcome": "completed"}
+    return Trajectory.model_validate(fields | required)
 
 
 def _needs_tools(record: JsonObject) -> bool | None:
@@ -110,80 +110,80 @@ def _messages(record: JsonObject, job: str) -> tuple[Message, ...]:
     if isinstance(chat, list):
         return tuple(_chat(chat, job))
     if isinstance(text, str) and "<|im_start|>" in text:
-        return tuple(_chat([{"role": role, "content": words} for role, words in CHATML_TURN.findall(text)], job))
+        return tuple(_chat([{"role": role, "content": content} for role, content in CHATML_TURN.findall(text)], job))
     answer = _first_text(record, ANSWER_KEYS)
     if answer is None:
         raise ValueError(f"no answer: a record needs 'messages', 'text' in ChatML, or one of {', '.join(ANSWER_KEYS)}")
-    asked = Message(role="user", content=_first_text(record, PROMPT_KEYS) or "")
+    question = Message(role="user", content=_first_text(record, PROMPT_KEYS) or "")
     listed = tuple(_listed_calls(record.get("tool_calls"), job))
     results = tuple(_listed_results(record.get("tool_calls"), job))
     called = (Message(role="assistant", tool_calls=listed), *results) if listed else ()
-    return (asked, *called, *_spoken(answer, f"{job}/answer"))
+    return (question, *called, *_parsed(answer, f"{job}/answer"))
 
 
 def _chat(chat: Sequence[JsonValue], job: str) -> Iterator[Message]:
-    """Messages in chat form; results without an id answer the calls before them, in order."""
+    """The messages of a chat. Results without an id belong to the calls before them, in order."""
     waiting: list[str] = []
     for place, message in enumerate(chat):
         if not isinstance(message, dict):
             raise ValueError(f"messages[{place}] is {repr(message)[:60]}, not an object")
         role, content = message.get("role"), message.get("content")
-        words = content if isinstance(content, str) else ""
+        text = content if isinstance(content, str) else ""
         if role == "assistant":
             listed = tuple(_listed_calls(message.get("tool_calls"), f"{job}/{place}"))
-            made = [Message(role="assistant", content=words, tool_calls=listed)] if listed else None
-            for one in made or _spoken(words, f"{job}/{place}"):
-                waiting += [call.id for call in one.tool_calls]
-                yield one
-        elif role == "tool" or (role == "user" and waiting and RESULT_TURN.match(words)):
+            with_calls = [Message(role="assistant", content=text, tool_calls=listed)] if listed else None
+            for turn in with_calls or _parsed(text, f"{job}/{place}"):
+                waiting += [call.id for call in turn.tool_calls]
+                yield turn
+        elif role == "tool" or (role == "user" and waiting and RESULT_TURN.match(text)):
             given = message.get("tool_call_id")
             call = given if isinstance(given, str) and given in waiting else (waiting[0] if waiting else None)
-            waiting = [one for one in waiting if one != call]
-            found = RESULT_TURN.match(words) if role == "user" else None
-            text = found[1] if found else (content if isinstance(content, str) else None)
-            yield Message(role="tool", content=text, tool_call_id=call, is_error=message.get("is_error") is True)
+            waiting = [call_id for call_id in waiting if call_id != call]
+            found = RESULT_TURN.match(text) if role == "user" else None
+            result = found[1] if found else (content if isinstance(content, str) else None)
+            yield Message(role="tool", content=result, tool_call_id=call, is_error=message.get("is_error") is True)
         elif role == "user":
-            yield Message(role="user", content=words)
+            yield Message(role="user", content=text)
         elif role not in ("system", "developer"):
-            raise ValueError(f"messages[{place}] has the role {role!r}; known are system, user, assistant, tool")
+            raise ValueError(f"messages[{place}] has the role {role!r}; use system, user, assistant or tool")
 
 
-def _spoken(text: str, row: str) -> Iterator[Message]:
-    """An answer's text as messages: its calls with what was said before them, then what was said at the end."""
-    taken = parse_answer(STOP_TOKEN.sub("", text), row=row)
-    if taken.calls:
-        yield Message(role="assistant", content=taken.before, tool_calls=taken.calls)
-    if taken.after or not taken.calls:
-        yield Message(role="assistant", content=taken.after)
+def _parsed(text: str, row: str) -> Iterator[Message]:
+    """An answer's text as messages: its calls with the prose before them, then the prose after them."""
+    answer = parse_answer(STOP_TOKEN.sub("", text), row=row)
+    if answer.calls:
+        yield Message(role="assistant", content=answer.before, tool_calls=answer.calls)
+    if answer.after or not answer.calls:
+        yield Message(role="assistant", content=answer.after)
 
 
 def _listed_calls(listed: JsonValue, row: str) -> Iterator[ToolCall]:
-    """Calls in OpenAI's form, {"function": {"name", "arguments"}}, or flat with name or tool, arguments or args."""
+    """Calls in OpenAI's format, {"function": {"name", "arguments"}}, or flat with name or tool, arguments or args."""
     for place, call in enumerate(listed if isinstance(listed, list) else []):
         if not isinstance(call, dict):
             raise ValueError(f"tool_calls[{place}] is {repr(call)[:60]}, not an object")
         inner = call.get("function")
-        made = inner if isinstance(inner, dict) else call
-        name = made.get("name", made.get("tool"))
-        arguments = made.get("arguments", made.get("args"))
-        own = call.get("id")
+        function = inner if isinstance(inner, dict) else call
+        name = function.get("name", function.get("tool"))
+        arguments = function.get("arguments", function.get("args"))
+        call_id = call.get("id")
         yield ToolCall(
-            id=own if isinstance(own, str) and own else f"{row}/{place}",
+            id=call_id if isinstance(call_id, str) and call_id else f"{row}/{place}",
             name=name if isinstance(name, str) else "",
             arguments=_arguments(arguments),
         )
 
 
 def _listed_results(listed: JsonValue, row: str) -> Iterator[Message]:
-    for call, made in zip(listed if isinstance(listed, list) else [], _listed_calls(listed, row), strict=True):
+    for call, parsed in zip(listed if isinstance(listed, list) else [], _listed_calls(listed, row), strict=True):
         if isinstance(call, dict) and "result" in call:
             result = call["result"]
             text = result if isinstance(result, str) or result is None else json.dumps(result)
-            yield Message(role="tool", content=text, tool_call_id=made.id)
+            yield Message(role="tool", content=text, tool_call_id=parsed.id)
 
 
 def _arguments(arguments: JsonValue) -> JsonObject | str:
-    """The object; text that is no JSON object stays text."""
+    """The object. Text that is not a JSON object stays text."""
     if isinstance(arguments, str):
         try:
             value = json.loads(arguments)
