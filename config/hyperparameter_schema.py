@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from config.questions.expected_facts import did_you_mean
+from config.did_you_mean import did_you_mean
 from config.records import Record
 
 Count = Annotated[int, Field(ge=1)]

@@ -9,9 +9,10 @@ from typing import Final, Never
 
 from pydantic import JsonValue, ValidationError
 
+from config.did_you_mean import did_you_mean
 from config.errors import UsageError
 from config.files import write_lines, writing
-from config.questions.expected_facts import did_you_mean, parse_expected
+from config.questions.expected_facts import parse_expected
 from config.records import Prompt
 
 BAD_LINES_NAMED: Final = 10  # enough to see what is wrong; the rest is counted

@@ -10,11 +10,11 @@ What this does not see: negation, and which fact belongs to which name.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final
 
 from pydantic import JsonValue
 
+from config.did_you_mean import did_you_mean
 from config.errors import UsageError
 from config.records import JsonObject
 
@@ -59,12 +59,6 @@ def holds(expect: JsonObject, answer: str) -> bool:
         and (wanted.number is None or _counts(wanted.number, text))
         and not any(_says(item, text) for item in wanted.absent)
     )
-
-
-def did_you_mean(word: str, known: tuple[str, ...]) -> str:
-    """The end of an error message about an unknown word: "; did you mean 'x'?", or what is known."""
-    close = get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
 
 
 def _texts(key: str, value: JsonValue) -> tuple[str, ...]:

@@ -20,10 +20,10 @@ from config.errors import UsageError
 from config.ledger import Ledger
 from config.settings import Settings
 from config.topology import QUEUES
-from producer.flower.credentials import find_credentials
 from producer.flower.runs import RunPage, RunsPage
 from producer.flower.templates import Templates
 from producer.output import Output
+from producer.stack.flower_credentials import find_credentials
 from producer.stack.redis_server import find_live
 
 ADDRESS = "127.0.0.1"  # Flower's own default is every interface

@@ -21,7 +21,7 @@ from config.files import writing
 from config.process import free_port
 from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
-from producer.flower.credentials import Credentials, find_credentials
+from producer.stack.flower_credentials import Credentials, find_credentials
 from producer.stack.managed_process import ManagedProcess, ProcessExit
 from producer.stack.redis_server import Server, ping, take_lock, without_password
 
