@@ -73,7 +73,7 @@ def worker(
     """
     settings = settings_with_dir(folder)
     if serve and (endpoint or role != "generate"):
-        raise UsageError("--serve MODEL works only for a generate worker without --endpoint; remove one of the two")
+        raise UsageError("--serve needs a generate worker without --endpoint; remove --serve or change the others")
     if endpoint or (role == "generate" and not (serve or settings.serve)):
         require_url(endpoint or settings.endpoint)
     with open_ledger(settings) as (_, with_url):
