@@ -9,9 +9,9 @@ from typing import Final, Never
 
 from pydantic import JsonValue, ValidationError
 
+from config.atomic_files import write_lines, writing
 from config.did_you_mean import did_you_mean
 from config.errors import UsageError
-from config.files import write_lines, writing
 from config.questions.expected_facts import parse_expected
 from config.records import Prompt
 

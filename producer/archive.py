@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from config.atomic_files import replace_directory, write_lines, write_text
 from config.errors import StoreError, UsageError
-from config.files import replace_directory, write_lines, write_text
 from config.ledger import Ledger
 from config.records import Trajectory
 from config.topology import Stage

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from config.atomic_files import writing
 from config.endpoint.health import require_answer
 from config.errors import StudentError, UsageError
-from config.files import writing
 from config.ledger import Ledger
 from config.prompts import write
 from config.records import JsonObject, Limits, Prompt, Sampling, Spec

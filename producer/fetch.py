@@ -4,8 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from config.atomic_files import write_text
 from config.errors import UsageError
-from config.files import write_text
 from config.ledger import Ledger
 
 FILES = ("dataset", "adapter", "report")

@@ -18,7 +18,7 @@ from config.settings import Settings
 from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint.supervisor import ENDPOINT_FAILURES, EndpointSupervisor
 from worker.fleet.leases import Leases
-from worker.fleet.retry import retry_while_unavailable
+from worker.fleet.redis_outage import retry_while_unavailable
 
 log = logs.get(__name__)
 

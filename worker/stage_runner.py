@@ -13,7 +13,7 @@ from config.records import Adapter, JsonObject, Prompt, TrainProgress
 from config.settings import Settings
 from config.topology import Stage
 from worker.fleet.leases import Lease, Leases
-from worker.fleet.retry import retry_while_unavailable
+from worker.fleet.redis_outage import retry_while_unavailable
 
 log = logs.get(__name__)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import redis
 
+from config.atomic_files import replace_directory
 from config.errors import StoreError
-from config.files import replace_directory
 from config.ledger.store import decode, redis_errors
 from config.topology import run_key
 

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import ValidationError
 
+from config.atomic_files import write_text
 from config.errors import UsageError
-from config.files import write_text
 from config.records import Adapter, Record
 from config.report.metrics import Metrics, Targets, Training
 from config.report.rows import lines, markdown

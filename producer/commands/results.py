@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from config.atomic_files import write_text, writing
 from config.errors import UsageError
-from config.files import write_text, writing
 from config.ledger import Ledger
 from config.records import StageState
 from config.report.model import Report

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from config.atomic_files import write_text
 from config.errors import UsageError
-from config.files import write_text
 from config.settings import Settings
 
 USER = "applejack"

@@ -15,9 +15,9 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from config.atomic_files import writing
 from config.broker import make_app
 from config.errors import StoreError
-from config.files import writing
 from config.process import free_port
 from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN

@@ -15,8 +15,8 @@ from typing import IO, Self
 import redis
 from pydantic import SecretStr
 
+from config.atomic_files import write_text, writing
 from config.errors import StoreError, UsageError
-from config.files import write_text, writing
 from config.process import ChildProcess, describe_exit, free_port, start_child
 from producer.stack.redis_binary import RedisBinary, find_binary
 

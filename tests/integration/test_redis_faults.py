@@ -23,7 +23,7 @@ from tests.support.fleet import QUICK, RUN, all_terminal, answering, prompts, su
 from tests.support.scripted_endpoint import ScriptedEndpoint
 from tests.support.workers import WorkerProcess, start_worker_process
 from worker.fleet.leases import Leases
-from worker.fleet.retry import retry_while_unavailable
+from worker.fleet.redis_outage import retry_while_unavailable
 from worker.stage_runner import WORK, StageContext, StageRunner, report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,7 +169,7 @@ def test_a_worker_that_comes_to_a_full_server_waits_for_room(server: Server, sto
 
 
 def test_waiting_asks_again_and_raises_what_waiting_does_not_mend() -> None:
-    """Fails without the retry in worker/fleet/retry.py, and when it waits for what will not change."""
+    """Fails without the retry in worker/fleet/redis_outage.py, and when it waits for what will not change."""
     answers: list[Exception | str] = [
         StoreUnavailableError("away"),
         StoreUnavailableError("full"),

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.atomic_files import replace_directory, writing
 from config.errors import UsageError
-from config.files import replace_directory, writing
 from config.records import JsonObject, Split, Trajectory, Verdict
 from config.version import version
 from worker.curate import dataset, parquet

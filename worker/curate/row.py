@@ -9,7 +9,7 @@ from config.records import Finding, Prompt, Split, Trajectory, Verdict
 from worker.curate import seed_text
 from worker.curate.checks import Check, findings
 from worker.curate.dedup import Fingerprint, fingerprint
-from worker.curate.mask import Losses, losses
+from worker.curate.loss_mask import Losses, losses
 from worker.curate.numeric_answer import NumericAnswer, numeric_answer
 from worker.curate.options import Options
 from worker.curate.render import Rendered, render_text, render_turns, row_bytes

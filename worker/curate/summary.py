@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from config.errors import RejectionReason
 from config.records import Split
-from worker.curate.mask import proof, total
+from worker.curate.loss_mask import proof, total
 from worker.curate.options import Options, Summary
 from worker.curate.row import CuratedRow
 

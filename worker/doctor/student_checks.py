@@ -8,7 +8,7 @@ from pathlib import Path
 from config.diagnostics import CannotCheckError, Check, Diagnosis
 from config.errors import UsageError
 from config.records import JsonObject, Spec
-from worker.curate.mask import losses, total
+from worker.curate.loss_mask import losses, total
 from worker.doctor import notation, readback
 from worker.doctor.conversations import TOOL, Conversation, Refused, rendered
 from worker.student.tokenizer import REMEDY, Student

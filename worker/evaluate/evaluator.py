@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from config.atomic_files import write_lines
 from config.errors import EndpointError, EvaluationError, WorkspaceError
-from config.files import write_lines
 from config.records import DEFAULT_MODEL, Prompt, Sampling, Spec, Trajectory, job_id
 from config.report.model import Report
 from worker.endpoint.host_lock import host_lock

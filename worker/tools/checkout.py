@@ -15,8 +15,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from config.address import without_secret
+from config.atomic_files import replace_directory, write_text
 from config.errors import WorkspaceError
-from config.files import replace_directory, write_text
 from config.git import GitError, run_git
 from worker.tools.files import content_digest
 

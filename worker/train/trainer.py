@@ -13,8 +13,8 @@ from typing import cast
 from pydantic import ValidationError
 
 from config import logs
+from config.atomic_files import replace_directory
 from config.errors import TrainingError, UsageError
-from config.files import replace_directory
 from config.records import Adapter, JsonObject, TrainProgress
 from worker.endpoint.host_lock import host_lock
 from worker.student.cpu_blas.blas import mlx_environment

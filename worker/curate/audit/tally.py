@@ -8,7 +8,7 @@ from worker.curate.audit.faults import AuditFault, Findings
 from worker.curate.audit.notations import Notation
 from worker.curate.audit.rows import RESPONSE, Row, digest, no_argument_tools, said_results
 from worker.curate.checks.markup import MARKUP
-from worker.curate.checks.results import LEFTOVER, PLACEHOLDER
+from worker.curate.checks.tool_results import LEFTOVER, PLACEHOLDER
 
 
 @dataclass

@@ -8,8 +8,8 @@ from worker.curate.checks.fabricated import fabricated_result
 from worker.curate.checks.markup import chat_markup, leaked_tool_call
 from worker.curate.checks.repeats import repeated_call, too_many_calls
 from worker.curate.checks.result_matches_call import result_matches_call
-from worker.curate.checks.results import null_result, placeholder_result, retry_unanswered, unpaired_result
 from worker.curate.checks.shape import malformed, phantom_call
+from worker.curate.checks.tool_results import null_result, placeholder_result, retry_unanswered, unpaired_result
 
 Check = Callable[[Trajectory], Iterator[Finding]]
 

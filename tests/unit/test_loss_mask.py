@@ -12,7 +12,7 @@ import pytest
 from config.records import JsonObject, ToolCall, Trajectory
 from tests.support.students import student_with, template
 from tests.support.trajectories import asks, call, from_memory, looked_up, says, told, trajectory, user
-from worker.curate.mask import Losses, losses, proof
+from worker.curate.loss_mask import Losses, losses, proof
 from worker.curate.render import Rendered, render_text, render_turns
 from worker.student import templates
 from worker.student.tokenizer import Student
