@@ -337,7 +337,7 @@ def invented_symbols(t: Trajectory, rng: random.Random, others: Sequence[Traject
 
 
 def failed(t: Trajectory, rng: random.Random, others: Sequence[Trajectory]) -> Trajectory | None:
-    return change(t, outcome="failed", failure=Failure.of(FailureKind.TIMEOUT, "180 s are over"))
+    return change(t, outcome="failed", failure=Failure(kind=FailureKind.TIMEOUT, message="180 s are over"))
 
 
 def first_call(**fields: object) -> Fault:

@@ -2,7 +2,7 @@
 
 ApplejackError
 ├── UsageError            invalid user input: one line, exit code 2, nothing changed
-├── GenerationError       a rollout failed; becomes Failure(kind, message, retryable)
+├── GenerationError       a rollout failed; becomes Failure(kind, message)
 │   ├── EndpointError     the model server: unreachable, hung, returning errors or serving the wrong model
 │   ├── WorkspaceError    the pinned code is not available
 │   └── RolloutError      the rollout itself: limits, tool retries, malformed calls
@@ -32,19 +32,6 @@ class FailureKind(StrEnum):
     WORKSPACE_UNAVAILABLE = "workspace_unavailable"  # path, commit or digest is not available
     WORKER_LOST = "worker_lost"  # lost its worker `delivery_limit` times
     INTERNAL = "internal"  # a bug in applejack; the message names it
-
-
-RETRYABLE = frozenset(  # another worker or a later attempt may succeed
-    {
-        FailureKind.ENDPOINT_UNREACHABLE,
-        FailureKind.ENDPOINT_WEDGED,
-        FailureKind.ENDPOINT_ERROR,
-        FailureKind.WRONG_MODEL,
-        FailureKind.TIMEOUT,
-        FailureKind.WORKSPACE_UNAVAILABLE,
-        FailureKind.WORKER_LOST,
-    }
-)
 
 
 class RejectionReason(StrEnum):

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from config.errors import RETRYABLE, FailureKind, RejectionReason
+from config.errors import FailureKind, RejectionReason
 
 JsonObject = dict[str, JsonValue]
 Split = Literal["train", "valid", "test"]
@@ -138,14 +138,10 @@ class Message(Record):
 class Failure(Record):
     """Why a rollout failed."""
 
+    model_config = ConfigDict(extra="ignore")  # files of earlier versions hold a third field
+
     kind: FailureKind
     message: str
-    retryable: bool
-
-    @classmethod
-    def of(cls, kind: FailureKind, message: str) -> "Failure":
-        """The failure of a kind; whether it is worth another try follows from the kind."""
-        return cls(kind=kind, message=message, retryable=kind in RETRYABLE)
 
 
 class Usage(Record):

@@ -1,6 +1,5 @@
 """Runs one job: claim it in the ledger, generate its trajectory, then finish or release it."""
 
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -16,15 +15,12 @@ from config.ledger.jobs import Claim
 from config.records import Failure, Trajectory
 from config.settings import Settings
 from worker.concurrency.limiter import ConcurrencyLimiter
-from worker.endpoint.supervisor import ENDPOINT_FAILURES, EndpointSupervisor
+from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet.leases import Leases
 from worker.fleet.redis_outage import retry_while_unavailable
+from worker.fleet.retry import RELEASED, TRANSIENT, retry_delay
 
 log = logs.get(__name__)
-
-LONGEST_DELAY = 30.0  # seconds before a retry whose endpoint failed once; must stay below the visibility timeout
-RETRIED = ENDPOINT_FAILURES | {FailureKind.WORKSPACE_UNAVAILABLE}  # may succeed on another worker, or later
-RELEASED = RETRIED | {FailureKind.TIMEOUT}  # a timeout only if the endpoint caused it
 
 
 @dataclass
@@ -114,7 +110,7 @@ class JobRunner:
         prompt = retry_while_unavailable(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
 
         def failed(kind: FailureKind, message: str) -> Trajectory:
-            failure = Failure.of(kind, message)
+            failure = Failure(kind=kind, message=message)
             return Trajectory.failed(
                 run.spec, prompt, failure, run_id=claim.run_id, job_id=claim.job_id, attempt=claim.attempt
             )
@@ -145,14 +141,13 @@ class JobRunner:
         if self.supervisor is None or run.spec.teacher == "scripted" or failure.kind not in RELEASED:
             return False
         outage = self.supervisor.confirm_outage(failure, model=run.spec.model)
-        transient = failure.kind in RETRIED or self.limiter.degraded_since(began)
+        transient = failure.kind in TRANSIENT or self.limiter.degraded_since(began)
         if not outage and (not transient or claim.deliveries >= run.spec.delivery_limit):
             return False
         why = f"{failure.kind.value}: {failure.message}"
         if not retry_while_unavailable(lambda: self.ledger.jobs.release(claim, why=why, consume_attempt=not outage)):
             return True  # another worker has taken it over
-        delay = min(LONGEST_DELAY, 2.0**claim.deliveries) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret
         log.info("job.released", run_id=claim.run_id, job_id=claim.job_id, why=why, consume_attempt=not outage)
         if self.requeue:
-            self.requeue(claim.run_id, claim.job_id, 0.0 if outage else delay)
+            self.requeue(claim.run_id, claim.job_id, 0.0 if outage else retry_delay(claim.deliveries))
         return True

@@ -83,7 +83,7 @@ def night(watched: Server) -> None:
     created = ledger.create(Spec(run_id="night"), prompts)
     for number, job_id in enumerate(created.job_ids[:5]):
         ledger.jobs.begin("night", job_id, worker="mac@one", lease_seconds=60, delivery_limit=4)
-        failure = Failure.of(FailureKind.TIMEOUT, "too slow") if number == 2 else None
+        failure = Failure(kind=FailureKind.TIMEOUT, message="too slow") if number == 2 else None
         outcome = "failed" if failure else "completed"
         if number < 4:
             trajectory = Trajectory(run_id="night", job_id=job_id, prompt="q", outcome=outcome, failure=failure)

@@ -110,7 +110,7 @@ def test_the_first_trajectory_of_an_attempt_wins_and_a_second_changes_nothing(le
     job_id = ledger.create(SPEC, PROMPTS).job_ids[0]
     claimed(ledger, job_id)
     assert ledger.jobs.finish(trajectory(job_id, answer="first"), worker="w1") == "stored"
-    failure = Failure.of(FailureKind.TIMEOUT, "late")
+    failure = Failure(kind=FailureKind.TIMEOUT, message="late")
     assert ledger.jobs.finish(trajectory(job_id, answer="second"), worker="w2") == "already"
     assert ledger.jobs.finish(trajectory(job_id, failure=failure), worker="w2") == "already"
     kept = ledger.jobs.trajectory("r", job_id, 1)
@@ -127,7 +127,7 @@ def test_a_failure_brought_after_its_lease_lapsed_is_not_the_jobs(ledger: Ledger
     job_id = ledger.create(SPEC, PROMPTS).job_ids[0]
     asleep = claimed(ledger, job_id, lease=0.05, worker="asleep")
     wait_past(ledger, 0.06)
-    late = trajectory(job_id, failure=Failure.of(FailureKind.TIMEOUT, "180 s are over"))
+    late = trajectory(job_id, failure=Failure(kind=FailureKind.TIMEOUT, message="180 s are over"))
     assert ledger.fleet.reap("r") == [job_id]
     assert ledger.jobs.finish(late, worker="asleep", token=asleep.token) == "stale"  # owed, in nobody's hand
     awake = claimed(ledger, job_id, worker="awake")
@@ -196,7 +196,7 @@ def test_the_last_finished_job_owes_curation_whatever_failed(ledger: Ledger) -> 
     assert ledger.stages.view("r", Stage.CURATE).state is StageState.WAITING
     for number, job_id in enumerate(job_ids, start=1):
         claimed(ledger, job_id)
-        failure = Failure.of(FailureKind.TIMEOUT, "too slow")
+        failure = Failure(kind=FailureKind.TIMEOUT, message="too slow")
         word = ledger.jobs.finish(trajectory(job_id, failure=failure), worker="w1")
         assert word == ("last" if number == len(job_ids) else "stored")
     assert ledger.stages.view("r", Stage.CURATE).state is StageState.READY

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import RETRYABLE, FailureKind
+from config.errors import FailureKind
 from config.records import JsonObject, Limits, Pin, Prompt, Spec, Trajectory
 from tests.support.scripted_endpoint import (
     Call,
@@ -139,7 +139,7 @@ def test_fault_becomes_its_failure_kind(roll: Roll, script: list[Reply], kind: F
     trajectory = roll(script)
     assert trajectory.outcome == "failed"
     assert trajectory.failure is not None
-    assert (trajectory.failure.kind, trajectory.failure.retryable) == (kind, kind in RETRYABLE)
+    assert trajectory.failure.kind is kind
     assert words in trajectory.failure.message
     assert "\n" not in trajectory.failure.message
     assert trajectory.messages[0].content == "Where is Apple?"

@@ -192,7 +192,7 @@ FAULTY = [
     (R.EMPTY_ANSWER, talk(ASK, HIT)),
     (R.EMPTY_ANSWER, talk(ASK, HIT, asks(call(key="c2", pattern="x")))),  # an open call
     (R.EMPTY_ANSWER, trajectory([])),
-    (R.FAILED_GENERATION, talk(outcome="failed", failure=Failure.of(FailureKind.TIMEOUT, "180 s"))),
+    (R.FAILED_GENERATION, talk(outcome="failed", failure=Failure(kind=FailureKind.TIMEOUT, message="180 s"))),
     # fabricated
     (R.FABRICATED_RESULT, answered("It is defined in shop/other_part.py.")),
     (R.FABRICATED_RESULT, answered("There are 40 classes like that in shop/part0.py.")),

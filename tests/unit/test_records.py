@@ -7,7 +7,7 @@ PROMPT = Prompt(
 
 
 def test_a_failed_trajectory_keeps_every_field_of_its_prompt() -> None:
-    failure = Failure.of(FailureKind.WORKER_LOST, "two workers died on it")
+    failure = Failure(kind=FailureKind.WORKER_LOST, message="two workers died on it")
     spec = Spec(run_id="r", system_prompt="look")
     made = Trajectory.failed(spec, PROMPT, failure, run_id="r", job_id="000001-aa", attempt=2)
     assert made.model_dump(include=set(Prompt.model_fields) - {"job_id"}) == PROMPT.model_dump(exclude={"workspace"})

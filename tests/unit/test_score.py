@@ -71,9 +71,12 @@ PLANTED: list[tuple[AnswerFault, Trajectory]] = [
     (AnswerFault.LOOP, trajectory(calls_then_answer(GREP, A, B, C, A, B, C))),  # a longer circle, not at the start
     (
         AnswerFault.LOOP,  # it would have gone on
-        trajectory(outcome="failed", failure=Failure.of(FailureKind.REQUEST_LIMIT, "6 requests")),
+        trajectory(outcome="failed", failure=Failure(kind=FailureKind.REQUEST_LIMIT, message="6 requests")),
     ),
-    (AnswerFault.NO_FINAL_ANSWER, trajectory(outcome="failed", failure=Failure.of(FailureKind.TIMEOUT, "180 s"))),
+    (
+        AnswerFault.NO_FINAL_ANSWER,
+        trajectory(outcome="failed", failure=Failure(kind=FailureKind.TIMEOUT, message="180 s")),
+    ),
     (AnswerFault.NO_FINAL_ANSWER, trajectory(SOUND[:-1])),  # ends with a result
     (AnswerFault.NO_FINAL_ANSWER, trajectory((*SOUND[:-1], says(" \n")))),  # white space is no answer
     (AnswerFault.NO_FINAL_ANSWER, trajectory(finish_reasons=["tool_calls", "length"])),  # cut
@@ -156,7 +159,7 @@ def test_harmless_is_left_alone(what: str, harmless: Trajectory) -> None:
 
 
 def test_rates_count_in_their_own_denominators() -> None:
-    said_nothing = trajectory((SOUND[0],), outcome="failed", failure=Failure.of(FailureKind.TIMEOUT, "late"))
+    said_nothing = trajectory((SOUND[0],), outcome="failed", failure=Failure(kind=FailureKind.TIMEOUT, message="late"))
     no_tools = trajectory((SOUND[0], says("42")), requires_tools=False, expect=None)
     made = score([trajectory(), said_nothing, no_tools])
     assert made.prompts == 3

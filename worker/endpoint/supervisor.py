@@ -21,6 +21,7 @@ from config.records import DEFAULT_MODEL, Failure
 from config.settings import Settings
 from worker.endpoint.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
 from worker.endpoint.model_server import ModelServer, ServerFlags
+from worker.fleet.retry import ENDPOINT_FAILURES
 
 log = logs.get(__name__)
 
@@ -28,14 +29,6 @@ MIN_FREE_BYTES = 1 << 30  # for workspaces, logs and the server's files; with le
 LONGEST_BACKOFF = 60.0  # seconds between starts of a server that keeps dying
 DECODE_CONCURRENCY = (
     64  # above a worker's jobs in flight: in a full batch a health check waits, and the server looks hung
-)
-ENDPOINT_FAILURES = frozenset(  # the job is not to blame
-    {
-        FailureKind.ENDPOINT_UNREACHABLE,
-        FailureKind.ENDPOINT_WEDGED,
-        FailureKind.ENDPOINT_ERROR,
-        FailureKind.WRONG_MODEL,
-    }
 )
 
 

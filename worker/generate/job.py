@@ -76,7 +76,7 @@ def run_job(
         return Trajectory.failed(
             spec,
             prompt,
-            Failure.of(error.kind, str(error)),
+            Failure(kind=error.kind, message=str(error)),
             run_id=claim.run_id,
             job_id=claim.job_id,
             attempt=claim.attempt,

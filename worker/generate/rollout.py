@@ -55,7 +55,7 @@ def run_rollout(
         tools=schemas,
         messages=conversation.messages,
         outcome="failed" if conversation.error else "completed",
-        failure=Failure.of(conversation.error.kind, str(conversation.error)) if conversation.error else None,
+        failure=Failure(kind=conversation.error.kind, message=str(conversation.error)) if conversation.error else None,
         usage=conversation.usage,
         finish_reasons=conversation.finish_reasons,
         seconds=round(time.monotonic() - started, 3),
