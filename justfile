@@ -1,4 +1,4 @@
-# The commands of a working day; `just --list` shows them.
+# Development commands; `just --list` shows them.
 
 # install everything for development into .venv
 setup:
@@ -6,25 +6,25 @@ setup:
     .venv/bin/pip install -q -c constraints.txt uv
     .venv/bin/uv pip install -q -c constraints.txt -e '.[worker]' --group dev
 
-# format, lint, types, import contracts
+# check format, lint, types and import contracts
 check:
     .venv/bin/ruff format --check .
     .venv/bin/ruff check .
     .venv/bin/mypy
     .venv/bin/lint-imports
 
-# tests without I/O, in seconds
+# run the unit tests: no I/O, seconds
 unit:
     .venv/bin/pytest tests/unit
 
-# all tests
+# run all tests
 test:
     .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# resolve every version anew; addresses are left out on purpose
+# pin all dependencies again; index addresses are left out on purpose
 pins:
     .venv/bin/uv pip compile -q --universal --python-version 3.11 --all-extras --group dev --no-header --no-annotate pyproject.toml -o constraints.txt
 
-# what CI runs
+# run what CI runs
 ci:
     bash .ci/run

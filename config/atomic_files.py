@@ -55,7 +55,7 @@ def replace_directory(target: Path) -> Iterator[Path]:
 
     Between the two renames there is no `target`. If the second rename fails, the old directory is put back.
     """
-    if not target.parent.exists():  # a parent that is a file is refused below as "Not a directory"
+    if not target.parent.exists():  # a parent that is a file raises below: "Not a directory"
         target.parent.mkdir(parents=True, exist_ok=True)
     with _workplace(target) as place:
         fresh, old = place / "new", place / "old"
@@ -73,7 +73,7 @@ def replace_directory(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Translate an OSError into a UsageError of one line that names `place`, a path that the user gave."""
+    """Translate an OSError into a one-line UsageError that names `place`, a path from the user."""
     try:
         yield
     except OSError as error:
@@ -82,7 +82,7 @@ def writing(place: Path) -> Iterator[None]:
 
 @contextmanager
 def _workplace(target: Path) -> Iterator[Path]:
-    """A hidden directory beside the target, locked while its attempt is alive and removed at the end."""
+    """Yield a hidden directory beside the target. It is locked while this process lives, and removed at the end."""
     for left in target.parent.glob(f".{glob.escape(target.name)}.*{SUFFIX}"):
         with suppress(OSError):  # locked by a live attempt, or the file system has no locks
             os.close(_lock(left))
@@ -92,7 +92,7 @@ def _workplace(target: Path) -> Iterator[Path]:
     try:
         with suppress(OSError):
             lock = _lock(made)
-        place = made.rename(f"{made}{SUFFIX}")  # locked before another attempt can take it for a dead one's
+        place = made.rename(f"{made}{SUFFIX}")  # locked before another attempt can mistake it for an abandoned one
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Runs git so that neither the caller's environment nor the repository's configuration changes what a command does.
+"""Runs git independently of the caller's environment and the repository's configuration.
 
 Covered: GIT_* variables of the caller, hooks, file system monitors, quoted paths, translated messages, optional locks
 and prompts on the terminal. Not covered: filters, credential helpers and transports of a repository's configuration.
@@ -17,7 +17,7 @@ OPTIONS: Final = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=fa
 
 
 class GitError(ApplejackError):
-    """A git command failed: `code` is its exit status, None where git is missing or took too long."""
+    """A git command failed. `code` is its exit status, or None if git is missing or timed out."""
 
     def __init__(self, reason: str, *, code: int | None = None, stderr: str = "") -> None:
         super().__init__(reason)

@@ -1,6 +1,7 @@
 """Names, types and ranges of the hyperparameters of mlx_lm; config/hyperparameters.py reads and checks them.
 
-Written down because a producer has no mlx_lm. The defaults are those of mlx_lm and mlx, and are not sent to them.
+They are listed here because mlx_lm is not installed on producers. The defaults, which are those of mlx_lm and mlx, are
+not passed to them.
 """
 
 from typing import Annotated, Final, Literal
@@ -14,7 +15,7 @@ from config.records import Record
 Count = Annotated[int, Field(ge=1)]
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 
-UNUSED: Final = {  # names of mlx_lm that change nothing here, and why
+UNUSED: Final = {  # options of mlx_lm without an effect here, and the reason
     **dict.fromkeys(("model", "data", "train", "adapter_path", "config"), "the train stage sets it itself"),
     **dict.fromkeys(("report_to", "project_name"), "the train stage does not report to other services"),
     "trust_remote_code": "the train stage never runs code that comes with a model",
@@ -23,7 +24,7 @@ UNUSED: Final = {  # names of mlx_lm that change nothing here, and why
 
 
 class Part(Record):
-    """Strict: the text "False" is not a boolean, and True is not a number."""
+    """Base with strict types: the text "False" is not a boolean, and True is not a number."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -39,17 +40,17 @@ class Part(Record):
 
 
 class LoraParameters(Part):
-    """mlx_lm needs the first three."""
+    """Parameters of the LoRA layers. mlx_lm requires the first three."""
 
     rank: Count
     scale: float = Field(gt=0)
     dropout: float = Field(ge=0, lt=1)
     keys: Annotated[list[str], Field(min_length=1)] | None = None
-    """modules of a layer, such as self_attn.q_proj; all of them without it"""
+    """Modules to adapt in each layer, such as self_attn.q_proj; None adapts all."""
 
 
 class LrSchedule(Part):
-    """Replaces learning_rate; see mlx.optimizers.schedulers."""
+    """Learning rate schedule, which replaces learning_rate; see mlx.optimizers.schedulers."""
 
     name: Literal["cosine_decay", "exponential_decay", "linear_schedule", "step_decay"]
     arguments: list[float] = Field(min_length=1)
@@ -58,7 +59,7 @@ class LrSchedule(Part):
 
 
 class Adam(Part):
-    """Arguments of mlx.optimizers.Adam; what is not given is mlx's default, here and below."""
+    """Arguments of mlx.optimizers.Adam. The defaults here and below are those of mlx."""
 
     betas: Pair = Field([0.9, 0.999])
     eps: float = 1e-8
@@ -103,7 +104,7 @@ class Adafactor(Part):
 
 
 class OptimizerConfig(Part):
-    """Arguments by optimizer; mlx_lm uses those of `optimizer`."""
+    """Arguments of each optimizer; mlx_lm uses those of the selected one."""
 
     adam: Adam = Adam()
     adamw: AdamW = AdamW()

@@ -1,4 +1,4 @@
-"""Hyperparameters of the train stage: config/lora.yaml, then a run's overrides, checked before anything is queued."""
+"""Hyperparameters of the train stage: config/lora.yaml with a run's overrides, checked before anything is queued."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ DEFAULT_FILE = Path(__file__).with_name("lora.yaml")
 OVERRIDE_HELP = "Override of config/lora.yaml, such as iters=200 or lora_parameters.rank=4; repeat for more."
 SHOWN = 80  # characters of an offending value in a message
 
-EXPLAINED: Final = {  # by pydantic's type of error; its own message stands for the others
+EXPLAINED: Final = {  # by pydantic's error type; other types keep pydantic's message
     "bool_type": "it must be true or false",
     "int_type": "it must be a whole number",
     "float_type": "it must be a number",
@@ -29,14 +29,14 @@ EXPLAINED: Final = {  # by pydantic's type of error; its own message stands for 
 
 
 class Loader(yaml.SafeLoader):
-    """Reads 1e-4 as a number, as mlx_lm does; YAML 1.1 takes it for text."""
+    """YAML loader that reads 1e-4 as a number, as mlx_lm does. In YAML 1.1 it is text."""
 
 
 Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), [*"-+0123456789"])
 
 
 def load(file: Path = DEFAULT_FILE) -> JsonObject:
-    """The keys of a YAML file; UsageError when it cannot be read."""
+    """Read a YAML file of keys and values; raises UsageError if it cannot be read."""
     try:
         content = _read(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -47,7 +47,7 @@ def load(file: Path = DEFAULT_FILE) -> JsonObject:
 
 
 def parse_overrides(pairs: list[str]) -> JsonObject:
-    """`["iters=20", "lora_parameters.rank=4"]` as an object; a value is read as YAML. `resolve` checks it."""
+    """Parse `["iters=20", "lora_parameters.rank=4"]` into an object. Values are YAML; `resolve` checks them."""
     merged: JsonObject = {}
     for pair in pairs:
         key, _, text = pair.partition("=")
@@ -65,18 +65,18 @@ def parse_overrides(pairs: list[str]) -> JsonObject:
 
 
 def merge(base: JsonObject, overrides: JsonObject) -> JsonObject:
-    """The overrides win; nested objects such as lora_parameters are merged key by key."""
+    """Apply overrides to `base`; nested objects such as lora_parameters are merged key by key."""
     merged = dict(base)
     for key, value in overrides.items():
-        below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        current = merged.get(key)
+        merged[key] = merge(current, value) if isinstance(current, dict) and isinstance(value, dict) else value
     return merged
 
 
 def resolve(overrides: JsonObject, *, turns: bool, file: Path = DEFAULT_FILE) -> JsonObject:
-    """Every hyperparameter of one training; `turns`: the rows are messages, so that their prompts can be masked.
+    """All hyperparameters of one training. `turns`: the rows are messages, so their prompts can be masked.
 
-    Raises UsageError about the first key or value that is wrong, or that has no effect.
+    Raises UsageError for the first key or value that is invalid or has no effect.
     """
     values = merge({"mask_prompt": turns, **load(file)}, overrides)
     for key in values:
@@ -93,7 +93,7 @@ def resolve(overrides: JsonObject, *, turns: bool, file: Path = DEFAULT_FILE) ->
 
 
 def _require_effect(overrides: JsonObject, checked: Hyperparameters) -> None:
-    """UsageError about an override that another hyperparameter makes useless."""
+    """Raise UsageError for an override that has no effect because of another hyperparameter."""
     optimizers = cast("JsonObject", overrides.get("optimizer_config", {}))
     rules = (
         ("learning_rate", checked.lr_schedule is not None, "with lr_schedule, which replaces it"),
@@ -111,11 +111,11 @@ def _require_effect(overrides: JsonObject, checked: Hyperparameters) -> None:
 
 
 def _explain(fault: ErrorDetails) -> str:
-    """One line about what pydantic found."""
+    """Describe a validation error in one line."""
     where, context = ".".join(str(part) for part in fault["loc"]), fault.get("ctx", {})
     if fault["type"] == "unknown":
         path = f"{where}.{context['key']}" if where else context["key"]
-        return f"mlx_lm knows no hyperparameter {path!r}{context['hint']}"
+        return f"mlx_lm has no hyperparameter {path!r}{context['hint']}"
     if fault["type"] == "missing":
         return f"{where} is missing; config/lora.yaml shows it"
     known = EXPLAINED.get(fault["type"])
@@ -128,7 +128,7 @@ def _shorten(value: object) -> str:
 
 
 def _read(text: str) -> JsonValue:
-    """The value of a YAML text; ValueError when it is not YAML."""
+    """Parse YAML; raises ValueError if the text is not YAML."""
     try:
         return cast("JsonValue", yaml.load(text, Loader))  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, LookupError, AttributeError, RecursionError) as error:  # `!!int ''` is a LookupError

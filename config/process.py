@@ -1,7 +1,7 @@
-"""Child processes that cannot outlive this one, their logs, and a free port for them.
+"""Child processes that end with this process, their logs, and free ports.
 
-Each child runs under a watchdog (watchdog.py) that ends it when this process dies, however it dies.
-Not covered: a parent that forks without exec passes the lifeline on to its copy; a child that starts its own session.
+Each child runs under a watchdog (watchdog.py), which ends it when this process dies, even by SIGKILL.
+Not covered: a parent that forks without exec (the fork keeps the child alive), and a child that starts its own session.
 """
 
 import os
@@ -22,10 +22,10 @@ from config import watchdog
 
 ORPHAN_GRACE = 3.0  # seconds between SIGTERM and SIGKILL after the parent's death
 STOP_GRACE = 10.0  # seconds a child may take to end after SIGTERM
-KILL_SECONDS = 1.0  # for the watchdog to end after its command was killed; it takes milliseconds unless suspended
+KILL_SECONDS = 1.0  # the watchdog ends milliseconds after its command, unless it is suspended
 KILL_POLL = 0.02
-TAIL_BYTES = 1_000_000  # read from the end of a log; a server's log grows for weeks
-ERROR_LINES = 100  # of a log, searched for an exception
+TAIL_BYTES = 1_000_000  # read only the end of a log: it can be large
+ERROR_LINES = 100  # at the end of a log, searched for an exception
 QUOTED_LINES = 3
 QUOTED_CHARACTERS = 500
 
@@ -37,13 +37,13 @@ class ChildProcess:
     name: str
     log: Path
     process: "subprocess.Popen[bytes]"
-    """the watchdog; it leads the session that the command belongs to"""
+    """the watchdog, which leads the session of the command"""
     log_start: int = 0
-    """size of the log in bytes when this child was started"""
+    """size of the log in bytes when the child started"""
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; 128 + n when signal n ended the command or its watchdog."""
+        """Exit code of the command, None while it runs; 128 + n if signal n ended the command or its watchdog."""
         code = self.process.poll()
         return watchdog.SIGNALLED - code if code is not None and code < 0 else code
 
@@ -59,29 +59,29 @@ class ChildProcess:
             self.process.send_signal(signal.SIGTERM)
 
     def wait(self, seconds: float | None = None) -> int:
-        """Wait for its end and return the exit code; raises subprocess.TimeoutExpired."""
+        """Wait for the child and return its exit code; raises subprocess.TimeoutExpired."""
         self.process.wait(seconds)
         code = self.exit_code
         assert code is not None
         return code
 
     def stop(self, grace: float = STOP_GRACE) -> int:
-        """SIGTERM, up to `grace` seconds, then SIGKILL for the whole session; returns the exit code."""
+        """Send SIGTERM, wait up to `grace` seconds, then SIGKILL the whole session; returns the exit code."""
         self.ask_to_end()
         with suppress(subprocess.TimeoutExpired):
             self.wait(grace)
         return self.kill()
 
     def kill(self) -> int:
-        """SIGKILL for the command and its whole session; returns the exit code. A second call does nothing."""
+        """SIGKILL the command and its whole session; returns the exit code. A second call has no effect."""
         assert self.process.stdin is not None
         if not self.process.stdin.closed:
             deadline = time.monotonic() + KILL_SECONDS
-            while self.exit_code is None and time.monotonic() < deadline:  # again: a new watchdog starts its command
+            while self.exit_code is None and time.monotonic() < deadline:  # a new watchdog may start it late
                 self.send(signal.SIGKILL)
                 with suppress(subprocess.TimeoutExpired):
                     self.process.wait(KILL_POLL)
-            if self.exit_code is None or self.process.returncode < 0:  # else the watchdog has killed what was left
+            if self.exit_code is None or self.process.returncode < 0:  # otherwise the watchdog has killed the rest
                 self.process.kill()
                 self.process.wait()
                 self.send(signal.SIGKILL)
@@ -89,11 +89,11 @@ class ChildProcess:
         return self.wait()
 
     def log_tail(self, count: int = 10) -> str:
-        """The last `count` lines that it wrote to its log, blank ones left out."""
+        """The last `count` non-blank lines that the child wrote to its log."""
         return "\n".join(tail(self.log, count, start=self.log_start))
 
     def last_error(self) -> str:
-        """Its last error in one line; see last_error."""
+        """The last error in its log, in one line; see the function last_error."""
         return last_error(tail(self.log, ERROR_LINES, start=self.log_start))
 
 
@@ -107,7 +107,7 @@ def start_child(
     keep: Sequence[int] = (),
     grace: float = ORPHAN_GRACE,
 ) -> ChildProcess:
-    """Start a command under a watchdog in its own session, so that Ctrl-C in a terminal reaches only this process.
+    """Start a command under a watchdog, in its own session, so that Ctrl-C in a terminal reaches only this process.
 
     Its output is appended to `log`. It inherits the file descriptors in `keep`. `grace`: seconds between SIGTERM and
     SIGKILL after this process's death. Secrets belong in `env` or in a file of mode 600: every user of the machine can
@@ -145,7 +145,7 @@ def describe_exit(code: int) -> str:
 
 
 def tail(log: Path, count: int, *, start: int = 0) -> list[str]:
-    """The last `count` lines after byte `start`, blank ones left out; none when there is no log."""
+    """The last `count` non-blank lines after byte `start`; an empty list if there is no log."""
     try:
         with log.open("rb") as file:
             file.seek(max(start, os.fstat(file.fileno()).st_size - TAIL_BYTES))

@@ -1,4 +1,4 @@
-"""prompts.jsonl: every line checked before anything is queued, and written so that it is whole or not there."""
+"""Reads and writes prompts.jsonl. Every line is checked before anything is queued; writes are atomic."""
 
 import codecs
 import json
@@ -15,25 +15,25 @@ from config.errors import UsageError
 from config.questions.expected_facts import parse_expected
 from config.records import Prompt
 
-BAD_LINES_NAMED: Final = 10  # enough to see what is wrong; the rest is counted
+BAD_LINES_NAMED: Final = 10  # the others are only counted
 KNOWN: Final = tuple(Prompt.model_fields)
 SHOWN: Final = 60  # characters of an offending value in a message
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a prompts file holds."""
+    """Content of a prompts file."""
 
     prompts: tuple[Prompt, ...]
     duplicates: tuple[tuple[int, int], ...]
-    """(line, line of the first) of records that stand there again; only the first is in `prompts`"""
+    """(line, line of the first) of repeated records; `prompts` holds only the first."""
 
 
 def load(path: Path) -> Loaded:
-    """Read a prompts file, one JSON object a line; blank lines, a byte order mark and CRLF are tolerated.
+    """Read a prompts file with one JSON object per line; blank lines, a byte order mark and CRLF are tolerated.
 
-    UsageError names every bad line as "FILE:LINE: reason" (ten of them, and a count of the rest), or says that the file
-    cannot be read or holds no prompt.
+    Raises UsageError if the file cannot be read, contains no prompts or has bad lines. The message lists the first ten
+    bad lines as "FILE:LINE: reason" and counts the others.
     """
     prompts: dict[str, Prompt] = {}
     lines: dict[str, int] = {}
@@ -53,12 +53,12 @@ def load(path: Path) -> Loaded:
     if faults:
         raise UsageError(_listed(faults))
     if not prompts:
-        raise UsageError(f'{path} holds no prompt; write one JSON object a line, such as {{"prompt": "..."}}')
+        raise UsageError(f'{path} contains no prompts; write one JSON object per line, such as {{"prompt": "..."}}')
     return Loaded(tuple(prompts.values()), tuple(duplicates))
 
 
 def write(prompts: Iterable[Prompt], path: Path) -> None:
-    """Write a prompts file; a reader sees the old file or the whole new one. UsageError when it cannot be written."""
+    """Write a prompts file atomically; raises UsageError if it cannot be written."""
     if path.is_dir():
         raise UsageError(f"cannot write {str(path)!r}: it is a directory; name a file, such as prompts.jsonl")
     with writing(path):
@@ -67,7 +67,7 @@ def write(prompts: Iterable[Prompt], path: Path) -> None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Lines that are not blank, counted from 1."""
+    """Yield (number from 1, text) of each line that is not blank."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -107,13 +107,13 @@ def _checked(record: dict[str, JsonValue]) -> Prompt:
         raise UsageError("prompt is empty")
     try:
         prompt.model_dump_json()
-    except ValueError as error:  # half of a surrogate pair, which JSON can spell but UTF-8 cannot carry
-        raise UsageError("holds half of a surrogate pair, which no UTF-8 text can carry") from error
+    except ValueError as error:  # an unpaired surrogate: valid in JSON, not in UTF-8
+        raise UsageError("contains half of a surrogate pair, which cannot be encoded as UTF-8") from error
     return prompt
 
 
 def _reason(error: ValidationError) -> str:
-    """The first thing wrong with a record, in one clause."""
+    """The first error of a record, in one clause."""
     fault = error.errors()[0]
     field = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "missing":
@@ -124,7 +124,7 @@ def _reason(error: ValidationError) -> str:
 
 
 def _refuse_constant(name: str) -> Never:
-    raise UsageError(f"holds {name}, which is no JSON value")
+    raise UsageError(f"contains {name}, which is not a JSON value")
 
 
 def _shown(value: object) -> str:

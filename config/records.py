@@ -1,7 +1,7 @@
-"""Records that cross a process: Prompt -> Job -> Trajectory -> Example -> Dataset -> Adapter -> Report, in a Run.
+"""Records passed between processes: Prompt -> Job -> Trajectory -> Example -> Dataset -> Adapter -> Report, in a Run.
 
-Frozen pydantic models with a schema_version; derived values are properties and are not stored. One file, though a long
-one: it is the vocabulary that every other file speaks, and is read as a whole.
+Frozen pydantic models with a schema_version. Derived values are properties and are not stored. The file is long
+because it is the shared vocabulary of all other files.
 """
 
 import hashlib
@@ -15,11 +15,11 @@ from config.errors import FailureKind, RejectionReason
 
 JsonObject = dict[str, JsonValue]
 Split = Literal["train", "valid", "test"]
-JOB_DIGITS = 6  # a run holds up to 999,999 jobs, so that ids sort in the order of the prompts
+JOB_DIGITS = 6  # a run holds up to 999,999 jobs, zero-padded so that ids sort in prompt order
 
 
 class Record(BaseModel):
-    """Frozen; a field nobody knows is an error, so that a misspelt one is never silently ignored."""
+    """Base of all records: frozen. An unknown field is an error, so that a misspelt name is not silently ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -28,189 +28,242 @@ class Prompt(Record):
     """One line of prompts.jsonl."""
 
     prompt: str = Field(min_length=1)
+    """The question for the teacher."""
     category: str = "general"
+    """The kind of question; reports count by it."""
     requires_tools: bool = True
+    """Whether an answer without a tool call is rejected."""
     workspace: str | None = None
-    """PATH or PATH@REV; overrides the run's"""
+    """PATH or PATH@REV of the code; overrides the run's workspace."""
     expect: JsonObject | None = None
-    """facts a correct answer must contain, see config/questions/expected_facts.py"""
+    """Facts that a correct answer must contain; see config/questions/expected_facts.py."""
     split: Split | None = None
+    """The dataset split for this prompt; None lets the run's seed decide."""
     job_id: str | None = Field(None, exclude=True)
-    """of the trajectory that a held-out prompt comes from; evaluation keeps it, and a new run gives its own"""
+    """Id of the job that a held-out prompt comes from. Evaluation keeps it; a new run assigns its own."""
 
     @property
     def content_hash(self) -> str:
-        """Hex sha256 of the record: the same prompt asked the same way has the same hash."""
+        """Hex sha256 of the record; equal records have equal hashes."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def job_id(number: int, prompt: Prompt) -> str:
-    """Stable and readable: the prompt's place in the run and its content, "000017-3fa9c1d2"."""
+    """The id of a job: the number of its prompt in the run and the start of its content hash, "000017-3fa9c1d2"."""
     return f"{number:0{JOB_DIGITS}d}-{prompt.content_hash[:8]}"
 
 
 class Limits(Record):
-    """What one job may use before it ends in a failure kind."""
+    """Limits of one job. A job that exceeds one of them fails."""
 
     requests: int = Field(12, ge=1)
-    """model requests"""
+    """Model requests."""
     tool_calls: int = Field(16, ge=1)
+    """Tool calls."""
     repeats: int = Field(3, ge=1)
-    """times one call with the same arguments may be made"""
+    """Calls of the same tool with the same arguments."""
     seconds: float = Field(180.0, gt=0)
-    """wall time"""
+    """Wall time of the job."""
     request_seconds: float = Field(120.0, gt=0)
-    """of silence; answers are streamed, but mlx_lm sends a tool call as a whole"""
+    """Seconds without data from the endpoint. Answers are streamed, but mlx_lm sends a tool call in one piece."""
     max_tokens: int = Field(1024, ge=1)
-    """sent with every request; the server's own default is 512"""
+    """Tokens of one answer. Sent with every request, because the default of mlx_lm is 512."""
 
 
 class Sampling(Record):
-    """Sent with every request. There is no seed on purpose: mlx_lm serves a seeded request alone, without batching."""
+    """Sampling parameters of every request. There is no seed, because mlx_lm does not batch requests that have one."""
 
     temperature: float = Field(0.7, ge=0)
+    """Sampling temperature; 0 is greedy."""
     top_p: float | None = Field(0.8, gt=0, le=1)
+    """Nucleus sampling; None leaves it to the server."""
 
 
-DEFAULT_MODEL = "default_model"  # mlx_lm: what its --model loaded, with the adapter
+DEFAULT_MODEL = "default_model"  # mlx_lm's name for the model of its --model option, with the adapter
 TOOL_NAMES = ("read_file", "grep", "find_files", "list_dir", "count")
 
 
 class Spec(Record):
-    """What a run is asked to do; its hash, with the prompts', decides whether two submits are the same run."""
+    """Definition of a run. Two submits with equal specs and equal prompts are the same run."""
 
     schema_version: Literal[1] = 1
     run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """Id of the run, chosen by the user."""
     workspace: str | None = None
-    """PATH, PATH@REV or URL@REV that tools read"""
+    """PATH, PATH@REV or URL@REV of the code that tools read."""
     teacher: Literal["endpoint", "scripted"] = "endpoint"
+    """Who answers the prompts: the model at the endpoint, or the scripted teacher."""
     model: str = DEFAULT_MODEL
-    """model name asked of the endpoint"""
+    """Model name sent to the endpoint."""
     system_prompt: str = (
         "You answer questions about the code in your workspace. Use the tools to look before you answer."
     )
+    """System prompt of every conversation."""
     tools: tuple[str, ...] = TOOL_NAMES
+    """Names of the tools of the agent."""
     allow_commands: tuple[str, ...] = ()
-    """programs run_command may start; none switches the tool off"""
+    """Programs that run_command may start; if empty, the tool is not offered."""
     limits: Limits = Limits()
+    """Limits of each generation job."""
     sampling: Sampling = Sampling()
+    """Sampling parameters, used by the teacher and by evaluation."""
     delivery_limit: int = Field(4, ge=1)
-    """workers that may die on one job before it fails as worker_lost"""
+    """Attempts of one job that may end in a lost worker or a transient failure before the job fails."""
     student: str | None = None
-    """directory of the model to render for, train and evaluate"""
+    """Directory of the model to render for, train and evaluate."""
     dataset_format: Literal["text", "turns", "seed-text"] = "text"
+    """Row format of the dataset."""
     max_seq_length: int = Field(2048, ge=64)
-    """tokens per training row"""
+    """Tokens per training row."""
     valid_share: float = Field(0.1, ge=0, lt=1)
+    """Share of the examples for validation."""
     test_share: float = Field(0.1, ge=0, lt=1)
+    """Share of the examples held out for evaluation."""
     train: bool = True
+    """Whether to train after curation."""
     evaluate: bool = True
-    """after training, base and adapter answer the held-out prompts"""
+    """Whether base model and adapter answer the held-out prompts after training."""
     evaluate_prompts: int = Field(24, ge=1)
+    """Number of held-out prompts to evaluate."""
     evaluate_limits: Limits = Limits(requests=6, tool_calls=8, max_tokens=256)
+    """Limits of each evaluation prompt."""
     lora: JsonObject = {}
-    """overrides of config/lora.yaml in mlx_lm's names; config/hyperparameters.py checks them"""
+    """Overrides of config/lora.yaml, with mlx_lm's names; config/hyperparameters.py checks them."""
     seed: int = 0
+    """Seed of the dataset split."""
 
 
 class ToolCall(Record):
-    """One call an assistant turn makes."""
+    """One tool call of an assistant message."""
 
     id: str
+    """Id of the call; the tool message with the result repeats it."""
     name: str
+    """Name of the tool."""
     arguments: JsonObject | str
-    """the object; text only where the model wrote something that is no JSON object"""
+    """Arguments as an object; the raw text if the model wrote something that is not a JSON object."""
 
 
 class Message(Record):
-    """One message in chat form; a tool message with content None is a null result, a missing one a missing result."""
+    """One chat message."""
 
     role: Literal["user", "assistant", "tool"]
+    """Author of the message."""
     content: str | None = None
+    """Text of the message; None in a tool message is a null result."""
     tool_calls: tuple[ToolCall, ...] = ()
+    """Calls of an assistant message."""
     tool_call_id: str | None = None
+    """Id of the call that a tool message answers."""
     name: str | None = None
-    """of the tool, on a tool message"""
+    """Name of the tool that a tool message comes from."""
     is_error: bool = False
+    """Whether the tool call of a tool message failed."""
 
 
 class Failure(Record):
-    """Why a rollout failed."""
+    """Reason why a rollout failed."""
 
     model_config = ConfigDict(extra="ignore")  # files of earlier versions hold a third field
 
     kind: FailureKind
+    """Category of the failure."""
     message: str
+    """one line for people"""
 
 
 class Usage(Record):
-    """Tokens and requests as the endpoint counts them."""
+    """Requests, tool calls and tokens of one rollout."""
 
     requests: int = 0
+    """Model requests."""
     tool_calls: int = 0
+    """Tool calls."""
     input_tokens: int = 0
+    """Prompt tokens, as reported by the endpoint."""
     output_tokens: int = 0
+    """Generated tokens, as reported by the endpoint."""
 
 
 class Pin(Record):
-    """Which code the tools read, exactly."""
+    """Exact version of the code that the tools read."""
 
     origin: str
-    """path or URL as the run named it"""
+    """Path or URL as the run names it."""
     commit: str | None = None
-    """git commit, 40 hex digits"""
+    """Git commit, 40 hex digits."""
     digest: str | None = None
-    """sha256 over paths and contents, where there is no git"""
+    """Sha256 over paths and contents of a directory that is not in git."""
     dirty: bool = False
-    """the origin had changes that the commit does not hold; tools read the commit"""
+    """Whether the origin had uncommitted changes; the tools read the commit without them."""
 
 
 class Provenance(Record):
-    """Where a trajectory comes from."""
+    """Origin of a trajectory."""
 
     teacher: str
-    """model id as served, or "scripted" """
+    """Model id as reported by the endpoint, or "scripted"."""
     endpoint: str
+    """Address of the endpoint."""
     sampling: Sampling | None = None
+    """Sampling parameters of the requests; None for the scripted teacher."""
     worker: str
+    """Name of the worker that ran the job."""
     applejack_version: str
+    """Version of applejack on that worker."""
     toolset_digest: str
+    """Digest of the tools that were offered."""
     workspace: Pin | None = None
+    """Version of the code that the tools read."""
 
 
 class Trajectory(BaseModel):
-    """Every message of one rollout. Files may hold fields of later versions; they are kept."""
+    """All messages of one rollout. Unknown fields, which later versions may add, are kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     schema_version: Literal[1] = 1
     run_id: str
+    """Id of the run."""
     job_id: str
+    """Id of the job."""
     attempt: int = 1
+    """Number of the attempt, from 1."""
     prompt: str
+    """The question, as in Prompt."""
     category: str = "general"
+    """As in Prompt."""
     requires_tools: bool = True
+    """As in Prompt."""
     expect: JsonObject | None = None
+    """As in Prompt."""
     split: Split | None = None
+    """As in Prompt."""
     system_prompt: str = ""
-    """sent in front of messages, which start with the user's"""
+    """System prompt, sent before the messages; it is not one of them."""
     tools: tuple[JsonObject, ...] = ()
-    """the JSON schemas sent, {"type": "function", "function": {name, description, parameters}}"""
+    """JSON schemas of the offered tools, {"type": "function", "function": {name, description, parameters}}."""
     messages: tuple[Message, ...] = ()
+    """The conversation; its first message is the user's."""
     outcome: Literal["completed", "failed"]
+    """Whether the rollout reached an answer."""
     failure: Failure | None = None
+    """Reason of a failed rollout."""
     usage: Usage = Usage()
+    """Requests and tokens used."""
     finish_reasons: tuple[str, ...] = ()
-    """one per model request: stop, tool_calls, length, ..."""
+    """Finish reason of each model request: stop, tool_calls, length, ..."""
     seconds: float = 0.0
+    """Wall time of the rollout."""
     provenance: Provenance | None = None
+    """Origin of the trajectory."""
 
     @classmethod
     def failed(
         cls, spec: Spec, prompt: Prompt, failure: Failure, *, run_id: str, job_id: str, attempt: int
     ) -> "Trajectory":
-        """The trajectory of a job that failed before its first model request: no messages."""
+        """Create the trajectory of a job that failed before its first model request; it has no messages."""
         return cls(
             run_id=run_id,
             job_id=job_id,
@@ -223,92 +276,113 @@ class Trajectory(BaseModel):
 
     @property
     def answer(self) -> str:
-        """The text of the last assistant message, "" when there is none."""
+        """Text of the last message if it is the assistant's, else ""."""
         last = self.messages[-1] if self.messages else None
         return (last.content or "") if last and last.role == "assistant" else ""
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """Every call, in order."""
+        """All tool calls, in order."""
         return tuple(call for message in self.messages for call in message.tool_calls)
 
 
 class Finding(Record):
-    """One reason with its evidence."""
+    """One reason for a rejection, with its evidence."""
 
     reason: RejectionReason
+    """The rule that the trajectory breaks."""
     detail: str
+    """The evidence, in one line."""
     message: int | None = None
-    """index into the trajectory's messages"""
+    """Index of the message concerned."""
     call: str | None = None
-    """tool_call_id"""
+    """Id of the tool call concerned."""
 
 
 class Verdict(Record):
-    """What curation decided about one trajectory: kept when there are no findings."""
+    """Result of curation for one trajectory: it is kept if there are no findings."""
 
     job_id: str
+    """Id of the job."""
     findings: tuple[Finding, ...] = ()
+    """Reasons for the rejection."""
     split: Split | None = None
-    """where the rows are; None when it was rejected"""
+    """Split that holds its rows; None if it was rejected."""
     rows: tuple[int, ...] = ()
-    """lines of the split's file, counted from 1, in rising order"""
+    """Line numbers of its rows in the split's file, from 1, in ascending order."""
 
     @property
     def kept(self) -> bool:
-        """True when nothing was found against it."""
+        """Whether there are no findings."""
         return not self.findings
 
     @property
     def reasons(self) -> tuple[RejectionReason, ...]:
-        """Every reason that applies, once each, in the order of the contract."""
+        """The distinct reasons of the findings, in the order of RejectionReason."""
         found = {finding.reason for finding in self.findings}
         return tuple(reason for reason in RejectionReason if reason in found)
 
 
 class TrainProgress(Record):
-    """One line of the training child's progress stream."""
+    """One progress report of the training process."""
 
     iteration: int
+    """Iterations done."""
     iterations: int
+    """Iterations in total."""
     train_loss: float | None = None
+    """Training loss; None in a report of validation."""
     valid_loss: float | None = None
+    """Validation loss; None in a report of training."""
     learning_rate: float | None = None
+    """Current learning rate."""
     tokens_per_second: float | None = None
+    """Training speed in tokens."""
     iterations_per_second: float | None = None
+    """Training speed in iterations."""
     trained_tokens: int | None = None
+    """Tokens trained on so far."""
     peak_memory_gb: float | None = None
+    """Peak memory so far, in GB."""
 
 
 class Adapter(Record):
-    """What training leaves behind."""
+    """Result of the train stage."""
 
     schema_version: Literal[1] = 1
     path: str
+    """Directory of the adapter."""
     student: str
+    """Directory of the base model."""
     dataset_hash: str
+    """Hash of the dataset it was trained on."""
     iterations: int
+    """Iterations done."""
     losses: tuple[TrainProgress, ...] = ()
+    """Progress reports of the training, in order."""
     peak_memory_gb: float
+    """Peak memory, in GB."""
     tokens_per_second: float
+    """Training speed."""
     seconds: float
+    """Wall time of the training."""
 
 
 class JobState(StrEnum):
-    """Where generation stands with one job."""
+    """State of a generation job."""
 
-    QUEUED = "queued"  # owed, nobody works on it
+    QUEUED = "queued"  # pending, not leased
     RUNNING = "running"  # a worker holds its lease
     GENERATED = "generated"  # a completed trajectory is stored
     FAILED = "failed"  # a failed trajectory is stored
 
 
 class StageState(StrEnum):
-    """Where a stage of a run stands."""
+    """State of a stage of a run."""
 
-    WAITING = "waiting"  # what it needs is not there yet
-    READY = "ready"  # may start; nobody works on it
+    WAITING = "waiting"  # its input does not exist yet
+    READY = "ready"  # may start, not leased
     RUNNING = "running"  # a worker holds its lease
-    DONE = "done"
-    FAILED = "failed"  # it ended with an error that the run tells
-    SKIPPED = "skipped"  # the run does not ask for it
+    DONE = "done"  # its result is stored
+    FAILED = "failed"  # it ended with an error, which is stored
+    SKIPPED = "skipped"  # the run does not include it

@@ -1,10 +1,10 @@
-"""Run one command and end it when the process that asked for it has died.
+"""Run one command and end it when the parent process dies.
 
     python -IS config/watchdog.py GRACE_SECONDS COMMAND [ARGUMENT...]
 
-Standard input is the lifeline: a pipe whose write end only the parent holds. The pipe reaches its end however the
-parent dies, by SIGKILL too. The command then gets SIGTERM and, GRACE_SECONDS later, its process group gets SIGKILL.
-Nothing is polled. Only the standard library is used: this runs without site-packages.
+Standard input is a pipe whose write end only the parent holds, so it reaches EOF when the parent dies, even by SIGKILL.
+The command then receives SIGTERM and, GRACE_SECONDS later, its process group receives SIGKILL. There is no polling.
+Only the standard library is used, because this runs without site-packages.
 """
 
 import os
@@ -16,22 +16,22 @@ import time
 from contextlib import suppress
 from types import FrameType
 
-SIGNALLED = 128  # a shell's convention: exit code 128 + n when signal n ended the command
+SIGNALLED = 128  # convention of shells: exit code 128 + n when signal n ended the command
 
 
 def kill_group(group: int) -> None:
     """Send SIGKILL to every process of the group, if any is left."""
-    with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
+    with suppress(ProcessLookupError, PermissionError):  # macOS returns EPERM for a group of zombies
         os.killpg(group, signal.SIGKILL)
 
 
 def end_with_lifeline(child: int, grace: float) -> None:
-    """Wait for the end of standard input, then end the command: SIGTERM first, SIGKILL after the grace."""
+    """Wait for EOF on standard input, then end the command: SIGTERM, and SIGKILL after `grace` seconds."""
     while os.read(0, 1):
         pass
     with suppress(ProcessLookupError):
         os.kill(child, signal.SIGTERM)
-    time.sleep(grace)  # a daemon thread: when the command obeys, the main thread ends the process and this sleep
+    time.sleep(grace)  # in a daemon thread: if the command ends earlier, so does this process
     kill_group(child)
 
 

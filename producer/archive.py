@@ -1,4 +1,4 @@
-"""A run moved out of the ledger into a folder: written whole, read back, and only then removed from Redis."""
+"""Archives a run: writes it to a folder, verifies the files, then removes the run from Redis."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -16,14 +16,14 @@ TRAJECTORIES = "trajectories.jsonl"
 
 
 def archive(ledger: Ledger, run_id: str, out: Path, *, keep: bool) -> dict[str, int]:
-    """Write a run to `out` and, unless `keep`, remove it from the ledger; how many there are of what.
+    """Write a run to `out` and, unless `keep`, remove it from the ledger; returns the number of records of each type.
 
-    UsageError when the run has not ended or `out` exists; StoreError when what was written does not read back whole,
-    and then nothing is removed.
+    Raises UsageError if the run has not ended or `out` exists. Raises StoreError, and removes nothing, if the written
+    files are incomplete.
     """
     seen = status(ledger, run_id)
     if seen.stage not in {"done", "failed"}:
-        raise UsageError(f"run {run_id!r} is still in {seen.stage!r}; archive it when it has ended")
+        raise UsageError(f"run {run_id!r} is still in {seen.stage!r}; wait until it has ended")
     _require_absent(out)
     run = ledger.run(run_id)
     ids = ledger.jobs.ids(run_id)
@@ -43,14 +43,14 @@ def archive(ledger: Ledger, run_id: str, out: Path, *, keep: bool) -> dict[str, 
             if ledger.files.has(run_id, name):
                 ledger.files.get(run_id, name, place / name)
         require_whole(place, trajectories=trajectories, jobs=seen.total)
-        _require_absent(out)  # another archive may have ended meanwhile
+        _require_absent(out)  # another archive command may have written it meanwhile
     if not keep:
         ledger.remove(run_id)
     return {"jobs": prompts, "trajectories": trajectories, "verdicts": verdicts}
 
 
 def every_attempt(ledger: Ledger, run_id: str, job_ids: Iterable[str]) -> Iterator[Trajectory]:
-    """The trajectories of all attempts, job by job."""
+    """Yield the trajectories of all attempts, job by job."""
     for job_id in job_ids:
         for attempt in range(1, ledger.jobs.view(run_id, job_id).attempt + 1):
             trajectory = ledger.jobs.trajectory(run_id, job_id, attempt)
@@ -59,7 +59,7 @@ def every_attempt(ledger: Ledger, run_id: str, job_ids: Iterable[str]) -> Iterat
 
 
 def require_whole(place: Path, *, trajectories: int, jobs: int) -> None:
-    """StoreError unless every trajectory reads back and every job has one."""
+    """Raise StoreError unless all trajectories can be read back and every job has one."""
     with (place / TRAJECTORIES).open(encoding="utf-8") as lines:
         read = [Trajectory.model_validate_json(line).job_id for line in lines]
     if len(read) != trajectories or len(set(read)) != jobs:

@@ -1,7 +1,7 @@
-"""The whole chain on this machine, on real parts: what `applejack demo` does.
+"""Runs the whole pipeline on this machine, with real components: `applejack demo`.
 
-Two generate workers, one curate and one train worker are separate processes on an embedded server. The code is the
-source of Celery as it is installed here; the student is a small pretrained model that comes in a Python package.
+Two generate workers, one curate and one train worker run as separate processes with a local Redis server. The workspace
+is the source of the installed Celery. The student is a small pretrained model from a Python package.
 """
 
 import json
@@ -27,9 +27,9 @@ from producer.output import Output
 from producer.run_status import RunStatus
 from producer.stack.local_stack import Stack
 
-PACKAGE = "celery"  # real code that nobody here wrote, on every machine that has applejack
+PACKAGE = "celery"  # real third-party code that is installed with applejack
 JOBS = 150
-FEWEST_JOBS = 60  # fewer leave too little to train on and to ask
+FEWEST_JOBS = 60  # fewer leave too few examples for training and evaluation
 WORKERS = 2
 CONCURRENCY = 2
 QUESTIONS = 12  # held-out prompts, each asked twice: about 5 s an answer on two cores
@@ -46,17 +46,17 @@ LORA: JsonObject = {
     "steps_per_eval": 1000,
     "save_every": 1000,
 }
-# Narrow and regular is what 135M parameters learn in two minutes; `applejack prompts` mines five categories more.
+# 135M parameters learn only narrow, regular tasks in two minutes; `applejack prompts` mines five more categories.
 CATEGORIES = (
     *("subclasses", "importers", "where_defined", "constant"),
     *("count_matches", "count_files", "parameters", "both_defined"),
 )
-TOOLS = ("grep", "count")  # what those need: every tool is tokens in front of every row
+TOOLS = ("grep", "count")  # the tools those need; every tool adds tokens to every row
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo is asked for."""
+    """Options of the demo."""
 
     settings: Settings
     jobs: int = JOBS
@@ -68,19 +68,17 @@ class Demo:
 
     @property
     def folder(self) -> Path:
-        """Where everything of the demo goes."""
+        """The directory of all files of the demo."""
         return self.settings.dir.resolve()
 
     def run(self, output: Output) -> tuple[RunStatus, JsonObject]:
-        """The whole chain; the run's last status, and the files and figures it left."""
+        """Run the whole pipeline; returns the final status of the run and the JSON result."""
         started = time.monotonic()
         console = output.console
         if self.jobs < FEWEST_JOBS:
-            raise UsageError(
-                f"--jobs {self.jobs} is too few to train on and to hold some back; give {FEWEST_JOBS} or more"
-            )
+            raise UsageError(f"--jobs {self.jobs} is too few for training and evaluation; give {FEWEST_JOBS} or more")
         if self.student and not (self.student / "config.json").is_file():
-            raise UsageError(f"no student at {str(self.student)!r}: give a directory that mlx_lm can load")
+            raise UsageError(f"no student at {str(self.student)!r}; give a directory that mlx_lm can load")
         if self.endpoint:
             key = self.settings.endpoint_key.get_secret_value() if self.settings.endpoint_key else None
             require_answer(self.endpoint, model=self.model, api_key=key)
@@ -91,7 +89,7 @@ class Demo:
         run_id = time.strftime("demo-%Y%m%d-%H%M%S")
         (self.folder / "runs" / run_id).mkdir(parents=True, exist_ok=True)
         write(prompts, self.folder / "runs" / run_id / "prompts.jsonl")
-        console.print(f"code     {code} ({len(prompts)} questions mined from it)")
+        console.print(f"code     {code} ({len(prompts)} questions)")
         env = {"APPLEJACK_CONCURRENCY": str(CONCURRENCY)}
         if self.endpoint:
             env["APPLEJACK_ENDPOINT"] = self.endpoint
@@ -108,7 +106,7 @@ class Demo:
         return ended, body
 
     def spec(self, run_id: str, code: Path, student: Path) -> Spec:
-        """The demo's run."""
+        """The spec of the demo's run."""
         return Spec(
             run_id=run_id,
             workspace=str(code),
@@ -128,7 +126,7 @@ class Demo:
         )
 
     def outcome(self, ended: RunStatus, prompts: list[Prompt], *, seconds: float) -> JsonObject:
-        """The keys of the contract, and what each stage took."""
+        """The JSON result: counts, paths, scores and the seconds of each stage."""
         results = {view.stage.value: view.result for view in ended.stages}
         runs = self.folder / "runs" / ended.run_id
         report = results["evaluate"]
@@ -152,35 +150,35 @@ class Demo:
 
 
 def prepare_student(settings: Settings) -> Path:
-    """The demo's student, converted once by the worker side in a process of its own; StudentError when it cannot be."""
+    """Convert the demo's student in a worker-side process, unless done before; raises StudentError on failure."""
     if find_spec("mlx_lm") is None:
         raise UsageError("the demo trains a model and needs mlx_lm; install applejack[worker]")
     target = settings.models.resolve()
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-P", "-m", "worker.student.demo_model", "--out", str(target / "smollm2-135m"), "--json"]
-    made = subprocess.run(
+    process = subprocess.run(
         command,
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "APPLEJACK_DIR": str(settings.dir.resolve())},
     )
-    if made.returncode != 0:
-        lines = made.stderr.strip().splitlines() or ["no message"]
+    if process.returncode != 0:
+        lines = process.stderr.strip().splitlines() or ["no message"]
         raise StudentError(lines[-1].removeprefix("applejack: "))
-    return Path(json.loads(made.stdout.strip().splitlines()[-1])["student"])
+    return Path(json.loads(process.stdout.strip().splitlines()[-1])["student"])
 
 
 def package_source(name: str) -> Path:
-    """The folder of an installed package's source."""
+    """The source folder of an installed package."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
-        raise UsageError(f"the package {name!r} is not installed, and the demo asks about its source")
+        raise UsageError(f"the package {name!r} is not installed; the demo reads its source code")
     return Path(spec.origin).parent
 
 
 def report_restarts(stack: Stack, output: Output) -> None:
-    """Start again what died, and say so."""
-    for death in stack.check():
-        output.console.print(str(death))
+    """Restart dead children and print their exits."""
+    for process_exit in stack.check():
+        output.console.print(str(process_exit))

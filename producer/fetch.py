@@ -1,4 +1,4 @@
-"""A run's folders brought to this machine, in the place of what an earlier fetch left there and of nothing else."""
+"""Downloads the folders of a run. It replaces files of an earlier fetch, but no others."""
 
 import hashlib
 import json
@@ -9,15 +9,15 @@ from config.errors import UsageError
 from config.ledger import Ledger
 
 FILES = ("dataset", "adapter", "report")
-RECORD = ".fetched.json"  # beside the folders: what was written there, {folder: {file: hex sha256}}
+RECORD = ".fetched.json"  # beside the folders; lists the fetched files, {folder: {file: hex sha256}}
 
 Hashes = dict[str, str]
 
 
 def fetch(ledger: Ledger, run_id: str, target: Path) -> list[Path]:
-    """Write the folders that the ledger has of a run into `target`; their files.
+    """Write the stored folders of a run into `target`; returns the paths of their files.
 
-    UsageError, before anything is changed, when a file stands there that neither the ledger has nor a fetch wrote.
+    Raises UsageError, before any change, if a file there is neither in the ledger nor from an earlier fetch.
     """
     stored = {name: hashes for name in FILES if (hashes := ledger.files.hashes(run_id, name))}
     written = read_manifest(target)
@@ -32,7 +32,7 @@ def fetch(ledger: Ledger, run_id: str, target: Path) -> list[Path]:
 
 
 def read_manifest(target: Path) -> dict[str, Hashes]:
-    """What earlier fetches wrote into `target`; empty when there was none."""
+    """The files that earlier fetches wrote into `target`; empty if there were none."""
     try:
         read = json.loads((target / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -43,18 +43,20 @@ def read_manifest(target: Path) -> dict[str, Hashes]:
 
 
 def require_unmodified(folder: Path, *known: Hashes) -> None:
-    """UsageError unless each file in `folder` has one of its known contents, so that replacing it loses nothing."""
+    """Raise UsageError unless each file in `folder` has one of its known hashes, so that replacing it loses nothing."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise UsageError(f"{str(folder)!r} is no folder of a fetch; choose another --out, nothing was changed")
+        raise UsageError(
+            f"{str(folder)!r} is not a folder of an earlier fetch; choose another --out. Nothing was changed"
+        )
     for path in sorted(folder.rglob("*")):
         if path.is_dir() and not path.is_symlink():
             continue
         relative = path.relative_to(folder).as_posix()
-        hashes = {one[relative] for one in known if relative in one}
-        if path.is_symlink() or not path.is_file() or not hashes or sha256(path) not in hashes:
+        known_hashes = {hashes[relative] for hashes in known if relative in hashes}
+        if path.is_symlink() or not path.is_file() or sha256(path) not in known_hashes:
             raise UsageError(
-                f"{str(path)!r} is not what a fetch left there, and would be lost; "
-                "move it away or choose another --out, nothing was changed"
+                f"{str(path)!r} was not written by a fetch, or was changed since, and would be lost; "
+                "move it away or choose another --out. Nothing was changed"
             )
 
 

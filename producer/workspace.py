@@ -1,4 +1,4 @@
-"""A workspace as a run names it: a git revision made a commit, so that every machine reads the same code."""
+"""Resolves the workspace of a run to a git commit, so that every machine reads the same code."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ REV_PARSE = ("rev-parse", "--verify", "--quiet", "--end-of-options")
 
 
 def resolve_workspace(text: str | None) -> str | None:
-    """PATH, PATH@REV or URL@REV with the path whole and the revision a commit; a plain directory as its path.
+    """Resolve PATH or PATH@REV to ABSOLUTE_PATH@COMMIT, or to ABSOLUTE_PATH for a directory outside git.
 
-    UsageError when a local path or its revision is not there. A URL is taken as it is: the workers fetch it.
+    A URL is returned unchanged: the workers fetch it. Raises UsageError if a local path or its revision does not exist.
     """
     if text is None or "://" in text or text.startswith("git@"):
         return text
@@ -23,20 +23,20 @@ def resolve_workspace(text: str | None) -> str | None:
     if path.is_file():
         raise UsageError(f"the workspace {text!r} is a file; give the directory that holds the code")
     if not path.is_dir():
-        raise UsageError(f"there is no workspace {text!r}; give a directory, or PATH@REV of a git repository")
+        raise UsageError(f"the workspace {text!r} does not exist; give a directory, or PATH@REV of a git repository")
     path = path.resolve()
-    inside = commit(path, revision or "HEAD")
-    if revision and not inside:
+    commit_id = commit(path, revision or "HEAD")
+    if revision and not commit_id:
         raise UsageError(f"{str(path)!r} has no git revision {revision!r}; nothing was queued")
-    return f"{path}@{inside}" if inside else str(path)
+    return f"{path}@{commit_id}" if commit_id else str(path)
 
 
 def commit(path: Path, revision: str) -> str | None:
-    """The commit of a revision, None when `path` is not the top of a git work tree or has no such revision."""
+    """The commit of a revision; None if `path` is not the root of a git work tree or has no such revision."""
     if not (path / ".git").exists():
         return None
     try:
-        found = run_git(path, *REV_PARSE, f"{revision}^{{commit}}", timeout=GIT_SECONDS)
+        output = run_git(path, *REV_PARSE, f"{revision}^{{commit}}", timeout=GIT_SECONDS)
     except GitError:
         return None
-    return found.decode().strip() or None
+    return output.decode().strip() or None

@@ -1,4 +1,4 @@
-"""`applejack status` and `applejack why`: the ledger's truth about runs and about one job."""
+"""`applejack status` and `applejack why`: state of a run and of one job, read from the ledger."""
 
 import json
 import time
@@ -20,21 +20,21 @@ from producer.resubmit import job_named
 from producer.run_status import SILENT_SECONDS, RunStatus, worker_rows
 from producer.run_status import status as status_of
 
-SHOWN = 400  # characters of one message in `why`; --json has them whole
+SHOWN = 400  # characters of one message in `why`; --json does not shorten messages
 
 
 def status(
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run; the newest when none is named.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it has ended.")] = False,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Id of a run; the newest run by default.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends.")] = False,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """Where runs stand: jobs per state, failures by kind, stages, workers, rate and time left."""
+    """Show the state of a run: jobs per state, failures by kind, stages, workers, rate and time left."""
     output = Output(as_json)
     with open_ledger(settings_with_dir(folder), stopped=not watch) as (ledger, _):
         runs = ledger.run_ids()
         if not runs:
-            raise UsageError("there is no run yet; `applejack submit` makes one")
+            raise UsageError("there are no runs yet; create one with `applejack submit`")
         seen = follow(ledger, run or runs[0], output) if watch else status_of(ledger, run or runs[0])
         workers = worker_rows(ledger.fleet.workers())
         body: JsonObject = {**seen.as_json(), "by_worker": seen.by_worker_json(), "workers": list(workers)}
@@ -49,13 +49,13 @@ def status(
 
 
 def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: list[JsonObject]) -> None:
-    """The status as people read it."""
+    """Print the status for people."""
     console.print(render_panel(seen, ledger))
     console.print(render_line(seen, ledger))
     if seen.kinds:
         console.print("failures: " + ", ".join(f"{kind} {count}" for kind, count in seen.kinds.items()))
-    names, states = (Column(title, overflow="fold") for title in ("worker", "state"))  # read whole at 80 columns too
-    table = Table(names, "queues", "holds", "generated", "failed", "first token", "heard", states, box=None)
+    names, states = (Column(title, overflow="fold") for title in ("worker", "state"))  # wrapped, not cut, at 80 columns
+    table = Table(names, "queues", "holds", "generated", "failed", "first token", "last seen", states, box=None)
     for worker in workers:
         done = seen.by_worker.get(str(worker["name"]), {})
         table.add_row(
@@ -74,11 +74,11 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
     if workers or seen.by_worker:
         console.print(table)
     else:
-        console.print("no worker has been heard of in the last day")
+        console.print("no worker sent a heartbeat in the last day")
 
 
 def state(worker: JsonObject) -> str:
-    """What a worker is doing, in a word or with its reason."""
+    """State of a worker: silent, the reason of its pause, or consuming."""
     silent = worker["silent_seconds"]
     if isinstance(silent, float) and silent > SILENT_SECONDS:
         return "silent"
@@ -87,11 +87,11 @@ def state(worker: JsonObject) -> str:
 
 def why(
     run: RunId,
-    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or its number.")],
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Id or number of a job.")],
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """One job's whole story: attempts, workers, messages, checks, provenance."""
+    """Show the history of one job: attempts, workers, messages, checks, provenance."""
     output = Output(as_json)
     with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
         ledger.run(run)
@@ -147,12 +147,12 @@ def why(
 
 
 def split_file(verdict: Verdict) -> str:
-    """The dataset's file that holds a kept job's rows."""
+    """The dataset file with the rows of a kept job."""
     return f"{verdict.split}.jsonl"
 
 
 def row_ranges(verdict: Verdict) -> str:
-    """A kept job's rows for people, ": train.jsonl rows 3, 12-14"; "" for a verdict that names none."""
+    """The rows of a kept job as text, ": train.jsonl rows 3, 12-14"; "" if the verdict has no rows."""
     if not verdict.rows:
         return ""
     ranges: list[list[int]] = []
@@ -166,13 +166,13 @@ def row_ranges(verdict: Verdict) -> str:
 
 
 def print_trajectory(console: Console, trajectory: Trajectory) -> None:
-    """A trajectory's messages, each cut to what fits a screen."""
+    """Print the messages of a trajectory, each shortened to SHOWN characters."""
     for message in trajectory.messages:
-        who = f"{message.role} {message.name or ''}{' (error)' if message.is_error else ''}".rstrip()
+        author = f"{message.role} {message.name or ''}{' (error)' if message.is_error else ''}".rstrip()
         text = message.content if message.content is not None else "(null)"
-        cut = text if len(text) <= SHOWN else f"{text[:SHOWN]} [{len(text) - SHOWN} more characters]"
-        if message.content or not message.tool_calls:  # the calls alone say who makes them
-            console.print(f"  [cyan]{who}[/cyan]: {escape(cut)}")
+        shortened = text if len(text) <= SHOWN else f"{text[:SHOWN]} [{len(text) - SHOWN} more characters]"
+        if message.content or not message.tool_calls:  # a message with calls only is printed as its calls
+            console.print(f"  [cyan]{author}[/cyan]: {escape(shortened)}")
         for call in message.tool_calls:
             arguments = call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments)
             console.print(f"  [cyan]call[/cyan] {escape(f'{call.id}: {call.name}({arguments})')}")
@@ -183,16 +183,16 @@ def print_trajectory(console: Console, trajectory: Trajectory) -> None:
 
 
 def origin(provenance: Provenance) -> str:
-    """Where a trajectory comes from, in a line."""
+    """Describe the origin of a trajectory in one line."""
     pin = provenance.workspace
     code = (
-        f", code {pin.origin} at {pin.commit or pin.digest}{' (with changes left out)' if pin.dirty else ''}"
+        f", code {pin.origin} at {pin.commit or pin.digest}{' (without its uncommitted changes)' if pin.dirty else ''}"
         if pin
         else ""
     )
     sampling = provenance.sampling
-    heat = f", temperature {sampling.temperature}, top_p {sampling.top_p}" if sampling else ""
+    sampled = f", temperature {sampling.temperature}, top_p {sampling.top_p}" if sampling else ""
     return (
-        f"from {provenance.teacher} at {provenance.endpoint}{heat}{code}, "
+        f"from {provenance.teacher} at {provenance.endpoint}{sampled}{code}, "
         f"by {provenance.worker}, applejack {provenance.applejack_version}, tools {provenance.toolset_digest}"
     )

@@ -1,4 +1,4 @@
-"""`applejack submit`: one job per prompt, as a chord."""
+"""`applejack submit`: queue a chord of one job per prompt."""
 
 import sys
 from collections.abc import Iterable
@@ -23,50 +23,58 @@ SHOWN = 80  # characters of an offending value in a message
 
 
 def submit(
-    prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="prompts.jsonl, one JSON object a line.")],
-    run: Annotated[str, typer.Option("--run", help="The run's id; the same id and content continues the run.")],
+    prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="prompts.jsonl, one JSON object per line.")],
+    run: Annotated[
+        str, typer.Option("--run", help="Id of the run; repeating a submit with the same content continues the run.")
+    ],
     workspace: Annotated[
-        str | None, typer.Option(help="The code that tools read: PATH, PATH@REV or URL@REV of a git repository.")
+        str | None, typer.Option(help="Code that the tools read: PATH, PATH@REV or URL@REV of a git repository.")
     ] = None,
     train: Annotated[bool, typer.Option(metavar="", help="Train and evaluate a student after curation.")] = True,
-    student: Annotated[str | None, typer.Option(help="Model directory to render for, train and evaluate.")] = None,
+    student: Annotated[
+        str | None, typer.Option(help="Directory of the model to render for, train and evaluate.")
+    ] = None,
     format_: Annotated[
         Literal["text", "turns", "seed-text"],
-        typer.Option("--format", metavar="FORMAT", help="The dataset's: text, turns or seed-text."),
+        typer.Option("--format", metavar="FORMAT", help="Dataset format: text, turns or seed-text."),
     ] = "text",
     teacher: Annotated[
         Literal["endpoint", "scripted"],
         typer.Option(
             metavar="TEACHER",
-            help="endpoint, or scripted: a program answers mined prompts with real tools; no model is asked.",
+            help="endpoint, or scripted: answer mined prompts with real tools, without a model.",
         ),
     ] = "endpoint",
-    model: Annotated[str, typer.Option(help="Model name asked of the endpoint.")] = "default_model",
-    tools: Annotated[str, typer.Option(help="Tools the agent has, comma separated.")] = ",".join(TOOL_NAMES),
+    model: Annotated[str, typer.Option(help="Model name sent to the endpoint.")] = "default_model",
+    tools: Annotated[str, typer.Option(help="Tools of the agent, comma-separated.")] = ",".join(TOOL_NAMES),
     allow_command: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="PROGRAM", help="A program the tool run_command may start; repeat for more. None: no tool."
-        ),
+        typer.Option(metavar="PROGRAM", help="Offer the tool run_command and let it start PROGRAM; repeat for more."),
     ] = None,
-    system_prompt: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    system_prompt: Annotated[str | None, typer.Option(help="System prompt of every conversation.")] = None,
     temperature: Annotated[
-        float, typer.Option(metavar="X", min=0, help="Of the teacher's sampling.")
+        float, typer.Option(metavar="X", min=0, help="Sampling temperature.")
     ] = Sampling().temperature,
-    max_tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Per model request.")] = Limits().max_tokens,
+    max_tokens: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Maximum tokens of one model answer.")
+    ] = Limits().max_tokens,
     job_seconds: Annotated[
-        float, typer.Option(metavar="N", min=1, help="Wall time of one job, in seconds.")
+        float, typer.Option(metavar="N", min=1, help="Maximum wall time of one job, in seconds.")
     ] = Limits().seconds,
-    max_seq_length: Annotated[int, typer.Option(metavar="N", min=64, help="Tokens of one training row.")] = 2048,
+    max_seq_length: Annotated[
+        int, typer.Option(metavar="N", min=64, help="Maximum tokens of one training row.")
+    ] = 2048,
     lora: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=OVERRIDE_HELP)] = None,
-    seed: Annotated[int, typer.Option(help="Decides the split and nothing else.")] = 0,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end; Ctrl-C leaves it running.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the dataset split.")] = 0,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow the run until it ends; Ctrl-C does not stop the run.")
+    ] = False,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """Queue one generation job per prompt; a chord gathers them and starts curation, training and evaluation.
+    """Queue one generation job per prompt; a chord then starts curation, training and evaluation.
 
-    Every line of PROMPTS is checked first: a bad one is named with file and line and nothing is queued.
+    All lines of PROMPTS are checked first. If any line is invalid, the error names it and nothing is queued.
     Example: applejack submit prompts.jsonl --run night-1 --workspace ~/src/celery@v5.5.0 --student models/qwen --wait
     """
     settings, output = settings_with_dir(folder), Output(as_json)
@@ -74,9 +82,9 @@ def submit(
     if train and student is None:
         raise UsageError("training needs a student: give --student MODEL, or --no-train to stop after curation")
     if student is None and format_ != "seed-text":
-        raise UsageError(f"--format {format_} is rendered by the student's chat template: give --student MODEL")
+        raise UsageError(f"--format {format_} needs the student's chat template: give --student MODEL")
     overrides = parse_overrides(lora or [])
-    resolve(overrides, turns=format_ == "turns")  # the train stage would refuse them hours later
+    resolve(overrides, turns=format_ == "turns")  # otherwise the train stage would reject them hours later
     spec = checked(
         run_id=run,
         workspace=resolve_workspace(workspace),
@@ -100,8 +108,10 @@ def submit(
     with open_ledger(settings) as (ledger, reached):
         new, total = enqueue.submit(ledger, reached, spec, loaded.prompts)
         for line, first in loaded.duplicates:
-            output.console.print(f"{prompts}:{line} is line {first} again; queued once")
-        output.console.print(f"run {run}: {pluralise(total, 'job')} {'queued' if new else 'known already; it goes on'}")
+            output.console.print(f"{prompts}:{line} repeats line {first}; queued once")
+        output.console.print(
+            f"run {run}: {pluralise(total, 'job')} {'queued' if new else 'already queued; the run continues'}"
+        )
         body: JsonObject = {
             "run_id": run, "submitted": total if new else 0, "jobs": total, "duplicates": len(loaded.duplicates),
         }  # fmt: skip
@@ -112,7 +122,7 @@ def submit(
 
 
 def checked(**fields: object) -> Spec:
-    """The run's Spec; UsageError in one line when a field does not fit."""
+    """Build the run's Spec; raises a one-line UsageError if a field is invalid."""
     try:
         spec = Spec.model_validate(fields)
     except ValidationError as error:
@@ -123,38 +133,38 @@ def checked(**fields: object) -> Spec:
         if where == "run_id":
             raise UsageError(
                 f"--run is {shown}; a run's id has up to 64 letters, digits, '.', '_' and '-', "
-                "and begins with a letter or digit"
+                "and starts with a letter or digit"
             ) from error
         raise UsageError(f"{where} is {shown}: {fault['msg']}") from error
     unknown = [name for name in spec.tools if name not in TOOL_NAMES]
     if unknown:
-        raise UsageError(f"there is no tool {unknown[0]!r}; there are {', '.join(TOOL_NAMES)}")
+        raise UsageError(f"unknown tool {unknown[0]!r}; choose from {', '.join(TOOL_NAMES)}")
     return spec
 
 
 def require_tools(prompts: Iterable[Prompt], spec: Spec) -> None:
-    """UsageError naming the first prompt that needs tools and would have none: it could only be rejected."""
+    """Raise UsageError for the first prompt that needs tools but would have none: its answer would be rejected."""
     for prompt in prompts:
         if not prompt.requires_tools:
             continue
         shown = repr(prompt.prompt if len(prompt.prompt) <= SHOWN else f"{prompt.prompt[:SHOWN]}...")
-        lost = f"its answer would be rejected as {RejectionReason.TOOLS_REQUIRED_BUT_NONE}"
+        consequence = f"its answer would be rejected as {RejectionReason.TOOLS_REQUIRED_BUT_NONE}"
         if not (prompt.workspace or spec.workspace):
             raise UsageError(
-                f"the prompt {shown} needs tools and names no code for them, so that {lost}; "
-                'give --workspace, or "requires_tools": false with the prompt'
+                f"the prompt {shown} needs tools, but there is no workspace, so {consequence}; "
+                'give --workspace, or set "requires_tools": false in the prompt'
             )
         if not (spec.tools or spec.allow_commands):
             raise UsageError(
-                f"the prompt {shown} needs tools and the run has none, so that {lost}; "
-                'give --tools, or "requires_tools": false with the prompt'
+                f"the prompt {shown} needs tools, but the run has none, so {consequence}; "
+                'give --tools, or set "requires_tools": false in the prompt'
             )
 
 
 def doubtful(student: str) -> str:
-    """A warning about a model directory that is not on this machine, "" when nothing speaks against it.
+    """Return a warning if the model directory is not on this machine, else "".
 
-    UsageError when it is a file. A name that is no path is the hub's, and a path may be the GPU host's.
+    A name that is not a path is a model on the hub. A path may exist on the GPU host only. UsageError if it is a file.
     """
     path = Path(student).expanduser()
     if path.is_file():
@@ -162,13 +172,13 @@ def doubtful(student: str) -> str:
     if not (student.startswith(("/", ".", "~")) or path.exists()) or (path / "config.json").is_file():
         return ""
     return (
-        f"--student {student!r} is no model directory on this machine: there is no {str(path / 'config.json')!r}; "
-        "the machines that curate and train must have it"
+        f"--student {student!r} is not a model directory on this machine: there is no {str(path / 'config.json')!r}; "
+        "make sure that the machines that curate and train have it"
     )
 
 
 def absolute(student: str) -> str:
-    """A directory of this machine by its whole path, since workers stand elsewhere; other names as they are."""
+    """Make the path of an existing directory absolute, because workers run elsewhere; other names are unchanged."""
     if Path(student).expanduser().exists():
         return str(Path(student).expanduser().resolve())
     return student

@@ -1,4 +1,4 @@
-"""The files of a workspace as the tools will see them: the committed state where git has one, else the directory."""
+"""Reads the files of a workspace as the tools will see them: the git commit if there is one, else the directory."""
 
 import os
 import stat
@@ -10,10 +10,10 @@ from typing import Final
 from config.errors import UsageError
 from config.git import GitError, GitTimeoutError, run_git
 
-MOST_BYTES: Final = 1_000_000  # of one file that is asked about; code that people write stays far below
+MOST_BYTES: Final = 1_000_000  # larger files are not mined; handwritten code is far smaller
 GIT_SECONDS: Final = 120.0
-REGULAR: Final = (b"100644", b"100755")  # modes of git; the tools do not follow links
-SKIPPED: Final = frozenset(  # as the tools, which list and search none of these; a test compares the two
+REGULAR: Final = (b"100644", b"100755")  # git file modes; the tools do not follow links
+SKIPPED: Final = frozenset(  # the tools skip the same names; a test compares the two
     {".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__"}
     | {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"}
 )
@@ -21,14 +21,14 @@ SKIPPED: Final = frozenset(  # as the tools, which list and search none of these
 
 @dataclass(frozen=True)
 class WorkspaceFiles:
-    """Paths of all regular files, sorted, and the content of those that are Python and not over-large."""
+    """Sorted paths of all regular files, and the content of the Python files of up to MOST_BYTES."""
 
     paths: tuple[str, ...]
     python: Mapping[str, bytes]
 
 
 def read_workspace(workspace: Path) -> WorkspaceFiles:
-    """What a workspace holds; UsageError when git fails half-way."""
+    """Read the files of a workspace; raises UsageError if git fails."""
     committed = _committed(workspace)
     if committed:
         blobs = {path: blob for path, blob in committed.items() if listed(path)}
@@ -47,7 +47,7 @@ def _python(paths: Iterable[str]) -> list[str]:
 
 
 def _committed(workspace: Path) -> dict[str, bytes]:
-    """The regular files of HEAD under the workspace and their blobs; empty where git has none."""
+    """The regular files of HEAD under the workspace and their blob ids; empty if there is no commit."""
     try:
         tree = run_git(workspace, "ls-tree", "-r", "-z", "HEAD", timeout=GIT_SECONDS)
     except GitTimeoutError as error:
@@ -87,7 +87,7 @@ def _contents(workspace: Path, paths: list[str]) -> Iterator[tuple[str, bytes]]:
     for path in paths:
         try:
             content = (workspace / path).read_bytes()
-        except OSError:  # unreadable: it counts as a file, nothing is asked about it
+        except OSError:  # unreadable: listed, but not mined
             continue
         if len(content) <= MOST_BYTES:
             yield path, content

@@ -1,4 +1,4 @@
-"""The embedded stack of `applejack up` and `applejack demo`: server, workers and Flower as our child processes."""
+"""The local stack of `applejack up` and `applejack demo`: Redis server, workers and Flower as child processes."""
 
 import os
 import signal
@@ -28,29 +28,30 @@ from producer.stack.redis_server import Server, ping, take_lock, without_passwor
 Role = Literal["generate", "curate", "train"]
 QUEUE_OF: dict[Role, str] = {"generate": QUEUE_GENERATE, "curate": QUEUE_CURATE, "train": QUEUE_TRAIN}
 
-FLOWER_PORT = 5555  # Flower's own; another when it is taken
-READY_SECONDS = 60.0  # workers that import their whole world on two busy cores
-WARM_SECONDS = 10.0  # what a worker in mid-job gets to finish; the ledger's leases give the rest to others
+FLOWER_PORT = 5555  # Flower's default; if it is in use, a free port is chosen
+READY_SECONDS = 60.0  # for workers that import their libraries on two busy cores
+WARM_SECONDS = 10.0  # for workers to finish their jobs; leases of unfinished jobs expire
 TEND_SECONDS = 1.0
 
 
 def worker_command(role: Role, *, name: str, concurrency: int, loglevel: str = "WARNING") -> list[str]:
-    """The command that starts a worker for a stage's queue; its Celery node is NAME@HOST.
+    """Build the command that starts a worker for a stage's queue; its Celery node is NAME@HOST.
 
-    Threads: they answer while busy, and prefork has crashed on Apple Silicon. Heavy work is in child processes anyway.
+    It uses the thread pool: a busy worker still answers, and prefork crashes on Apple Silicon. Heavy work runs in child
+    processes anyway.
     """
     return [
         *(sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-Q", QUEUE_OF[role], "-n", f"{name}@%h"),
         *("-P", "threads", "-c", str(concurrency), "-E", "--loglevel", loglevel),
-        *("--without-mingle", "--without-gossip"),  # nothing here needs workers to know each other; saves a second
+        *("--without-mingle", "--without-gossip"),  # workers need not know each other; saves a second
     ]
 
 
 @dataclass
 class Stack:
-    """Server (unless the settings name one), workers and Flower; a `with` block starts and stops all of it.
+    """Server (unless the settings name one), workers and Flower; a `with` block starts and stops all of them.
 
-    `env` goes to the workers on top of this process's environment.
+    `env` is added to this process's environment for the children.
     """
 
     settings: Settings
@@ -82,16 +83,16 @@ class Stack:
 
     @property
     def running(self) -> Settings:
-        """The settings with the url of the server that the stack runs on, for make_app and the ledger."""
+        """The settings with the url of the stack's server, for make_app and the ledger."""
         return self._running
 
     def member(self, name: str) -> ManagedProcess:
-        """One child by its name: generate1, curate, train, flower."""
+        """Look up a child by its name: generate1, curate, train, flower."""
         return next(member for member in self._members if member.name == name)
 
     @property
     def urls(self) -> dict[str, str]:
-        """What a person may open; no password in it."""
+        """Addresses to show to the user, without passwords."""
         assert self.running.redis_url is not None
         shown = {"redis": without_password(self.running.redis_url)}
         if self.flower_url:
@@ -109,7 +110,7 @@ class Stack:
             with writing(self.folder):
                 self._lock = take_lock(self.folder)
             if not ping(url, seconds=5.0):
-                raise StoreError(f"no Redis answers at {without_password(url)}; check APPLEJACK_REDIS_URL")
+                raise StoreError(f"no answer from Redis at {without_password(url)}; check APPLEJACK_REDIS_URL")
         self._running = self.settings.model_copy(update={"redis_url": url, "dir": self.folder})
         for number in range(1, self.generate + 1):
             name = f"generate{number}"
@@ -136,35 +137,38 @@ class Stack:
         return environment
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Until every worker answers; StoreError, with the end of its log, when one ends or the time is over."""
+        """Wait until every worker answers.
+
+        Raises StoreError if a worker exits (with the end of its log) or after `seconds`.
+        """
         waiting = {f"{member.name}@{socket.gethostname()}" for member in self._members if member.name != "flower"}
         deadline = time.monotonic() + seconds
         with make_app(self.running) as app:
             while waiting:
                 waiting -= answering(app, sorted(waiting))
-                for death in self.check():
-                    raise StoreError(str(death))
+                for process_exit in self.check():
+                    raise StoreError(str(process_exit))
                 if waiting and time.monotonic() > deadline:
                     raise StoreError(
                         f"no answer from {sorted(waiting)} within {seconds:.0f} s; see {self.folder / 'logs'}"
                     )
 
     def check(self) -> list[ProcessExit]:
-        """Start again what died, after a pause that doubles; the deaths noticed now. Call it about once a second."""
+        """Restart dead children, with exponential backoff, and return new exits. Call it about once a second."""
         if self.server is not None:
             self.server.revive()
         now = time.monotonic()
-        return [death for member in self._members if (death := member.restart_if_dead(now))]
+        return [exited for member in self._members if (exited := member.restart_if_dead(now))]
 
     def stop(self) -> None:
-        """SIGTERM to all, WARM_SECONDS for all together, then SIGKILL; the server last. Nothing is left running."""
+        """Send SIGTERM to all children, and SIGKILL after WARM_SECONDS; then stop the server."""
         try:
             for member in self._members:
                 member.child.ask_to_end()
             deadline = time.monotonic() + WARM_SECONDS
             for member in self._members:
                 member.child.stop(max(0.0, deadline - time.monotonic()))
-        finally:  # a second Ctrl-C ends the patience
+        finally:  # also after a second Ctrl-C, which interrupts the wait
             for member in self._members:
                 member.child.kill()
             self._members.clear()
@@ -176,17 +180,19 @@ class Stack:
 
 
 def answering(app: Celery, names: list[str]) -> set[str]:
-    """Which of these workers answer within half a second."""
+    """The workers among `names` that answer within half a second."""
     try:
-        return {name for answer in app.control.ping(destination=names, timeout=0.5) for name in answer}
-    except (OperationalError, redis.RedisError):  # a pooled connection from before the server was started again
+        return {name for reply in app.control.ping(destination=names, timeout=0.5) for name in reply}
+    except (OperationalError, redis.RedisError):  # a pooled connection from before a restart of the server
         return set()
 
 
 def port_is_free(port: int) -> bool:
-    """Whether 127.0.0.1 gives us this port now."""
+    """Whether this port of 127.0.0.1 is free."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port in TIME_WAIT is free
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as servers do, so that a port in TIME_WAIT counts as free
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -195,27 +201,27 @@ def port_is_free(port: int) -> bool:
 
 
 def run_up(stack: Stack, *, ready: Callable[[Stack], None], tell: Callable[[str], None]) -> None:
-    """Run the stack in the foreground until Ctrl-C, SIGTERM or a closed terminal, then end all of it.
+    """Run the stack in the foreground until Ctrl-C, SIGTERM or a closed terminal, then stop it.
 
-    `ready` is called once when every worker answers, `tell` with each death of a child and with the end.
+    `ready` is called once when every worker answers. `tell` prints a line: about each exit of a child, and at the end.
     """
-    ways = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {way: signal.signal(way, signal.default_int_handler) for way in ways}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         with stack:
             try:
                 stack.wait_ready()
                 ready(stack)
                 while True:
-                    for death in stack.check():
-                        tell(str(death))
+                    for process_exit in stack.check():
+                        tell(str(process_exit))
                     time.sleep(TEND_SECONDS)
             except KeyboardInterrupt:
                 with suppress(OSError):  # the terminal may be closed
-                    tell("stopping; queued work is kept")  # before the wait for what workers are at
+                    tell("stopping; queued work is kept")  # printed before workers finish, which takes a while
                 raise
     except KeyboardInterrupt:
         return
     finally:
-        for way, handler in before.items():
-            signal.signal(way, handler)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""One child of the embedded stack: a command that is started again, after a pause that doubles, when it dies."""
+"""One child process of the local stack, restarted with exponential backoff when it dies."""
 
 import time
 from collections.abc import Mapping
@@ -7,36 +7,37 @@ from pathlib import Path
 
 from config.process import ChildProcess, describe_exit, start_child
 
-FIRST_PAUSE = 1.0  # seconds before a dead child is started again; doubled each time
+FIRST_PAUSE = 1.0  # seconds before the first restart; doubled each time
 LONGEST_BACKOFF = 60.0
-HEALTHY_SECONDS = 60.0  # a child that lived this long starts again after FIRST_PAUSE
+HEALTHY_SECONDS = 60.0  # after running this long, the backoff is reset to FIRST_PAUSE
 
 
 @dataclass(frozen=True)
 class ProcessExit:
-    """A child that ended without being asked."""
+    """Unexpected exit of a child."""
 
     name: str
     exit_code: int
     pause: float
-    """seconds until it is started again"""
+    """seconds until it is restarted"""
     log: Path
     log_tail: str
 
     def __str__(self) -> str:
-        again = f"starting it again in {self.pause:.0f} s"
-        return f"{self.name} ended ({describe_exit(self.exit_code)}), {again}; the end of {self.log}:\n{self.log_tail}"
+        restart = f"restarting it in {self.pause:.0f} s"
+        reason = describe_exit(self.exit_code)
+        return f"{self.name} exited ({reason}), {restart}; the end of {self.log}:\n{self.log_tail}"
 
 
 @dataclass
 class ManagedProcess:
-    """A command of the stack, running from the moment it is made."""
+    """A command of the stack; it is started when the object is created."""
 
     name: str
     command: list[str]
     log: Path
     env: Mapping[str, str] = field(repr=False)
-    """holds the server's password"""
+    """contains the server's password"""
     deaths: int = 0
     due: float | None = None
     """time.monotonic() of the next start, None while it runs"""
@@ -47,12 +48,12 @@ class ManagedProcess:
     def _start(self) -> ChildProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.started, self.due = time.monotonic(), None
-        # A folder of ours alone is the working directory: `-m` puts it in front of sys.path, and a user's own folder
-        # named `worker` or `config` would be taken for ours.
+        # Run in our log directory: `-m` puts the working directory first on sys.path, where a user's directory named
+        # `worker` or `config` would hide our package.
         return start_child(self.name, self.command, log=self.log, env=self.env, cwd=self.log.parent)
 
     def restart_if_dead(self, now: float) -> ProcessExit | None:
-        """Notice its death, once, or start it again when its pause is over; `now` is time.monotonic()."""
+        """Return a new exit once, and restart the child after its pause; `now` is time.monotonic()."""
         code = self.child.exit_code
         if code is None:
             return None

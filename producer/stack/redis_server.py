@@ -1,4 +1,4 @@
-"""The embedded server: a redis-server or valkey-server child process for one directory, found, started and stopped."""
+"""Starts and stops the local server: a redis-server or valkey-server child process for one directory."""
 
 import fcntl
 import json
@@ -21,11 +21,11 @@ from config.process import ChildProcess, describe_exit, free_port, start_child
 from producer.stack.redis_binary import RedisBinary, find_binary
 
 START_SECONDS = 20.0  # 20 to 60 ms is usual; a large append-only file takes longer to load
-PORT_TRIES = 5  # another process may take a free port between our look and the server's bind
-LOCK_SECONDS = 8.0  # how long a server whose stack was killed may take to end: the watchdog's grace and some
+PORT_TRIES = 5  # another process may take the free port before the server binds it
+LOCK_SECONDS = 8.0  # for the server of a killed stack to end: a little over the watchdog's grace
 POLL = 0.02
 
-STACK_FILE = "stack.json"  # mode 600: it holds the url, and so the password
+STACK_FILE = "stack.json"  # mode 600: the url contains the password
 LOCK_FILE = "stack.lock"
 CONFIG_FILE = "redis/server.conf"  # mode 600 too
 LOG_FILE = "logs/server.log"
@@ -41,11 +41,11 @@ appendonly yes
 appendfsync everysec
 maxmemory-policy noeviction
 save ""
-"""  # noeviction: a full memory must refuse writes, not drop jobs; save "": the append-only file is the one copy
+"""  # noeviction: reject writes when memory is full, do not drop jobs. save "": only the append-only file
 
 
 def ping(url: SecretStr, seconds: float = 2.0) -> bool:
-    """Whether a server answers there, to this password, within the time."""
+    """Whether a server at `url` accepts its password and answers within `seconds`."""
     try:
         with short_lived_client(url, seconds) as client:
             return bool(client.ping())
@@ -55,7 +55,7 @@ def ping(url: SecretStr, seconds: float = 2.0) -> bool:
 
 @contextmanager
 def short_lived_client(url: SecretStr, seconds: float) -> Iterator["redis.Redis"]:
-    """A client that gives up after `seconds` and leaves no connection open."""
+    """Yield a client with a timeout of `seconds` and without retries; its connections are closed at the end."""
     client = redis.Redis.from_url(
         url.get_secret_value(), socket_timeout=seconds, socket_connect_timeout=seconds, retry=None
     )
@@ -66,12 +66,12 @@ def short_lived_client(url: SecretStr, seconds: float) -> Iterator["redis.Redis"
 
 
 def without_password(url: SecretStr) -> str:
-    """The url as it may be shown."""
+    """The url without its credentials, for messages."""
     return re.sub(r"//[^@/]*@", "//", url.get_secret_value())
 
 
 def find_live(folder: Path) -> SecretStr | None:
-    """The url of the server that runs for this directory, None when there is none that answers."""
+    """The url of the running server for this directory, or None if no server answers."""
     try:
         written = json.loads((folder / STACK_FILE).read_text())
         url = SecretStr(str(written["url"]))
@@ -81,7 +81,7 @@ def find_live(folder: Path) -> SecretStr | None:
 
 
 class Server:
-    """One server for one directory: started with `start`, ended with the `with` block, and never orphaned."""
+    """The server of one directory. `start` starts it, and the `with` block or the death of this process ends it."""
 
     def __init__(self, binary: RedisBinary, url: SecretStr, child: ChildProcess, folder: Path, lock: IO[str]) -> None:
         self.binary = binary
@@ -94,8 +94,8 @@ class Server:
     def start(cls, folder: Path) -> Self:
         """Start a server with its data in `folder`/redis, loopback only, with a new password; returns when it answers.
 
-        Raises UsageError when a server already runs for this directory or there is no server program, StoreError when
-        it does not come up.
+        Raises UsageError if a server already runs for this directory or no server program is found, and StoreError if
+        the server does not start.
         """
         binary = find_binary()
         folder = folder.resolve()
@@ -113,9 +113,9 @@ class Server:
         return cls(binary, url, child, folder, lock)
 
     def revive(self) -> bool:
-        """Start it again, at the same url and on the same data, when it has ended; whether that was needed.
+        """Restart the server, with the same url and data, if it has exited; returns whether it had.
 
-        StoreError when it does not come up again.
+        Raises StoreError if it does not start.
         """
         code = self.child.exit_code
         if code is None:
@@ -125,11 +125,11 @@ class Server:
         if not _came_up(self.url, self.child):
             self.child.kill()
             end = f"the end of {self.child.log}:\n{self.child.log_tail()}"
-            raise StoreError(f"the server ended ({describe_exit(code)}) and does not start again; {end}")
+            raise StoreError(f"the server exited ({describe_exit(code)}) and did not restart; {end}")
         return True
 
     def stop(self) -> None:
-        """SIGTERM, which writes everything out; SIGKILL when that is not obeyed (a server whose folder vanished)."""
+        """Send SIGTERM, so that the server saves its data; SIGKILL if it does not end (its directory may be gone)."""
         self.child.stop(grace=5.0)
         (self.folder / STACK_FILE).unlink(missing_ok=True)
         self._lock.close()
@@ -144,9 +144,9 @@ class Server:
 
 
 def take_lock(folder: Path) -> IO[str]:
-    """The folder's lock, held until it is closed here and in every child that has it; UsageError when it is taken.
+    """Take the lock of a folder; raises UsageError if a stack holds it.
 
-    The server inherits it, so it is free exactly when no server uses the folder, however its stack ended.
+    The server inherits the lock. It is free once this process and the server have closed it, even if they were killed.
     """
     lock = (folder / LOCK_FILE).open("a+")
     deadline = time.monotonic() + LOCK_SECONDS
@@ -178,7 +178,7 @@ def _start_on_free_port(binary: RedisBinary, folder: Path, lock: IO[str]) -> tup
     password = secrets.token_urlsafe(24)
     for _ in range(PORT_TRIES):
         port = free_port()
-        data = json.dumps(str(folder / "redis"), ensure_ascii=False)  # the server reads C-like quotes
+        data = json.dumps(str(folder / "redis"), ensure_ascii=False)  # the server parses C-style quotes
         write_text(folder / CONFIG_FILE, CONFIG.format(port=port, password=password, data=data), private=True)
         child = _launch(binary, folder, lock)
         url = SecretStr(f"redis://:{password}@127.0.0.1:{port}/0")

@@ -111,11 +111,11 @@ NEEDY, FREE = Prompt(prompt="Where is it?"), Prompt(prompt="What is 2 + 2?", req
 @pytest.mark.parametrize(
     ("prompts", "spec", "message"),
     [
-        ([FREE, NEEDY], Spec(run_id="r"), "'Where is it[?]' needs tools and names no code.*--workspace"),
+        ([FREE, NEEDY], Spec(run_id="r"), "'Where is it[?]' needs tools, but there is no workspace.*--workspace"),
         (
             [NEEDY],
             Spec(run_id="r", workspace="/code", tools=()),
-            "'Where is it[?]' needs tools and the run has none.*--tools",
+            "'Where is it[?]' needs tools, but the run has none.*--tools",
         ),
         ([Prompt(prompt="x" * 500)], Spec(run_id="r"), f"'{'x' * 80}...' needs tools"),
         ([FREE], Spec(run_id="r", tools=()), None),  # no prompt needs a tool

@@ -135,7 +135,7 @@ def test_fetch_does_not_overwrite_the_users_files(
     foreign = tmp_path / "out" / name
     foreign.parent.mkdir(parents=True, exist_ok=True)
     foreign.write_text(text)
-    assert_refused(applejack("fetch", "r", "--out", "out"), "choose another --out, nothing was changed")
+    assert_refused(applejack("fetch", "r", "--out", "out"), "choose another --out. Nothing was changed")
     assert foreign.read_text() == text
 
 

@@ -42,16 +42,16 @@ def test_shown_url_has_no_password(url: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "said"),
+    ("exit_code", "reason"),
     [
         (137, "signal 9"),  # killed, out of memory
         (1, "exit code 1"),
         (128, "exit code 128"),
     ],
 )
-def test_death_says_how_and_where_to_look(exit_code: int, said: str) -> None:
-    told = str(ProcessExit("train", exit_code, 2.0, Path("logs/train.log"), "MemoryError"))
-    assert told == f"train ended ({said}), starting it again in 2 s; the end of logs/train.log:\nMemoryError"
+def test_death_says_how_and_where_to_look(exit_code: int, reason: str) -> None:
+    message = str(ProcessExit("train", exit_code, 2.0, Path("logs/train.log"), "MemoryError"))
+    assert message == f"train exited ({reason}), restarting it in 2 s; the end of logs/train.log:\nMemoryError"
 
 
 def test_password_is_made_once_and_kept(tmp_path: Path) -> None:

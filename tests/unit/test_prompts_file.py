@@ -75,7 +75,7 @@ def test_the_same_text_asked_another_way_is_no_duplicate(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
 def test_a_file_without_prompts_is_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(UsageError, match="holds no prompt"):
+    with pytest.raises(UsageError, match="contains no prompts"):
         load(_file(tmp_path, content))
 
 
