@@ -61,7 +61,7 @@ def test_the_card_has_a_header_a_hub_reads_and_the_counts(tmp_path: Path) -> Non
     assert "Answered by `not recorded` (6), `t` (20)." in body
     assert str(tmp_path) not in body  # a card is published, where things lie on this machine is not
     assert "| null_result | 1 |" in body
-    assert "Format `seed-text`, which is the same for every student" in body
+    assert "Format `seed-text`, independent of the student" in body
 
 
 SIZES = [

@@ -94,7 +94,7 @@ BAD = [
     (("--format", "seed-text", "--mix", "tools=1"), "--mix is 'tools=1'"),
     (("--format", "turns", "--valid-share", "0.5", "--test-share", "0.5"), "leave nothing to train on"),
     (("--format", "seed-text", "--split-by", "moon"), "--split-by is 'moon'"),
-    (("--format", "seed-text", "--out", "."), "'.' has no name of its own"),
+    (("--format", "seed-text", "--out", "."), "'.' cannot be replaced"),
     # what its own split leaves without effect
     (("--format", "seed-text", "--split-by", "workspace"), "--split-by is 'workspace', but seed-text has"),
     (("--format", "seed-text", "--seed", "7"), "--seed is 7, but seed-text has"),
@@ -129,7 +129,7 @@ def test_files_without_a_trajectory_cost_no_dataset(trajectories: Path, tmp_path
     done = command(noise, "--out", out, "--format", "seed-text")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert f"no trajectory and no record of the seed generator in '{noise}'" in done.stderr
+    assert f"found no trajectory and no seed record in '{noise}'" in done.stderr
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
 
 

@@ -9,11 +9,11 @@ from pydantic import JsonValue
 
 from config.records import JsonObject
 
-HUB_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")  # the steps of size_categories that hubs know
+HUB_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")  # the hubs' size_categories
 
 
 def card(manifest: JsonObject) -> str:
-    """The card of a dataset, from what dataset.json says."""
+    """The dataset card, built from the content of dataset.json."""
     return "\n".join([*_header(manifest), *_body(manifest)]) + "\n"
 
 
@@ -49,7 +49,7 @@ def _body(manifest: JsonObject) -> list[str]:
         f"- Answered by {_teachers(manifest)}.",
         f"- Format `{manifest['format']}`{_rendered(manifest)}.",
         *_parquet(manifest),
-        f"- Split {manifest['split_rule']}. Leaks, counted: `{json.dumps(manifest['leaks'])}`.",
+        f"- Split {manifest['split_rule']}. Leaks between splits: `{json.dumps(manifest['leaks'])}`.",
         f"- Loss proof: {_proof(proof)}.",
         "",
         *_table("Rows", "split", manifest["splits"]),
@@ -57,33 +57,33 @@ def _body(manifest: JsonObject) -> list[str]:
         *_table("Kept by category", "category", manifest["by_category"]),
         *_table("Calls by tool", "tool", manifest["by_tool"]),
         *_list("Warnings", manifest["warnings"]),
-        *_table("Code the tools read", "workspace", _workspaces(manifest), value="licence as found"),
+        *_table("Code the tools read", "workspace", _workspaces(manifest), value="licence"),
     ]
 
 
 def _teachers(manifest: JsonObject) -> str:
-    told = (f"`{_shared(name)}` ({count})" for name, count in _object(manifest["teachers"]).items())
-    return ", ".join(told) or "nobody"
+    counted = (f"`{_shared(name)}` ({count})" for name, count in _object(manifest["teachers"]).items())
+    return ", ".join(counted) or "no teacher"
 
 
 def _workspaces(manifest: JsonObject) -> JsonObject:
-    """By the names to be shown; two of one name keep their paths."""
+    """Licences by displayed name; directories with the same name keep their paths."""
     found = _object(manifest["workspaces"])
     names = Counter(_shared(place) for place in found)
     return {_shared(place) if names[_shared(place)] == 1 else place: licence for place, licence in found.items()}
 
 
 def _shared(name: str) -> str:
-    """A directory of this machine by its last part, for a card is published; hub names and URLs as they are."""
+    """The last part of a local path, because cards are published. Hub names and URLs stay unchanged."""
     return Path(name).name if Path(name).is_absolute() else name
 
 
 def _rendered(manifest: JsonObject) -> str:
     if manifest["student"] is None:
-        return ", which is the same for every student; no limit of tokens was applied"
+        return ", independent of the student; no token limit was applied"
     return (
         f", rendered for the student `{_shared(str(manifest['student']))}` "
-        f"(template sha256 `{manifest['template_hash']}`), at most {manifest['max_seq_length']} tokens a row"
+        f"(template sha256 `{manifest['template_hash']}`), at most {manifest['max_seq_length']} tokens per row"
     )
 
 
@@ -91,17 +91,17 @@ def _parquet(manifest: JsonObject) -> list[str]:
     if not _object(manifest["options"])["parquet"]:
         return []
     return [
-        "- The parquet files hold the rows of the .jsonl files, which trainers read; in them `tools` and the arguments "
-        "of each call are JSON text."
+        "- The parquet files contain the same rows as the .jsonl files, for dataset viewers. In them `tools` and the "
+        "arguments of each call are JSON text. Trainers read the .jsonl files."
     ]
 
 
 def _proof(proof: JsonObject) -> str:
     if not proof:
-        return "not made for this format"
+        return "not available for this format"
     verdict = "passed" if proof["passed"] else f"FAILED ({proof['faults']})"
     return (
-        f"{verdict}; {proof['loss_tokens']} loss tokens, {proof['assistant_tokens']} of them the assistant's, "
+        f"{verdict}; {proof['loss_tokens']} loss tokens, {proof['assistant_tokens']} of them from the assistant, "
         f"stop token in the loss for {proof['stop_tokens']} of {proof['turns']} turns"
     )
 

@@ -1,4 +1,4 @@
-"""Writes a dataset directory: whole or not at all, and the same bytes for the same content."""
+"""Writes the files of a dataset directory. The same content gives the same bytes."""
 
 import hashlib
 import json
@@ -15,24 +15,24 @@ REJECTED = "rejected.jsonl"
 HELD_OUT = "held_out.jsonl"
 MANIFEST = "dataset.json"
 CARD = "README.md"
-HELD_OUT_ENOUGH = 8  # questions; with fewer in test, those of valid are asked too
+HELD_OUT_ENOUGH = 8  # questions; if test has fewer, those of valid are added
 
 
 def require_free(out: Path) -> None:
-    """UsageError when `out` holds anything that is not a dataset made here."""
-    if out.name in ("", ".."):  # it is replaced by renaming, which the directory one stands in does not allow
-        raise UsageError(f"{str(out)!r} has no name of its own; name a directory for the dataset")
+    """Raise UsageError if `out` contains anything other than a dataset of applejack."""
+    if out.name in ("", ".."):  # the output directory is renamed; "." and ".." cannot be
+        raise UsageError(f"{str(out)!r} cannot be replaced; choose a named directory for the dataset")
     if out.is_dir() and any(out.iterdir()) and not _ours(out):
-        raise UsageError(f"{str(out)!r} is not empty and holds no dataset of applejack's; name another directory")
+        raise UsageError(f"{str(out)!r} is not empty and not a dataset of applejack; choose another directory")
     if out.exists() and not out.is_dir():
-        raise UsageError(f"{str(out)!r} is a file; name a directory for the dataset")
+        raise UsageError(f"{str(out)!r} is a file; choose a directory for the dataset")
 
 
 def write_splits(place: Path, sides: Mapping[Split, Sequence[CuratedRow]], spool: Spool, *, mixed: bool) -> str:
-    """Write the split files; returns the content hash, hex sha256 over their names and contents.
+    """Write the split files; return the content hash: sha256 of their names and contents, in hex.
 
-    Each entry is given its split and the lines of its rows.
-    `mixed` spreads the rows of one conversation over the file: mlx_lm 0.32 takes rows of a batch as they stand in it.
+    Sets the split and the line numbers of each entry.
+    `mixed` spreads the rows of one conversation over the file, because mlx_lm 0.32 batches rows in file order.
     """
     content = hashlib.sha256()
     for split, name in SPLIT_FILES.items():
@@ -62,22 +62,21 @@ def write_rejected(place: Path, entries: Sequence[CuratedRow]) -> None:
 
 
 def write_held_out(place: Path, sides: Mapping[Split, Sequence[CuratedRow]], spool: Spool) -> int:
-    """The questions of the test split, each once, for evaluation to ask; returns how many.
+    """Write the distinct questions of the test split for the evaluation; return their number.
 
-    Each names the job it comes from. It names its workspace where the dataset knows more than one; otherwise it is the
-    run's.
+    Each line has its job_id. It has a workspace only if the dataset uses more than one; the default is the run's.
     """
-    several = len({entry.workspace for side in sides.values() for entry in side if entry.tools}) > 1
+    with_workspace = len({entry.workspace for side in sides.values() for entry in side if entry.tools}) > 1
     seen: set[str] = set()
-    asked = list(_questions(sides["test"], spool, seen, several=several))
-    if len(asked) < HELD_OUT_ENOUGH:
-        asked += _questions(sides["valid"], spool, seen, several=several)
-    (place / HELD_OUT).write_bytes(b"".join(line + b"\n" for line in asked))
-    return len(asked)
+    questions = list(_questions(sides["test"], spool, seen, with_workspace=with_workspace))
+    if len(questions) < HELD_OUT_ENOUGH:
+        questions += _questions(sides["valid"], spool, seen, with_workspace=with_workspace)
+    (place / HELD_OUT).write_bytes(b"".join(line + b"\n" for line in questions))
+    return len(questions)
 
 
 def write_json(file: Path, content: JsonObject) -> None:
-    """Indented JSON, keys in the given order."""
+    """Write indented JSON; keys keep their order."""
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -92,13 +91,15 @@ def _mixed_key(item: tuple[CuratedRow, int, Span]) -> tuple[bytes, Span]:
     return hashlib.sha256(entry.order + bytes([n % 256])).digest(), row
 
 
-def _questions(entries: Sequence[CuratedRow], spool: Spool, seen: set[str], *, several: bool) -> Iterator[bytes]:
-    """Those of the prompts that `seen` does not hold yet; they are added to it."""
+def _questions(entries: Sequence[CuratedRow], spool: Spool, seen: set[str], *, with_workspace: bool) -> Iterator[bytes]:
+    """Yield the prompts that are not in `seen`, and add them to it."""
     for entry in entries:
         if entry.member.prompt not in seen:
             seen.add(entry.member.prompt)
-            asked = spool.get(entry.prompt)
-            yield json.dumps({**json.loads(asked), "workspace": entry.pinned or None}).encode() if several else asked
+            line = spool.get(entry.prompt)
+            if with_workspace:
+                line = json.dumps({**json.loads(line), "workspace": entry.pinned or None}).encode()
+            yield line
 
 
 def _ours(out: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What a curation is asked to do, and what it says when it is done."""
+"""Options and summary of a curation."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,35 +10,35 @@ from worker.curate.seed_text import SHUFFLE_SEED, TRAIN_SHARE
 Format = Literal["text", "turns", "seed-text"]
 SplitBy = Literal["prompt", "workspace"]
 FORMATS: tuple[Format, ...] = ("text", "turns", "seed-text")
-MAX_CALLS = 8  # the seed's target is 1 to 3 calls; twice and more is a search a student may still learn from
+MAX_CALLS = 8  # the seed's target is 1 to 3; longer searches are still useful for training
 
 
 @dataclass(frozen=True)
 class Options:
-    """Everything that decides a dataset's bytes, besides the trajectories and the student."""
+    """Options that, with the trajectories and the student, determine the dataset's bytes."""
 
     format: Format = "text"
     max_seq_length: int = 2048
-    """tokens of one training row"""
+    """maximum tokens of one training row"""
     valid_share: float = 0.1
     test_share: float = 0.1
     seed: int = 0
     max_calls: int = MAX_CALLS
     no_tools_share: float | None = None
-    """examples without tools are sampled down to this share; None leaves them alone"""
+    """examples without tools are sampled down to this share; None keeps all"""
     split_by: SplitBy = "prompt"
     source_run: str | None = None
     parquet: bool = False
-    """the rows of `turns` also as parquet files"""
+    """also write the rows of `turns` as parquet files"""
     system_prompt: str | None = None
-    """of every row; None leaves each its own. `text` and `turns` take it only where the record has no other"""
+    """system prompt of every row; None keeps the recorded ones. Only seed-text replaces a different recorded one"""
 
     def __post_init__(self) -> None:
         if self.parquet and self.format != "turns":
-            raise ValueError("parquet files hold the rows of turns")
+            raise ValueError("parquet=True needs format='turns'")
 
     def applied(self) -> JsonObject:
-        """As JSON, with what was really done: seed-text has a split of its own and measures no tokens."""
+        """The effective options as JSON: seed-text has its own split and no token limit."""
         if self.format != "seed-text":
             return asdict(self)
         shares = {"valid_share": round(1 - TRAIN_SHARE, 6), "test_share": 0.0}
@@ -47,7 +47,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Summary:
-    """The counts of one curation; `read == kept + rejected` always."""
+    """Counts of one curation. `read` is always `kept + rejected`."""
 
     read: int
     kept: int
@@ -59,20 +59,20 @@ class Summary:
     without_tools: int
     """kept, answered without tools"""
     skipped: int
-    """rejected for results that are missing, null or stand for nothing"""
+    """rejected for missing, null or placeholder results"""
     splits: Mapping[str, int]
     """rows per split"""
     content_hash: str
     by_category: Mapping[str, int] = field(default_factory=dict)
     by_tool: Mapping[str, int] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
-    """max_seq_length -> how many over-long trajectories it would have kept"""
+    """max_seq_length -> number of over-long trajectories that it would keep"""
     warnings: tuple[str, ...] = ()
     loss_proof: JsonObject = field(default_factory=dict)
     broken: int = 0
-    """lines that could not be read; they are not among `read`"""
+    """unreadable lines; not counted in `read`"""
 
     def as_json(self) -> JsonObject:
-        """As JSON, under the contract's keys."""
+        """The JSON object that `--json` prints."""
         found: JsonObject = asdict(self)
         return {**found, "warnings": list(self.warnings)}

@@ -1,7 +1,7 @@
-"""The `turns` rows once more as parquet, which dataset hubs show and load; the only importer of pyarrow.
+"""Copies the `turns` rows to parquet, the format of dataset hubs. Only this module imports pyarrow.
 
-Columns: `messages`, `tools` as JSON text, and `job_id`. A call's arguments are JSON text as well, as on OpenAI's wire:
-as columns every object would get the keys of all others, with nulls no model wrote. Trainers read the .jsonl files.
+Columns: `messages`, `tools` as JSON text, and `job_id`. The arguments of a call are JSON text, as in OpenAI's API: as a
+parquet struct, every object would have the keys of all others, filled with nulls. Trainers read the .jsonl files.
 """
 
 import json
@@ -14,22 +14,22 @@ from pydantic import JsonValue
 from config.errors import UsageError
 from config.records import JsonObject
 
-ROWS = 1000  # per row group: some 10 MB, all that is held in memory
+ROWS = 1000  # per row group: about 10 MB, the most that is in memory
 
 
 def require() -> None:
-    """UsageError where pyarrow is not installed."""
+    """Raise UsageError if pyarrow is not installed."""
     try:
-        import pyarrow.parquet  # noqa: F401 - asked before hours of work, not after them
+        import pyarrow.parquet  # noqa: F401 - fail before the long curation, not after it
     except ImportError as error:
         raise UsageError(
-            f"--format parquet needs pyarrow, which is not here ({error}); install it with "
+            f"--format parquet needs pyarrow, which is not installed ({error}); install it with "
             "`uv pip install 'applejack[parquet]'` (or -e '.[parquet]' in a checkout), or use --format turns"
         ) from error
 
 
 def copy(source: Path, target: Path) -> None:
-    """Write the rows of a .jsonl file as parquet: the same bytes for the same rows and the same pyarrow."""
+    """Write the rows of a .jsonl file as parquet. The bytes depend only on the rows and the pyarrow version."""
     import pyarrow
     import pyarrow.parquet
 

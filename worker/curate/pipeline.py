@@ -1,4 +1,4 @@
-"""The curate stage: trajectories in, a proven dataset directory and a verdict on each trajectory out."""
+"""The curate stage: checks trajectories and writes a dataset directory, with a verdict on each trajectory."""
 
 import hashlib
 from collections import Counter
@@ -37,13 +37,13 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Curated:
-    """What a curation leaves: its counts, and what it decided about each trajectory."""
+    """Result of a curation: the counts and the metadata of each trajectory."""
 
     summary: Summary
     entries: Sequence[CuratedRow]
 
     def verdicts(self) -> Iterator[Verdict]:
-        """One per trajectory read, in an order that does not depend on the order they came in."""
+        """One per trajectory, in an order that does not depend on the input order."""
         return (entry.verdict for entry in self.entries)
 
 
@@ -56,14 +56,14 @@ def curate(
     progress: Progress | None = None,
     broken: Callable[[], int] = lambda: 0,
 ) -> Curated:
-    """Check, render, prove and split; `out` is written whole or not at all, even when nothing is kept.
+    """Check, render and split the trajectories, and verify the loss mask. Replaces `out` atomically.
 
     Args:
         trajectories: each is read once and not kept in memory.
-        broken: asked at the end how many lines could not be read as trajectories.
+        broken: returns the number of unreadable input lines; called at the end.
 
     Raises:
-        UsageError: no usable student, or `out` holds something else.
+        UsageError: the student is unusable, or `out` contains something other than a dataset.
     """
     dataset.require_free(out)
     if options.parquet:
@@ -81,9 +81,7 @@ def _student(student: Path | None, options: Options) -> Student | None:
     if options.format == "seed-text":
         return None
     if student is None:
-        raise UsageError(
-            f"the format {options.format!r} is rendered by the student's own template: give --student MODEL"
-        )
+        raise UsageError(f"the format {options.format!r} needs the student's chat template: add --student MODEL")
     model = Student(student)
     model.require_tools()
     return model
@@ -98,7 +96,7 @@ def _read(
         entries.append(read_row(trajectory, checks=checks, options=options, student=student, spool=spool))
         if progress:
             progress(len(entries))
-    if options.format != "seed-text":  # that one is in file order by definition
+    if options.format != "seed-text":  # seed-text keeps the file order
         entries.sort(key=lambda entry: (entry.order, entry.run_id))
     return entries
 
@@ -127,7 +125,7 @@ def _write(
 
 
 def _leaks(sides: dict[Split, list[CuratedRow]]) -> dict[str, dict[str, int]]:
-    """Computed from what was written: prompts, and any of the grouping keys, that stand on two sides."""
+    """Prompts and grouping keys that occur in two splits, counted in the written splits."""
     return {
         "prompts": leaks({split: {entry.member.prompt for entry in side} for split, side in sides.items()}),
         "keys": leaks({split: {key for e in side for key in e.member.keys} for split, side in sides.items()}),
@@ -177,7 +175,7 @@ def _tokens(kept: Sequence[CuratedRow]) -> JsonObject:
 
 
 def _only(values: set[str]) -> str | None:
-    """The one value; several are hashed into one, so that the order of files does not matter."""
+    """The only value; several values become one hash of all of them, independent of their order."""
     real = sorted(value for value in values if value)
     if len(real) > 1:
         return "mixed-" + hashlib.sha256("\0".join(real).encode()).hexdigest()[:16]

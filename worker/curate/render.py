@@ -1,9 +1,9 @@
-"""A trajectory as the rows of a dataset, with the token ids the trainer will make of them.
+"""Renders a trajectory as dataset rows, with the token ids that the trainer will compute.
 
-`text`   one `{"text"}` row: the whole conversation as the student's template writes it, ending at the stop token.
-`turns`  one `{"messages", "tools"}` row per assistant turn, that turn last; a turn whose call failed is context only.
+`text`   one `{"text"}` row: the whole conversation in the student's template, ending with the stop token.
+`turns`  one `{"messages", "tools"}` row per assistant turn, which comes last. A turn with a failed call is context only.
 
-Each row holds its `job_id` too. mlx_lm ignores keys that it does not know.
+Each row also has a `job_id`. mlx_lm ignores unknown keys.
 """
 
 import json
@@ -16,57 +16,57 @@ from worker.student.tokenizer import Student
 
 @dataclass(frozen=True)
 class Span:
-    """One assistant turn inside the conversation, in text and in tokens."""
+    """One assistant turn of the conversation, as text and tokens."""
 
     turn: Turn
     prompt: str
-    """what the server renders before the turn, generation prompt included"""
+    """text that the server renders before the turn, including the generation prompt"""
     through: str
-    """the conversation up to and with the turn"""
+    """the conversation up to and including the turn"""
     prompt_ids: tuple[int, ...]
     through_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One trajectory, rendered."""
+    """The rows and tokens of one trajectory."""
 
     rows: tuple[JsonObject, ...]
     lengths: tuple[int, ...]
     """tokens per row as the trainer counts them"""
     spans: tuple[Span, ...]
     text_ids: tuple[int, ...] = ()
-    """`text` only: the row as mlx_lm's TextDataset encodes it"""
+    """`text` only: token ids as in mlx_lm's TextDataset"""
 
 
 def render_text(trajectory: Trajectory, student: Student) -> Rendered:
     """The `text` row of a trajectory; raises RenderError."""
     messages = chat_messages(trajectory)
     spans = _spans(messages, trajectory.tools, turns(trajectory), student)
-    ends = bool(spans) and spans[-1].turn.index == len(messages) - 1  # then that turn's text is the whole one
+    ends = bool(spans) and spans[-1].turn.index == len(messages) - 1  # the last span then covers all messages
     text = closed(spans[-1].through if ends else student.render(messages, trajectory.tools), student)
     ids = tuple(student.text_ids(text))
     return Rendered(rows=({"text": text, "job_id": trajectory.job_id},), lengths=(len(ids),), spans=spans, text_ids=ids)
 
 
 def render_turns(trajectory: Trajectory, student: Student) -> Rendered:
-    """The `turns` rows of a trajectory, one per assistant turn that is worth learning; raises RenderError."""
+    """The `turns` rows of a trajectory, one per assistant turn that was not retried; raises RenderError."""
     messages = chat_messages(trajectory)
     spans = _spans(messages, trajectory.tools, tuple(t for t in turns(trajectory) if not t.was_retried), student)
     tools: JsonObject = {"tools": list(trajectory.tools)} if trajectory.tools else {}
-    beside: JsonObject = {**tools, "job_id": trajectory.job_id}
-    rows: tuple[JsonObject, ...] = tuple({"messages": list(messages[: s.turn.index + 1]), **beside} for s in spans)
+    shared: JsonObject = {**tools, "job_id": trajectory.job_id}
+    rows: tuple[JsonObject, ...] = tuple({"messages": list(messages[: s.turn.index + 1]), **shared} for s in spans)
     return Rendered(rows=rows, lengths=tuple(len(s.through_ids) for s in spans), spans=spans)
 
 
 def closed(text: str, student: Student) -> str:
-    """The text without white space behind its last stop token: the trainer would add a second stop token to it."""
+    """Strip white space after the last stop token; otherwise the trainer would add a second stop token."""
     stripped = text.rstrip()
     return stripped if any(stripped.endswith(stop) for stop in student.eos_texts) else text
 
 
 def row_bytes(row: JsonObject) -> bytes:
-    """A row as a line of JSON."""
+    """The row as one line of JSON."""
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""What is remembered of one trajectory between reading it and writing the dataset; its words lie in the spool."""
+"""Metadata of one trajectory during curation. Its text is in the spool file."""
 
 import hashlib
 import json
@@ -19,68 +19,68 @@ from worker.student.tokenizer import RenderError, Student
 
 UNREAL_REASONS = frozenset(
     {RejectionReason.NULL_RESULT, RejectionReason.PLACEHOLDER_RESULT, RejectionReason.UNPAIRED_RESULT}
-)  # the user's guide counts these as "with tools and no results (skipped)"
+)  # counted as "with tools and no results (skipped)"
 
-SHOWN = 60  # characters of a system prompt in a message
-HAPPENED = {"run_id", "attempt", "seconds", "usage", "failure", "provenance"}  # differ where the content does not
+SHOWN = 60  # characters of a system prompt in an error message
+VOLATILE_FIELDS = {"run_id", "attempt", "seconds", "usage", "failure", "provenance"}  # not part of the content
 
 
 @dataclass(slots=True)
 class CuratedRow:
-    """One trajectory, about 2 KB."""
+    """Metadata of one trajectory, about 2 KB."""
 
     order: bytes
-    """hash of its content: the order of everything, whatever the order it came in and whoever made it"""
+    """hash of the content; sorts the output independently of input order and worker"""
     job_id: str
     run_id: str
     category: str
     workspace: str
     pinned: str
-    """the workspace as a prompt names it, PATH or PATH@COMMIT"""
+    """the workspace in the form that a prompt uses: PATH or PATH@COMMIT"""
     teacher: str
-    """who answered, as the endpoint calls it; "" when it was not recorded"""
+    """the teacher's model name at its endpoint; "" if not recorded"""
     toolset: str
     tools: tuple[str, ...]
-    """the name of every call"""
+    """tool names, one per call"""
     member: SplitItem
     print_: Fingerprint
     prompt: Span
     claim: NumericAnswer | None
-    """what the answer counts, to be compared with answers to the same question"""
+    """the number in the answer, compared with other answers to the same question"""
     rows: tuple[Span, ...] = ()
     tokens: int = 0
-    """of its longest row"""
+    """tokens of the longest row"""
     losses: Losses = field(default_factory=Losses)
     turns: int = 0
     findings: list[Finding] = field(default_factory=list)
     split: Split | None = None
     lines: list[int] = field(default_factory=list)
-    """of its rows in the split's file, counted from 1"""
+    """line numbers of the rows in the split's file, counted from 1"""
 
     @property
     def kept(self) -> bool:
-        """Nothing was found against it."""
+        """True if there are no findings."""
         return not self.findings
 
     @property
     def verdict(self) -> Verdict:
-        """What was decided."""
+        """The findings, the split and the row numbers."""
         return Verdict(job_id=self.job_id, findings=tuple(self.findings), split=self.split, rows=tuple(self.lines))
 
     @property
     def skipped(self) -> bool:
-        """Its results are not real."""
+        """True if a tool result is missing, null or a placeholder."""
         return any(finding.reason in UNREAL_REASONS for finding in self.findings)
 
     def reject(self, reason: RejectionReason, detail: str) -> None:
-        """Add a finding that only the whole set shows."""
+        """Add a finding."""
         self.findings.append(Finding(reason=reason, detail=detail))
 
 
 def read_row(
     trajectory: Trajectory, *, checks: tuple[Check, ...], options: Options, student: Student | None, spool: Spool
 ) -> CuratedRow:
-    """Check and render one trajectory. UsageError when it has another system prompt than the options ask for."""
+    """Check and render one trajectory. Raises UsageError if its system prompt differs from the one in the options."""
     trajectory = _with_system_prompt(trajectory, options)
     pin = trajectory.provenance
     entry = CuratedRow(
@@ -112,8 +112,8 @@ def read_row(
 
 
 def canonical(trajectory: Trajectory) -> bytes:
-    """What was asked and said, the same whatever the order of keys in its file, and whichever worker made it when."""
-    content = trajectory.model_dump(mode="json", exclude=HAPPENED)
+    """The content as JSON with sorted keys, without run, timing and provenance."""
+    content = trajectory.model_dump(mode="json", exclude=VOLATILE_FIELDS)
     return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
 
 
@@ -121,19 +121,19 @@ def _render(entry: CuratedRow, trajectory: Trajectory, options: Options, student
     try:
         rendered: Rendered = (render_turns if options.format == "turns" else render_text)(trajectory, student)
     except RenderError as error:
-        if entry.kept:  # a broken conversation has its reasons already
+        if entry.kept:  # a rejected trajectory already has a reason
             entry.reject(RejectionReason.MALFORMED, str(error)[:300])
         return
     if not rendered.rows:
         if entry.kept:
-            entry.reject(RejectionReason.MALFORMED, "no assistant turn is left to learn from")
+            entry.reject(RejectionReason.MALFORMED, "no assistant turn is left to train on")
         return
     entry.tokens = max(rendered.lengths)
     entry.losses = losses(rendered, student, max_seq_length=options.max_seq_length)
     if entry.tokens > options.max_seq_length:
         entry.reject(
             RejectionReason.OVER_LENGTH,
-            f"{entry.tokens} tokens with the student's tokenizer, {options.max_seq_length} are allowed",
+            f"{entry.tokens} tokens with the student's tokenizer; the limit is {options.max_seq_length}",
         )
     if entry.kept:
         entry.rows = tuple(spool.put(row_bytes(row)) for row in rendered.rows)
@@ -153,7 +153,7 @@ def _pinned(trajectory: Trajectory) -> str:
 
 
 def _held_out(trajectory: Trajectory) -> bytes:
-    """The question again, as evaluation asks it, with the job that it comes from."""
+    """The prompt as a line of held_out.jsonl, with its job_id."""
     prompt = Prompt(
         prompt=trajectory.prompt or " ",
         category=trajectory.category,
@@ -165,13 +165,13 @@ def _held_out(trajectory: Trajectory) -> bytes:
 
 
 def _with_system_prompt(trajectory: Trajectory, options: Options) -> Trajectory:
-    """The trajectory with the system prompt that the options give; in seed-text it replaces any other."""
+    """The trajectory with the system prompt from the options; only seed-text replaces a recorded one."""
     wanted, recorded = options.system_prompt, trajectory.system_prompt
     if wanted is None or wanted == recorded:
         return trajectory
     if recorded and options.format != "seed-text":
         raise UsageError(
-            f"job {trajectory.job_id!r} was recorded with the system prompt {recorded[:SHOWN]!r}; leave "
-            "--system-prompt out to keep it, or use --format seed-text, which replaces it"
+            f"job {trajectory.job_id!r} was recorded with the system prompt {recorded[:SHOWN]!r}; omit "
+            "--system-prompt to keep it, or use --format seed-text, which replaces it"
         )
     return trajectory.model_copy(update={"system_prompt": wanted})

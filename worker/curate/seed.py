@@ -1,8 +1,8 @@
-"""The seed generator's records, one JSON object each, read as trajectories.
+"""Converts records of the seed generator to trajectories.
 
 A record is {"query", "reasoning", "tool_calls": [{"tool" or "name", "args", "result"?}], "answer", "messages"?,
-"metadata"?}. Each recorded call becomes an assistant message of its own, followed by its tool message when a result was
-recorded. Nothing is mended: phantom calls stay calls and results stay what they are, for the checks to judge:
+"metadata"?}. Each recorded call becomes its own assistant message, followed by a tool message if a result was recorded.
+Nothing is repaired; the checks decide later:
 
     no "result" key   -> no tool message             a missing result
     "result": null    -> tool message, content None  a null result
@@ -20,26 +20,26 @@ from worker.curate.jsonlines import too_deep
 CALL_NAMES = ("tool", "name")
 CALL_ARGUMENTS = ("args", "arguments")
 CALL_FIELDS = {*CALL_NAMES, *CALL_ARGUMENTS, "result"}
-NO_TOOLS_CATEGORY = "negative"  # the generator's own name for questions that need no tool
-READ_FIELDS = {"query", "tool_calls", "answer"}  # what messages hold in full; every other field is kept beside them
+NO_TOOLS_CATEGORY = "negative"  # the generator's name for questions that need no tool
+READ_FIELDS = {"query", "tool_calls", "answer"}  # stored in the messages; every other field is kept as an extra field
 
 _OBJECTS = TypeAdapter(tuple[JsonObject, ...])
 
 
 class SeedError(ValueError):
-    """The object is no record of the seed generator; the message says what is wrong with it."""
+    """The object is not a valid record of the seed generator."""
 
 
 def looks_like_seed(record: JsonObject) -> bool:
-    """True for what should be read as a seed record: it has a query, and it is no trajectory that has one too."""
+    """True if the object has a query and is not a trajectory with an extra query field."""
     return "query" in record and not ("job_id" in record and "outcome" in record)
 
 
 def to_trajectory(record: JsonObject, *, run_id: str, number: int) -> Trajectory:
-    """The record as a trajectory whose job_id is its line number and content hash. Raises SeedError."""
+    """Convert the record; its job_id is the line number and the content hash. Raises SeedError."""
     query = record["query"]
     if not isinstance(query, str) or not query.strip():
-        raise SeedError(f"query is {_short(query)}, not a question")
+        raise SeedError(f"query is {_short(query)}, not a non-empty string")
     messages = [Message(role="user", content=query)]
     calls = _calls(record)
     for place, call in enumerate(calls, 1):
@@ -56,8 +56,8 @@ def to_trajectory(record: JsonObject, *, run_id: str, number: int) -> Trajectory
         "system_prompt": _system_prompt(record),
         "outcome": "completed",
     }
-    held = {"tools": _tools(record), "messages": tuple(messages)}
-    return Trajectory.model_validate(_unread(record, calls) | trajectory | held)
+    conversation = {"tools": _tools(record), "messages": tuple(messages)}
+    return Trajectory.model_validate(_unread(record, calls) | trajectory | conversation)
 
 
 def _calls(record: JsonObject) -> list[JsonObject]:
@@ -77,18 +77,18 @@ def _calls(record: JsonObject) -> list[JsonObject]:
 def _call_messages(call: JsonObject, *, call_id: str) -> list[Message]:
     name = _first(call, CALL_NAMES)
     if not isinstance(name, str) or not name:
-        raise SeedError(f"a call names its tool {_short(name)}; it needs 'tool' or 'name'")
-    made = ToolCall(id=call_id, name=name, arguments=_arguments(_first(call, CALL_ARGUMENTS)))
-    asked = Message(role="assistant", content="", tool_calls=(made,))
+        raise SeedError(f"the tool name of a call is {_short(name)}; set 'tool' or 'name' to a non-empty string")
+    tool_call = ToolCall(id=call_id, name=name, arguments=_arguments(_first(call, CALL_ARGUMENTS)))
+    request = Message(role="assistant", content="", tool_calls=(tool_call,))
     if "result" not in call:
-        return [asked]
+        return [request]
     result = call["result"]
     content = None if result is None else _text(result)
-    return [asked, Message(role="tool", tool_call_id=call_id, name=name, content=content)]
+    return [request, Message(role="tool", tool_call_id=call_id, name=name, content=content)]
 
 
 def _arguments(value: JsonValue) -> JsonObject | str:
-    """The object; a JSON string is parsed, and what is no object stays text. Nothing and "" are no arguments."""
+    """The object. A JSON string is parsed; one that is not an object stays text. None and "" become {}."""
     if isinstance(value, str):
         if not value.strip():
             return {}
@@ -103,7 +103,7 @@ def _arguments(value: JsonValue) -> JsonObject | str:
 
 
 def _requires_tools(record: JsonObject) -> bool:
-    """The metadata's flag; without one, true for every category but the generator's questions that need no tool."""
+    """The metadata's flag; without one, true for every category except "negative"."""
     flag = _metadata(record).get("requires_tools")
     if flag is None:
         return _category(record) != NO_TOOLS_CATEGORY
@@ -111,8 +111,8 @@ def _requires_tools(record: JsonObject) -> bool:
 
 
 def _category(record: JsonObject) -> str:
-    said = _metadata(record).get("category")
-    return said if isinstance(said, str) and said else "general"
+    category = _metadata(record).get("category")
+    return category if isinstance(category, str) and category else "general"
 
 
 def _metadata(record: JsonObject) -> JsonObject:
@@ -121,7 +121,7 @@ def _metadata(record: JsonObject) -> JsonObject:
 
 
 def _system_prompt(record: JsonObject) -> str:
-    """The system message among the recorded messages, "" when there is none."""
+    """The first recorded system message, or ""."""
     messages = record.get("messages")
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, dict) and message.get("role") == "system" and isinstance(message.get("content"), str):
@@ -130,14 +130,14 @@ def _system_prompt(record: JsonObject) -> str:
 
 
 def _tools(record: JsonObject) -> tuple[JsonObject, ...]:
-    """The tool schemas, where the record has them in the form that is sent."""
+    """The tool schemas if the record has them in OpenAI's format, else ()."""
     tools = record.get("tools")
-    sent = isinstance(tools, list) and all(isinstance(tool, dict) and tool.get("type") == "function" for tool in tools)
-    return _OBJECTS.validate_python(tools) if sent else ()
+    valid = isinstance(tools, list) and all(isinstance(tool, dict) and tool.get("type") == "function" for tool in tools)
+    return _OBJECTS.validate_python(tools) if valid else ()
 
 
 def _unread(record: JsonObject, calls: list[JsonObject]) -> dict[str, object]:
-    """Every field that the messages do not hold; one named as a trajectory's own field gets "seed_" in front."""
+    """Fields that are not in the messages. A name that is also a trajectory field gets the prefix "seed_"."""
     unread: dict[str, object] = {}
     for field, value in record.items():
         if field not in READ_FIELDS:

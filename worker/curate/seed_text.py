@@ -1,4 +1,4 @@
-"""The seed pipeline's exact training text, `--format seed-text`: ChatML with calls in fenced JSON, no tokenizer needed.
+"""`--format seed-text`: the seed pipeline's exact training text, ChatML with calls in fenced JSON. Needs no tokenizer.
 
 <|im_start|>system
 ...<|im_end|>
@@ -28,30 +28,30 @@ from config.errors import CurationError
 from config.records import Spec, ToolCall, Trajectory
 
 Row = TypeVar("Row")
-SHUFFLE_SEED = 42  # the seed pipeline's own
+SHUFFLE_SEED = 42  # as in the seed pipeline
 TRAIN_SHARE = 0.9
-DEFAULT_SYSTEM_LINE: str = Spec.model_fields["system_prompt"].default  # what a run tells its teacher and its student
+DEFAULT_SYSTEM_LINE: str = Spec.model_fields["system_prompt"].default  # the default of a run
 
 
 def system_line(trajectory: Trajectory) -> str:
-    """The system message the conversation was recorded with; the default where none was."""
+    """The recorded system message, else the default."""
     return trajectory.system_prompt or DEFAULT_SYSTEM_LINE
 
 
 def render(trajectory: Trajectory, system_line: str) -> str:
-    """The whole conversation as text; each turn is closed, turns are joined by a newline, none stands at the end.
+    """The conversation as text: closed turns joined by newlines, without a newline at the end.
 
-    Every call is an assistant turn of its own, and its result the user turn behind it. Raises CurationError for a call
-    without a result: a result that is not there has no text, and "None" would be taken for one.
+    Each call is a separate assistant turn, followed by a user turn with its result. Raises CurationError for a call
+    without a result.
     """
     turns = [("system", system_line), *_turns(trajectory)]
     return "\n".join(f"<|im_start|>{role}\n{content}<|im_end|>" for role, content in turns)
 
 
 def split(rows: list[Row]) -> tuple[list[Row], list[Row]]:
-    """(train, valid) of the rows given in file order: shuffled with the seed pipeline's seed, the first 90% train."""
+    """Return (train, valid): rows in file order are shuffled with the seed pipeline's seed; the first 90% are train."""
     shuffled = list(rows)
-    random.Random(SHUFFLE_SEED).shuffle(shuffled)  # noqa: S311 - an order to repeat, not a secret
+    random.Random(SHUFFLE_SEED).shuffle(shuffled)  # noqa: S311 - needs to be reproducible, not secret
     cut = int(len(shuffled) * TRAIN_SHARE)
     return shuffled[:cut], shuffled[cut:]
 

@@ -1,4 +1,4 @@
-"""Reads what curation judges: trajectory lines and seed records in any mix, one line in memory at a time."""
+"""Reads the input of curation, trajectories and seed records in any mix, one line at a time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from worker.curate.jsonlines import MAX_LINE, first_error, numbered_lines, parse
 
 @dataclass(frozen=True)
 class Sourced:
-    """One line of input: a trajectory, or the problem that kept it from being one."""
+    """One input line: a trajectory, or the reason why it is not one."""
 
     file: Path
     line: int
@@ -25,14 +25,14 @@ class Sourced:
 
     @property
     def where(self) -> str:
-        """file:line, as editors jump to it."""
+        """FILE:LINE, the form that editors understand."""
         return f"{self.file}:{self.line}"
 
 
 def read(paths: Sequence[Path]) -> Iterator[Sourced]:
-    """Every non-blank line of the files, in their order. A broken line is yielded with its problem and ends nothing.
+    """Yield every non-blank line of the files in order; a broken line is yielded with its problem.
 
-    Raises UsageError at once, before the first line, when a path is not a readable file.
+    Raises UsageError before the first line if a path is not a readable file.
     """
     for path in paths:
         _require_file(path)
@@ -40,20 +40,20 @@ def read(paths: Sequence[Path]) -> Iterator[Sourced]:
 
 
 def require_trajectory(paths: Sequence[Path]) -> None:
-    """Raises UsageError, with the first problem, when no line of the files is a trajectory; reads up to the first."""
+    """Raise UsageError with the first problem if no line is a trajectory. Stops reading at the first trajectory."""
     problem = ""
     for sourced in read(paths):
         if sourced.trajectory is not None:
             return
         problem = problem or f": {sourced.where}: {sourced.problem}"
     names = ", ".join(repr(str(path)) for path in paths)
-    raise UsageError(f"no trajectory and no record of the seed generator in {names}{problem}")
+    raise UsageError(f"found no trajectory and no seed record in {names}{problem}")
 
 
 def _require_file(path: Path) -> None:
     if not path.is_file():
-        what = "is a directory; name the .jsonl files in it" if path.is_dir() else "does not exist"
-        raise UsageError(f"{str(path)!r} {what}")
+        problem = "is a directory; pass the .jsonl files in it" if path.is_dir() else "does not exist"
+        raise UsageError(f"{str(path)!r} {problem}")
     try:
         path.open("rb").close()
     except OSError as error:
@@ -75,12 +75,12 @@ def _trajectory(record: JsonObject, *, path: Path, number: int) -> Trajectory:
     if seed.looks_like_seed(record):
         return seed.to_trajectory(record, run_id=path.stem, number=number)
     if "outcome" not in record:
-        raise ValueError("neither a trajectory (no 'outcome') nor a record of the seed generator (no 'query')")
+        raise ValueError("neither a trajectory (no 'outcome') nor a seed record (no 'query')")
     return Trajectory.model_validate(_lift_system(record))
 
 
 def _lift_system(record: JsonObject) -> JsonObject:
-    """A system message in front of the messages is the system prompt, where the record has no other."""
+    """Move a leading system message to `system_prompt` if that is empty."""
     messages = record.get("messages")
     first = messages[0] if isinstance(messages, list) and messages else None
     if not isinstance(first, dict) or first.get("role") != "system" or record.get("system_prompt"):
@@ -95,7 +95,7 @@ def _problem(error: ValueError, *, torn: bool) -> str:
 
 
 def _is_torn(file: BinaryIO, line: bytes) -> bool:
-    """True when the line just read is the file's last and has no line ending: its writer was stopped inside it."""
+    """True if the line just read is the last one and has no newline: its writer was interrupted."""
     if file.read(1):
         file.seek(-1, 1)
         return False

@@ -1,7 +1,7 @@
-"""The review page: kept and rejected trajectories side by side, one HTML file that asks nothing of the network.
+"""The review page: kept and rejected trajectories in one HTML file that makes no network requests.
 
-The file holds the page, blocks of trajectories and an index, as gzipped JSON in base64, so that no text in them can be
-read as markup. The page unpacks the index at once and a block when one of its trajectories is looked at.
+The file contains the page, blocks of trajectories and an index. Data is gzipped JSON in base64, so that the browser
+cannot parse it as markup. The page unpacks the index on load, and a block when one of its trajectories is opened.
 """
 
 import base64
@@ -17,21 +17,21 @@ from config.atomic_files import replace_file, writing
 from config.errors import UsageError
 from config.records import JsonObject, Trajectory, Verdict
 
-BLOCK = 50  # trajectories unpacked together: half a megabyte at 10 KB each, a few milliseconds
-QUESTION = 180  # characters of the question in the index, two lines of a list
+BLOCK = 50  # trajectories unpacked together: about 500 KB, a few milliseconds
+QUESTION = 180  # characters of the question in the index: two lines of the list
 HERE = Path(__file__).parent
-SCRIPTS = ("conversation.js", "lists.js", "filters.js", "page.js")  # one script, in this order
+SCRIPTS = ("conversation.js", "lists.js", "filters.js", "page.js")  # joined in this order
 
 Reviewed = tuple[Trajectory, Verdict]
 
 
 def write_review(out: Path, trajectories: Iterable[Reviewed], *, title: str) -> int:
-    """Write the page, whole or not at all; returns the number of trajectories. One block is in memory at a time.
+    """Write the page atomically; return the number of trajectories. Keeps one block in memory.
 
-    Raises UsageError when `out` cannot be written.
+    Raises UsageError if `out` cannot be written.
     """
     if out.is_dir():
-        raise UsageError(f"the page {str(out)!r} is a directory; name a file, such as review.html")
+        raise UsageError(f"{str(out)!r} is a directory; choose a file name, such as review.html")
     with writing(out), replace_file(out) as draft, draft.open("w", encoding="utf-8") as file:
         return _write(file, iter(trajectories), title)
 
@@ -49,7 +49,7 @@ def _write(file: TextIO, trajectories: Iterator[Reviewed], title: str) -> int:
 
 
 def _page(title: str) -> tuple[str, str]:
-    """The page in front of and behind the data."""
+    """The page before and after the data."""
     page, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.html", "page.css"))
     script = "".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     before, behind = page.split("<!--data-->")
@@ -58,14 +58,12 @@ def _page(title: str) -> tuple[str, str]:
 
 
 def _data(kind: str, content: object) -> str:
-    packed = gzip.compress(
-        json.dumps(content, separators=(",", ":")).encode(), mtime=0
-    )  # the same input, the same page
+    packed = gzip.compress(json.dumps(content, separators=(",", ":")).encode(), mtime=0)  # mtime=0: reproducible output
     return f'<script type="application/gzip" class="{kind}">{base64.b64encode(packed).decode()}</script>\n'
 
 
 def _index_entry(trajectory: Trajectory, verdict: Verdict) -> JsonObject:
-    """What lists and filters need."""
+    """The fields that lists and filters use."""
     return {
         "id": trajectory.job_id,
         "question": trajectory.prompt[:QUESTION],
@@ -77,7 +75,7 @@ def _index_entry(trajectory: Trajectory, verdict: Verdict) -> JsonObject:
 
 
 def _detail(trajectory: Trajectory, verdict: Verdict) -> JsonObject:
-    """Everything of a trajectory but its tools' schemas, of which the names remain."""
+    """The trajectory without its tool schemas; only the tool names are kept."""
     detail: JsonObject = trajectory.model_dump(mode="json", exclude_defaults=True, exclude={"tools"})
     functions = [tool.get("function") for tool in trajectory.tools]
     return detail | {
