@@ -170,7 +170,7 @@ class Failure(Record):
     kind: FailureKind
     """Category of the failure."""
     message: str
-    """one line for people"""
+    """One line for people."""
 
 
 class Usage(Record):
