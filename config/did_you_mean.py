@@ -4,6 +4,6 @@ from difflib import get_close_matches
 
 
 def did_you_mean(word: str, known: tuple[str, ...]) -> str:
-    """The end of an error message about an unknown word: "; did you mean 'x'?", or what is known."""
+    """End of an error message about an unknown word: "; did you mean 'x'?", or the valid words."""
     close = get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; expected one of {', '.join(known)}"

@@ -1,1 +1,1 @@
-"""The wording of mined questions, general-knowledge questions, and the expected facts of an answer."""
+"""Questions: the wording of mined questions, general knowledge, and the expected facts of an answer."""

@@ -1,10 +1,10 @@
-"""Facts a correct answer must state: the shape of a prompt's `expect`, and whether an answer holds them.
+"""Facts that a correct answer must state: the format of a prompt's `expect`, and the check of an answer.
 
     {"contains": ["Task", "app/base.py"], "any": ["LIFO", "last in, first out"], "number": 12, "absent": ["celery"]}
 
-Every item is looked for as a whole: `foo` is neither in `foobar` nor in `foo.py`, 12 neither in 112 nor in 12.5. Words
-in lower case and phrases are found in any case; what looks like code (capitals, digits, `_./` and the like) is exact.
-What this does not see: negation, and which fact belongs to which name.
+Items match whole words only: `foo` does not match in `foobar` or `foo.py`, nor 12 in 112 or 12.5. Lower-case words and
+phrases ignore case. Items that look like code (capitals, digits, `_./` and similar) match exactly.
+Not detected: negation, and which fact belongs to which name.
 """
 
 import re
@@ -29,7 +29,7 @@ SCALES: Final = ("hundred", "thousand", "million", "billion")
 
 @dataclass(frozen=True)
 class ExpectedFacts:
-    """A checked `expect`."""
+    """A validated `expect`."""
 
     contains: tuple[str, ...] = ()
     any: tuple[str, ...] = ()
@@ -38,35 +38,35 @@ class ExpectedFacts:
 
 
 def parse_expected(expect: JsonObject) -> ExpectedFacts:
-    """The facts of an `expect` object; UsageError names what is wrong with its shape."""
+    """Validate an `expect` object; UsageError describes what is invalid."""
     if not expect:
-        raise UsageError(f"expect is empty; give at least one of {', '.join(KEYS)}, or leave it out")
+        raise UsageError(f"expect is empty; give at least one of {', '.join(KEYS)}, or remove it")
     for key in expect:
         if key not in KEYS:
-            raise UsageError(f"expect has the unknown key {key!r}{did_you_mean(key, KEYS)}")
+            raise UsageError(f"expect has an unknown key {key!r}{did_you_mean(key, KEYS)}")
     lists = {key: _texts(key, expect[key]) for key in ("contains", "any", "absent") if key in expect}
     number = _number(expect["number"]) if "number" in expect else None
     return ExpectedFacts(number=number, **lists)
 
 
 def holds(expect: JsonObject, answer: str) -> bool:
-    """True when the answer states every fact of `expect`; UsageError when `expect` has another shape."""
-    wanted = parse_expected(expect)
+    """Whether the answer states every fact of `expect`; UsageError if `expect` is invalid."""
+    expected = parse_expected(expect)
     text = _plain(answer)
     return (
-        all(_says(item, text) for item in wanted.contains)
-        and (not wanted.any or any(_says(item, text) for item in wanted.any))
-        and (wanted.number is None or _counts(wanted.number, text))
-        and not any(_says(item, text) for item in wanted.absent)
+        all(_mentions(item, text) for item in expected.contains)
+        and (not expected.any or any(_mentions(item, text) for item in expected.any))
+        and (expected.number is None or _has_number(expected.number, text))
+        and not any(_mentions(item, text) for item in expected.absent)
     )
 
 
 def _texts(key: str, value: JsonValue) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
-        raise UsageError(f"expect.{key} must be a list of texts with at least one item, not {value!r}")
+        raise UsageError(f"expect.{key} must be a list of strings with at least one item, not {value!r}")
     for item in value:
         if not isinstance(item, str) or not item.strip():
-            raise UsageError(f"expect.{key} holds {item!r}; every item must be a text that is not empty")
+            raise UsageError(f"expect.{key} contains {item!r}; every item must be a non-empty string")
     return tuple(str(item) for item in value)
 
 
@@ -77,11 +77,11 @@ def _number(value: JsonValue) -> int:
 
 
 def _plain(text: str) -> str:
-    """White space folded, and `./app.py` written as `app.py`."""
+    """Collapse white space and write `./app.py` as `app.py`."""
     return re.sub(r"(?<![\w./])\./(?=\w)", "", " ".join(text.split()))
 
 
-def _says(item: str, text: str) -> bool:
+def _mentions(item: str, text: str) -> bool:
     phrase = _plain(item)
     whole = r"(?<!\w)(?<!\w-)(?<!/)" + re.escape(phrase)
     if re.match(r"\w", phrase[-1]):
@@ -93,29 +93,29 @@ def _is_code(phrase: str) -> bool:
     return " " not in phrase and not re.fullmatch(r"[^\W\d_A-Z]+", phrase)
 
 
-def _counts(number: int, text: str) -> bool:
-    """The number stands in the text in digits (also 1,234 and 12.0), or as a word up to twenty."""
+def _has_number(number: int, text: str) -> bool:
+    """Whether the text contains the number in digits (also as 1,234 or 12.0), or as a word up to twenty."""
     forms = "|".join(re.escape(form) for form in {str(number), f"{number:,}"})
     if re.search(rf"(?<![\w.,:/-])(?:{forms})(?:\.0+)?(?!\w|[.,:/]\d|-\w)", text):
         return True
-    return 0 <= number < len(NUMBER_WORDS) and any(map(_stands_alone(text), _words(NUMBER_WORDS[number], text)))
+    return 0 <= number < len(NUMBER_WORDS) and any(map(_is_complete(text), _words(NUMBER_WORDS[number], text)))
 
 
 def _words(word: str, text: str) -> list[re.Match[str]]:
     return list(re.finditer(rf"(?<![\w-]){word}(?![\w-])", text, re.IGNORECASE))
 
 
-def _stands_alone(text: str) -> Callable[[re.Match[str]], bool]:
-    """Whether a number word is the whole number: not a part of "twenty one" or "two hundred", nor "one of"."""
+def _is_complete(text: str) -> Callable[[re.Match[str]], bool]:
+    """Predicate: the number word is a whole number, not part of "twenty one", "two hundred" or "one of"."""
 
-    def alone(found: re.Match[str]) -> bool:
-        before = text[: found.start()].lower().split()[-1:]
-        after = re.findall(r"\w+", text[found.end() :].lower())[:1]
-        word = found.group().lower()
+    def complete(match: re.Match[str]) -> bool:
+        before = text[: match.start()].lower().split()[-1:]
+        after = re.findall(r"\w+", text[match.end() :].lower())[:1]
+        word = match.group().lower()
         if after and (after[0] in SCALES or (word in TENS and after[0] in NUMBER_WORDS[1:10])):
             return False
         if before and (before[0] in TENS or before[0] in SCALES):
             return False
         return not (word == "one" and (after == ["of"] or before == ["no"]))
 
-    return alone
+    return complete

@@ -41,14 +41,14 @@ Slots = Mapping[str, str]
 
 
 def answer(category: str, slots: Slots) -> str | None:
-    """The answer to a general question, None for another category."""
-    known = _KNOWN.get(category)
-    return known(slots)[0] if known else None
+    """Answer to a general question; None for other categories."""
+    answer_and_facts = _ANSWERS.get(category)
+    return answer_and_facts(slots)[0] if answer_and_facts else None
 
 
 def expectation(category: str, slots: Slots) -> JsonObject:
-    """The `expect` of a general question; KeyError for another category."""
-    return _KNOWN[category](slots)[1]
+    """The `expect` of a general question; KeyError for other categories."""
+    return _ANSWERS[category](slots)[1]
 
 
 def _arithmetic(slots: Slots) -> tuple[str, JsonObject]:
@@ -85,7 +85,7 @@ def _exception(slots: Slots) -> tuple[str, JsonObject]:
     return f"Python raises {slots['exception']} when {meaning}.", {"any": list(words)}
 
 
-_KNOWN: Final[Mapping[str, Callable[[Slots], tuple[str, JsonObject]]]] = {
+_ANSWERS: Final[Mapping[str, Callable[[Slots], tuple[str, JsonObject]]]] = {
     "arithmetic": _arithmetic,
     "units": _units,
     "definition": _definition,

@@ -1,7 +1,7 @@
-"""The questions that are mined from code and asked about nothing in particular: their wording, and reading it back.
+"""The wording of mined and general questions, and its parser.
 
-The miner renders them, the scripted teacher parses them; neither needs the other. Every wording says one category and
-its slots without doubt: parse(render(question, form)) is the question again.
+The miner renders questions, the scripted teacher parses them. Each wording identifies its category and slots:
+parse(render(question, form)) returns the same question.
 """
 
 import re
@@ -15,13 +15,13 @@ from config.questions.general_knowledge import BUILTINS, EXCEPTIONS, KEYWORDS, T
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, whatever its wording."""
+    """A question, independent of its wording."""
 
     category: str
     slots: Mapping[str, str]
 
 
-# Answered by looking at the code.
+# Questions that need tools.
 TOOL_FORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "subclasses": (
         "Which classes inherit from {name}?",
@@ -103,7 +103,7 @@ TOOL_FORMS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 
-# Answered without a tool.
+# Questions that need no tool.
 GENERAL_FORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "arithmetic": (
         "What is {a} {operator} {b}?",
@@ -151,9 +151,9 @@ def _one_of(*words: str) -> str:
 
 
 NAME: Final = r"[A-Za-z_]\w*"
-PATH: Final = r"\w(?:[\w./+-]*\w)?"  # no spaces: where a path ends must be plain
+PATH: Final = r"\w(?:[\w./+-]*\w)?"  # no spaces, so that the end of a path is unambiguous
 
-SLOTS: Final[Mapping[str, str]] = {  # what may stand in a slot
+SLOTS: Final[Mapping[str, str]] = {  # allowed values of each slot
     "name": NAME,
     "other": NAME,
     "module": rf"{NAME}(?:\.{NAME})*",
@@ -174,8 +174,8 @@ SLOTS: Final[Mapping[str, str]] = {  # what may stand in a slot
 }
 
 
-# The regular expressions whose lines answer, of categories that are looked up by one. None needs a backslash: in the
-# JSON of a call it stands doubled, and small students stumble over that first.
+# Search patterns, for the categories that one search answers. They contain no backslash: JSON doubles it, and small
+# students get that wrong first.
 NEEDLES: Final[Mapping[str, str]] = {
     "subclasses": "^class .*[(, ]{name}[,)]",
     "importers": "^(from|import) {module}( |$)",
@@ -191,9 +191,9 @@ KIND_NEEDLES: Final[Mapping[str, str]] = {"class": "class {name}[(:]", "function
 
 
 def needle(question: Question) -> str:
-    """The regular expression to search the code with; KeyError for a category that needs none.
+    """Search pattern for a question; KeyError for a category without one.
 
-    The miner asks only what the lines it finds answer in full, so a teacher that uses it is right.
+    The miner only asks questions that the matching lines answer in full, so a teacher that uses the pattern is correct.
     """
     slots = question.slots
     form = KIND_NEEDLES[slots["kind"]] if question.category == "where_defined" else NEEDLES[question.category]
@@ -201,22 +201,22 @@ def needle(question: Question) -> str:
 
 
 def render(question: Question, form: int = 0) -> str:
-    """The question in one of its wordings, counted from 0 and starting over at the end."""
+    """Render a question in one of its wordings; `form` counts from 0 and wraps around."""
     forms = FORMS[question.category]
     return forms[form % len(forms)].format(**question.slots)
 
 
 def fits(question: Question) -> bool:
-    """True when every slot holds what its wordings can carry, so that they can be read back."""
+    """Whether every slot has an allowed value, so that the rendered question can be parsed."""
     return all(re.fullmatch(SLOTS[slot], value, re.ASCII) for slot, value in question.slots.items())
 
 
 def parse(prompt: str) -> Question | None:
-    """What a prompt asks, None when it is none of the wordings."""
+    """Parse a prompt; None if it matches no wording."""
     text = " ".join(prompt.split())
     for category, pattern in _patterns():
-        if found := pattern.fullmatch(text):
-            return Question(category, found.groupdict())
+        if match := pattern.fullmatch(text):
+            return Question(category, match.groupdict())
     return None
 
 
@@ -227,5 +227,5 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 def _pattern(form: str) -> re.Pattern[str]:
     parts = re.split(r"\{(\w+)\}", form)  # text, slot, text, slot, ..., text
-    named = (f"(?P<{part}>{SLOTS[part]})" if at % 2 else re.escape(part) for at, part in enumerate(parts))
-    return re.compile("".join(named), re.ASCII)
+    groups = (f"(?P<{part}>{SLOTS[part]})" if index % 2 else re.escape(part) for index, part in enumerate(parts))
+    return re.compile("".join(groups), re.ASCII)

@@ -1,1 +1,1 @@
-"""The evaluation report: its model, its metrics and its rows."""
+"""The evaluation report: model, metrics and table rows."""

@@ -1,4 +1,4 @@
-"""What an evaluation measures: rates with their counts and intervals, what training took, and the targets."""
+"""Metrics of an evaluation: rates with counts and intervals, the cost of training, and the targets."""
 
 import math
 from typing import Self
@@ -12,10 +12,10 @@ Interval = tuple[float, float]
 
 
 def wilson(count: int, of: int) -> Interval:
-    """The 95% score interval of a share of `count` in `of` > 0.
+    """Wilson score interval (95%) of the rate `count` / `of`, with `of` > 0.
 
     E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927) 209-212. Unlike
-    the textbook interval it says something at 0 of n and n of n, which is where loop rates are.
+    the normal approximation it is useful at 0 of n and n of n, where loop rates are.
     """
     share, z2 = count / of, Z95 * Z95
     middle = (share + z2 / (2 * of)) / (1 + z2 / of)
@@ -24,34 +24,34 @@ def wilson(count: int, of: int) -> Interval:
 
 
 class Fraction(Record):
-    """How often, of how many."""
+    """A count and its total."""
 
     count: int
     of: int
 
     @property
     def share(self) -> float | None:
-        """None when there was nothing to count in."""
+        """Rate; None if the total is 0."""
         return self.count / self.of if self.of else None
 
     @property
     def interval(self) -> Interval | None:
-        """95%, None when there was nothing to count in."""
+        """95% interval; None if the total is 0."""
         return wilson(self.count, self.of) if self.of else None
 
 
 class Spread(Record):
-    """The middle and the slow end."""
+    """Median and 90th percentile."""
 
     median: float
     p90: float
-    """nearest rank: the smallest value that at least 90% do not exceed"""
+    """nearest rank: the smallest value that at least 90% of the values do not exceed"""
 
 
 class Metrics(Record):
-    """How one model did. A rate is null when nothing could be counted; `of` holds each rate's counts.
+    """Results of one model. A rate is null if its total is 0; `of` has the counts of each rate.
 
-    What each rate counts is defined in worker/evaluate/score.py, beside the code that does.
+    worker/evaluate/score.py defines what each rate counts.
     """
 
     prompts: int
@@ -76,10 +76,10 @@ class Metrics(Record):
 
 
 class Training(Record):
-    """What making the adapter took."""
+    """Losses, duration and memory of a training."""
 
     losses: tuple[JsonObject, ...] = ()
-    """{iteration, train_loss and/or valid_loss}"""
+    """each {iteration, train_loss and/or valid_loss}"""
     iterations: int
     peak_memory_gb: float
     tokens_per_second: float
@@ -87,11 +87,11 @@ class Training(Record):
 
     @classmethod
     def of(cls, adapter: Adapter) -> Self:
-        """What training this adapter took."""
-        kept = {"iteration", "train_loss", "valid_loss"}
-        losses = (line.model_dump(mode="json", include=kept, exclude_none=True) for line in adapter.losses)
+        """Extract the training metrics of an adapter."""
+        fields = {"iteration", "train_loss", "valid_loss"}
+        losses = (loss.model_dump(mode="json", include=fields, exclude_none=True) for loss in adapter.losses)
         return cls(
-            losses=tuple(line for line in losses if len(line) > 1),
+            losses=tuple(loss for loss in losses if len(loss) > 1),
             iterations=adapter.iterations,
             peak_memory_gb=adapter.peak_memory_gb,
             tokens_per_second=adapter.tokens_per_second,
@@ -100,7 +100,7 @@ class Training(Record):
 
 
 class Targets(Record):
-    """What the student should reach; the seed project's own figures."""
+    """Target values for the student, from the seed project."""
 
     tool_calls_per_prompt: Interval = (1, 3)
     final_answer_rate: float = 1.0

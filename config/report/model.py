@@ -1,4 +1,4 @@
-"""The Report of an evaluation: what base and adapter scored on the same prompts, beside the targets."""
+"""The Report of an evaluation: metrics of base and adapter on the same prompts, compared with the targets."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ PAGE = "report.md"
 
 
 class Report(Record):
-    """One evaluation; `before` is the base model, `after` the same with the adapter."""
+    """One evaluation; `before` is the base model, `after` is the base model with the adapter."""
 
     schema_version: Literal[1] = 1
     run_id: str
@@ -30,36 +30,36 @@ class Report(Record):
     training: Training | None = None
     targets: Targets = Targets()
     identity: str
-    """how it was proven which weights answered"""
+    """how the evaluation verified which weights answered"""
     concurrency: int = 1
-    """prompts in flight at once, which seconds_per_prompt includes"""
+    """prompts in flight at once; it affects seconds_per_prompt"""
 
     def with_training(self, adapter: Adapter) -> Self:
-        """The same with what training the adapter took."""
+        """Return a copy with the adapter's training metrics."""
         return self.model_copy(update={"training": Training.of(adapter)})
 
     def markdown(self) -> str:
-        """The table and the proof of identity."""
+        """The report as Markdown: a table and the identity check."""
         table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
         return f"# {self.run_id}\n\n{table}\n\nStudent: {self.student}\n\nAdapter: {self.adapter}\n\n{self.identity}\n"
 
     def write(self, folder: Path) -> Path:
-        """Write report.json, and report.md for people, each whole or not at all; the path of report.json."""
+        """Write report.json and report.md, each atomically; returns the path of report.json."""
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / PAGE, self.markdown())
         return write_text(folder / FILE, json.dumps(self.model_dump(mode="json"), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The report of a folder or file; UsageError names what is wrong with it."""
+        """Read the report in a folder or file; UsageError describes what is invalid."""
         file = path / FILE if path.is_dir() else path
         try:
             return cls.model_validate_json(file.read_text(encoding="utf-8"))
         except OSError as error:
-            raise UsageError(f"there is no report at {str(file)!r}: {error.strerror}") from error
+            raise UsageError(f"there is not a report at {str(file)!r}: {error.strerror}") from error
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"])) or "the file"
-            raise UsageError(f"{str(file)!r} is no report: {place}: {first['msg']}") from error
+            location = ".".join(map(str, first["loc"])) or "the file"
+            raise UsageError(f"{str(file)!r} is not a report: {location}: {first['msg']}") from error
         except UnicodeDecodeError as error:
-            raise UsageError(f"{str(file)!r} is no report: not UTF-8") from error
+            raise UsageError(f"{str(file)!r} is not a report: not UTF-8") from error

@@ -1,4 +1,4 @@
-"""A report as lines of text: measure, target, one value a column. Every page and table is made of these."""
+"""The rows of a report: measure, target, one value per column. All pages and tables use them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import TypeVar
 from config.report.metrics import Metrics, Spread, Targets, Training
 
 Column = TypeVar("Column", Metrics, Training)
-NOTHING = "-"  # nothing could be counted, which is not zero
+NOTHING = "-"  # not measured, which is not zero
 
 
 @dataclass(frozen=True)
 class Value:
-    """One cell; `reached` says how it stands to the target, None where there is none."""
+    """One cell; `reached`: whether the target is reached, None without a target."""
 
     text: str = NOTHING
     reached: bool | None = None
@@ -20,7 +20,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Line:
-    """One measure over all columns."""
+    """One measure for all columns."""
 
     measure: str
     target: str
@@ -28,15 +28,17 @@ class Line:
 
 
 def lines(scored: Sequence[Metrics | None], trained: Sequence[Training | None], targets: Targets) -> list[Line]:
-    """The lines of a report; `scored` and `trained` hold one entry a column."""
+    """Build the lines of a report; `scored` and `trained` have one entry per column."""
     return [*_scores(scored, targets), *_trainings(trained, targets)]
 
 
 def markdown(columns: Sequence[str], table: Sequence[Line]) -> str:
-    """The lines as a Markdown table; a value that reaches its target, or fails to, says so."""
+    """Format lines as a Markdown table; values with a target are marked as reached or not."""
     marks = {None: "", True: " (reached)", False: " (not reached)"}
     rows = [("measure", "target", *columns), ("---", "---", *("---:" for _ in columns))]
-    rows += [(one.measure, one.target, *(f"{v.text}{marks[v.reached]}" for v in one.values)) for one in table]
+    rows += [
+        (line.measure, line.target, *(f"{value.text}{marks[value.reached]}" for value in line.values)) for line in table
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -72,12 +74,12 @@ def _scores(scored: Sequence[Metrics | None], targets: Targets) -> list[Line]:
         rate("tool loops", "loop_rate", targets.loop_rate, atmost=True),
         rate("invented turns", "invented_turn_rate", targets.invented_turn_rate, atmost=True),
         rate("invented tool results", "invented_result_rate", targets.invented_turn_rate, atmost=True),
-        rate("calls written as words", "call_in_text_rate"),
+        rate("calls written as text", "call_in_text_rate"),
         _line(
             "seconds per prompt, median (p90)",
             f"{fast:g}-{slow:g}",
             scored,
-            lambda m: _spread(m.seconds_per_prompt, 0, slow),  # faster is no miss
+            lambda m: _spread(m.seconds_per_prompt, 0, slow),  # faster than the target is fine
         ),
         _line("did not complete", "", scored, lambda m: Value(_counts(m.failures))),
     ]
@@ -107,13 +109,13 @@ def _line(measure: str, target: str, columns: Sequence[Column | None], cell: Cal
 
 
 def _rate(metrics: Metrics, name: str) -> str:
-    """12% (3 of 24), and for loops the interval, since a few prompts prove little about them."""
-    one = metrics.of[name]
-    share, interval = one.share, one.interval
+    """Format as 12% (3 of 24); loop rates also get the interval, because few prompts prove little about them."""
+    fraction = metrics.of[name]
+    share, interval = fraction.share, fraction.interval
     if share is None or interval is None:
         return NOTHING
     between = f"; 95%: {_percent(interval[0])}-{_percent(interval[1])}" if name == "loop_rate" else ""
-    return f"{_percent(share)} ({one.count} of {one.of}{between})"
+    return f"{_percent(share)} ({fraction.count} of {fraction.of}{between})"
 
 
 def _percent(share: float) -> str:

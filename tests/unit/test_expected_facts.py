@@ -56,8 +56,8 @@ SHAPES = [
     ({}, "empty"),
     ({"contain": ["a"]}, "did you mean 'contains'"),
     ({"colour": ["a"]}, "unknown key 'colour'"),
-    ({"contains": "a"}, "list of texts"),
-    ({"contains": []}, "list of texts"),
+    ({"contains": "a"}, "list of strings"),
+    ({"contains": []}, "list of strings"),
     ({"any": [" "]}, "not empty"),
     ({"any": [3]}, "3"),
     ({"number": True}, "whole number"),  # a bool is an int to Python

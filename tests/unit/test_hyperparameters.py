@@ -63,7 +63,7 @@ WRONG: list[tuple[str, str]] = [
     # unknown: mlx_lm itself would use its default without a word
     ("learning_rat=1e-4", "no hyperparameter 'learning_rat'; did you mean 'learning_rate'"),
     ("lora_parameters.rang=8", "no hyperparameter 'lora_parameters.rang'; did you mean 'rank'"),
-    ("lora_parameters={1: 2}", r"no hyperparameter 'lora_parameters.1'; known are"),
+    ("lora_parameters={1: 2}", r"no hyperparameter 'lora_parameters.1'; expected one of"),
     ("optimizer_config.adamw.weight_decy=1", "'optimizer_config.adamw.weight_decy'; did you mean 'weight_decay'"),
     ("optimizer_config.adamw.momentum=0.9", "no hyperparameter 'optimizer_config.adamw.momentum'"),  # it is SGD's
     # without effect

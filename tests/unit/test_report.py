@@ -72,7 +72,7 @@ def test_report_survives_writing_and_reading(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (None, "there is no report at"),
-        ("{", "is no report: "),
+        ("{", "is not a report: "),
         ('{"run_id": "r"}', "student"),
         ("\udcff", "not UTF-8"),
     ],
