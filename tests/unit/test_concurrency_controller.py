@@ -52,7 +52,7 @@ def failed(hands: Hands, failure: str, *, seconds: float = 0.5) -> None:
 def test_the_limit_grows_to_the_ceiling_while_throughput_does_and_says_why() -> None:
     hands = Hands()
     first = hands.round(BATCHING.pace(2), times=3)
-    assert first == Decision(3, "to learn what more would bring")
+    assert first == Decision(3, "to measure the effect of more jobs")
     second = hands.round(BATCHING.pace(3), times=3)
     assert second.reason.startswith("throughput grew 4")
     limits = hands.grow(BATCHING, 10)

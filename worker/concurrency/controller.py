@@ -164,7 +164,7 @@ class ConcurrencyController:
         else:
             fewer = max(min(FLOOR, self.limit), self.limit - max(1, self.limit // 8))
             target = cap if cap > self.limit else min(fewer, cap)
-            why = f"to learn what {'more' if target > self.limit else 'fewer'} would bring"
+            why = f"to measure the effect of {'more' if target > self.limit else 'fewer'} jobs"
         if target > self.limit and running >= self.limit:
             pays = line is not None and line.rate(FAST_GROWTH * n) > GROWTH * line.rate(n)
             if self.limit > self._before and rate > self._rate > 0:
