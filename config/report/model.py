@@ -56,7 +56,7 @@ class Report(Record):
         try:
             return cls.model_validate_json(file.read_text(encoding="utf-8"))
         except OSError as error:
-            raise UsageError(f"there is not a report at {str(file)!r}: {error.strerror}") from error
+            raise UsageError(f"there is no report at {str(file)!r}: {error.strerror}") from error
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             location = ".".join(map(str, first["loc"])) or "the file"

@@ -58,7 +58,7 @@ SHAPES = [
     ({"colour": ["a"]}, "unknown key 'colour'"),
     ({"contains": "a"}, "list of strings"),
     ({"contains": []}, "list of strings"),
-    ({"any": [" "]}, "not empty"),
+    ({"any": [" "]}, "non-empty"),
     ({"any": [3]}, "3"),
     ({"number": True}, "whole number"),  # a bool is an int to Python
     ({"number": 1.5}, "1.5"),
