@@ -4,10 +4,12 @@ The miner renders questions, the scripted teacher parses them. Each wording iden
 parse(render(question, form)) returns the same question.
 """
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from typing import Final
 
 from config.questions.general_knowledge import BUILTINS, EXCEPTIONS, KEYWORDS, TERMS, UNITS
@@ -21,127 +23,11 @@ class Question:
     slots: Mapping[str, str]
 
 
-# Questions that need tools.
-TOOL_FORMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "subclasses": (
-        "Which classes inherit from {name}?",
-        "List the direct subclasses of {name}.",
-        "Which classes have {name} as a base class?",
-        "Find the classes that extend {name}.",
-    ),
-    "importers": (
-        "Which files import the module {module}?",
-        "List the files that import {module}.",
-        "Where is the module {module} imported?",
-        "Find every file that imports {module}.",
-    ),
-    "parameters": (
-        "What parameters does the function {name} take?",
-        "List the parameters of the function {name}.",
-        "Which arguments does the function {name} accept?",
-        "What is the signature of the function {name}?",
-    ),
-    "count_files": (
-        "How many Python files are under the directory {folder}?",
-        "Count the Python files under {folder}.",
-        "How many .py files does the directory {folder} hold, with its subdirectories?",
-        "What is the number of Python files under {folder}?",
-    ),
-    "count_matches": (
-        "How many lines of {path} contain {name}?",
-        "Count the lines in {path} that mention {name}.",
-        "On how many lines of {path} does {name} occur?",
-        "What is the number of lines with {name} in {path}?",
-    ),
-    "decorators": (
-        "Which decorators does the function {name} have?",
-        "List the decorators of the function {name}.",
-        "How is the function {name} decorated?",
-        "What decorators stand above the function {name}?",
-    ),
-    "where_defined": (
-        "Where is the {kind} {name} defined?",
-        "Which file defines the {kind} {name}?",
-        "In which file is the {kind} {name} defined?",
-        "Find the definition of the {kind} {name}.",
-    ),
-    "contents": (
-        "Which classes and functions does {path} define?",
-        "List the top-level classes and functions of {path}.",
-        "What does the file {path} define at the top level?",
-        "What classes and functions are defined in {path}?",
-    ),
-    "docstring": (
-        "What does the function {name} do?",
-        "What does the docstring of the function {name} say?",
-        "Describe the function {name} in one sentence.",
-        "What is the function {name} for?",
-    ),
-    "both_defined": (
-        "Where are {name} and {other} defined?",
-        "Which files define {name} and {other}?",
-        "Find the definitions of {name} and {other}.",
-        "In which files are {name} and {other} defined?",
-    ),
-    "folder_files": (
-        "Which Python files are directly in the directory {folder}?",
-        "List the Python files in the directory {folder}.",
-        "What Python files does the directory {folder} hold?",
-        "Name the Python files in {folder}.",
-    ),
-    "find_file": (
-        "Where is the file {file}?",
-        "Find the file {file}.",
-        "What is the path of the file {file}?",
-        "In which directory is the file {file}?",
-    ),
-    "constant": (
-        "What is the value of the constant {name}?",
-        "What is the constant {name} set to?",
-        "Which value does the constant {name} have?",
-        "Look up the constant {name}.",
-    ),
-}
-
-# Questions that need no tool.
-GENERAL_FORMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "arithmetic": (
-        "What is {a} {operator} {b}?",
-        "Calculate {a} {operator} {b}.",
-        "How much is {a} {operator} {b}?",
-        "Please work out {a} {operator} {b}.",
-    ),
-    "units": (
-        "How many {small} are in {amount} {large}?",
-        "Convert {amount} {large} to {small}.",
-        "What is {amount} {large} in {small}?",
-        "Express {amount} {large} in {small}.",
-    ),
-    "definition": (
-        "What is {term}?",
-        "Explain briefly what {term} is.",
-        "Define {term} in one sentence.",
-        "In programming, what is {term}?",
-    ),
-    "builtin": (
-        "What does the Python built-in {builtin} do?",
-        "What is the Python built-in {builtin} for?",
-        "Explain the Python built-in {builtin}.",
-        "In Python, what does the built-in {builtin} do?",
-    ),
-    "keyword": (
-        "What does the Python keyword {keyword} do?",
-        "What is the Python keyword {keyword} for?",
-        "Explain the Python keyword {keyword}.",
-        "In Python, what does the keyword {keyword} mean?",
-    ),
-    "exception": (
-        "When does Python raise {exception}?",
-        "What does the Python exception {exception} mean?",
-        "Explain the Python exception {exception}.",
-        "In Python, what causes {exception}?",
-    ),
-}
+_FORMS: Final = json.loads((files("config.questions") / "wording.json").read_text(encoding="utf-8"))
+TOOL_FORMS: Final[Mapping[str, Sequence[str]]] = _FORMS["tools"]
+"""category -> wordings of questions that need tools"""
+GENERAL_FORMS: Final[Mapping[str, Sequence[str]]] = _FORMS["general"]
+"""category -> wordings of questions that need no tool"""
 
 FORMS: Final[Mapping[str, tuple[str, ...]]] = {**TOOL_FORMS, **GENERAL_FORMS}
 
