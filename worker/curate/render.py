@@ -1,7 +1,7 @@
 """Renders a trajectory as dataset rows, with the token ids that the trainer will compute.
 
 `text`   one `{"text"}` row: the whole conversation in the student's template, ending with the stop token.
-`turns`  one `{"messages", "tools"}` row per assistant turn, which comes last. A turn with a failed call is context only.
+`turns`  one `{"messages", "tools"}` row per assistant turn, which comes last; turns with failed calls are context.
 
 Each row also has a `job_id`. mlx_lm ignores unknown keys.
 """
