@@ -29,7 +29,7 @@ TOOL_FORMS: Final[Mapping[str, Sequence[str]]] = _FORMS["tools"]
 GENERAL_FORMS: Final[Mapping[str, Sequence[str]]] = _FORMS["general"]
 """category -> wordings of questions that need no tool"""
 
-FORMS: Final[Mapping[str, tuple[str, ...]]] = {**TOOL_FORMS, **GENERAL_FORMS}
+FORMS: Final[Mapping[str, Sequence[str]]] = {**TOOL_FORMS, **GENERAL_FORMS}
 
 
 def _one_of(*words: str) -> str:

@@ -145,7 +145,7 @@ def test_server_that_dies_on_the_way_gives_no_score(student: Path, tmp_path: Pat
                 if "worker.endpoint.serve_child" in child.cmdline()[:4]:  # not its watchdog
                     child.kill()
 
-    with pytest.raises(EvaluationError, match=r"cannot be reached.*its last words") as raised:
+    with pytest.raises(EvaluationError, match=r"cannot be reached.*last log line") as raised:
         evaluate(
             PROMPTS,
             spec=SPEC,

@@ -91,7 +91,7 @@ def test_a_served_model_is_awaited_restarted_when_killed_and_dies_with_its_worke
     killed = time.monotonic()
     reason = until(lambda: paused(ledger, "w@test"), "paused by the server's death", seconds=15)
     until(lambda: "model_server.lost" in worker.child.log.read_text(), "told in the log", seconds=15)
-    assert "its last words:" in worker.child.log.read_text()
+    assert "last log line:" in worker.child.log.read_text()
     until(lambda: consuming(ledger), "back", seconds=60)
     print(f"a killed server was replaced after {time.monotonic() - killed:.1f} s")
     none_lost(ledger, jobs)
@@ -120,7 +120,7 @@ def test_a_wedged_server_is_found_by_its_silence_and_its_jobs_go_on(
     reason = until(lambda: paused(ledger, "w@test"), "found", seconds=FOUND_SECONDS)
     print(f"a wedged server was found after {time.monotonic() - stopped:.1f} s: {reason}")
     assert "is wedged" in reason
-    assert "its last words:" in reason
+    assert "last log line:" in reason
     until(lambda: consuming(ledger), "back", seconds=60)
     print(f"and replaced after {time.monotonic() - stopped:.1f} s")
     none_lost(ledger, jobs)

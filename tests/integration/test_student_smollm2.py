@@ -77,7 +77,7 @@ def test_is_prepared_notices_damage(prepared: Path, tmp_path: Path) -> None:
 
 def test_prepare_refuses_a_directory_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="no student made here"):
+    with pytest.raises(UsageError, match="is not a student made by applejack"):
         smollm2.prepare(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
 

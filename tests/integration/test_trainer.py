@@ -80,7 +80,7 @@ def test_train_again_returns_the_adapter_and_other_hyperparameters_replace_it(
     assert (other.iterations, len(lines) > 0) == (2, True)
 
 
-def test_train_refuses_a_directory_that_is_no_adapter(dataset: Path, student: Path, tmp_path: Path) -> None:
+def test_train_refuses_a_directory_that_is_not_an_adapter(dataset: Path, student: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("mine")
     with pytest.raises(UsageError, match="thesis"):
@@ -97,6 +97,7 @@ def test_train_tells_in_one_line_why_the_child_failed_and_keeps_the_log(
     with pytest.raises(TrainingError, match="no_such_model") as caught:
         trained(dataset, broken, tmp_path / "out")
     assert "\n" not in str(caught.value)
+    assert Path(str(caught.value).rpartition("(log: ")[2].removesuffix(")")).is_file()
     assert "Traceback" in (tmp_path / "out" / "train.log").read_text()
     assert not (tmp_path / "out" / "adapter.json").exists()
     trained(dataset, student, tmp_path / "out")  # what a failure left does not stand in the way

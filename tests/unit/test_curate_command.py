@@ -89,8 +89,8 @@ def test_nothing_kept_is_exit_1_with_the_reasons_written(tmp_path: Path) -> None
 BAD = [
     # what is asked, what the one line says
     (("--student", "nowhere"), "no student at 'nowhere'"),
-    ((), "give --student MODEL"),
-    (("--format", "csv"), "there is no format 'csv'; choose one of text, turns, seed-text, parquet"),
+    ((), "add --student MODEL"),
+    (("--format", "csv"), "unknown format 'csv'; choose one of text, turns, seed-text, parquet"),
     (("--format", "seed-text", "--mix", "tools=1"), "--mix is 'tools=1'"),
     (("--format", "turns", "--valid-share", "0.5", "--test-share", "0.5"), "leave nothing to train on"),
     (("--format", "seed-text", "--split-by", "moon"), "--split-by is 'moon'"),

@@ -147,7 +147,7 @@ def test_job_id_is_the_line_and_the_content() -> None:
         ({"query": "  "}, "query is '  '"),
         ({"tool_calls": "grep"}, "tool_calls is 'grep', not a list"),
         ({"tool_calls": ["grep"]}, r"tool_calls\[0\] is 'grep'"),
-        ({"tool_calls": [{"args": {}}]}, "needs 'tool' or 'name'"),
+        ({"tool_calls": [{"args": {}}]}, "set 'tool' or 'name'"),
     ],
 )
 def test_what_is_no_record_is_refused_with_its_value(fields: JsonObject, complaint: str) -> None:

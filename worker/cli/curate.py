@@ -1,4 +1,4 @@
-"""The curate stage by hand, on files: `python -m worker.cli curate IN.jsonl... --out DIR --student MODEL`."""
+"""The curate stage on files: `python -m worker.cli curate IN.jsonl... --out DIR --student MODEL`."""
 
 import json
 import sys
@@ -14,37 +14,37 @@ from worker.curate import sources
 from worker.curate.options import FORMATS, MAX_CALLS, Format, Options, SplitBy, Summary
 from worker.curate.pipeline import curate as run_curate
 
-TOLD = 20  # broken lines named one by one
-PARQUET = "parquet"  # no format of rows but a second form of the files
-STEP = 500  # trajectories between two lines of progress
+SHOWN_LINES = 20  # broken lines that are printed
+PARQUET = "parquet"  # the rows of `turns`, also written as parquet files
+STEP = 500  # trajectories per line of progress
 
 
 def curate(
-    files: Annotated[list[Path], typer.Argument(help="trajectories or the seed generator's records, JSONL")],
-    out: Annotated[Path, typer.Option(help="directory of the dataset; one that stands there is replaced")],
-    student: Annotated[Path | None, typer.Option(help="model directory; not needed for seed-text")] = None,
+    files: Annotated[list[Path], typer.Argument(help="trajectories or seed records, JSONL")],
+    out: Annotated[Path, typer.Option(help="directory of the dataset; an existing dataset is replaced")],
+    student: Annotated[Path | None, typer.Option(help="model directory; seed-text needs none")] = None,
     format_: Annotated[
-        str, typer.Option("--format", help="text, turns, seed-text, or parquet: turns and its rows as parquet files")
+        str, typer.Option("--format", help="text, turns, seed-text, or parquet (turns, also as parquet files)")
     ] = "text",
-    mix: Annotated[str | None, typer.Option(help="no_tools=0.3: sample examples without tools down")] = None,
-    split_by: Annotated[str, typer.Option(help="prompt, or workspace: a whole codebase on one side")] = "prompt",
-    max_seq_length: Annotated[int, typer.Option(min=64, help="tokens of one row")] = 2048,
-    max_calls: Annotated[int, typer.Option(min=1, help="calls of one trajectory")] = MAX_CALLS,
-    valid_share: Annotated[float, typer.Option(min=0, max=0.9, help="of the kept, for validation")] = 0.1,
-    test_share: Annotated[float, typer.Option(min=0, max=0.9, help="of the kept, for the evaluation to ask")] = 0.1,
-    seed: Annotated[int, typer.Option(help="of the order and the splits")] = 0,
+    mix: Annotated[str | None, typer.Option(help="no_tools=0.3: share of examples without tools")] = None,
+    split_by: Annotated[str, typer.Option(help="prompt, or workspace (each codebase in one split)")] = "prompt",
+    max_seq_length: Annotated[int, typer.Option(min=64, help="most tokens of one row")] = 2048,
+    max_calls: Annotated[int, typer.Option(min=1, help="most calls of one trajectory")] = MAX_CALLS,
+    valid_share: Annotated[float, typer.Option(min=0, max=0.9, help="share of the kept for validation")] = 0.1,
+    test_share: Annotated[float, typer.Option(min=0, max=0.9, help="share of the kept for the evaluation")] = 0.1,
+    seed: Annotated[int, typer.Option(help="random seed of the order and the splits")] = 0,
     system_prompt: Annotated[
         str | None,
         typer.Option(
-            help="system line of every row. seed-text replaces a recorded one; "
-            "the other formats refuse a record that has another"
+            help="system prompt of every row. seed-text replaces recorded ones; "
+            "other formats reject a record with a different one"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
 ) -> None:
-    """Check trajectories, keep the real ones and write a dataset with the proof of what it trains.
+    """Check trajectories, keep the valid ones and write a dataset with a loss-mask check.
 
-    A line is a trajectory as a run writes it, or a record of the seed generator:
+    A line is a trajectory of a run, or a record of the seed generator:
 
     {"query": "...",
     "tool_calls": [{"tool" or "name": "...",
@@ -52,9 +52,9 @@ def curate(
     "answer": "...",
     "metadata": {"category": "...", "requires_tools": true}}
 
-    "result" is the text that the tool gave; a call without one, or with null, is
-    not kept. "metadata" may be left out: then the question needs tools. The
-    category "negative" needs none, unless "requires_tools" says true.
+    "result" is the output of the tool. A record with a missing or null result is
+    rejected. "metadata" is optional; without it, the question needs tools. The
+    category "negative" needs none, unless "requires_tools" is true.
     """
     options = Options(
         format="turns" if format_ == PARQUET else _format(format_),
@@ -69,7 +69,7 @@ def curate(
         system_prompt=system_prompt,
     )
     if system_prompt is not None and not system_prompt.strip():
-        raise UsageError(f"--system-prompt is {system_prompt!r}; give it some text, or leave it out")
+        raise UsageError(f"--system-prompt is {system_prompt!r}; set a text, or omit it")
     if valid_share + test_share >= 1:
         raise UsageError(f"--valid-share {valid_share} and --test-share {test_share} leave nothing to train on")
     if options.format == "seed-text":
@@ -87,7 +87,7 @@ def curate(
 
 
 class Lines:
-    """The trajectories of files; lines that hold none are told on stderr and counted."""
+    """Reads the trajectories of files; prints unreadable lines to stderr and counts them."""
 
     def __init__(self, files: list[Path]) -> None:
         self._sourced = sources.read(files)
@@ -100,14 +100,14 @@ class Lines:
                 yield sourced.trajectory
                 continue
             self.broken += 1
-            if self.broken <= TOLD:
+            if self.broken <= SHOWN_LINES:
                 print(f"{sourced.where}: {sourced.problem}", file=sys.stderr)
-        if self.broken > TOLD:
-            print(f"and {self.broken - TOLD} more lines that could not be read", file=sys.stderr)
+        if self.broken > SHOWN_LINES:
+            print(f"and {self.broken - SHOWN_LINES} more lines that could not be read", file=sys.stderr)
 
 
 def print_summary(summary: Summary, out: Path, *, to: TextIO) -> None:
-    """The summary for people."""
+    """Print the summary as text."""
     rows = {
         "without tools": summary.without_tools,
         "with tools and real results": summary.with_tools,
@@ -115,12 +115,12 @@ def print_summary(summary: Summary, out: Path, *, to: TextIO) -> None:
         "rejected for other reasons": summary.rejected - summary.skipped,
         "total": summary.read,
     }
-    print("\n".join(f"{count:>8}  {words}" for words, count in rows.items()), file=to)
+    print("\n".join(f"{count:>8}  {label}" for label, count in rows.items()), file=to)
     for title, counts in (("reasons", summary.reasons), ("rows", summary.splits)):
-        told = ", ".join(f"{name} {count}" for name, count in counts.items())
-        print(f"{title}: {told or 'none'}", file=to)
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        print(f"{title}: {listed or 'none'}", file=to)
     for limit, count in summary.limits.items():
-        print(f"--max-seq-length {limit} would have kept {count} more", file=to)
+        print(f"--max-seq-length {limit} would keep {count} more", file=to)
     for warning in summary.warnings:
         print(f"warning: {warning}", file=to)
     print(f"dataset: {out}  content hash {summary.content_hash}", file=to)
@@ -135,25 +135,25 @@ def _format(text: str) -> Format:
     for known in FORMATS:
         if text == known:
             return known
-    raise UsageError(f"there is no format {text!r}; choose one of {', '.join((*FORMATS, PARQUET))}")
+    raise UsageError(f"unknown format {text!r}; choose one of {', '.join((*FORMATS, PARQUET))}")
 
 
 def _split_by(text: str) -> SplitBy:
     if text == "prompt" or text == "workspace":
         return "prompt" if text == "prompt" else "workspace"
-    raise UsageError(f"--split-by is {text!r}; it takes prompt or workspace")
+    raise UsageError(f"--split-by is {text!r}; choose prompt or workspace")
 
 
 def _require_seed_split(options: Options) -> None:
-    """UsageError for an option that the seed pipeline's own split would leave without effect."""
+    """Raise UsageError for an option that seed-text would ignore."""
     fits: dict[str, tuple[object, ...]] = {
         "split_by": ("prompt",), "valid_share": (0.1,), "test_share": (0.1, 0.0), "seed": (0, 42)
     }  # fmt: skip
     for name, values in fits.items():
         if (given := getattr(options, name)) not in values:
             raise UsageError(
-                f"--{name.replace('_', '-')} is {given!r}, but seed-text has the seed pipeline's own split "
-                "(seed 42, 90% train, 10% valid, no test); leave it out, or choose another --format"
+                f"--{name.replace('_', '-')} is {given!r}, but seed-text has a fixed split "
+                "(seed 42, 90% train, 10% valid, no test); omit it, or choose another --format"
             )
 
 
@@ -166,5 +166,5 @@ def _share(text: str | None) -> float | None:
     except ValueError:
         share = -1.0
     if name != "no_tools" or not 0 <= share <= 1:
-        raise UsageError(f"--mix is {text!r}; it takes no_tools=SHARE with a share from 0 to 1, like no_tools=0.3")
+        raise UsageError(f"--mix is {text!r}; use no_tools=SHARE with a share from 0 to 1, such as no_tools=0.3")
     return share

@@ -1,4 +1,4 @@
-"""The evaluate stage by hand: `python -m worker.cli evaluate PROMPTS ...`, and `... score IN...` without a model."""
+"""The evaluate stage on files: `python -m worker.cli evaluate PROMPTS ...`, and `... score IN...`."""
 
 import json
 import platform
@@ -19,36 +19,36 @@ from worker.curate.jsonlines import numbered_lines, parse_object
 from worker.evaluate import recorded
 from worker.evaluate.score import AnswerFault, AnswerScore, metrics, observe
 
-HELD_OUT = "held_out.jsonl"  # in a dataset's directory: the prompts that no training row holds
+HELD_OUT = "held_out.jsonl"  # in a dataset's directory: prompts that are not in the training rows
 DETAIL = 200  # characters of evidence
-TOLD = 5  # rows of one finding on a terminal; --json has them all
+SHOWN_ROWS = 5  # rows per finding on a terminal; --json has all
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")]
 
 
 def evaluate(
-    prompts: Annotated[Path, typer.Argument(help="prompts.jsonl, or a dataset's directory: its held-out prompts")],
+    prompts: Annotated[Path, typer.Argument(help="prompts.jsonl, or a dataset's directory")],
     student: Annotated[Path, typer.Option(help="model directory")],
-    out: Annotated[Path, typer.Option(help="where report.json, answers and logs go")],
-    adapter: Annotated[Path | None, typer.Option(help="directory that training wrote; none: base only")] = None,
-    workspace: Annotated[str | None, typer.Option(help="PATH or PATH@REV that the tools read")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="ask the first N prompts only")] = None,
+    out: Annotated[Path, typer.Option(help="directory for report.json, answers and logs")],
+    adapter: Annotated[Path | None, typer.Option(help="adapter directory; omit it to evaluate the base only")] = None,
+    workspace: Annotated[str | None, typer.Option(help="code that the tools read: PATH or PATH@REV")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="evaluate only the first N prompts")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="prompts in flight; the server batches them")] = 4,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask base and adapter the same prompts with real tools, prove which one answered, and report both."""
-    from worker.evaluate.evaluator import evaluate as run  # the agent takes seconds to import: not for `score`
+    """Evaluate base and adapter on the same prompts with real tools, verify which weights answered, write a report."""
+    from worker.evaluate.evaluator import evaluate as run  # takes seconds; `score` does not need it
     from worker.tools.workspace import open_workspace
 
-    asked = read_prompts(prompts)[:limit]
+    selected = read_prompts(prompts)[:limit]
     spec = Spec(run_id=re.sub(r"[^A-Za-z0-9._-]+", "-", out.resolve().name).lstrip("._-")[:64] or "evaluation")
-    if workspace is None and any(prompt.requires_tools and not prompt.workspace for prompt in asked):
+    if workspace is None and any(prompt.requires_tools and not prompt.workspace for prompt in selected):
         raise UsageError(
-            "some prompts need tools and name no workspace; say which code they are about with --workspace"
+            "some prompts need tools but have no workspace; pass the code that they are about with --workspace"
         )
 
     report = run(
-        asked,
+        selected,
         spec=spec,
         student=student,
         adapter=adapter,
@@ -71,27 +71,27 @@ def score(
     files: Annotated[list[Path], typer.Argument(help="recorded answers or trajectories, .jsonl")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Score recorded answers without a model: loops, invented turns and results, missing answers and the like."""
+    """Score recorded answers without a model: loops, invented turns and results, missing answers and other faults."""
     recorded.require_record(files)
     seen: list[AnswerScore] = []
     found: dict[AnswerFault, list[JsonObject]] = {fault: [] for fault in AnswerFault}
     broken: list[JsonObject] = []
-    for one in recorded.read(files):
-        place: JsonObject = {"file": str(one.file), "line": one.line}
-        if one.trajectory is None:
-            broken.append(place | {"reason": one.problem})
-            print(f"{one.file}:{one.line}: {one.problem}", file=sys.stderr)
+    for record in recorded.read(files):
+        place: JsonObject = {"file": str(record.file), "line": record.line}
+        if record.trajectory is None:
+            broken.append(place | {"reason": record.problem})
+            print(f"{record.file}:{record.line}: {record.problem}", file=sys.stderr)
             continue
         try:
-            observed = observe(one.trajectory, needs_tools=one.needs_tools)
-        except UsageError as error:  # an `expect` of another shape
+            observed = observe(record.trajectory, needs_tools=record.needs_tools)
+        except UsageError as error:  # a malformed `expect`
             broken.append(place | {"reason": str(error)})
-            print(f"{one.file}:{one.line}: {error}", file=sys.stderr)
+            print(f"{record.file}:{record.line}: {error}", file=sys.stderr)
             continue
         seen.append(observed)
         for fault in observed.found:
-            found[fault.fault].append(place | {"job_id": one.trajectory.job_id, "detail": fault.detail[:DETAIL]})
-    _tell(seen, found, broken, to=sys.stderr if as_json else sys.stdout)
+            found[fault.fault].append(place | {"job_id": record.trajectory.job_id, "detail": fault.detail[:DETAIL]})
+    _print_scores(seen, found, broken, to=sys.stderr if as_json else sys.stdout)
     if as_json:
         findings = {fault.value: {"count": len(rows), "rows": rows} for fault, rows in found.items()}
         scored = metrics(seen).model_dump(mode="json")
@@ -101,7 +101,7 @@ def score(
 
 
 def read_prompts(path: Path) -> list[Prompt]:
-    """The prompts of a file or of a dataset's directory; UsageError names file, line and reason of a bad one."""
+    """Read the prompts of a file or a dataset's directory. UsageError names the file, line and fault of a bad one."""
     file = path / HELD_OUT if path.is_dir() else path
     try:
         with file.open("rb") as opened:
@@ -109,7 +109,7 @@ def read_prompts(path: Path) -> list[Prompt]:
     except OSError as error:
         raise UsageError(f"{str(file)!r} cannot be read: {error.strerror}") from error
     if not prompts:
-        raise UsageError(f"{str(file)!r} holds no prompt")
+        raise UsageError(f"{str(file)!r} contains no prompts")
     return prompts
 
 
@@ -120,10 +120,10 @@ def _prompt(line: bytes, where: str) -> Prompt:
         raise UsageError(f"{where}: {' '.join(str(error).split())}") from error
 
 
-def _tell(
+def _print_scores(
     seen: list[AnswerScore], found: dict[AnswerFault, list[JsonObject]], broken: list[JsonObject], *, to: TextIO
 ) -> None:
-    """The scores and the first rows of each finding."""
+    """Print the scores and the first rows of each finding."""
     table = lines((metrics(seen),), (None,), Targets())
     for line in table:
         target = f"  (target {line.target})" if line.target else ""
@@ -131,7 +131,7 @@ def _tell(
     for fault, rows in found.items():
         if rows:
             print(f"\n{fault.value}: {len(rows)}", file=to)
-        for row in rows[:TOLD]:
+        for row in rows[:SHOWN_ROWS]:
             print(f"  {row['file']}:{row['line']}  {' '.join(str(row['detail']).split())[:100]}", file=to)
     if broken:
         print(f"\n{len(broken)} lines could not be read", file=to)

@@ -1,4 +1,4 @@
-"""The train stage by hand: `python -m worker.cli train DATASET --student MODEL --out DIR`."""
+"""The train stage on a dataset directory: `python -m worker.cli train DATASET --student MODEL --out DIR`."""
 
 import json
 from pathlib import Path
@@ -21,19 +21,19 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=hyperparameters.OVERRIDE_HELP)
     ] = None,
-    config: Annotated[Path, typer.Option(help="hyperparameters")] = hyperparameters.DEFAULT_FILE,
+    config: Annotated[Path, typer.Option(help="hyperparameters file")] = hyperparameters.DEFAULT_FILE,
     as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
 ) -> None:
-    """Train a LoRA adapter of the student on a dataset; the same again answers with the adapter that is there."""
+    """Train a LoRA adapter of the student on a dataset. Reuses an existing adapter of the same inputs."""
     console = Console(stderr=as_json, highlight=False)
-    asked = hyperparameters.parse_overrides(overrides or [])
+    settings = hyperparameters.parse_overrides(overrides or [])
     with _bar(console) as bar:
         task = bar.add_task("loading", total=None, losses="")
         adapter = run_train(
             dataset,
             student=student,
             out=out,
-            overrides=asked,
+            overrides=settings,
             on_progress=lambda line: show(bar, task, line),
             cancelled=lambda: False,
             file=config,
@@ -45,7 +45,7 @@ def train(
 
 
 def show(bar: Progress, task: TaskID, line: TrainProgress) -> None:
-    """One report; off a terminal one line of text each."""
+    """Update the progress bar. Without a terminal, print one line per report."""
     parts = {"train": line.train_loss, "valid": line.valid_loss}
     losses = "  ".join(f"{name} loss {loss:.3f}" for name, loss in parts.items() if loss is not None)
     bar.update(task, description="training", total=line.iterations, completed=line.iteration, losses=losses)
@@ -54,7 +54,7 @@ def show(bar: Progress, task: TaskID, line: TrainProgress) -> None:
 
 
 def print_adapter(console: Console, adapter: Adapter) -> None:
-    """What was trained, for people."""
+    """Print a summary of the adapter."""
     console.print(
         f"adapter: {adapter.path}  {adapter.iterations} iterations in {adapter.seconds:.0f} s, "
         f"{adapter.tokens_per_second:.0f} trained tokens/s, {adapter.peak_memory_gb:.1f} GB  "

@@ -1,4 +1,4 @@
-"""The mlx_lm server as a child process: started, waited for until it has spoken, and never left behind.
+"""Runs the mlx_lm server as a child process that is ready on entry and stopped on exit.
 
 with ModelServer(Path("student"), adapter=Path("adapter"), log=Path("server.log")) as server:
     ask(server.url)
@@ -25,29 +25,29 @@ from worker.student.cpu_blas.blas import fast_blas, mlx_environment
 CHILD = "worker.endpoint.serve_child"
 GIB = 2**30
 POLL_SECONDS = 0.1
-HEALTH_POLL_SECONDS = 1.0  # each question is a line in the server's log
-HEALTH_SECONDS = 10.0  # the HTTP threads share one interpreter with a busy generation thread
+HEALTH_POLL_SECONDS = 1.0  # each request adds a line to the server's log
+HEALTH_SECONDS = 10.0  # the busy generation thread slows down the HTTP threads
 TERM_SECONDS = 5.0
 PORT_TRIES = 3  # another process may take a free port before the child binds it
 PORT_TAKEN = "Address already in use"
 LOOK_BACK_LINES = 100
 DIED = "generation thread died: "
-ROOT = Path(config.__file__).parent.parent  # where the child finds this same code, whatever the folder it starts in
+ROOT = Path(config.__file__).parent.parent  # so that the child imports this code in any working directory
 
 
 @dataclass(frozen=True)
 class ServerFlags:
-    """What the server is told beside model and address; the reasons are its own defaults."""
+    """Server options other than model and address, with better defaults than mlx_lm's."""
 
-    max_tokens: int = 1024  # for requests that name none; its own default of 512 cuts answers
-    prompt_cache_size: int = 16  # conversations kept; its own default of 10 is fewer than a busy worker holds
-    prompt_cache_bytes: int = 4 * GIB  # unbounded by default
+    max_tokens: int = 1024  # for requests without max_tokens; the default of 512 truncates answers
+    prompt_cache_size: int = 16  # conversations; a busy worker has more than the default of 10
+    prompt_cache_bytes: int = 4 * GIB  # the default is unbounded
     decode_concurrency: int = 8
     prompt_concurrency: int = 4
     log_level: str = "INFO"
 
     def arguments(self) -> list[str]:
-        """As on the command line of mlx_lm's server."""
+        """Command-line options of mlx_lm's server."""
         return [
             *("--max-tokens", str(self.max_tokens)),
             *("--prompt-cache-size", str(self.prompt_cache_size)),
@@ -60,29 +60,29 @@ class ServerFlags:
 
 @dataclass
 class ModelServer:
-    """One served model; `model` is a directory or a hub name, `adapter` a directory that training wrote.
+    """One served model. `model` is a directory or a hub name, `adapter` a directory written by training.
 
-    Entering raises EndpointError, in one line with the server's last words, when the model cannot be loaded or has not
-    answered within `ready_seconds`. Loopback only, for the server has no authentication.
+    Entering raises EndpointError if the model cannot be loaded or does not answer within `ready_seconds`. The message
+    is one line and quotes the server's log. Binds to loopback only, because the server has no authentication.
     """
 
     model: Path | str
     adapter: Path | None = None
     log: Path = field(kw_only=True)
     host: str = field(default="127.0.0.1", kw_only=True)
-    port: int = field(default=0, kw_only=True)  # 0: any free one
+    port: int = field(default=0, kw_only=True)  # 0: any free port
     flags: ServerFlags = field(default_factory=ServerFlags, kw_only=True)
     ready_seconds: float = field(default=600.0, kw_only=True)
     child: ChildProcess | None = field(default=None, init=False)
 
     @property
     def url(self) -> str:
-        """The base for an OpenAI client."""
+        """Base URL for an OpenAI client."""
         return f"http://{self.host}:{self.port}/v1"
 
     @property
     def alive(self) -> bool:
-        """The process runs; whether it answers is another question."""
+        """True while the process runs, even if it does not answer."""
         return self.child is not None and self.child.exit_code is None
 
     def __enter__(self) -> Self:
@@ -95,7 +95,7 @@ class ModelServer:
         self.stop()
 
     def start(self) -> None:
-        """Start the server and wait for its first token; see the class for errors. Nothing runs when it raises."""
+        """Start the server and wait for its first token. On an error the process is stopped."""
         self._check_paths()
         wanted, deadline = self.port, time.monotonic() + self.ready_seconds
         for attempt in range(PORT_TRIES):
@@ -111,44 +111,44 @@ class ModelServer:
                 break
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL for the whole group; does nothing when it is already gone."""
+        """Send SIGTERM, then SIGKILL to the whole group. Does nothing if the process has already exited."""
         if self.child is not None:
             self.child.stop(TERM_SECONDS)
 
     @property
     def log_size(self) -> int:
-        """Bytes written to the log so far; a server at work writes of its progress."""
+        """Size of the log in bytes; it grows while the server works."""
         return self.log.stat().st_size if self.log.exists() else 0
 
     def tail(self, lines: int) -> str:
-        """The last lines that this start of the server wrote."""
+        """The last log lines since this start of the server."""
         return self.child.log_tail(lines) if self.child else ""
 
     def log_tail(self) -> str:
-        """What its log says about an end, in one line, and where the log is."""
-        return f"its last words: {_log_tail(self.tail(LOOK_BACK_LINES))} (log: {str(self.log)!r})"
+        """The error in the log, in one line, with the log's path."""
+        return f"last log line: {_log_tail(self.tail(LOOK_BACK_LINES))} (log: {str(self.log)!r})"
 
     def _check_paths(self) -> None:
         if isinstance(self.model, Path) and not (self.model / "config.json").is_file():
-            raise _not_served(f"{str(self.model)!r} is no model directory: it has no config.json")
+            raise _not_served(f"{str(self.model)!r} is not a model directory: it has no config.json")
         if self.adapter is not None and not (self.adapter / "adapter_config.json").is_file():
-            raise _not_served(f"{str(self.adapter)!r} is no adapter directory: it has no adapter_config.json")
+            raise _not_served(f"{str(self.adapter)!r} is not an adapter directory: it has no adapter_config.json")
 
     def _spawn(self) -> None:
         model = str(self.model.resolve()) if isinstance(self.model, Path) else self.model
         adapter = ["--adapter-path", str(self.adapter.resolve())] if self.adapter else []
         address = ["--host", self.host, "--port", str(self.port)]
-        # -P: a folder named worker where the user stands must not be taken for ours
+        # -P: do not import a folder named worker in the current directory
         command = [sys.executable, "-P", "-m", CHILD, "--model", model, *adapter, *address, *self.flags.arguments()]
         self.child = start_child("model server", command, log=self.log, env=self._environment(), grace=0)
 
     def _environment(self) -> dict[str, str]:
-        # A directory needs no hub, and a mistake in it must not reach for one; a hub name does.
+        # A model directory is used offline; a hub name needs the hub.
         mlx = mlx_environment() if isinstance(self.model, Path) else fast_blas()
         return os.environ | mlx | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
     def _wait_until_ready(self, deadline: float) -> None:
-        """Ready means that a token came back: /health says 200 long before a model is loaded."""
+        """Wait for a token; /health returns 200 long before the model is loaded."""
         while not self._listens():
             self._raise_when_lost(deadline)
             time.sleep(POLL_SECONDS)
@@ -157,7 +157,7 @@ class ModelServer:
             self._raise_when_lost(deadline)
             if self._generation_died():
                 raise self._lost("cannot load or run the model")
-        self._raise_when_lost(deadline)  # first: it must be our child that answered, not another holder of the port
+        self._raise_when_lost(deadline)  # checked first: another process on this port may have answered
         if answer.error is not None:
             raise self._lost(f"cannot load or run the model ({answer.error})")
 
@@ -177,15 +177,15 @@ class ModelServer:
         if code is not None:
             raise self._lost(f"ended with {describe_exit(code)}")
         if time.monotonic() > deadline:
-            raise self._lost(f"gave no token within {self.ready_seconds:g} s")
+            raise self._lost(f"generated no token within {self.ready_seconds:g} s")
 
-    def _lost(self, what: str) -> EndpointError:
+    def _lost(self, problem: str) -> EndpointError:
         adapter = f" with adapter {str(self.adapter)!r}" if self.adapter else ""
-        return _not_served(f"the server of {str(self.model)!r}{adapter} {what}; {self.log_tail()}")
+        return _not_served(f"the server of {str(self.model)!r}{adapter} {problem}; {self.log_tail()}")
 
 
 class _InBackground:
-    """One token, asked for in a thread, for only the answer itself can end that wait."""
+    """Requests one token in a thread, so that the caller can watch the process meanwhile."""
 
     def __init__(self, url: str, deadline: float) -> None:
         self.error: EndpointError | None = None
@@ -203,7 +203,7 @@ class _InBackground:
 
 
 def _log_tail(log: str) -> str:
-    """The line that says what went wrong: the server's own, else the last exception, else the last lines."""
+    """The generation thread's error, else the last error in the log, else "none"."""
     lines = [line.strip() for line in log.splitlines() if "GET /health" not in line]
     died = [line.partition(DIED)[2] for line in lines if DIED in line]
     return died[-1] if died else last_error(lines) or "none"

@@ -1,4 +1,4 @@
-"""The mlx_lm server, with the tool parser that a student's tokenizer may name.
+"""The mlx_lm server, with the tool parser that some students use.
 
 python -P -m worker.endpoint.serve_child --model DIRECTORY [any other option of mlx_lm's server]
 """
@@ -16,15 +16,15 @@ FAILED = 1
 
 
 def main() -> None:
-    """Serve until a signal ends this process."""
+    """Serve until a signal arrives."""
     fenced_json.register()
     run: Callable[[], None] = server.main
     try:
         run()
-    except Exception:  # noqa: BLE001  whatever it is, the process must end
+    except Exception:  # noqa: BLE001  the process must exit on any error
         traceback.print_exc()
         sys.stderr.flush()
-        os._exit(FAILED)  # its generation thread would keep the process alive on a port that it never bound
+        os._exit(FAILED)  # otherwise the generation thread would keep the process alive
 
 
 if __name__ == "__main__":

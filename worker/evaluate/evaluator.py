@@ -1,4 +1,4 @@
-"""Ask base and adapter the same prompts, with the agent and the tools of generation, and write the Report."""
+"""Evaluates base model and adapter on the same prompts, with generation's agent and tools, and writes the Report."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]  # phase, prompts done, prompts in al
 
 @dataclass(frozen=True)
 class EvalItem:
-    """A prompt with the code it is about."""
+    """A prompt with its workspace."""
 
     job_id: str
     prompt: Prompt
@@ -34,7 +34,7 @@ class EvalItem:
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """What one model answered, in the order of the prompts, and the canaries before and after."""
+    """One model's answers in the order of the prompts, and its canaries before and after them."""
 
     trajectories: tuple[Trajectory, ...]
     canaries: tuple[Canaries, Canaries]
@@ -52,26 +52,28 @@ def evaluate(
     worker: str,
     concurrency: int = CONCURRENCY,
 ) -> Report:
-    """The Report, also in `out` with before.jsonl and after.jsonl (trajectories) and the servers' logs.
+    """Return the Report. Writes it to `out`, with before.jsonl and after.jsonl (trajectories) and the server logs.
 
-    A held-out prompt's trajectories keep its job_id; one without gets a job_id by its place and content.
+    A held-out prompt keeps its job_id; other prompts get one from their position and content.
 
-    One server at a time, under the host's lock: first the base, then the same with the adapter, every prompt at
+    Serves first the base model, then base and adapter, one at a time under the host's lock. Every prompt is answered at
     temperature 0 within `spec.evaluate_limits`. Without an adapter only `before` is scored.
-    Raises EvaluationError when a model cannot be served to the end, a workspace cannot be had, there is no prompt, or
-    it cannot be proven which weights answered; then no report is written.
+    Raises EvaluationError if a server fails, a workspace is unavailable, there are no prompts, or it cannot be verified
+    which weights answered. No report is written then.
     """
     try:
         questions = _questions(prompts, workspace_for)
         out.mkdir(parents=True, exist_ok=True)
-        asking = Evaluator(_evaluation_spec(spec), questions, student, out, on_progress, worker, concurrency)
+        evaluator = Evaluator(_evaluation_spec(spec), questions, student, out, on_progress, worker, concurrency)
         with host_lock():
-            before = asking.ask("before", None)
+            before = evaluator.ask("before", None)
             noise = prove_constant(before.canaries, who="the base model")
-            after = asking.ask("after", adapter, lambda seen: _check(before, seen, noise, adapter)) if adapter else None
+            after = (
+                evaluator.ask("after", adapter, lambda seen: _check(before, seen, noise, adapter)) if adapter else None
+            )
     except (EndpointError, WorkspaceError) as error:
         raise EvaluationError(str(error)) from error
-    identity = "Only the base model was asked, without an adapter."
+    identity = "Only the base model was evaluated, without an adapter."
     if after and adapter:
         noise = tuple(map(max, noise, prove_constant(after.canaries, who="the model with the adapter")))
         identity = prove_different(before.canaries[0], after.canaries[0], noise=noise, adapter=adapter)
@@ -90,7 +92,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Runs every question against one served model at a time."""
+    """Asks a served model every question."""
 
     spec: Spec
     questions: tuple[EvalItem, ...]
@@ -103,26 +105,26 @@ class Evaluator:
     def ask(
         self, phase: Phase, adapter: Path | None, check: Callable[[Canaries], None] = lambda _: None
     ) -> ModelAnswers:
-        """Serve one model, `check` its canaries before any prompt is spent on it, and ask everything."""
+        """Serve a model, `check` its canaries before the first prompt, and ask every question."""
         flags = ServerFlags(
             max_tokens=self.spec.limits.max_tokens,
             decode_concurrency=self.concurrency,
             prompt_concurrency=self.concurrency,
         )
         server = ModelServer(self.student, adapter, log=self.out / f"{phase}-server.log", flags=flags)
-        with ThreadPoolExecutor(self.concurrency) as pool, server:  # in this order: an interrupt ends the server first
+        with ThreadPoolExecutor(self.concurrency) as pool, server:  # this order: on an interrupt the server stops first
             try:
                 first = canaries(server.url)
                 check(first)
                 answers = self._answers(phase, server, pool)
-                asked = ModelAnswers(answers, (first, canaries(server.url)))
+                result = ModelAnswers(answers, (first, canaries(server.url)))
             except EndpointError as error:
                 raise EndpointError(f"{error}; {server.log_tail()}", kind=error.kind) from error
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         write_lines(self.out / f"{phase}.jsonl", (answer.model_dump_json() for answer in answers))
-        return asked
+        return result
 
     def _answers(self, phase: Phase, server: ModelServer, pool: ThreadPoolExecutor) -> tuple[Trajectory, ...]:
         total = len(self.questions)
@@ -148,7 +150,7 @@ class Evaluator:
 
 
 def _evaluation_spec(spec: Spec) -> Spec:
-    """The run's own words and tools, but the student, greedily, within its own limits."""
+    """The run's spec for the student: greedy sampling and the evaluation limits."""
     greedy = Sampling(temperature=0.0, top_p=None)
     changes = {"limits": spec.evaluate_limits, "sampling": greedy, "model": DEFAULT_MODEL, "teacher": "endpoint"}
     return spec.model_copy(update=changes)
@@ -156,7 +158,7 @@ def _evaluation_spec(spec: Spec) -> Spec:
 
 def _questions(prompts: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]) -> tuple[EvalItem, ...]:
     if not prompts:
-        raise EvaluationError("there is no prompt to ask; hold some out of the training set, or name a prompts file")
+        raise EvaluationError("no prompts to evaluate; raise --test-share when curating, or pass a prompts file")
     return tuple(
         EvalItem(prompt.job_id or job_id(number, prompt), prompt, workspace_for(prompt))
         for number, prompt in enumerate(prompts, 1)

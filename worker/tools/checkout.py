@@ -1,7 +1,7 @@
-"""Git commits as plain directories in the cache: made once, under a lock, and made anew when they no longer match.
+"""Checks out git commits as plain directories in the cache, once, under a lock. A modified checkout is replaced.
 
-A checkout has no .git, belongs to one commit (and one directory of it) and appears by a rename, so that nobody sees a
-half-made one. Submodules stay empty. The origin's index, hooks and work tree are not touched.
+A checkout has no .git, belongs to one commit (and one directory of it) and is created by a rename, so that it is never
+incomplete. Submodules stay empty. The origin's index, hooks and work tree are not touched.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ from config.errors import WorkspaceError
 from config.git import GitError, run_git
 from worker.tools.files import content_digest
 
-GIT_SECONDS = 900.0  # a clone of a large repository over a slow line; everything else takes a second
-DIRTY_SECONDS = 30.0  # thousands of jobs ask within a minute; `git status` takes up to a second on a large tree
+GIT_SECONDS = 900.0  # for a large clone over a slow line; other commands take about 1 s
+DIRTY_SECONDS = 30.0  # cache time: `git status` takes up to 1 s on a large tree and each job needs it
 
-_dirty: dict[Path, tuple[float, bool]] = {}  # work tree -> (asked at, answer)
+_dirty: dict[Path, tuple[float, bool]] = {}  # work tree -> (checked at, dirty)
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Checkout:
 
 
 def from_work_tree(path: Path, rev: str | None, *, cache: Path) -> Checkout | None:
-    """The commit of a local work tree, HEAD without a revision; None when no commit holds this directory.
+    """Check out a commit of a local work tree (default: HEAD). None if no commit contains this directory.
 
     Raises:
-        WorkspaceError: git refuses, or does not have the revision here.
+        WorkspaceError: git fails, or the revision does not exist here.
     """
     if shutil.which("git") is None and rev is None and not any((up / ".git").exists() for up in (path, *path.parents)):
         return None
@@ -62,10 +62,10 @@ def from_work_tree(path: Path, rev: str | None, *, cache: Path) -> Checkout | No
 
 
 def from_url(url: str, rev: str, *, cache: Path) -> Checkout:
-    """A commit of a remote repository, through a bare clone in the cache; a name is fetched anew each minute.
+    """Check out a commit of a remote repository from a cached bare clone. Fetches branches at most once a minute.
 
     Raises:
-        WorkspaceError: it cannot be cloned, or has no such revision.
+        WorkspaceError: the repository cannot be cloned or fetched, or has no such revision.
     """
     mirror = cache / "mirrors" / hashlib.sha256(url.encode()).hexdigest()[:16]
     mirror.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def _made(write: Callable[[Path], None], name: str, cache: Path) -> Path:
 
 
 def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None:
-    # An index of our own: the user's stays as it is. Not `git archive`: it leaves out what export-ignore names.
+    # Uses a temporary index, so that the user's is unchanged. `git archive` would omit export-ignore paths.
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         top = Path(_decode(_checked(repository, "rev-parse", "--absolute-git-dir")).strip())
@@ -139,7 +139,7 @@ def _key(prefix: str) -> str:
 
 
 def _query(where: Path, *arguments: str) -> str | None:
-    """The output of a command, None when git answers with a failure."""
+    """The output of a git command, or None if it fails."""
     try:
         return _decode(run_git(where, *arguments, timeout=GIT_SECONDS)).strip()
     except GitError as error:

@@ -1,10 +1,10 @@
-"""run_command: one allowed program, no shell, inside the workspace, for a limited time.
+"""run_command: runs one allowed program in the workspace, without a shell and for a limited time.
 
-Covered: only listed programs, found on PATH; no shell, so no pipes, redirections or substitutions; arguments that name
-absolute paths, home directories, ".." or links out of the workspace; time, output size and everything the program
-started in its process group; none of this process's environment but PATH.
-Not covered: what an allowed program itself can do, which includes writing to the workspace, starting other programs
-(find -exec, git aliases) and using the network. Allow programs that only read.
+Enforced: only listed programs on PATH. No shell, so no pipes, redirections or substitutions. No arguments with absolute
+paths, home directories, ".." or links out of the workspace. Limits on time and output size; the process group is killed
+at the end. The program inherits only PATH from this process's environment.
+Not enforced: an allowed program can write to the workspace, start other programs (find -exec, git aliases) and use the
+network. Allow only programs that read.
 """
 
 import os
@@ -21,15 +21,15 @@ from pathlib import Path
 from config.watchdog import kill_group
 from worker.tools.patterns import RefusedError
 
-COMMAND_SECONDS = 20.0  # tools look, they do not build
-STREAM_BYTES = 200_000  # of stdout and of stderr; a program that says more is ended
-STREAM_CHARS = 1_800  # shown of each
+COMMAND_SECONDS = 20.0  # enough for reading; not for builds
+STREAM_BYTES = 200_000  # limit for each of stdout and stderr; beyond it the program is killed
+STREAM_CHARS = 1_800  # shown of each stream
 _SHELL = frozenset("();<>|&")
 _ESCAPES = re.compile(r"(^|[=:,@])[/~]|(^|[/=:,@])\.\.(/|$)|^-\w+/|://")
 
 
 def run(root: Path, command: str, *, allow: Sequence[str]) -> str:
-    """Exit code, stdout and stderr as text.
+    """Run the command; return its exit code, stdout and stderr as text.
 
     Raises:
         RefusedError: not an allowed program, shell syntax, or an argument that leads out of the workspace.
@@ -62,7 +62,7 @@ def run(root: Path, command: str, *, allow: Sequence[str]) -> str:
 def _argv(root: Path, command: str, allow: Sequence[str]) -> list[str]:
     try:
         argv = shlex.split(command)
-        # the same, with unquoted shell operators standing apart: "a; b" gives "a", ";", "b"
+        # also splits off unquoted shell operators: "a; b" gives "a", ";", "b"
         pieces = list(shlex.shlex(command, posix=True, punctuation_chars=True))
     except ValueError as error:
         raise RefusedError(f"the command cannot be read: {error}") from None
@@ -83,14 +83,14 @@ def _argv(root: Path, command: str, allow: Sequence[str]) -> list[str]:
 def _stays_inside(root: Path, path: str) -> None:
     try:
         real = (root / path).resolve()
-    except (OSError, RuntimeError, ValueError):  # a circle of links, or no possible name
+    except (OSError, RuntimeError, ValueError):  # a link cycle, or an invalid name
         raise RefusedError(f"{path!r} is no path") from None
     if not real.is_relative_to(root.resolve()):
         raise RefusedError(f"{path!r} is a link out of the workspace and cannot be used")
 
 
 def _collect(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes, str | None]:
-    """Both streams up to their cap, and why the program was ended early, if it was."""
+    """Read both streams up to their limit; also return why the program was stopped early, or None."""
     assert process.stdout is not None
     assert process.stderr is not None
     deadline = time.monotonic() + COMMAND_SECONDS

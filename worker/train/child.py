@@ -1,7 +1,7 @@
-"""The training itself, a process of its own: python -m worker.train.child CONFIG.json DESCRIPTOR
+"""The training process: python -m worker.train.child CONFIG.json DESCRIPTOR
 
-The only importer of mlx_lm. CONFIG.json holds the hyperparameters in mlx_lm's words, model, data and adapter_path
-included. The descriptor gets one JSON line of TrainProgress per report; stdout is mlx_lm's table for people.
+CONFIG.json contains mlx_lm's options, including model, data and adapter_path. Each report is written to the descriptor
+as one JSON line of TrainProgress. mlx_lm prints its own table to stdout.
 """
 
 import json
@@ -21,14 +21,14 @@ from worker.student import fenced_json
 
 
 class Progress(TrainingCallback):
-    """Writes what mlx_lm reports as TrainProgress lines."""
+    """Writes mlx_lm's reports as TrainProgress lines."""
 
     def __init__(self, descriptor: int, iterations: int) -> None:
-        self._stream = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)  # a line at a time
+        self._stream = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)  # line-buffered
         self._iterations = iterations
 
     def on_train_loss_report(self, train_info: dict[str, float]) -> None:
-        """Every steps_per_report iterations."""
+        """Called every steps_per_report iterations."""
         self._write(
             TrainProgress(
                 iteration=int(train_info["iteration"]),
@@ -43,21 +43,21 @@ class Progress(TrainingCallback):
         )
 
     def on_val_loss_report(self, val_info: dict[str, float]) -> None:
-        """Before the first iteration, every steps_per_eval and at the end."""
+        """Called before the first iteration, every steps_per_eval iterations and at the end."""
         iteration = int(val_info["iteration"])
         self._write(TrainProgress(iteration=iteration, iterations=self._iterations, valid_loss=val_info["val_loss"]))
 
     def _write(self, progress: TrainProgress) -> None:
         self._stream.write(
             json.dumps(progress.model_dump(exclude_none=True)) + "\n"
-        )  # NaN stays NaN, unlike pydantic's
+        )  # keeps NaN; pydantic's JSON does not
 
 
 def train(hyperparameters: JsonObject, progress_fd: int) -> None:
-    """Load, train, save; any exception ends the process and its last line tells why."""
+    """Load the model, train and save the adapter."""
     args = types.SimpleNamespace(**{**lora.CONFIG_DEFAULTS, **hyperparameters, "train": True})
     np.random.seed(args.seed)  # mlx_lm draws its batches from numpy's global generator
-    fenced_json.register()  # a student's tokenizer may name it as its tool parser
+    fenced_json.register()  # students may use it as tool parser
     model, tokenizer = mlx_lm.load(args.model)[:2]
     args.num_layers = min(args.num_layers, len(model.layers))
     training, validation, test = load_dataset(args, tokenizer)  # type: ignore[arg-type]  # it takes what load gives

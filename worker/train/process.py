@@ -1,4 +1,4 @@
-"""Run the training child and yield its progress reports; the child never outlives the generator."""
+"""Runs the training child and yields its progress reports. The child ends with the generator."""
 
 import os
 import select
@@ -12,7 +12,7 @@ from config.process import ChildProcess, describe_exit, start_child
 from config.watchdog import SIGNALLED
 
 CHILD_MODULE = "worker.train.child"
-POLL_SECONDS = 0.2  # how soon a cancelled training ends
+POLL_SECONDS = 0.2  # between checks for cancellation
 READ_BYTES = 65536
 
 
@@ -21,12 +21,13 @@ def reports(
     *,
     environment: dict[str, str],
     log_file: Path,
+    kept_log: Path,
     cancelled: Callable[[], bool],
 ) -> Generator[str]:
-    """Run the child on `config` and yield each line of progress it writes.
+    """Run the child with `config` and yield each line of progress.
 
-    Its stdout and stderr go to `log_file`. Its session is killed when the generator closes, or when this process dies.
-    Raises TrainingError when `cancelled` turns true or the child fails.
+    Its stdout and stderr go to `log_file`, which the caller moves to `kept_log` after a failure. Its session is killed
+    when the generator closes or this process dies. Raises TrainingError if `cancelled` returns true or the child fails.
     """
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb", buffering=0) as progress:
@@ -34,14 +35,14 @@ def reports(
         try:
             child = start_child("training", command, log=log_file, env=environment, keep=[write_end], grace=0)
         finally:
-            os.close(write_end)  # the pipe ends when its last writer ends
+            os.close(write_end)  # so that the pipe closes when the child exits
         try:
             yield from _lines(progress.fileno(), cancelled)
             code = child.wait()
         finally:
             child.kill()
     if code:
-        raise TrainingError(f"training ended with {_ending(code)}: {_last_error(child)} (log: {log_file})")
+        raise TrainingError(f"training ended with {_ending(code)}: {_last_error(child)} (log: {kept_log})")
 
 
 def _lines(descriptor: int, cancelled: Callable[[], bool]) -> Iterator[str]:
@@ -59,7 +60,7 @@ def _lines(descriptor: int, cancelled: Callable[[], bool]) -> Iterator[str]:
 
 
 def _ending(code: int) -> str:
-    memory = " (SIGKILL, as the system does when memory runs out)" if code == SIGNALLED + signal.SIGKILL else ""
+    memory = " (SIGKILL, often because the system ran out of memory)" if code == SIGNALLED + signal.SIGKILL else ""
     return describe_exit(code) + memory
 
 

