@@ -21,7 +21,7 @@ __all__ = ["Audit", "Measure", "audit"]
 
 
 def audit(paths: Sequence[Path], *, measure: Measure | None = None, max_seq_length: int = 2048) -> Audit:
-    """Read the whole set and tell its faults. Raises UsageError when there is no set, or nothing in it is a row."""
+    """Read the whole set and find its faults. Raises UsageError if there is no set or no readable row in it."""
     splits = find_splits(paths)
     tally = Tally()
     for split, file in splits.items():
@@ -33,7 +33,9 @@ def audit(paths: Sequence[Path], *, measure: Measure | None = None, max_seq_leng
     leaks = counted_leaks(paths)
     for pair, number in leaks.items():
         if number > 0:
-            tally.findings.tell(AuditFault.COUNTED_LEAK, pair.rpartition("-")[2], number, example=f"{pair}: {number}")
+            tally.findings.add_counted(
+                AuditFault.COUNTED_LEAK, pair.rpartition("-")[2], number, example=f"{pair}: {number}"
+            )
     tally.close()
     return Audit(splits, tally, leaks)
 

@@ -29,23 +29,23 @@ class AuditFault(StrEnum):
 
 
 MEANING = {
-    AuditFault.UNREADABLE: "lines that hold no training row",
-    AuditFault.DUPLICATE: "rows that stand in their split before: weighed double",
-    AuditFault.LEAKED_ROW: "whole rows that stand in an earlier split too: scores on them are memory",
-    AuditFault.LEAKED_QUESTION: "rows whose question is asked in an earlier split too",
-    AuditFault.COUNTED_LEAK: "questions or subjects that its dataset.json counts in an earlier split too",
-    AuditFault.NO_SYSTEM: "rows without a system line, unlike what is served",
-    AuditFault.OTHER_SYSTEM: "rows whose system line is not the commonest one",
-    AuditFault.LOST_CALL: "rows with a call that --mask-prompt gives no loss, in this row or any other of the split",
+    AuditFault.UNREADABLE: "lines that are not a training row",
+    AuditFault.DUPLICATE: "rows that repeat an earlier row of their split: they are weighted twice",
+    AuditFault.LEAKED_ROW: "rows that are also in an earlier split: scores on them measure memory",
+    AuditFault.LEAKED_QUESTION: "rows whose question is also in an earlier split",
+    AuditFault.COUNTED_LEAK: "questions or subjects also in an earlier split, according to dataset.json",
+    AuditFault.NO_SYSTEM: "rows without a system line; a server sends one",
+    AuditFault.OTHER_SYSTEM: "rows whose system line differs from the most common one",
+    AuditFault.LOST_CALL: "rows with a call that gets no loss under --mask-prompt, in this row or in any other of the split",
     AuditFault.EMPTY_ARGUMENTS: "rows that call a tool without arguments",
     AuditFault.BAD_CALL: "rows with a call that cannot be read as written",
-    AuditFault.MIXED_NOTATION: "rows whose calls are not in the commonest notation",
-    AuditFault.PLACEHOLDER: "rows with a result that stands for one that was never there",
-    AuditFault.UNANSWERED_CALL: "rows that end in a call, which no other row of the split goes on from",
-    AuditFault.CALL_WITHOUT_RESULT: "rows that go on after a call without its result: results to be invented",
+    AuditFault.MIXED_NOTATION: "rows whose calls are not in the most common notation",
+    AuditFault.PLACEHOLDER: "rows with a placeholder in place of a tool result",
+    AuditFault.UNANSWERED_CALL: "rows that end in a call and that no other row of the split continues",
+    AuditFault.CALL_WITHOUT_RESULT: "rows that continue after a call without its result: they teach inventing results",
     AuditFault.OUTSIDE_TURNS: "rows with text outside closed turns, or whose end is not the end of a turn",
-    AuditFault.MARKUP: "rows with chat markup inside a turn, or a result that the assistant says itself",
-    AuditFault.OVER_LENGTH: "rows longer than the student is trained on: their end, with the stop token, is cut off",
+    AuditFault.MARKUP: "rows with chat markup inside a turn, or a tool result in an assistant turn",
+    AuditFault.OVER_LENGTH: "rows over the maximum length: training cuts off their end, with the stop token",
 }
 
 
@@ -59,13 +59,13 @@ class AuditFinding:
     """for copies, "split:row" of the first, beside each row"""
     example: str = ""
     """the evidence in the first row"""
-    told: int = 0
-    """how many the set itself tells of, without saying where"""
+    counted: int = 0
+    """occurrences that the set's own dataset.json counts, without row numbers"""
 
     @property
     def count(self) -> int:
-        """Rows, and what is told."""
-        return len(self.rows) + self.told
+        """Rows, plus occurrences without row numbers."""
+        return len(self.rows) + self.counted
 
 
 class Findings:
@@ -75,7 +75,7 @@ class Findings:
         self.found: dict[tuple[AuditFault, str], AuditFinding] = {}
 
     def add(self, fault: AuditFault, split: str, row: int, *, same_as: str = "", example: str = "") -> None:
-        """Note that a row has this fault; the same row may have a kind once."""
+        """Record that a row has this fault; each row counts once per kind."""
         found = self.found.setdefault((fault, split), AuditFinding())
         if found.rows and found.rows[-1] == row:
             return
@@ -84,10 +84,10 @@ class Findings:
             found.same_as.append(same_as)
         found.example = found.example or example
 
-    def tell(self, fault: AuditFault, split: str, number: int, *, example: str) -> None:
-        """Note what the set itself counts, whose rows are not known."""
+    def add_counted(self, fault: AuditFault, split: str, number: int, *, example: str) -> None:
+        """Record occurrences that dataset.json counts without row numbers."""
         found = self.found.setdefault((fault, split), AuditFinding())
-        found.told += number
+        found.counted += number
         found.example = found.example or example
 
     def count(self, fault: AuditFault, split: str) -> int:

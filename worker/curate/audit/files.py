@@ -38,7 +38,7 @@ def counted_leaks(paths: Sequence[Path]) -> dict[str, int]:
 
 
 def _counts(file: Path, *keys: str) -> JsonObject:
-    """What stands under the keys; {} where there is no such file or it holds something else."""
+    """The object under these keys of a JSON file; {} if the file or the object is missing."""
     try:
         found: JsonValue = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -49,7 +49,7 @@ def _counts(file: Path, *keys: str) -> JsonObject:
 
 
 def _in_directory(directory: Path) -> list[Path]:
-    """The splits' files; where there is none, every .jsonl file that may be one."""
+    """The splits' files; without any, every .jsonl file that could be one."""
     named = [file for split in SPLITS if (file := directory / f"{split}.jsonl").is_file()]
     found = named or sorted(file for file in directory.glob("*.jsonl") if file.stem not in BESIDE)
     if not found:

@@ -28,7 +28,7 @@ class Call:
     empty: bool = False
     """it has no arguments"""
     fault: str = ""
-    """why a template or a server would not read it as it is written"""
+    """why a template or a server could not read it, "" if it can"""
 
 
 TAG = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.S)
@@ -80,7 +80,7 @@ def _tagged(body: str) -> Call:
 
 
 def _object(body: str, notation: Notation) -> Call | None:
-    """The call a JSON object describes; None when it is none."""
+    """The call that a JSON object describes; None if it does not describe one."""
     if '"name"' not in body:
         return None
     try:

@@ -15,12 +15,12 @@ SHOWN_ROWS = 12  # row numbers of one finding on a terminal; --json has them all
 
 @dataclass(frozen=True)
 class Audit:
-    """What was counted and found."""
+    """The counts and findings of a training set."""
 
     files: dict[str, Path]
     tally: Tally
     counted_leaks: Mapping[str, int] = field(default_factory=dict)
-    """per pair of splits, what the set's own dataset.json says of questions or subjects on both sides"""
+    """per pair of splits: questions or subjects in both, as counted by the set's own dataset.json"""
 
     @property
     def clean(self) -> bool:
@@ -53,11 +53,11 @@ class Audit:
         }
 
     def as_text(self) -> str:
-        """The counts and findings on lines for a terminal."""
-        told = self.as_json()
+        """The counts and findings as text for a terminal."""
+        body = self.as_json()
         lines = [f"{name:>8}  {split.rows} rows in {self.files[name]}" for name, split in self.tally.splits.items()]
         notations = ", ".join(f"{name} {count}" for name, count in self._notations().items()) or "none"
-        lines += [f"rows with a call: {told['tool_share']:.1%}    notations: {notations}"]
+        lines += [f"rows with a call: {body['tool_share']:.1%}    notations: {notations}"]
         for name, split in self.tally.splits.items():
             if split.lost_call_rows:
                 lines.append(f"{name}: {split.lost_call_rows} rows have their call in an earlier turn than the last")

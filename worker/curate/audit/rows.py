@@ -23,7 +23,7 @@ TOOLS_BLOCK = re.compile(r"<tools>\s*(.*?)\s*</tools>", re.S)
 
 @dataclass(frozen=True)
 class Turn:
-    """What one speaker says."""
+    """One turn of one role."""
 
     role: str
     text: str
@@ -116,7 +116,7 @@ def _content_text(content: JsonValue) -> str:
 
 
 def _chatml(text: str) -> tuple[tuple[Turn, ...], str]:
-    """(turns, what is wrong around them)."""
+    """(turns, markup or text outside them)."""
     before, *pieces = text.split(TURN_START)
     if not pieces:
         return (), "no ChatML turn"
@@ -161,7 +161,7 @@ def _results(role: str, text: str) -> tuple[str | None, ...]:
 
 
 def said_results(turn: Turn) -> tuple[tuple[str, str], ...]:
-    """(as written, the result) of each tool result that an assistant says itself, in either form."""
+    """(as written, the result) of each tool result inside an assistant turn, in either form."""
     if turn.role != "assistant":
         return ()
     tagged = ((found.group(), found[1]) for found in RESPONSE.finditer(turn.text))

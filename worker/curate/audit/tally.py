@@ -34,7 +34,7 @@ class SplitTally:
 
 
 class Tally:
-    """Takes the rows split by split, in the order in which later ones may not repeat earlier ones."""
+    """Counts rows split by split; later splits must not repeat earlier ones."""
 
     def __init__(self) -> None:
         self.splits: dict[str, SplitTally] = {}
@@ -44,7 +44,7 @@ class Tally:
         self.empty_argument_calls = 0
 
     def open(self, split: str) -> None:
-        """Begin a split; what was read before it, it must not repeat."""
+        """Start a split, which must not repeat rows of the splits before it."""
         self.splits[split] = SplitTally()
 
     def add(self, split: str, number: int, row: Row) -> None:
@@ -58,7 +58,7 @@ class Tally:
         self._markup(split, number, row)
 
     def close(self) -> None:
-        """What only all rows together tell: odd system lines and notations, calls that other rows make good."""
+        """Add findings that need all rows: odd system lines and notations, calls whose loss is in another row."""
         for split, tally in self.splits.items():
             self._continued(split, tally)
         self._odd(AuditFault.OTHER_SYSTEM, {name: tally.systems for name, tally in self.splits.items()})
@@ -158,7 +158,7 @@ class Tally:
     def _odd(
         self, fault: AuditFault, by_split: dict[str, dict[bytes, list[int]]] | dict[str, dict[Notation, list[int]]]
     ) -> None:
-        """Rows that are not like most of the set."""
+        """Add findings for rows that differ from most of the set."""
         totals: Counter[bytes | Notation] = Counter()
         for groups in by_split.values():
             for key, rows in groups.items():
