@@ -36,7 +36,7 @@ MEANING = {
     AuditFault.COUNTED_LEAK: "questions or subjects also in an earlier split, according to dataset.json",
     AuditFault.NO_SYSTEM: "rows without a system line; a server sends one",
     AuditFault.OTHER_SYSTEM: "rows whose system line differs from the most common one",
-    AuditFault.LOST_CALL: "rows with a call that gets no loss under --mask-prompt, in this row or in any other of the split",
+    AuditFault.LOST_CALL: "rows with a call that gets no loss under --mask-prompt in any row of the split",
     AuditFault.EMPTY_ARGUMENTS: "rows that call a tool without arguments",
     AuditFault.BAD_CALL: "rows with a call that cannot be read as written",
     AuditFault.MIXED_NOTATION: "rows whose calls are not in the most common notation",
