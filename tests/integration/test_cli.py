@@ -56,7 +56,7 @@ def test_a_bad_line_in_the_prompts_file_is_named_and_nothing_is_queued(tmp_path:
         (("submit", "p.jsonl", "--run", "r"), 2, "--student"),  # training needs one
         (("submit", "p.jsonl", "--run", "a b", "--no-train", "--student", "s"), 2, "--run is 'a b'; a run's id"),
         (("submit", "p.jsonl", "--run", "r" * 99, "--no-train", "--student", "s"), 2, f"--run is '{'r' * 80}...'"),
-        (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", "--tools", "rm"), 2, "no tool 'rm'"),
+        (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", "--tools", "rm"), 2, "unknown tool 'rm'"),
         (("submit", "p.jsonl", "--run", "r", "--student", "s", "--lora", "iters"), 2, "KEY=VALUE"),
         # otherwise mlx_lm would reject it hours later, when training starts
         (("submit", "p.jsonl", "--run", "r", "--student", "s", "--lora", "iter=6"), 2, "did you mean 'iters'?"),
