@@ -58,7 +58,7 @@ def test_both_commands_refuse_an_override_with_the_same_line(folder: Path, pair:
 
 def test_both_commands_take_the_same_overrides(folder: Path) -> None:
     pairs = ["lora_parameters.rank=4", "grad_checkpoint=False", "learning_rate=1e-4", "lr_schedule=null"]
-    assert "no stack runs in" in error_line(SUBMIT, pairs, folder)  # as far as it gets without one
+    assert "no stack is running in" in error_line(SUBMIT, pairs, folder)  # as far as it gets without one
     assert "'nowhere'" in error_line(TRAIN, pairs, folder)  # the student
 
 

@@ -248,7 +248,7 @@ def test_a_run_that_is_stored_and_could_not_be_queued_is_queued_by_its_workers(
     with short_lived_client(server.url, seconds=5) as client:
         client.config_set("maxmemory", "1mb")
         started = time.monotonic()
-        with pytest.raises(StoreError, match="submit it again"):
+        with pytest.raises(StoreError, match="workers will queue the missing jobs"):
             enqueue.enqueue(settings, SPEC, created.job_ids, prompts(3))
         assert time.monotonic() - started < 15
         client.config_set("maxmemory", "0")
