@@ -55,7 +55,7 @@ def require_proof(dataset: Path) -> None:
     try:
         content = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
     except ValueError as error:
-        raise TrainingError(f"{str(card)!r} is no JSON: {error}; curate again") from None
+        raise TrainingError(f"{str(card)!r} is not JSON: {error}; curate again") from None
     proof = content.get("loss_proof") if isinstance(content, dict) else None
     if isinstance(proof, dict) and proof.get("passed") is False:
         faults = proof.get("faults") or ["its loss proof failed"]
@@ -67,7 +67,7 @@ def require_proof(dataset: Path) -> None:
 
 
 def read_rows(file: Path) -> list[JsonObject]:
-    """The rows of a split, none when there is no such file; TrainingError names the line that is no JSON object."""
+    """The rows of a split, none if the file is missing; TrainingError names a line that is not a JSON object."""
     if not file.is_file():
         return []
     rows: list[JsonObject] = []
@@ -78,7 +78,7 @@ def read_rows(file: Path) -> list[JsonObject]:
             except ValueError:
                 row = None
             if not isinstance(row, dict):
-                raise TrainingError(f"{file}:{number} is no JSON object: {line[:80].rstrip()!r}; curate again")
+                raise TrainingError(f"{file}:{number} is not a JSON object: {line[:80].rstrip()!r}; curate again")
             rows.append(row)
     return rows
 

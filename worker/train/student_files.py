@@ -56,5 +56,5 @@ def _json(file: Path, student: Path) -> JsonObject:
     except OSError:
         raise UsageError(f"the student {str(student)!r} has no {file.name}: {NEXT}") from None
     except ValueError as error:
-        raise UsageError(f"{str(file)!r} is no JSON ({error}): fetch the student again") from None
+        raise UsageError(f"{str(file)!r} is not JSON ({error}): fetch the student again") from None
     return content if isinstance(content, dict) else {}
