@@ -107,7 +107,7 @@ class Spec(Record):
     limits: Limits = Limits()
     """Limits of each generation job."""
     sampling: Sampling = Sampling()
-    """Sampling parameters, used by the teacher and by evaluation."""
+    """Sampling parameters of the teacher; evaluation samples greedily."""
     delivery_limit: int = Field(4, ge=1)
     """Attempts of one job that may end in a lost worker or a transient failure before the job fails."""
     student: str | None = None
