@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -46,16 +47,25 @@ def main() -> None:
     """Record one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", help="the SVG file to write")
-    parser.add_argument("--last", type=int, default=60, help="how many of the last lines the picture shows")
+    parser.add_argument("--last", type=int, default=45, help="how many of the last lines the picture shows")
     parser.add_argument("command", nargs="+", help="the command, after --")
     asked = parser.parse_args()
     output, code = run(asked.command)
-    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115, PTH123
-    console.print(f"[bold]$ {' '.join(asked.command)}[/bold]")
-    for line in lines(output)[-asked.last :]:
-        console.print(Text.from_ansi(line))
-    console.save_svg(asked.out, title="applejack")
+    save(asked.out, asked.command, output, last=asked.last)
     sys.exit(code)
+
+
+def save(out: str, command: list[str], output: bytes, *, last: int) -> None:
+    """Draw the last lines of the output; the working directory is shown as "."."""
+    text = output.replace(str(Path.cwd()).encode(), b".")
+    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115, PTH123
+    console.print(f"[bold]$ {' '.join(command)}[/bold]")
+    for line in lines(text)[-last:]:
+        console.print(Text.from_ansi(line))
+    svg = re.sub(
+        r"@font-face \{.*?\}\s*", "", console.export_svg(title="applejack"), flags=re.DOTALL
+    )  # they are fetched
+    Path(out).write_text(svg.replace("Fira Code", "monospace"), encoding="utf-8")
 
 
 if __name__ == "__main__":
