@@ -47,7 +47,7 @@ def main() -> None:
     """Record one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", help="the SVG file to write")
-    parser.add_argument("--last", type=int, default=45, help="how many of the last lines the picture shows")
+    parser.add_argument("--last", type=int, default=47, help="how many of the last lines the picture shows")
     parser.add_argument("command", nargs="+", help="the command, after --")
     asked = parser.parse_args()
     output, code = run(asked.command)
