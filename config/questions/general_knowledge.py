@@ -6,6 +6,7 @@ The entries are in general_knowledge.json.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Final
 
@@ -65,31 +66,18 @@ def _units(slots: Slots) -> tuple[str, JsonObject]:
     return f"{amount} {large} are {amount * factor} {small}.", {"number": amount * factor}
 
 
-def _definition(slots: Slots) -> tuple[str, JsonObject]:
-    meaning, words = TERMS[slots["term"]]
-    return f"{slots['term'][0].upper()}{slots['term'][1:]} is {meaning}.", {"any": list(words)}
-
-
-def _builtin(slots: Slots) -> tuple[str, JsonObject]:
-    meaning, words = BUILTINS[slots["builtin"]]
-    return f"The built-in {slots['builtin']} {meaning}.", {"any": list(words)}
-
-
-def _keyword(slots: Slots) -> tuple[str, JsonObject]:
-    meaning, words = KEYWORDS[slots["keyword"]]
-    return f"The keyword {slots['keyword']} {meaning}.", {"any": list(words)}
-
-
-def _exception(slots: Slots) -> tuple[str, JsonObject]:
-    meaning, words = EXCEPTIONS[slots["exception"]]
-    return f"Python raises {slots['exception']} when {meaning}.", {"any": list(words)}
+def _entry(entries: Entries, slot: str, sentence: str, slots: Slots) -> tuple[str, JsonObject]:
+    name = slots[slot]
+    meaning, words = entries[name]
+    answer = sentence.format(name=name, meaning=meaning)
+    return answer[0].upper() + answer[1:], {"any": list(words)}
 
 
 _ANSWERS: Final[Mapping[str, Callable[[Slots], tuple[str, JsonObject]]]] = {
     "arithmetic": _arithmetic,
     "units": _units,
-    "definition": _definition,
-    "builtin": _builtin,
-    "keyword": _keyword,
-    "exception": _exception,
+    "definition": partial(_entry, TERMS, "term", "{name} is {meaning}."),
+    "builtin": partial(_entry, BUILTINS, "builtin", "The built-in {name} {meaning}."),
+    "keyword": partial(_entry, KEYWORDS, "keyword", "The keyword {name} {meaning}."),
+    "exception": partial(_entry, EXCEPTIONS, "exception", "Python raises {name} when {meaning}."),
 }

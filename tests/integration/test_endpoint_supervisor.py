@@ -291,7 +291,7 @@ def test_a_pause_that_was_not_heard_is_said_again_while_a_server_starts(
     supervisor.start()
     until(lambda: "resume" in said, "the server speaks", seconds=30)
     supervisor.stop()
-    assert said.index("resume") > 4, said  # once would be by the gate itself
+    assert said.index("resume") > 4, said  # one resume would come from the circuit breaker itself
 
 
 def test_a_wedged_server_is_found_where_another_worker_shares_its_folder(

@@ -92,7 +92,7 @@ def test_an_empty_dataset_fails_the_run_in_words(app: Celery, ledger: Ledger, tm
     assert (tmp_path / "runs" / "r" / "dataset-v1" / "rejected.jsonl").read_text().count("\n") == 1
 
 
-@pytest.mark.parametrize("queue", ["generate", "curate"])  # only the first has a keeper that was started
+@pytest.mark.parametrize("queue", ["generate", "curate"])  # only the first has a supervisor that was started
 def test_a_worker_that_is_asked_to_stop_says_goodbye(queue: str, ledger: Ledger, start_worker: StartWorker) -> None:
     worker = start_worker(queue, "polite", env={"APPLEJACK_LEASE_SECONDS": "2"})
     deadline = time.monotonic() + 20

@@ -41,7 +41,7 @@ def question(body: JsonObject) -> str:
 
 
 def jobs_requests(endpoint: ScriptedEndpoint) -> list[str]:
-    """The questions of the jobs that asked, one a request; the keeper's probes left out."""
+    """The questions of the jobs that asked, one a request; the supervisor's health checks left out."""
     return [asked for asked in map(question, endpoint.requests) if asked != PROBE]
 
 
