@@ -2,15 +2,17 @@
 
 import re
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import yaml
 from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from config.errors import UsageError
-from config.hyperparameter_schema import UNUSED, Hyperparameters
 from config.records import JsonObject
+
+if TYPE_CHECKING:
+    from config.hyperparameter_schema import Hyperparameters
 
 DEFAULT_FILE = Path(__file__).with_name("lora.yaml")
 OVERRIDE_HELP = "Override of config/lora.yaml, such as iters=200 or lora_parameters.rank=4; repeat for more."
@@ -78,6 +80,8 @@ def resolve(overrides: JsonObject, *, turns: bool, file: Path = DEFAULT_FILE) ->
 
     Raises UsageError for the first key or value that is invalid or has no effect.
     """
+    from config.hyperparameter_schema import UNUSED, Hyperparameters  # 40 ms: not at the start of every command
+
     values = merge({"mask_prompt": turns, **load(file)}, overrides)
     for key in values:
         if key in UNUSED:
@@ -92,7 +96,7 @@ def resolve(overrides: JsonObject, *, turns: bool, file: Path = DEFAULT_FILE) ->
     return values
 
 
-def _require_effect(overrides: JsonObject, checked: Hyperparameters) -> None:
+def _require_effect(overrides: JsonObject, checked: "Hyperparameters") -> None:
     """Raise UsageError for an override that has no effect because of another hyperparameter."""
     optimizers = cast("JsonObject", overrides.get("optimizer_config", {}))
     rules = (
