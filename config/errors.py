@@ -49,12 +49,19 @@ class RejectionReason(StrEnum):
     EMPTY_ANSWER = "empty_answer"  # no final answer
     REPEATED_CALL = "repeated_call"  # the teacher repeated a call
     TOO_MANY_CALLS = "too_many_calls"  # more calls than the student should learn
-    FABRICATED_RESULT = "fabricated_result"  # the answer states facts that are in no result
+    UNSUPPORTED_CLAIM = "unsupported_claim"  # the answer asserts something that no result holds
+    WRONG_ANSWER = "wrong_answer"  # the answer contradicts the prompt's `expect`
+    REPLAY_MISMATCH = "replay_mismatch"  # the recorded call returns another result at the recorded version of the code
     OVER_LENGTH = "over_length"  # longer than the training length, in the student's tokens
     DUPLICATE = "duplicate"  # same as another example
     MALFORMED = "malformed"  # no chat template can render it: roles out of order, or a call that fits no schema
     SAMPLED_OUT = "sampled_out"  # valid, but left out to keep the requested proportions
     FAILED_GENERATION = "failed_generation"  # the rollout did not complete
+
+    @classmethod
+    def _missing_(cls, value: object) -> "RejectionReason | None":
+        """The reason that replaced one stored by an earlier version."""
+        return cls.UNSUPPORTED_CLAIM if value == "fabricated_result" else None
 
 
 class ApplejackError(Exception):

@@ -52,11 +52,18 @@ def follow(ledger: Ledger, run_id: str, output: Output, *, tend: Callable[[], No
 def render_line(status: RunStatus, ledger: Ledger) -> str:
     """The run's progress as one line of text."""
     jobs = f"{status.generated} generated, {status.failed} failed, {status.running} running, {status.queued} queued"
-    curated = f"; {status.kept} kept, {status.rejected} rejected" if status.kept is not None else ""
+    curated = f"; {curated_counts(status)}" if status.kept is not None else ""
     more = f"; {detail}" if (detail := stage_detail(status, ledger)) else ""
     failed = f"; {status.error}" if status.error else ""
     missing_role = f"; {missing_role_hint(status)}" if status.missing_role else ""
     return f"{status.run_id}: {status.stage}: {jobs}{curated}{more}{failed}{missing_role}"
+
+
+def curated_counts(status: RunStatus) -> str:
+    """Result of curation as text: "53 kept, 114 rejected, correct: 66 of 167"."""
+    graded = status.correct if status.correct and status.correct["of"] else None
+    correct = f", correct: {graded['count']} of {graded['of']}" if graded else ""
+    return f"{status.kept} kept, {status.rejected} rejected{correct}"
 
 
 def missing_role_hint(status: RunStatus) -> str:
@@ -78,7 +85,7 @@ def render_panel(status: RunStatus, ledger: Ledger) -> RenderableType:
             continue
         detail = stage_detail(status, ledger) if view.state is StageState.RUNNING else ""
         if view.stage is Stage.CURATE and status.kept is not None:
-            detail = f"{status.kept} kept, {status.rejected} rejected"
+            detail = curated_counts(status)
         seconds = f"  {view.seconds:.0f} s" if view.seconds is not None else ""
         table.add_row(view.stage.value, view.state.value, detail + seconds)
     return Group(Text(f"run {status.run_id}", style="bold"), table)

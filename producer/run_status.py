@@ -29,6 +29,8 @@ class RunStatus:
     kept: int | None
     """None until curation is done"""
     rejected: int | None
+    correct: dict[str, int] | None
+    """{"count", "of"}: right answers, of those with an expected answer; None until curation is done"""
     stage: str
     """generate, curate, train, evaluate, done or failed"""
     error: str
@@ -76,6 +78,7 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
         kinds={kind.value: count for kind, count in ledger.jobs.failure_counts(run_id).items()},
         kept=int_or_none(curated.get("kept")),
         rejected=int_or_none(curated.get("rejected")),
+        correct=counted(curated.get("correct")),
         stage=name,
         error=error,
         rate=per_minute,
@@ -137,6 +140,13 @@ def per_worker(finished: dict[str, int]) -> dict[str, dict[str, int]]:
 def int_or_none(value: object) -> int | None:
     """The value if it is an int, else None."""
     return value if isinstance(value, int) else None
+
+
+def counted(value: object) -> dict[str, int] | None:
+    """The counts {"count", "of"} of a curation; None if it stored none, as earlier versions did."""
+    if not isinstance(value, dict):
+        return None
+    return {key: number for key in ("count", "of") if isinstance(number := value.get(key), int)}
 
 
 def worker_rows(workers: list[WorkerView]) -> list[JsonObject]:

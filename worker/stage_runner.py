@@ -10,6 +10,7 @@ from config.ledger import Ledger, RunView
 from config.ledger.fleet import LeaseRef
 from config.ledger.stages import StageClaim, stage_member
 from config.records import Adapter, JsonObject, Prompt, TrainProgress
+from config.report.metrics import Fraction
 from config.settings import Settings
 from config.topology import Stage
 from worker.fleet.leases import Lease, Leases
@@ -59,6 +60,7 @@ def curate_run(context: StageContext) -> JsonObject:
         valid_share=spec.valid_share,
         test_share=spec.test_share,
         seed=spec.seed,
+        keep_wrong=spec.keep_wrong,
         source_run=spec.run_id,
     )
     student = None if spec.dataset_format == "seed-text" else context.student
@@ -129,10 +131,16 @@ def evaluate_run(context: StageContext) -> JsonObject:
         worker=context.worker,
     )
     trained = Adapter.model_validate(ledger.stages.view(run_id, Stage.TRAIN).result)
-    made = made.with_training(trained)
+    made = made.with_training(trained, correct=curated_correct(ledger, run_id))
     made.write(context.place("report"))
     ledger.files.put(run_id, "report", context.place("report"))
     return made.model_dump(mode="json")
+
+
+def curated_correct(ledger: Ledger, run_id: str) -> Fraction | None:
+    """The teacher's right answers, of those with an expected answer; None if curation graded none."""
+    counts = ledger.stages.view(run_id, Stage.CURATE).result.get("correct")
+    return Fraction.model_validate(counts) if isinstance(counts, dict) and counts.get("of") else None
 
 
 def held_out(dataset: Path) -> list[Prompt]:

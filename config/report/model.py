@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from config.atomic_files import write_text
 from config.errors import UsageError
 from config.records import Adapter, Record
-from config.report.metrics import Metrics, Targets, Training
+from config.report.metrics import Fraction, Metrics, Targets, Training
 from config.report.rows import lines, markdown
 
 __all__ = ["Metrics", "Report", "Targets", "Training"]
@@ -29,19 +29,29 @@ class Report(Record):
     after: Metrics | None = None
     training: Training | None = None
     targets: Targets = Targets()
+    teacher_correct: Fraction | None = None
+    """the teacher's right answers, of those with an expected answer, in the run that the adapter was trained on"""
     identity: str
     """how the evaluation verified which weights answered"""
     concurrency: int = 1
     """prompts in flight at once; it affects seconds_per_prompt"""
 
-    def with_training(self, adapter: Adapter) -> Self:
-        """Return a copy with the adapter's training metrics."""
-        return self.model_copy(update={"training": Training.of(adapter)})
+    def with_training(self, adapter: Adapter, *, correct: Fraction | None = None) -> Self:
+        """Return a copy with the adapter's training metrics and the teacher's share of right answers."""
+        return self.model_copy(update={"training": Training.of(adapter), "teacher_correct": correct})
+
+    @property
+    def teacher(self) -> str:
+        """The teacher's right answers as text; "" if none were graded."""
+        if self.teacher_correct is None:
+            return ""
+        return f"The teacher's answers: correct: {self.teacher_correct.count} of {self.teacher_correct.of}"
 
     def markdown(self) -> str:
         """The report as Markdown: a table and the identity check."""
         table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
-        return f"# {self.run_id}\n\n{table}\n\nStudent: {self.student}\n\nAdapter: {self.adapter}\n\n{self.identity}\n"
+        about = (f"Student: {self.student}", f"Adapter: {self.adapter}", self.teacher, self.identity)
+        return "\n\n".join(filter(None, (f"# {self.run_id}", table, *about))) + "\n"
 
     def write(self, folder: Path) -> Path:
         """Write report.json and report.md, each atomically; returns the path of report.json."""

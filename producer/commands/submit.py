@@ -64,6 +64,9 @@ def submit(
     max_seq_length: Annotated[
         int, typer.Option(metavar="N", min=64, help="Maximum tokens of one training row.")
     ] = 2048,
+    keep_wrong: Annotated[
+        bool, typer.Option("--keep-wrong", help="Keep answers that contradict the prompt's `expect` in the dataset.")
+    ] = False,
     lora: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=OVERRIDE_HELP)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the dataset split.")] = 0,
     wait: Annotated[
@@ -97,6 +100,7 @@ def submit(
         student=absolute(student) if student else None,
         dataset_format=format_,
         max_seq_length=max_seq_length,
+        keep_wrong=keep_wrong,
         train=train,
         lora=overrides,
         seed=seed,

@@ -28,6 +28,7 @@ def html(report: Report) -> str:
         f"<h1>{escape(report.run_id)}</h1>",
         f'<p class="about quiet">Student {escape(report.student)}</p>',
         f'<p class="about quiet">Adapter {escape(report.adapter or "none")}</p>',
+        *([f'<p class="about quiet">{escape(report.teacher)}</p>'] if report.teacher else []),
         "<h2>Before and after</h2>",
         _bars(report),
         "<h2>All measures</h2>",

@@ -193,16 +193,17 @@ FAULTY = [
     (R.EMPTY_ANSWER, talk(ASK, HIT, asks(call(key="c2", pattern="x")))),  # an open call
     (R.EMPTY_ANSWER, trajectory([])),
     (R.FAILED_GENERATION, talk(outcome="failed", failure=Failure(kind=FailureKind.TIMEOUT, message="180 s"))),
-    # fabricated
-    (R.FABRICATED_RESULT, answered("It is defined in shop/other_part.py.")),
-    (R.FABRICATED_RESULT, answered("There are 40 classes like that in shop/part0.py.")),
+    # unsupported
+    (R.UNSUPPORTED_CLAIM, answered("It is defined in shop/other_part.py.")),
+    (R.UNSUPPORTED_CLAIM, answered("There are 40 classes like that in shop/part0.py.")),
     (
-        R.FABRICATED_RESULT,
+        R.UNSUPPORTED_CLAIM,
         talk(ASK, told("no matches in 214 files"), says("Widget0 extends `Gizmo`.")),
     ),  # after nothing
-    (R.FABRICATED_RESULT, answered("`Gizmo`, `Gadget`, `Widget0`.")),  # a list with strangers
+    (R.WRONG_ANSWER, talk(ASK, HIT, ANSWER, expect={"contains": ["shop/part1.py"]})),
+    (R.UNSUPPORTED_CLAIM, answered("`Gizmo`, `Gadget`, `Widget0`.")),  # a list with strangers
     (
-        R.FABRICATED_RESULT,
+        R.UNSUPPORTED_CLAIM,
         talk(ASK, HIT, says("It says kettle."), expect={"contains": ["kettle"]}),
     ),  # right, but not seen
 ]
@@ -214,8 +215,14 @@ def test_a_fault_is_found_under_its_reason(reason: RejectionReason, sample: Traj
 
 
 def test_every_reason_of_a_single_trajectory_has_an_example() -> None:
-    of_the_set = {R.OVER_LENGTH, R.DUPLICATE, R.SAMPLED_OUT}
+    of_the_set = {R.OVER_LENGTH, R.DUPLICATE, R.SAMPLED_OUT, R.REPLAY_MISMATCH}  # or of the student or the code
     assert {reason for reason, _ in FAULTY} == set(R) - of_the_set
+
+
+def test_a_wrong_answer_is_kept_on_request() -> None:
+    wrong = talk(ASK, HIT, ANSWER, expect={"contains": ["shop/part1.py"]})
+    assert reasons(wrong) == {R.WRONG_ANSWER}
+    assert findings(wrong, all_checks(max_calls=4, keep_wrong=True)) == ()
 
 
 def test_evidence_names_message_and_call() -> None:

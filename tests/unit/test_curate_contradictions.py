@@ -29,7 +29,7 @@ def counted(question: str, number: int, **fields: object) -> Trajectory:
 
 def rejected(sample: list[Trajectory], out: Path) -> set[str]:
     curated = curate(sample, out=out, options=Options(format="seed-text"), student=None)
-    return {verdict.job_id for verdict in curated.verdicts() if "fabricated_result" in verdict.reasons}
+    return {verdict.job_id for verdict in curated.verdicts() if "unsupported_claim" in verdict.reasons}
 
 
 CASES = [

@@ -91,7 +91,9 @@ def test_another_seed_is_another_order(tmp_path: Path, student: Path) -> None:
 
 
 def test_held_out_are_the_prompts_of_the_test_split(tmp_path: Path, student: Path) -> None:
-    asked = [looked_up(n, split="test" if n < 9 else None, expect={"contains": [f"part{n}.py"]}) for n in range(40)]
+    asked = [
+        looked_up(n, split="test" if n < 9 else None, expect={"contains": [f"shop/part{n}.py"]}) for n in range(40)
+    ]
     run(asked, tmp_path / "out", student)
     prompts = [Prompt.model_validate(line) for line in lines(tmp_path / "out" / "held_out.jsonl")]
     assert {prompt.prompt for prompt in prompts} == {sample.prompt for sample in asked[:9]}

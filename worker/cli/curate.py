@@ -26,6 +26,9 @@ def curate(
     format_: Annotated[
         str, typer.Option("--format", help="text, turns, seed-text, or parquet (turns, also as parquet files)")
     ] = "text",
+    keep_wrong: Annotated[
+        bool, typer.Option("--keep-wrong", help="keep answers that contradict the prompt's expected answer")
+    ] = False,
     mix: Annotated[str | None, typer.Option(help="no_tools=0.3: share of examples without tools")] = None,
     split_by: Annotated[str, typer.Option(help="prompt, or workspace (each codebase in one split)")] = "prompt",
     max_seq_length: Annotated[int, typer.Option(min=64, help="most tokens of one row")] = 2048,
@@ -64,6 +67,7 @@ def curate(
         test_share=test_share,
         seed=seed,
         max_calls=max_calls,
+        keep_wrong=keep_wrong,
         no_tools_share=_share(mix),
         split_by=_split_by(split_by),
         system_prompt=system_prompt,
@@ -116,6 +120,10 @@ def print_summary(summary: Summary, out: Path, *, to: TextIO) -> None:
         "total": summary.read,
     }
     print("\n".join(f"{count:>8}  {label}" for label, count in rows.items()), file=to)
+    if summary.correct["of"]:
+        print(
+            f"correct: {summary.correct['count']} of {summary.correct['of']} answers with an expected answer", file=to
+        )
     for title, counts in (("reasons", summary.reasons), ("rows", summary.splits)):
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())
         print(f"{title}: {listed or 'none'}", file=to)

@@ -47,6 +47,7 @@ def _body(manifest: JsonObject) -> list[str]:
         f"content hash `{manifest['content_hash']}`.",
         "",
         f"- Answered by {_teachers(manifest)}.",
+        *_correct(manifest),
         f"- Format `{manifest['format']}`{_rendered(manifest)}.",
         *_parquet(manifest),
         f"- Split {manifest['split_rule']}. Leaks between splits: `{json.dumps(manifest['leaks'])}`.",
@@ -58,6 +59,20 @@ def _body(manifest: JsonObject) -> list[str]:
         *_table("Calls by tool", "tool", manifest["by_tool"]),
         *_list("Warnings", manifest["warnings"]),
         *_table("Code the tools read", "workspace", _workspaces(manifest), value="licence"),
+    ]
+
+
+def _correct(manifest: JsonObject) -> list[str]:
+    """How many answers are right, of those with a known answer; nothing if no answer is known."""
+    graded, kept = _object(manifest["correct"]), _object(manifest["kept_correct"])
+    if not graded["of"]:
+        return ["- Correct: not known; the prompts have no expected answers."]
+    wrong = (
+        ". Wrong answers were kept on request (`--keep-wrong`)" if _object(manifest["options"])["keep_wrong"] else ""
+    )
+    return [
+        f"- Correct: {graded['count']} of {graded['of']} answers to prompts with an expected answer; "
+        f"{kept['count']} of {kept['of']} of the kept{wrong}."
     ]
 
 

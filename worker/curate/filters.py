@@ -39,7 +39,7 @@ def reject_contradictions(entries: Sequence[CuratedRow]) -> None:
         for row in rows:
             if len(stated) > 1 and row.claim and (stated[row.claim.number] < most or _tied(stated)):
                 detail = f"answers to the same question differ ({numbers}); this one states {row.claim.number}"
-                row.reject(RejectionReason.FABRICATED_RESULT, detail)
+                row.reject(RejectionReason.UNSUPPORTED_CLAIM, detail)
 
 
 def _tied(stated: Counter[int]) -> bool:

@@ -24,6 +24,8 @@ class Options:
     test_share: float = 0.1
     seed: int = 0
     max_calls: int = MAX_CALLS
+    keep_wrong: bool = False
+    """keep answers that contradict their prompt's `expect`"""
     no_tools_share: float | None = None
     """examples without tools are sampled down to this share; None keeps all"""
     split_by: SplitBy = "prompt"
@@ -60,6 +62,10 @@ class Summary:
     """kept, answered without tools"""
     skipped: int
     """rejected for missing, null or placeholder results"""
+    correct: Mapping[str, int]
+    """{"count", "of"}: right answers, of all completed trajectories whose prompt has an `expect`"""
+    kept_correct: Mapping[str, int]
+    """the same of the kept ones; they differ only with `keep_wrong`"""
     splits: Mapping[str, int]
     """rows per split"""
     content_hash: str

@@ -90,7 +90,8 @@ def _student(student: Path | None, options: Options) -> Student | None:
 def _read(
     trajectories: Trajectories, options: Options, student: Student | None, spool: Spool, progress: Progress | None
 ) -> list[CuratedRow]:
-    checks = all_checks(max_calls=options.max_calls, special=student.special if student else frozenset())
+    special = student.special if student else frozenset()
+    checks = all_checks(max_calls=options.max_calls, special=special, keep_wrong=options.keep_wrong)
     entries: list[CuratedRow] = []
     for trajectory in trajectories() if callable(trajectories) else trajectories:
         entries.append(read_row(trajectory, checks=checks, options=options, student=student, spool=spool))
@@ -156,6 +157,7 @@ def _manifest(
         "source_run": options.source_run or _only({entry.run_id for entry in kept}),
         "workspaces": {place: licence_of(place) for place in sorted({e.workspace for e in kept if e.workspace})},
         **{key: counts[key] for key in ("read", "kept", "rejected", "broken", "reasons", "splits")},
+        **{key: counts[key] for key in ("correct", "kept_correct")},
         **{key: counts[key] for key in ("with_tools", "without_tools", "skipped", "by_category", "by_tool")},
         "turns_per_trajectory": {str(n): c for n, c in sorted(Counter(entry.turns for entry in kept).items())},
         "tokens": _tokens(kept),

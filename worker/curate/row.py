@@ -8,6 +8,7 @@ from config.errors import RejectionReason, UsageError
 from config.records import Finding, Prompt, Split, Trajectory, Verdict
 from worker.curate import seed_text
 from worker.curate.checks import Check, findings
+from worker.curate.checks.answers import is_correct
 from worker.curate.dedup import Fingerprint, fingerprint
 from worker.curate.loss_mask import Losses, losses
 from worker.curate.numeric_answer import NumericAnswer, numeric_answer
@@ -47,6 +48,8 @@ class CuratedRow:
     prompt: Span
     claim: NumericAnswer | None
     """the number in the answer, compared with other answers to the same question"""
+    correct: bool | None = None
+    """whether the answer has the facts of the prompt's `expect`; None if nothing is expected or the rollout failed"""
     rows: tuple[Span, ...] = ()
     tokens: int = 0
     """tokens of the longest row"""
@@ -101,6 +104,7 @@ def read_row(
         print_=fingerprint(trajectory),
         prompt=spool.put(_held_out(trajectory)),
         claim=numeric_answer(trajectory),
+        correct=is_correct(trajectory),
         turns=sum(message.role == "assistant" for message in trajectory.messages),
         findings=list(findings(trajectory, checks)),
     )

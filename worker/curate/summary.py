@@ -41,6 +41,8 @@ def summarise(
         with_tools=sum(bool(entry.tools) for entry in kept),
         without_tools=sum(not entry.tools for entry in kept),
         skipped=sum(entry.skipped for entry in entries),
+        correct=_correct(entries),
+        kept_correct=_correct(kept),
         splits=dict(rows.items()),
         content_hash=content_hash,
         by_category=dict(sorted(Counter(entry.category for entry in kept).items())),
@@ -50,6 +52,11 @@ def summarise(
         loss_proof=loss_proof,
         broken=broken,
     )
+
+
+def _correct(entries: Sequence[CuratedRow]) -> dict[str, int]:
+    graded = [entry.correct for entry in entries if entry.correct is not None]
+    return {"count": sum(graded), "of": len(graded)}
 
 
 def trains_on_all_roles(options: Options) -> bool:

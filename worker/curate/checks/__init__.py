@@ -3,19 +3,28 @@
 from collections.abc import Callable, Iterator
 
 from config.records import Finding, Trajectory
-from worker.curate.checks.answers import empty_answer, failed_generation, tools_required_but_none, truncated
-from worker.curate.checks.fabricated import fabricated_result
+from worker.curate.checks.answers import (
+    empty_answer,
+    failed_generation,
+    tools_required_but_none,
+    truncated,
+    wrong_answer,
+)
 from worker.curate.checks.markup import chat_markup, leaked_tool_call
 from worker.curate.checks.repeats import repeated_call, too_many_calls
 from worker.curate.checks.result_matches_call import result_matches_call
 from worker.curate.checks.shape import malformed, phantom_call
 from worker.curate.checks.tool_results import null_result, placeholder_result, retry_unanswered, unpaired_result
+from worker.curate.checks.unsupported import unsupported_claim
 
 Check = Callable[[Trajectory], Iterator[Finding]]
 
 
-def all_checks(*, max_calls: int, special: frozenset[str] = frozenset()) -> tuple[Check, ...]:
-    """Every check of a single trajectory. The student's `special` tokens count as chat markup."""
+def all_checks(*, max_calls: int, special: frozenset[str] = frozenset(), keep_wrong: bool = False) -> tuple[Check, ...]:
+    """Every check of a single trajectory. The student's `special` tokens count as chat markup.
+
+    With `keep_wrong`, answers without the expected facts are not rejected for it.
+    """
     return (
         null_result,
         unpaired_result,
@@ -30,7 +39,8 @@ def all_checks(*, max_calls: int, special: frozenset[str] = frozenset()) -> tupl
         empty_answer,
         repeated_call,
         too_many_calls(max_calls),
-        fabricated_result,
+        unsupported_claim,
+        *(() if keep_wrong else (wrong_answer,)),
         malformed,
         failed_generation,
     )

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from config.errors import RejectionReason
+from config.errors import RejectionReason, UsageError
+from config.questions.expected_facts import holds
 from config.records import Finding, Trajectory
 
 NO_CONTENT = re.compile(r"(?i)^\W*(?:none|null|n/?a|todo|tbd|undefined|nan|\.\.\.)?\W*$")
@@ -62,4 +63,24 @@ def tools_required_but_none(trajectory: Trajectory) -> Iterator[Finding]:
             reason=RejectionReason.TOOLS_REQUIRED_BUT_NONE,
             detail="the question requires tools, but none was called",
             message=len(trajectory.messages) - 1 if trajectory.messages else None,
+        )
+
+
+def is_correct(trajectory: Trajectory) -> bool | None:
+    """Whether a completed rollout's answer has the facts of `expect`; None if it failed or has no valid `expect`."""
+    if trajectory.outcome != "completed" or trajectory.expect is None:
+        return None
+    try:
+        return holds(trajectory.expect, trajectory.answer)
+    except UsageError:  # submit refuses such prompts, but files from elsewhere may hold anything
+        return None
+
+
+def wrong_answer(trajectory: Trajectory) -> Iterator[Finding]:
+    """An answer that does not have the facts of `expect`."""
+    if trajectory.answer.strip() and is_correct(trajectory) is False:
+        yield Finding(
+            reason=RejectionReason.WRONG_ANSWER,
+            detail=f"the answer {trajectory.answer.strip()[:80]!r} does not have the expected facts",
+            message=len(trajectory.messages) - 1,
         )

@@ -1,4 +1,4 @@
-"""Measures precision and recall of fabricated_result: python benchmarks/fabrication.py [--each N]
+"""Measures precision and recall of unsupported_claim: python benchmarks/unsupported.py [--each N]
 
 The labels are known by construction: sound trajectories over real code, and the same ones with an unsupported answer.
 Sound answers include hard cases: denials, reported errors, corrected paths, counts and listings.
@@ -16,7 +16,7 @@ from benchmarks.mutate import Fault, answer, cut_result, emptied, invented_file,
 from benchmarks.sound import sound
 from config.errors import RejectionReason
 from config.records import Trajectory
-from worker.curate.checks.fabricated import fabricated_result
+from worker.curate.checks.unsupported import unsupported_claim
 
 KINDS: dict[str, Fault] = {
     "sure answer after no matches": emptied("no matches in 214 files"),
@@ -57,14 +57,14 @@ def main() -> None:
         caught, planted = caught + found, planted + len(samples)
         print(f"{kind:34} {found:6} {len(samples):5}")
     precision = caught / (caught + len(false)) if caught else 0.0
-    print(f"{len(whole)} sound, {planted} fabricated: precision {precision:.3f}, recall {caught / planted:.3f}")
+    print(f"{len(whole)} sound, {planted} unsupported: precision {precision:.3f}, recall {caught / planted:.3f}")
     for sample in false:
         print(f"wrongly flagged: {sample.job_id} {sample.answer!r}", file=sys.stderr)
 
 
 def flagged(sample: Trajectory) -> bool:
     """Whether the check flags the sample."""
-    return any(finding.reason is RejectionReason.FABRICATED_RESULT for finding in fabricated_result(sample))
+    return any(finding.reason is RejectionReason.UNSUPPORTED_CLAIM for finding in unsupported_claim(sample))
 
 
 if __name__ == "__main__":

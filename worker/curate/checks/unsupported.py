@@ -1,6 +1,6 @@
 """Rejects answers with assertions that no tool result supports.
 
-The check prefers precision over recall. These count as fabricated:
+The check prefers precision over recall. These count as unsupported:
 - a file that neither a result nor the question names or lists;
 - unsupported symbols: a single one if some result is weak (empty, failed or capped), if most symbols of the answer are
   unsupported, or if the answer only lists names; in any other answer, two that are clearly code;
@@ -30,7 +30,7 @@ CODE = re.compile(r"[a-z0-9][A-Z]|\w_\w|\w\.\w")  # clearly a symbol: CamelCase,
 MOSTLY = 0.5  # of the symbols in an answer
 
 
-def fabricated_result(trajectory: Trajectory) -> Iterator[Finding]:
+def unsupported_claim(trajectory: Trajectory) -> Iterator[Finding]:
     """Files, symbols, counts and expected facts in an answer that the trajectory does not support."""
     evidence = Evidence(trajectory)
     has_results = any((result.content or "").strip() for result in evidence.results)
@@ -40,7 +40,7 @@ def fabricated_result(trajectory: Trajectory) -> Iterator[Finding]:
     index = len(trajectory.messages) - 1
     for judge in (_files, _symbols, _numbers, _expected):
         if detail := judge(claims, evidence):
-            yield Finding(reason=RejectionReason.FABRICATED_RESULT, detail=detail, message=index)
+            yield Finding(reason=RejectionReason.UNSUPPORTED_CLAIM, detail=detail, message=index)
 
 
 def _files(claims: str, evidence: Evidence) -> str:
