@@ -48,6 +48,7 @@ def _body(manifest: JsonObject) -> list[str]:
         "",
         f"- Answered by {_teachers(manifest)}.",
         *_correct(manifest),
+        f"- Replay: {_replay(manifest)}.",
         f"- Format `{manifest['format']}`{_rendered(manifest)}.",
         *_parquet(manifest),
         f"- Split {manifest['split_rule']}. Leaks between splits: `{json.dumps(manifest['leaks'])}`.",
@@ -74,6 +75,17 @@ def _correct(manifest: JsonObject) -> list[str]:
         f"- Correct: {graded['count']} of {graded['of']} answers to prompts with an expected answer; "
         f"{kept['count']} of {kept['of']} of the kept{wrong}."
     ]
+
+
+def _replay(manifest: JsonObject) -> str:
+    if manifest["replayed"] is None:
+        return "off; no recorded tool call was executed again"
+    counts = _object(manifest["replayed"])
+    causes = ", ".join(f"{cause} {count}" for cause, count in _object(counts["not_replayed"]).items())
+    return (
+        f"{counts['matched']} of {counts['calls']} recorded tool calls returned the recorded result when they were "
+        "executed again on the pinned code" + (f". Trajectories not replayed, by cause: {causes}" if causes else "")
+    )
 
 
 def _teachers(manifest: JsonObject) -> str:

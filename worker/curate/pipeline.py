@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.atomic_files import replace_directory, writing
@@ -24,6 +24,7 @@ from worker.curate.filters import (
 )
 from worker.curate.licences import licence_of
 from worker.curate.options import Options, Summary
+from worker.curate.replay import Replay
 from worker.curate.row import CuratedRow, read_row
 from worker.curate.split import RULE_PROMPT, RULE_SEED, RULE_WORKSPACE, leaks
 from worker.curate.spool import Spool
@@ -53,6 +54,7 @@ def curate(
     out: Path,
     options: Options,
     student: Path | None,
+    replay: Replay | None = None,
     progress: Progress | None = None,
     broken: Callable[[], int] = lambda: 0,
 ) -> Curated:
@@ -60,6 +62,7 @@ def curate(
 
     Args:
         trajectories: each is read once and not kept in memory.
+        replay: executes the recorded calls again; None leaves that out.
         broken: returns the number of unreadable input lines; called at the end.
 
     Raises:
@@ -73,8 +76,8 @@ def curate(
         with writing(out):
             place = stack.enter_context(replace_directory(out))
         spool = stack.enter_context(Spool(place))
-        entries = _read(trajectories, options, model, spool, progress)
-        return _write(entries, place, options, model, spool, broken())
+        entries = _read(trajectories, options, model, spool, progress, replay)
+        return _write(entries, place, options, model, spool, broken(), replay)
 
 
 def _student(student: Path | None, options: Options) -> Student | None:
@@ -88,10 +91,16 @@ def _student(student: Path | None, options: Options) -> Student | None:
 
 
 def _read(
-    trajectories: Trajectories, options: Options, student: Student | None, spool: Spool, progress: Progress | None
+    trajectories: Trajectories,
+    options: Options,
+    student: Student | None,
+    spool: Spool,
+    progress: Progress | None,
+    replay: Replay | None,
 ) -> list[CuratedRow]:
     special = student.special if student else frozenset()
     checks = all_checks(max_calls=options.max_calls, special=special, keep_wrong=options.keep_wrong)
+    checks += (replay.check,) if replay else ()
     entries: list[CuratedRow] = []
     for trajectory in trajectories() if callable(trajectories) else trajectories:
         entries.append(read_row(trajectory, checks=checks, options=options, student=student, spool=spool))
@@ -103,7 +112,13 @@ def _read(
 
 
 def _write(
-    entries: list[CuratedRow], place: Path, options: Options, student: Student | None, spool: Spool, broken: int
+    entries: list[CuratedRow],
+    place: Path,
+    options: Options,
+    student: Student | None,
+    spool: Spool,
+    broken: int,
+    replay: Replay | None,
 ) -> Curated:
     reject_duplicates(entries)
     reject_contradictions(entries)
@@ -119,6 +134,7 @@ def _write(
     held_out = dataset.write_held_out(place, sides, spool)
     found = _leaks(sides)
     summary = summarise(entries, sides, options, content_hash=content_hash, leaks=found["keys"], broken=broken)
+    summary = replace(summary, replayed=replay.counts() if replay else None)
     manifest = _manifest(entries, summary, options, student, found, held_out)
     dataset.write_json(place / dataset.MANIFEST, manifest)
     (place / dataset.CARD).write_text(card(manifest), encoding="utf-8")
@@ -157,7 +173,7 @@ def _manifest(
         "source_run": options.source_run or _only({entry.run_id for entry in kept}),
         "workspaces": {place: licence_of(place) for place in sorted({e.workspace for e in kept if e.workspace})},
         **{key: counts[key] for key in ("read", "kept", "rejected", "broken", "reasons", "splits")},
-        **{key: counts[key] for key in ("correct", "kept_correct")},
+        **{key: counts[key] for key in ("correct", "kept_correct", "replayed")},
         **{key: counts[key] for key in ("with_tools", "without_tools", "skipped", "by_category", "by_tool")},
         "turns_per_trajectory": {str(n): c for n, c in sorted(Counter(entry.turns for entry in kept).items())},
         "tokens": _tokens(kept),
