@@ -34,10 +34,13 @@ def register(app: typer.Typer) -> None:
 
 def run_worker_cli(context: typer.Context) -> None:
     """Replace this process with the worker's command line."""
-    missing = [name for name in WORKER_PACKAGES if find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"`applejack {context.info_name}` needs {missing[0]}, which is not installed; install applejack[worker]"
-        )
-    command = [sys.executable, "-P", "-m", "worker.cli", str(context.info_name), *context.args]
+    command = worker_command(str(context.info_name), *context.args)
     os.execv(command[0], command)  # noqa: S606 - replaces this process, so signals and exit code are the worker's
+
+
+def worker_command(name: str, *arguments: str) -> list[str]:
+    """The command line of a stage. Raises UsageError if the worker's packages are not installed."""
+    missing = [package for package in WORKER_PACKAGES if find_spec(package) is None]
+    if missing:
+        raise UsageError(f"`applejack {name}` needs {missing[0]}, which is not installed; install applejack[worker]")
+    return [sys.executable, "-P", "-m", "worker.cli", name, *arguments]
