@@ -26,7 +26,7 @@ def verify(
     targets: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN|DATASET|FILE...",
+            metavar="RUN|DATASET|FILE",
             help="Id of a run, in the ledger or archived under --dir; a dataset or an archived run's directory; "
             "or files of trajectories.",
         ),
