@@ -67,6 +67,11 @@ def test_a_run_is_generated_by_two_workers_gathered_and_curated(
     assert set(seen.by_worker) == {"one@test", "two@test"}
     assert ledger.files.has("r", "dataset")
 
+    replayed = ledger.stages.view("r", Stage.CURATE).result["replayed"]
+    assert isinstance(replayed, dict)
+    assert replayed["matched"] == replayed["calls"] != 0
+    assert replayed["not_replayed"] == {}
+
     kept = ledger.stages.view("r", Stage.CURATE).result["content_hash"]
     assert ledger.stages.reopen("r", Stage.CURATE) == "ready"
     enqueue.enqueue_stage(Settings(redis_url=redis_url), "r", Stage.CURATE)

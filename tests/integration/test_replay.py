@@ -1,15 +1,14 @@
 """Recorded calls are executed again: on real git repositories, with real tools and the real agent's records."""
 
 import shutil
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from config.errors import RejectionReason
 from config.records import Finding, Message, Pin, Prompt, Spec, ToolCall, Trajectory
+from tests.support.recorded_code import git
 from tests.support.scripted_endpoint import Call, ScriptedEndpoint, call, calls, says
 from worker.curate.replay import NotReplayed, Replay
 from worker.generate.agent import endpoint_teacher
@@ -27,13 +26,6 @@ CALLS = (
     call("list_dir"),
     call("list_dir", folder="pkg"),  # an argument that does not exist
 )
-Roll = Callable[..., Trajectory]
-
-
-def git(where: Path, *arguments: str) -> str:
-    who = ("-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "init.defaultBranch=main")
-    done = subprocess.run(["git", *who, *arguments], cwd=where, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 @pytest.fixture
