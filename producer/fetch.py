@@ -1,17 +1,10 @@
 """Downloads the folders of a run. It replaces files of an earlier fetch, but no others."""
 
-import hashlib
-import json
 from pathlib import Path
 
-from config.atomic_files import write_text
 from config.errors import UsageError
+from config.fetched import FILES, Hashes, read_manifest, sha256, write_manifest
 from config.ledger import Ledger
-
-FILES = ("dataset", "adapter", "report")
-RECORD = ".fetched.json"  # beside the folders; lists the fetched files, {folder: {file: hex sha256}}
-
-Hashes = dict[str, str]
 
 
 def fetch(ledger: Ledger, run_id: str, target: Path) -> list[Path]:
@@ -27,19 +20,8 @@ def fetch(ledger: Ledger, run_id: str, target: Path) -> list[Path]:
     for name in stored:
         files += ledger.files.get(run_id, name, target / name)
     if files:
-        write_text(target / RECORD, json.dumps({**written, **stored}, indent=2) + "\n")
+        write_manifest(target, {**written, **stored})
     return files
-
-
-def read_manifest(target: Path) -> dict[str, Hashes]:
-    """The files that earlier fetches wrote into `target`; empty if there were none."""
-    try:
-        read = json.loads((target / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return (
-        {name: hashes for name in FILES if isinstance(hashes := read.get(name), dict)} if isinstance(read, dict) else {}
-    )
 
 
 def require_unmodified(folder: Path, *known: Hashes) -> None:
@@ -58,9 +40,3 @@ def require_unmodified(folder: Path, *known: Hashes) -> None:
                 f"{str(path)!r} was not written by a fetch, or was changed since, and would be lost; "
                 "move it away or choose another --out. Nothing was changed"
             )
-
-
-def sha256(path: Path) -> str:
-    """Hex sha256 of a file."""
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()

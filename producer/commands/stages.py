@@ -12,7 +12,8 @@ from config.errors import UsageError
 WORKER_COMMANDS = {
     "curate": "Check trajectories or seed records in files and write a dataset, without a broker.",
     "audit": "Find faults in any training set.",
-    "review": "Write an HTML page of kept and rejected trajectories.",
+    "review": "Write an HTML page of kept and rejected trajectories, or mark them as right or wrong.",
+    "precision": "Show precision and recall of curation from people's marks.",
     "train": "Fine-tune a student on a dataset with LoRA.",
     "evaluate": "Test a student on held-out prompts, with and without its adapter.",
     "score": "Score recorded answers or trajectories without a model.",
