@@ -46,10 +46,9 @@ def mark_examples(
         title = f"{dataset.resolve().name}: right or wrong"
         marking: JsonObject = {"by": by, "blind": blind}
         write_review(page, (found[example] for example in chosen), title=title, marking=marking)
-        with serving(page, desk, port=port) as url:
+        with serving(page, desk, port=port) as url, suppress(KeyboardInterrupt):
             print(_greeting(url, file, chosen, by=by, marked=desk.finish()), file=out, flush=True)
-            with suppress(KeyboardInterrupt):
-                threading.Event().wait()
+            threading.Event().wait()
         marked = desk.finish()
     print(f"\n{marked} of {len(chosen)} marked by {by}, saved in {file}", file=out)
     if marked:
@@ -71,7 +70,8 @@ def find(chosen: Iterable[Example], pairs: Iterable[Reviewed]) -> dict[Example, 
 
 def _greeting(url: str, file: Path, chosen: list[Example], *, by: str, marked: int) -> str:
     kept = sum(bool(example.kept) for example in chosen)
-    return f"""{len(chosen)} examples to mark, {kept} kept and {len(chosen) - kept} rejected; {marked} already marked by {by}
+    rejected = len(chosen) - kept
+    return f"""{len(chosen)} examples to mark ({kept} kept, {rejected} rejected); {marked} already marked by {by}
 
   {url}
 

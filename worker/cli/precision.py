@@ -34,14 +34,18 @@ def precision(
 ) -> None:
     """Show precision and recall of curation, from people's marks in DATASET.marks.jsonl.
 
-    Precision is the share of the kept examples that are right; recall is the share of the right examples that were
-    kept. Both have 95% intervals and take into account that kept and rejected examples were sampled at different rates.
+    Precision is the share of the kept examples that are right. Recall is the
+    share of the right examples that were kept. Both have 95% intervals. Marks
+    are weighted, because kept and rejected examples are sampled at different
+    rates.
 
-    The figures are also written into dataset.json and README.md of the dataset. Its content hash stays the same.
-    `applejack curate` keeps the marks and writes the new figures itself. After another `fetch`, run this again.
+    The figures are also written into dataset.json and README.md of the dataset;
+    its content hash stays the same. `applejack curate` keeps the marks and
+    writes the new figures itself. After another `fetch`, run this again.
 
     Marks come from `applejack review DATASET --mark`. Written by hand, a line is
-    {"job_id": "...", "mark": "right" or "wrong", "by": "..."}.
+
+    {"job_id": "...", "mark": "right" or "wrong", "by": "..."}
     """
     dataset = dataset / "dataset" if (dataset / "dataset" / MANIFEST).is_file() else dataset
     examples = read_examples(dataset)
@@ -59,16 +63,19 @@ def precision(
 
 
 def lines(measured: Precision) -> list[str]:
-    """The figures as text."""
+    """The figures as text, at most 80 columns without the notes."""
     people = "1 person" if measured.people == 1 else f"{measured.people} people"
     shown = [
         f"{len(measured.judged)} examples marked by {people}",
-        f"precision  {_shown(measured.precision)}  of the kept are right",
-        f"recall     {_shown(measured.recall)}  of the right ones are kept",
+        _shown("precision", measured.precision, "marked kept ones are right"),
+        _shown("recall", measured.recall, "marked right ones are kept"),
     ]
     if measured.agreement:
-        shown.append(f"agreement  {_shown(measured.agreement)}  of those marked by several people are judged the same")
-    shown += [f"not counted: {count} {NOT_COUNTED[cause]}" for cause, count in measured.not_counted.items() if count]
+        shown.append(_shown("agreement", measured.agreement, "are judged the same"))
+    if len(set(measured.weights.values())) > 1:
+        kept, rejected = (measured.weights.get(side, 0.0) for side in (True, False))
+        shown.append(f"weights: a kept mark counts for {kept:.1f} examples, a rejected one for {rejected:.1f}")
+    shown += [f"not counted: {count}, {NOT_COUNTED[cause]}" for cause, count in measured.not_counted.items() if count]
     for title, found in (("kept, but wrong", kept_wrong(measured)), ("rejected, but right", rejected_right(measured))):
         if found:
             shown.append(f"{title}:")
@@ -109,8 +116,9 @@ def _job_ids(measured: Precision) -> JsonObject:
     }
 
 
-def _shown(estimate: Estimate | None) -> str:
+def _shown(name: str, estimate: Estimate | None, what: str) -> str:
     if estimate is None:
-        return "not known: too few marks"
+        return f"{name:<9}  not known yet; mark more kept and rejected examples"
     low, high = estimate.interval95
-    return f"{estimate.rate:6.1%}  ({low:.1%} to {high:.1%}; {estimate.count} of {estimate.of} marked)"
+    marks = f"{estimate.count} of {estimate.of}"
+    return f"{name:<9}  {estimate.rate:6.1%}  ({low:.1%} to {high:.1%})  {marks} {what}"

@@ -33,16 +33,16 @@ def review(
     trajectories: Annotated[
         list[Path] | None,
         typer.Option(
-            help="The files that the dataset was curated from. [default: trajectories.jsonl beside the dataset]"
+            help="The files that the dataset was curated from. Default: trajectories.jsonl beside the dataset."
         ),
     ] = None,
     page: Annotated[
-        Path | None, typer.Option("--html", help="File to write. [default: DATASET.review.html beside the dataset]")
+        Path | None, typer.Option("--html", help="File to write. Default: DATASET.review.html beside the dataset.")
     ] = None,
     mark: Annotated[
         bool, typer.Option("--mark", help="Mark examples as right or wrong in a browser on this machine.")
     ] = False,
-    by: Annotated[str | None, typer.Option(help="With --mark: your name. [default: your user name]")] = None,
+    by: Annotated[str | None, typer.Option(help="With --mark: your name. Default: your user name.")] = None,
     sample: Annotated[
         int, typer.Option(min=2, help="With --mark: examples to draw, half of them kept and half rejected.")
     ] = SAMPLE,
@@ -55,12 +55,13 @@ def review(
     port: Annotated[int, typer.Option(min=0, max=65535, help="With --mark: port to listen on, 0 for a free one.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")] = False,
 ) -> None:
-    """Write an HTML file with the kept and rejected trajectories side by side, with the evidence.
+    """Write an HTML file with the kept and rejected trajectories, with the evidence.
 
-    With --mark, serve the page on this machine instead, for a person who marks kept and rejected examples as right
-    (deserves to be in the dataset) or wrong. Each mark is saved at once to DATASET.marks.jsonl, beside the dataset;
-    Ctrl-C ends, and the same command continues. Several people can mark at the same time. `applejack precision DATASET`
-    shows the result.
+    With --mark, serve the page on this machine instead. There a person marks
+    kept and rejected examples as right (deserves to be in the dataset) or wrong.
+    Each mark is saved at once to DATASET.marks.jsonl, beside the dataset. Ctrl-C
+    ends, and the same command continues. Several people can mark.
+    `applejack precision DATASET` shows the result.
     """
     dataset, files = locate(dataset, trajectories)
     rejected = read_rejected(dataset)

@@ -67,7 +67,7 @@ function mark(judgement) {
 }
 
 function undo() {
-  const last = marking.done.pop();
+  const last = marking.done.pop() ?? (markOf(current()).mark ? { item: current(), before: { ...markOf(current()), mark: null } } : null);
   if (!last) return;
   setMark(last.item, last.before);
   redraw();
@@ -100,7 +100,7 @@ function drawMarking() {
   for (const button of document.querySelectorAll('[data-mark]')) {
     button.setAttribute('aria-pressed', String(button.dataset.mark === given));
   }
-  $('undo').disabled = !marking.done.length;
+  $('undo').disabled = !marking.done.length && !given;
   if (document.activeElement !== $('note')) $('note').value = note;
   $('mark-problem').textContent = marking.failed;
 }

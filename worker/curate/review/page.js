@@ -9,6 +9,11 @@ function evidence(step) {
   marks[next >= 0 ? next : step > 0 ? 0 : marks.length - 1].scrollIntoView({ block: 'center' });
 }
 
+function page(event) {
+  const { detail } = panes[state.side];
+  detail.scrollBy({ top: (event.shiftKey ? -0.8 : 0.8) * detail.clientHeight });
+}
+
 function setTheme(theme) {
   if (theme === 'auto') delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
@@ -27,19 +32,20 @@ const KEYS = {
   l: () => (state.view === 'both' ? activate('rejected') : show('rejected')),
   e: () => evidence(1), E: () => evidence(-1), c: clearAll, t: nextTheme,
   1: () => show('both'), 2: () => show('kept'), 3: () => show('rejected'),
-  '/': () => $('search').select(), '?': () => $('help').showModal(),
+  '/': () => $('search').select(), '?': () => $('help').showModal(), ' ': page,
 };
 Object.assign(KEYS, { ArrowDown: KEYS.j, ArrowUp: KEYS.k, ArrowLeft: KEYS.h, ArrowRight: KEYS.l });
 
 const MARKING_KEYS = {
   j: () => goTo(state.at.queue + 1), k: () => goTo(state.at.queue - 1), r: () => mark('right'), w: () => mark('wrong'),
-  u: undo, n: () => $('note').focus(), e: KEYS.e, E: KEYS.E, t: nextTheme, '/': KEYS['/'], '?': KEYS['?'],
+  u: undo, n: () => $('note').focus(), e: KEYS.e, E: KEYS.E, t: nextTheme, '/': KEYS['/'], '?': KEYS['?'], ' ': page,
 };
 Object.assign(MARKING_KEYS, { ArrowDown: MARKING_KEYS.j, ArrowUp: MARKING_KEYS.k });
 
 function onKey(event) {
   const typing = event.target === $('search') || event.target === $('note');
   const keys = marking.on ? MARKING_KEYS : KEYS;
+  if (event.key === ' ' && event.target.closest('button, summary, input')) return; // a space activates these
   if (event.target === $('note')) {
     if (event.key === 'Enter' || event.key === 'Escape') $('note').blur();
   } else if (event.key === 'Escape' && typing) {
@@ -48,7 +54,7 @@ function onKey(event) {
     search('');
   } else if (!typing && !$('help').open && !event.ctrlKey && !event.metaKey && !event.altKey && keys[event.key]) {
     event.preventDefault();
-    keys[event.key]();
+    keys[event.key](event);
   }
 }
 

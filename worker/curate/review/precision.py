@@ -54,6 +54,8 @@ class Precision:
     """None without a marked example among the kept"""
     recall: Estimate | None
     """None without marked examples on both sides, or without a deserving one"""
+    weights: Mapping[bool, float]
+    """examples that one mark stands for, by the verdict when it was made"""
     agreement: Estimate | None
     """examples that all of two or more people judged the same, of those that two or more judged; None without any"""
     people: int
@@ -88,16 +90,16 @@ def measure(examples: Sequence[Example], marks: Iterable[Mark]) -> Precision:
     """Match the marks to the examples and estimate precision and recall."""
     found = _Examples(examples)
     lost: Counter[str] = Counter()
-    by_example: dict[Example, list[Mark]] = defaultdict(list)
-    counted = [mark for mark in marks if mark.mark]
-    for mark in counted:
+    by_person: dict[Example, dict[str, Mark]] = defaultdict(dict)
+    for mark in (mark for mark in marks if mark.mark):
         match = found.of(mark)
         if isinstance(match, Example) and match.kept is None:
             lost["left_out"] += 1
         elif isinstance(match, Example):
-            by_example[match].append(mark)
+            by_person[match][mark.by] = mark
         else:
             lost[match] += 1
+    by_example = {example: list(given.values()) for example, given in by_person.items()}
     judged = [one for example, given in by_example.items() if (one := _judge(example, given))]
     sizes = _stratum_sizes(examples, [mark for given in by_example.values() for mark in given])
     cells = Counter((one.kept_then, bool(one.example.kept), one.right) for one in judged)
@@ -107,6 +109,7 @@ def measure(examples: Sequence[Example], marks: Iterable[Mark]) -> Precision:
         judged=tuple(judged),
         precision=estimate_precision(cells, sizes),
         recall=estimate_recall(cells, sizes),
+        weights=_weights(cells, sizes),
         agreement=_plain(agreed, len(shared)) if shared else None,
         people=len({mark.by for given in by_example.values() for mark in given}),
         disputed=len(by_example) - len(judged),
