@@ -1,18 +1,22 @@
 """Downloads the folders of a run. It replaces files of an earlier fetch, but no others."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from config.atomic_files import write_lines
 from config.errors import UsageError
 from config.fetched import FILES, Hashes, read_manifest, sha256, write_manifest
 from config.ledger import Ledger
 
+WITH_FIGURES = ("dataset.json", "README.md")  # `applejack precision` writes its figures into these
 
-def fetch(ledger: Ledger, run_id: str, target: Path) -> list[Path]:
+
+def fetch(ledger: Ledger, run_id: str, target: Path, *, folders: Sequence[str] = FILES) -> list[Path]:
     """Write the stored folders of a run into `target`; returns the paths of their files.
 
     Raises UsageError, before any change, if a file there is neither in the ledger nor from an earlier fetch.
     """
-    stored = {name: hashes for name in FILES if (hashes := ledger.files.hashes(run_id, name))}
+    stored = {name: hashes for name in folders if (hashes := ledger.files.hashes(run_id, name))}
     written = read_manifest(target)
     for name, hashes in stored.items():
         require_unmodified(target / name, hashes, written.get(name, {}))
@@ -22,6 +26,27 @@ def fetch(ledger: Ledger, run_id: str, target: Path) -> list[Path]:
     if files:
         write_manifest(target, {**written, **stored})
     return files
+
+
+def fetch_for_review(ledger: Ledger, run_id: str, target: Path) -> None:
+    """Write a run's dataset and trajectories.jsonl into `target`, for the review of its examples.
+
+    A dataset that is already there, with or without the figures of `applejack precision`, is not written again.
+    Raises UsageError if the run has no dataset yet, and as `fetch`.
+    """
+    ledger.run(run_id)
+    stored = ledger.files.hashes(run_id, "dataset")
+    if not stored:
+        raise UsageError(f"run {run_id!r} has no dataset yet; see its progress with `applejack status {run_id}`")
+    dataset = target / "dataset"
+    same = (
+        (dataset / name).is_file() and sha256(dataset / name) == known
+        for name, known in stored.items()
+        if name not in WITH_FIGURES
+    )
+    if not all(same):
+        fetch(ledger, run_id, target, folders=("dataset",))
+    write_lines(target / "trajectories.jsonl", (one.model_dump_json() for one in ledger.jobs.trajectories(run_id)))
 
 
 def require_unmodified(folder: Path, *known: Hashes) -> None:
