@@ -29,7 +29,7 @@ NOT_COUNTED = {
 
 
 def precision(
-    dataset: Annotated[Path, typer.Argument(help="Dataset directory, directory of `applejack archive`, or id of a run.")],
+    dataset: Annotated[Path, typer.Argument(help="Dataset directory, archive directory, or id of a run.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")] = False,
 ) -> None:
     """Show precision and recall of curation, from people's marks in DATASET.marks.jsonl.

@@ -29,7 +29,7 @@ class Rejected(BaseModel):
 
 
 def review(
-    dataset: Annotated[Path, typer.Argument(help="Dataset directory, directory of `applejack archive`, or id of a run.")],
+    dataset: Annotated[Path, typer.Argument(help="Dataset directory, archive directory, or id of a run.")],
     trajectories: Annotated[
         list[Path] | None,
         typer.Option(

@@ -1,7 +1,8 @@
 """The review page: kept and rejected trajectories in one HTML file that makes no network requests.
 
-With `marking`, the page is for `worker.curate.review.server`, and sends marks to it. The file contains the page, blocks of trajectories and an index. Data is gzipped JSON in base64, so that the browser
+The file contains the page, blocks of trajectories and an index. Data is gzipped JSON in base64, so that the browser
 cannot parse it as markup. The page unpacks the index on load, and a block when one of its trajectories is opened.
+With `marking` it is the page of `worker.curate.review.server`, and sends marks to it.
 """
 
 import base64

@@ -72,20 +72,19 @@ class Desk:
         return sum(mark["mark"] is not None for mark in self.marks())
 
 
-def draw(examples: Iterable[Example], *, sample: int | None, seed: int) -> list[Example]:
-    """The examples to mark, in random order: half of `sample` kept and half rejected, or all with None.
+def draw(examples: Iterable[Example], *, sample: int, seed: int) -> list[Example]:
+    """The examples to mark, in random order: half of `sample` kept and half rejected.
 
     If one side has too few, the other one gives more. The order depends on the seed and the content only, so that two
     people get the same examples and a larger sample contains the smaller one.
     """
-    shuffled = sorted((e for e in examples if e.kept is not None), key=lambda example: _order(example, seed))
-    if sample is None:
-        return shuffled
+    shuffled = sorted((e for e in examples if e.kept is not None), key=lambda example: _order(example, f"{seed} draw"))
     kept, rejected = ([example for example in shuffled if example.kept is side] for side in (True, False))
     from_kept = min(len(kept), max((sample + 1) // 2, sample - len(rejected)))
-    chosen = {*kept[:from_kept], *rejected[: sample - from_kept]}
-    return [example for example in shuffled if example in chosen]
+    chosen = [*kept[:from_kept], *rejected[: sample - from_kept]]
+    # Shuffled again: in the first order, the side with more examples is denser, and would come first.
+    return sorted(chosen, key=lambda example: _order(example, f"{seed} show"))
 
 
-def _order(example: Example, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed} {example.job_id} {example.run_id} {example.content}".encode()).digest()
+def _order(example: Example, salt: str) -> bytes:
+    return hashlib.sha256(f"{salt} {example.job_id} {example.run_id} {example.content}".encode()).digest()

@@ -43,7 +43,7 @@ function setMark(item, wanted) {
     () => { marking.failed = ''; drawMarking(); },
     (error) => {
       marking.failed = `not saved: ${error.message}`;
-      marking.marks.set(item.number, before);
+      marking.marks.set(item.number, { ...before, note: wanted.note }); // the text of a note is not lost
       redraw();
       goTo(state.shown.queue.indexOf(item));
     });
@@ -51,7 +51,7 @@ function setMark(item, wanted) {
 
 async function send(entry) {
   const options = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(entry) };
-  const answer = await fetch('marks', options).catch(() => { throw new Error('the server has stopped; start it again and reload'); });
+  const answer = await fetch('marks', options).catch(() => { throw new Error('the server has stopped; start it again and open its new address'); });
   const { error } = await answer.json();
   if (error) throw new Error(error);
 }
