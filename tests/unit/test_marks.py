@@ -71,3 +71,7 @@ def test_a_saved_mark_replaces_the_persons_earlier_one_and_leaves_other_lines(tm
     save_mark(file, Mark(job_id=one.job_id, content=one.content, by="ann", mark=None))
     assert [m.by for m in read_marks(file)] == ["unknown", "bob"]
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_the_hash_of_a_version_is_the_hash_of_the_next() -> None:
+    assert content_hash(looked_up(1)) == "80bda89db5c62cc0"  # another value would disown every mark made before

@@ -58,9 +58,12 @@ class Mark(BaseModel):
 
 
 def content_hash(trajectory: Trajectory) -> str:
-    """Hash of what a person judges: question, messages and whether it completed; not of run, attempt or settings."""
-    judged = trajectory.model_dump(mode="json", include={"prompt", "messages", "outcome"})
-    return hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()[:DIGITS]
+    """Hash of what a person judges: question, messages and whether it completed; not of run, attempt or settings.
+
+    Without defaults, so that a field that a later version adds to the messages does not change it.
+    """
+    judged = trajectory.model_dump_json(include={"prompt", "messages", "outcome"}, exclude_defaults=True)
+    return hashlib.sha256(judged.encode()).hexdigest()[:DIGITS]
 
 
 def marks_file(dataset: Path) -> Path:
