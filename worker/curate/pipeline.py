@@ -24,6 +24,9 @@ from worker.curate.filters import (
 )
 from worker.curate.licences import licence_of
 from worker.curate.options import Options, Summary
+from worker.curate.review.examples import Example, judgement, write_examples
+from worker.curate.review.marks import Mark, marks_file, read_marks
+from worker.curate.review.precision import measure
 from worker.curate.row import CuratedRow, read_row
 from worker.curate.split import RULE_PROMPT, RULE_SEED, RULE_WORKSPACE, leaks
 from worker.curate.spool import Spool
@@ -63,9 +66,10 @@ def curate(
         broken: returns the number of unreadable input lines; called at the end.
 
     Raises:
-        UsageError: the student is unusable, or `out` contains something other than a dataset.
+        UsageError: the student is unusable, `out` contains something other than a dataset, or its marks are damaged.
     """
     dataset.require_free(out)
+    marks = read_marks(marks_file(out))
     if options.parquet:
         parquet.require()
     model = _student(student, options)
@@ -74,7 +78,7 @@ def curate(
             place = stack.enter_context(replace_directory(out))
         spool = stack.enter_context(Spool(place))
         entries = _read(trajectories, options, model, spool, progress)
-        return _write(entries, place, options, model, spool, broken())
+        return _write(entries, place, options, model, spool, broken(), marks)
 
 
 def _student(student: Path | None, options: Options) -> Student | None:
@@ -103,7 +107,13 @@ def _read(
 
 
 def _write(
-    entries: list[CuratedRow], place: Path, options: Options, student: Student | None, spool: Spool, broken: int
+    entries: list[CuratedRow],
+    place: Path,
+    options: Options,
+    student: Student | None,
+    spool: Spool,
+    broken: int,
+    marks: Sequence[Mark],
 ) -> Curated:
     reject_duplicates(entries)
     reject_contradictions(entries)
@@ -119,7 +129,13 @@ def _write(
     held_out = dataset.write_held_out(place, sides, spool)
     found = _leaks(sides)
     summary = summarise(entries, sides, options, content_hash=content_hash, leaks=found["keys"], broken=broken)
+    examples = [
+        Example(job_id=e.job_id, run_id=e.run_id, kept=judgement(e.verdict), content=e.content) for e in entries
+    ]
+    write_examples(place, examples)
     manifest = _manifest(entries, summary, options, student, found, held_out)
+    if marks:
+        manifest["review"] = measure(examples, marks).as_json()
     dataset.write_json(place / dataset.MANIFEST, manifest)
     (place / dataset.CARD).write_text(card(manifest), encoding="utf-8")
     return Curated(summary, entries)
