@@ -20,7 +20,16 @@ from worker.curate.dedup import LINEAR_SCAN_LIMIT, Fingerprint, SeenIndex, finge
 from worker.curate.options import Format, Options
 from worker.curate.pipeline import Curated, curate
 
-FILES = ("train.jsonl", "valid.jsonl", "test.jsonl", "rejected.jsonl", "held_out.jsonl", "dataset.json", "README.md")
+FILES = (
+    "train.jsonl",
+    "valid.jsonl",
+    "test.jsonl",
+    "rejected.jsonl",
+    "held_out.jsonl",
+    "dataset.json",
+    "README.md",
+    "examples.jsonl",
+)
 
 
 @pytest.fixture(scope="module")

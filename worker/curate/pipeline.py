@@ -25,6 +25,9 @@ from worker.curate.filters import (
 from worker.curate.licences import licence_of
 from worker.curate.options import Options, Summary
 from worker.curate.replay import Replay
+from worker.curate.review.examples import Example, judgement, write_examples
+from worker.curate.review.marks import Mark, marks_file, read_marks
+from worker.curate.review.precision import measure
 from worker.curate.row import CuratedRow, read_row
 from worker.curate.split import RULE_PROMPT, RULE_SEED, RULE_WORKSPACE, leaks
 from worker.curate.spool import Spool
@@ -66,9 +69,10 @@ def curate(
         broken: returns the number of unreadable input lines; called at the end.
 
     Raises:
-        UsageError: the student is unusable, or `out` contains something other than a dataset.
+        UsageError: the student is unusable, `out` contains something other than a dataset, or its marks are damaged.
     """
     dataset.require_free(out)
+    marks = read_marks(marks_file(out))
     if options.parquet:
         parquet.require()
     model = _student(student, options)
@@ -77,7 +81,7 @@ def curate(
             place = stack.enter_context(replace_directory(out))
         spool = stack.enter_context(Spool(place))
         entries = _read(trajectories, options, model, spool, progress, replay)
-        return _write(entries, place, options, model, spool, broken(), replay)
+        return _write(entries, place, options, model, spool, broken(), replay, marks)
 
 
 def _student(student: Path | None, options: Options) -> Student | None:
@@ -119,6 +123,7 @@ def _write(
     spool: Spool,
     broken: int,
     replay: Replay | None,
+    marks: Sequence[Mark],
 ) -> Curated:
     reject_duplicates(entries)
     reject_contradictions(entries)
@@ -135,7 +140,13 @@ def _write(
     found = _leaks(sides)
     summary = summarise(entries, sides, options, content_hash=content_hash, leaks=found["keys"], broken=broken)
     summary = replace(summary, replayed=replay.counts() if replay else None)
+    examples = [
+        Example(job_id=e.job_id, run_id=e.run_id, kept=judgement(e.verdict), content=e.content) for e in entries
+    ]
+    write_examples(place, examples)
     manifest = _manifest(entries, summary, options, student, found, held_out)
+    if marks:
+        manifest["review"] = measure(examples, marks).as_json()
     dataset.write_json(place / dataset.MANIFEST, manifest)
     (place / dataset.CARD).write_text(card(manifest), encoding="utf-8")
     return Curated(summary, entries)
