@@ -1,4 +1,4 @@
-"""Measures how many faults of teachers, servers and datasets curation catches: python -m benchmarks.corruptions [--each N]
+"""Measures how many faults of teachers and datasets curation catches: python -m benchmarks.corruptions [--each N]
 
 Sound trajectories come from real code at a pinned commit and the real tools. Each kind of fault is planted in some of
 them, in half of these without the `expect` of the prompt. The whole curate stage runs on the sound sets and, apart from

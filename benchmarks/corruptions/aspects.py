@@ -103,9 +103,14 @@ def other_constant(t: Trajectory, code: Code, rng: random.Random) -> Trajectory 
         for name, value in [text.split(" = ", 1)]
         if name != asked(t).slots["name"]
         and re.fullmatch(r"[\w.-]+|'[^']+'", value)
-        and value.strip("'") not in (*facts_of(t.expect), str(number_of(t.expect)))
+        and _plain(value) not in map(_plain, (*facts_of(t.expect), str(number_of(t.expect))))
     ]
     return tell_items(made, [rng.choice(wrong).strip("'")], rng) if made and wrong else None
+
+
+def _plain(value: str) -> str:
+    """A value without quotes and without a fraction of zero: 4.0 is 4."""
+    return value.strip("'").removesuffix(".0")
 
 
 @kind("docstring of another function", WRONG, UNSUPPORTED)

@@ -8,6 +8,7 @@ from benchmarks.corruptions.kinds import (
     LISTS,
     UNSUPPORTED,
     WRONG,
+    absent,
     answered,
     asked,
     evidence,
@@ -47,7 +48,7 @@ def false_item(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | No
     if not names:
         return None
     pool = {"importers": code.paths, "folder_files": [p.rpartition("/")[2] for p in code.paths]}
-    new = rng.choice([n for n in pool.get(t.category, code.names) if not says(evidence(t), n) and n not in t.prompt])
+    new = absent(pool.get(t.category, code.names), f"{evidence(t)} {t.prompt}", rng)
     return tell_items(t, [*names[:-1], new, names[-1]], rng)
 
 
@@ -91,7 +92,7 @@ def shortened(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | Non
     if t.category == "docstring" or not t.tool_calls:
         return None
     for name in rng.sample(facts_of(t.expect), len(facts_of(t.expect))):
-        parts = [part for part in re.findall(r"[A-Z]?[a-z]{5,}|[A-Z]{5,}", name.removesuffix(".py"))]
+        parts = re.findall(r"[A-Z]?[a-z]{5,}|[A-Z]{5,}", name.removesuffix(".py"))
         if parts and says(t.answer, name):
             part = rng.choice(parts)
             new = name.replace(part, part[:3], 1)
@@ -114,7 +115,7 @@ def wrong_directory(t: Trajectory, code: Code, rng: random.Random) -> Trajectory
 def other_file(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
     if t.category not in ("where_defined", "find_file") or not asked(t).category:
         return None
-    return tell_items(t, [rng.choice([p for p in code.paths if not says(evidence(t), p)])], rng)
+    return tell_items(t, [absent(code.paths, evidence(t), rng)], rng)
 
 
 @kind("truth denied", WRONG, UNSUPPORTED)
@@ -210,7 +211,7 @@ def echoed(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
 def hedged(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
     if asked(t).category not in ("where_defined", "find_file"):
         return None
-    guess = rng.choice([p for p in code.paths if not says(evidence(t), p)])
+    guess = absent(code.paths, evidence(t), rng)
     return answered(t, choose("hedged", rng, guess=guess))
 
 

@@ -8,6 +8,7 @@ from benchmarks.corruptions.kinds import (
     REPLAY,
     UNSUPPORTED,
     WRONG,
+    absent,
     answered,
     edit,
     evidence,
@@ -78,8 +79,8 @@ def dropped_both(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | 
 def _invented(t: Trajectory, code: Code, rng: random.Random) -> tuple[str, str] | None:
     """A hit that could be one, and the item that it adds to the answer."""
     question = t.prompt
-    name = rng.choice([n for n in code.names if not says(evidence(t), n) and n[0].isupper()])
-    path = rng.choice([p for p in code.paths if not says(evidence(t), p)])
+    name = absent([n for n in code.names if n[0].isupper()], f"{evidence(t)} {question}", rng)
+    path = absent(code.paths, f"{evidence(t)} {question}", rng)
     line = rng.randrange(12, 240)
     if t.category == "subclasses":
         base = next((b for bases in code.bases.values() for b in bases if says(question, b)), None)
@@ -141,7 +142,9 @@ def altered_read(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | 
     if t.category not in ("parameters", "decorators", "constant") or not places or not isinstance(names, list):
         return None
     old = str(rng.choice(names))
-    new = rng.choice([n for n in ("payload", "handler", "strict", "timeout_ms", "backup") if not says(evidence(t), n)])
+    new = absent(("payload", "handler", "strict", "timeout_ms", "backup"), evidence(t), rng)
+    if t.category == "constant":
+        new = str(rng.randrange(41, 99)) if old.replace(".", "").isdigit() else new
     made = t
     for place in places:
         made = edit(

@@ -102,6 +102,13 @@ def says(text: str, item: str) -> bool:
     return swap(text, item, "\0") != text
 
 
+def absent(pool: Sequence[str], text: str, rng: random.Random) -> str:
+    """One of the pool that is not in the text; the pool is far larger than the text."""
+    while says(text, item := rng.choice(pool)):
+        pass
+    return item
+
+
 def items(t: Trajectory) -> list[str]:
     """The expected items, if the question asks for every one."""
     return facts_of(t.expect) if t.category in LISTS else []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from benchmarks.corruptions.phrases import facts_of, number_of, pair, state, summary
 from benchmarks.corruptions.pinned_code import Code, hits
 from benchmarks.sound import NAMES, SYSTEM, Recorder, sound
-from config.questions.wording import Question, needle, parse
+from config.questions.wording import Question, needle, parse, render
 from config.records import JsonObject, Prompt, Provenance, Trajectory
 from producer.mining.mine import mine
 from worker.tools.toolset import digest, schemas
@@ -26,13 +26,31 @@ def plain(code: Code, count: int, seed: int) -> Iterator[Trajectory]:
 def prose(code: Code, count: int, seed: int) -> Iterator[Trajectory]:
     """Answers of a strong model: a sentence or a list, then lines, quotes, explanations that the results support."""
     rng = random.Random(seed)
-    for number, prompt in enumerate(mine([code.pinned.workspace.root], count=count, seed=seed, no_tools_share=0.15)):
+    prompts = mine([code.pinned.workspace.root], count=count, seed=seed, no_tools_share=0.15)
+    for number, prompt in enumerate(prompts):
         question = parse(prompt.prompt)
-        assert question and prompt.expect
+        assert question
+        assert prompt.expect
         talk = Recorder(prompt.prompt, code.pinned.tools)
         results = look(talk, question, rng) if prompt.requires_tools else []
         talk.answer(_explained(question, prompt.expect, results, rng))
         yield recorded(code, prompt, talk, f"prose/{number:04d}")
+    yield from _own_words(code, rng, {prompt.prompt for prompt in prompts})
+
+
+def _own_words(code: Code, rng: random.Random, asked: set[str]) -> Iterator[Trajectory]:
+    """Docstrings told in other words. Every second one has an `expect`, the first line of the docstring."""
+    for number, (key, expect) in enumerate(code.pinned.facts.items()):
+        question = Question(key[0], dict(part.split("=", 1) for part in key[1:]))
+        own = summary(question.slots["name"]) if question.category == "docstring" else None
+        text = render(question, rng.choice((0, 3)))
+        if own is None or text in asked:
+            continue
+        talk = Recorder(text, code.pinned.tools)
+        look(talk, question, rng)
+        talk.answer(own)
+        prompt = Prompt(prompt=text, category="docstring", expect=expect if number % 2 else None)
+        yield recorded(code, prompt, talk, f"prose/own-{number:04d}")
 
 
 def parallel(code: Code, count: int, seed: int) -> Iterator[Trajectory]:
@@ -42,7 +60,8 @@ def parallel(code: Code, count: int, seed: int) -> Iterator[Trajectory]:
     for number, mined in enumerate(prompts):
         prompt = mined
         question = parse(prompt.prompt)
-        assert question and prompt.expect
+        assert question
+        assert prompt.expect
         other = parse(prompts[number - 1].prompt)
         two = _two_in_one(code, question, rng) if other and rng.random() < 0.7 else None
         talk = Recorder(two[0].prompt if two else prompt.prompt, code.pinned.tools)
@@ -120,7 +139,7 @@ def _pair_of_calls(question: Question) -> list[tuple[str, JsonObject]]:
         "folder_files": ("find_files", {"glob": f"{slots.get('folder')}/*.py"}),
         "find_file": ("find_files", {"glob": f"*{slots.get('file', '').removesuffix('.py')}*"}),
         "contents": ("count", {"pattern": "^(class|def) ", "path": slots.get("path", ".")}),
-        "importers": ("count", {"pattern": f"import {slots.get('module')}"}),
+        "importers": ("count", {"pattern": slots.get("module", "")}),
         "where_defined": ("grep", {"pattern": f"^{slots.get('name')} ="}),  # often without matches
     }
     return [first, seconds.get(category, ("count", {"pattern": slots.get("name", "")}))]
@@ -172,8 +191,6 @@ def _stated(question: Question, expect: JsonObject, first: str, rng: random.Rand
 
 def _explained(question: Question, expect: JsonObject, results: list[str], rng: random.Random) -> str:
     text = _stated(question, expect, results[0] if results else "", rng)
-    if question.category == "docstring" and rng.random() < 0.4 and (own := summary(question.slots["name"])):
-        return own
     found = list(hits(results[0])) if results else []
     extras = [_searched(rng), ""]
     if found and question.category in ("where_defined", "constant", "parameters", "decorators", "docstring"):
@@ -182,7 +199,7 @@ def _explained(question: Question, expect: JsonObject, results: list[str], rng: 
         extras += [f"The line reads:\n\n```python\n{code_line}\n```"]
     if found and question.category in ("subclasses", "contents"):
         lines = "\n".join(f"- line {line} of {path}" for path, line, _ in found)
-        extras += [f"They stand here:\n{lines}", f"The first one is on line {found[0][1]} of {found[0][0]}."]
+        extras += [f"Places:\n{lines}", f"The first one is on line {found[0][1]} of {found[0][0]}."]
     items = facts_of(expect)
     if len(items) > 1 and question.category != "both_defined":
         extras += [f"That makes {len(items)} in total.", f"In short: {len(items)} entries, from `{items[0]}` on."]
@@ -191,7 +208,8 @@ def _explained(question: Question, expect: JsonObject, results: list[str], rng: 
         extras.append(f'Its docstring begins with "{quoted}".')
     if not results:
         extras = ["", "Let me know if you want an example.", "I did not need a tool for this."]
-    return f"{text} {rng.choice(extras)}".rstrip() if results or rng.random() < 0.4 else text
+    after = "\n\n" if text.rpartition("\n")[2].startswith("- ") else " "
+    return f"{text}{after}{rng.choice(extras)}".rstrip() if results or rng.random() < 0.4 else text
 
 
 def _searched(rng: random.Random) -> str:

@@ -74,9 +74,7 @@ def chinese(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
 
 @kind("English answer that ends in Chinese", *LANGUAGE)
 def ends_in_chinese(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
-    return answered(
-        t, f"{t.answer} {rng.choice(('以上就是搜索结果。', '希望对你有帮助！', '如果需要，我可以继续查看。'))}"
-    )
+    return answered(t, f"{t.answer} {choose('chinese end', rng)}")
 
 
 @kind("look-alike letter in a name", WRONG, UNSUPPORTED, "malformed", "chat_markup")
