@@ -47,8 +47,9 @@ def false_item(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | No
     names = items(t)
     if not names:
         return None
+    alike = [name for name in code.names if name[0].isupper() == names[-1][0].isupper()]
     pool = {"importers": code.paths, "folder_files": [p.rpartition("/")[2] for p in code.paths]}
-    new = absent(pool.get(t.category, code.names), f"{evidence(t)} {t.prompt}", rng)
+    new = absent(pool.get(t.category, alike), f"{evidence(t)} {t.prompt}", rng)
     return tell_items(t, [*names[:-1], new, names[-1]], rng)
 
 
@@ -127,7 +128,7 @@ def denied(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
 @kind("right answer negated", WRONG, UNSUPPORTED)
 def negated(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
     question, facts = asked(t), facts_of(t.expect)
-    if not question.category or not t.tool_calls or not facts or len(facts) > 2:
+    if not question.category or not t.tool_calls or len(facts) != (2 if question.category == "both_defined" else 1):
         return None
     both = f"`{facts[0]}`" if len(facts) == 1 else f"`{facts[0]}` or `{facts[1]}`"
     forms = {
