@@ -52,7 +52,7 @@ def padded(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
 
 def _in_language(t: Trajectory, language: str, rng: random.Random) -> Trajectory | None:
     question, facts, number = asked(t), facts_of(t.expect), number_of(t.expect)
-    if not question.category or not t.tool_calls or question.category in ("both_defined", "docstring"):
+    if not t.expect or not question.category or not t.tool_calls or question.category in ("both_defined", "docstring"):
         return None
     if number is not None:
         return answered(t, choose(f"{language} number", rng, n=number))

@@ -108,8 +108,8 @@ def test_every_second_one_loses_its_expect(code: Code, sets: Sets) -> None:
 @pytest.mark.parametrize(
     ("faulty", "message"),
     [
-        (lambda t, code, rng: t, "changed nothing"),
-        (lambda t, code, rng: None, "could be planted in none"),
+        (lambda t, _, __: t, "changed nothing"),
+        (lambda _, __, ___: None, "could be planted in none"),
     ],
 )
 def test_a_kind_that_plants_nothing_fails(
@@ -131,7 +131,7 @@ def test_the_sound_original_s_own_reasons_do_not_count(code: Code, sets: Sets, t
 
 
 def test_the_table_counts_both_columns() -> None:
-    kind = Kind("a kind", frozenset({"truncated"}), lambda t, code, rng: t, ())
+    kind = Kind("a kind", frozenset({"truncated"}), lambda t, _, __: t, ())
     whole = Trajectory(run_id="r", job_id="j", prompt="p", outcome="completed", expect={"number": 1})
     without = whole.model_copy(update={"expect": None})
     planted = [
