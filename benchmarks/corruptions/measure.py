@@ -9,9 +9,10 @@ from pathlib import Path
 from benchmarks.corruptions import aspects, claims, doctored, stale, texts, turns
 from benchmarks.corruptions.kinds import KINDS, Kind
 from benchmarks.corruptions.not_found import not_found
-from benchmarks.corruptions.pinned_code import Code
+from benchmarks.corruptions.pinned_code import Code, facts_key
 from benchmarks.corruptions.sound_sets import parallel, plain, prose
 from config.errors import RejectionReason
+from config.questions.wording import parse
 from config.records import Trajectory
 from tests.support.tiny_student import make_tiny_student
 from worker.curate.options import Options
@@ -172,14 +173,16 @@ def measure(code: Code, sets: Sets, each: int, seed: int, folder: Path, *, only:
 def _batches(planted: Sequence[Planted]) -> list[list[Planted]]:
     """Batches without a question twice: it would be a duplicate, or contradict itself, and be rejected for that."""
     batches: list[list[Planted]] = []
-    asked: list[set[str]] = []
+    seen: list[set[tuple[str, ...]]] = []
     for p in planted:
-        place = next((i for i, seen in enumerate(asked) if p.sound.prompt not in seen), len(batches))
+        question = parse(p.sound.prompt)
+        key = facts_key(question) if question else (p.sound.prompt,)  # the same for every wording of a question
+        place = next((i for i, keys in enumerate(seen) if key not in keys), len(batches))
         if place == len(batches):
             batches.append([])
-            asked.append(set())
+            seen.append(set())
         batches[place].append(p)
-        asked[place].add(p.sound.prompt)
+        seen[place].add(key)
     return batches
 
 
