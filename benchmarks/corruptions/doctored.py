@@ -48,7 +48,7 @@ def shifted_hit(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | N
     return _with_lines(t, place, [shown if old == f"{path}:{line}: {text}" else old for old in _lines(t, place)])
 
 
-@kind("line numbers shifted in a read result", REPLAY)
+@kind("line numbers shifted in a read result", REPLAY, "unpaired_result")
 def shifted_read(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
     place = result_of(t, "read_file")
     if not place:

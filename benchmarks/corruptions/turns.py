@@ -49,7 +49,7 @@ def around(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
     return edit(t, 0, content=choose(rng.choice(("extra before", "extra after")), rng, prompt=t.prompt))
 
 
-@kind("user turn that was not asked, with an answer", *SPLICED)
+@kind("user turn that was not asked, with an answer", *SPLICED, WRONG)
 def second_question(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
     turn = Message(role="user", content=choose("asked again", rng))
     return inserted(t, len(t.messages), turn, Message(role="assistant", content=choose("second answer", rng)))
