@@ -80,6 +80,7 @@ class Sampling(Record):
     """Nucleus sampling; None leaves it to the server."""
 
 
+CUT = "length"  # finish reason of an answer that max_tokens ended
 DEFAULT_MODEL = "default_model"  # mlx_lm's name for the model of its --model option, with the adapter
 TOOL_NAMES = ("read_file", "grep", "find_files", "list_dir", "count")
 
@@ -162,6 +163,16 @@ class Message(Record):
     """Name of the tool that a tool message comes from."""
     is_error: bool = False
     """Whether the tool call of a tool message failed."""
+
+
+def own_text(content: str | None) -> str:
+    """Text of an assistant's turn without the white space at its ends, which belongs to the notation and not to the text.
+
+    Servers leave the line breaks between two calls, or between reasoning and answer, in the content. A template writes
+    its own there. Both together become other tokens than those the model generated. Captured turns, and so later
+    requests, and rendered rows all use this text.
+    """
+    return (content or "").strip()
 
 
 class Failure(Record):
@@ -281,6 +292,11 @@ class Trajectory(BaseModel):
         """Text of the last message if it is the assistant's, else ""."""
         last = self.messages[-1] if self.messages else None
         return (last.content or "") if last and last.role == "assistant" else ""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether max_tokens ended the last model turn, which ends the rollout."""
+        return self.outcome == "completed" and self.finish_reasons[-1:] == (CUT,)
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
