@@ -33,6 +33,7 @@ REQUEST_SECONDS = 120.0
 
 
 def main() -> None:
+    """Record a conversation for each prompt."""
     parser = argparse.ArgumentParser(description="Record the streams of a real model server.")
     parser.add_argument("prompts", type=Path)
     parser.add_argument("workspace", type=Path)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import from_json
 
 from config.errors import FailureKind, RejectionReason
 
@@ -166,13 +167,26 @@ class Message(Record):
 
 
 def own_text(content: str | None) -> str:
-    """Text of an assistant's turn without the white space at its ends, which belongs to the notation and not to the text.
+    """Text of an assistant's turn without the white space at its ends, which belongs to the notation.
 
     Servers leave the line breaks between two calls, or between reasoning and answer, in the content. A template writes
     its own there. Both together become other tokens than those the model generated. Captured turns, and so later
     requests, and rendered rows all use this text.
     """
     return (content or "").strip()
+
+
+def parsed_arguments(given: JsonValue) -> JsonValue:
+    """The arguments of a call as an object: parsed from text, {} for none; as given if that is not an object."""
+    if given is None or given == "":  # how some servers send a call without arguments
+        return {}
+    if not isinstance(given, str):
+        return given
+    try:
+        arguments: JsonValue = from_json(given, allow_inf_nan=False)  # JSON messages cannot hold NaN; json accepts it
+    except ValueError:
+        return given
+    return arguments if isinstance(arguments, dict) else given
 
 
 class Failure(Record):

@@ -52,7 +52,7 @@ def reject_unproven(entries: Sequence[CuratedRow], *, foreign_allowed: bool) -> 
     faulty = [(entry, faults) for entry in kept if (faults := entry.losses.faults(foreign_allowed=foreign_allowed))]
     if len(faulty) < len(kept):
         for entry, faults in faulty:
-            entry.reject(RejectionReason.MALFORMED, f"loss proof: {'; '.join(faults)}")
+            entry.reject(RejectionReason.MALFORMED, f"loss proof: {'; '.join(entry.unproven or faults)}")
 
 
 def sample_down(entries: Sequence[CuratedRow], share: float | None) -> None:

@@ -65,6 +65,14 @@ def closed(text: str, student: Student) -> str:
     return stripped if any(stripped.endswith(stop) for stop in student.eos_texts) else text
 
 
+def own_tokens(ids: tuple[int, ...], student: Student) -> tuple[int, ...]:
+    """A turn's tokens up to its first stop token. A template may add white space after it."""
+    for position, token in enumerate(ids):
+        if token in student.eos_ids:
+            return ids[: position + 1]
+    return ids
+
+
 def row_bytes(row: JsonObject) -> bytes:
     """The row as one line of JSON."""
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
