@@ -44,16 +44,16 @@ CAUSES = [
         (OPEN, '{{- "\\n<|im_start|>assistant\\n<think>\\n" -}}'),
         looked_up(),
         BOTH,
-        "generation prompt is '\\n<|im_start|>assistant\\n<think>\\n', but an assistant's turn begins with",
+        "generation prompt is not how it begins an assistant's turn: '\\n<|im_start|>assistant\\n<think>\\n', but",
     ),
-    ((CLOSE, "{%- endfor -%}"), looked_up(), BOTH, "and not with the stop token '<|im_end|>'"),
+    ((CLOSE, "{%- endfor -%}"), looked_up(), BOTH, "without the stop token '<|im_end|>'"),
     ((CLOSE, '{{- "<|im_end|>and more" -}}{%- endfor -%}'), looked_up(), (render_turns,), "a stop token stands inside"),
     ((CONTENT, UNSPOKEN), THINKING, (render_text,), "renders the reasoning of earlier turns differently"),
     (
         (CONTENT, f'("\\n\\n" + {CONTENT})'),
         looked_up(),
         BOTH,
-        "which merges into other tokens with the end",
+        "merges into other tokens with the end",
     ),
     (
         ("{%- for message in turns -%}", "{{- messages | length -}}{%- for message in turns -%}"),
@@ -73,7 +73,7 @@ def test_the_cause_is_named(
         rendered = render(sample, student)
         assert losses(rendered, student, max_seq_length=4096).faults(foreign_allowed=True), render
         found = causes(sample, rendered, student)
-        assert any(cause in one for one in found), found
+        assert any(cause in f"{name}: {evidence}" for name, evidence in found.items()), found
 
 
 @pytest.mark.parametrize("sample", [looked_up(), THINKING])
@@ -82,4 +82,4 @@ def test_a_sound_template_has_no_cause(sample: Trajectory, tmp_path: Path) -> No
     for render in BOTH:
         rendered = render(sample, student)
         assert losses(rendered, student, max_seq_length=4096).faults(foreign_allowed=True) == ()
-        assert causes(sample, rendered, student) == ()
+        assert causes(sample, rendered, student) == {}

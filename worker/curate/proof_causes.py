@@ -11,18 +11,19 @@ SHOWN = 40  # characters of a quoted text
 REASONING = "<think>"
 
 
-def causes(trajectory: Trajectory, rendered: Rendered, student: Student) -> tuple[str, ...]:
-    """One sentence per distinct cause, in the order of the turns; empty if the template does what the proof wants."""
+def causes(trajectory: Trajectory, rendered: Rendered, student: Student) -> dict[str, str]:
+    """Each distinct cause with its first evidence; empty if the template does what the proof wants."""
     messages = chat_messages(trajectory)
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for span in rendered.spans:
-        found.update(dict.fromkeys(_of_turn(span, messages, trajectory.tools, rendered, student)))
-    return tuple(found)
+        for cause, evidence in _of_turn(span, messages, trajectory.tools, rendered, student):
+            found.setdefault(cause, evidence)
+    return found
 
 
 def _of_turn(
     span: Span, messages: Sequence[JsonObject], tools: Sequence[JsonObject], rendered: Rendered, student: Student
-) -> Iterator[str]:
+) -> Iterator[tuple[str, str]]:
     offset = len(span.prompt_ids)
     if span.through_ids[:offset] != span.prompt_ids or len(span.through_ids) <= offset:
         yield _prefix(span, messages, tools, student)
@@ -31,34 +32,38 @@ def _of_turn(
     text = span.through[len(span.prompt) :]
     if turn[-1] not in student.eos_ids:
         stops = " or ".join(sorted(map(repr, student.eos_texts)))
-        yield f"the template ends an assistant's turn with {text[-SHOWN:]!r} and not with the stop token {stops}"
+        yield f"the template ends an assistant's turn without the stop token {stops}", repr(text[-SHOWN:])
     elif not rendered.text_ids and student.decode(span.through_ids[offset + len(turn) :]).strip():
-        yield f"a stop token stands inside an assistant's turn: {text[:SHOWN]!r}"
+        yield "a stop token stands inside an assistant's turn", repr(text[-SHOWN:])
     elif rendered.text_ids and rendered.text_ids[: offset + len(turn)] != (*span.prompt_ids, *turn):
         yield _renders_differently(messages, span.turn.index, span.through, str(rendered.rows[0]["text"]))
 
 
-def _prefix(span: Span, messages: Sequence[JsonObject], tools: Sequence[JsonObject], student: Student) -> str:
+def _prefix(
+    span: Span, messages: Sequence[JsonObject], tools: Sequence[JsonObject], student: Student
+) -> tuple[str, str]:
     """Why the training prefix of a turn is not the prompt that the server renders before it."""
     prompt, through, index = span.prompt, span.through, span.turn.index
     if through == prompt:
-        return f"the template leaves out an assistant's turn: {str(messages[index]['content'])[:SHOWN]!r}"
+        return "the template leaves out an assistant's turn", repr(str(messages[index]["content"])[:SHOWN])
     if through.startswith(prompt):
         return (
-            f"an assistant's turn begins with {through[len(prompt) :][:SHOWN]!r}, which merges into other tokens "
-            f"with the end of the generation prompt, {prompt[-SHOWN:]!r}"
+            "the beginning of an assistant's turn merges into other tokens with the end of the generation prompt",
+            f"{through[len(prompt) :][:SHOWN]!r} after {prompt[-SHOWN:]!r}",
         )
     before = student.render(messages[:index], tools)  # the template has rendered it with a generation prompt
     if through.startswith(before):
         asked, written = prompt.removeprefix(before), through[len(before) :]
         return (
-            f"the template's generation prompt is {asked[-SHOWN:]!r}, but an assistant's turn begins with "
-            f"{written[: max(SHOWN, len(asked))]!r}"
+            "the template's generation prompt is not how it begins an assistant's turn",
+            f"{asked[-SHOWN:]!r}, but {written[: max(SHOWN, len(asked))]!r}",
         )
     return _earlier(span, messages, tools, student)
 
 
-def _earlier(span: Span, messages: Sequence[JsonObject], tools: Sequence[JsonObject], student: Student) -> str:
+def _earlier(
+    span: Span, messages: Sequence[JsonObject], tools: Sequence[JsonObject], student: Student
+) -> tuple[str, str]:
     """Which message before a turn is rendered differently because of later ones: the first of them."""
     blamed, alone = span.turn.index, span.prompt
     for number in range(span.turn.index, 0, -1):
@@ -72,12 +77,12 @@ def _earlier(span: Span, messages: Sequence[JsonObject], tools: Sequence[JsonObj
     return _renders_differently(messages, blamed, alone, span.through)
 
 
-def _renders_differently(messages: Sequence[JsonObject], number: int, alone: str, followed: str) -> str:
+def _renders_differently(messages: Sequence[JsonObject], number: int, alone: str, followed: str) -> tuple[str, str]:
     """`alone` is the conversation up to the message `number`; `followed` has later messages, too."""
     place = next((n for n, (a, b) in enumerate(zip(alone, followed, strict=False)) if a != b), len(alone))
     reasons = REASONING in str(messages[number]["content"])
     subject = "the reasoning of earlier turns" if reasons else f"a message of the role {messages[number]['role']!r}"
     return (
-        f"the template renders {subject} differently once a later message follows: "
-        f"{alone[place:][:SHOWN]!r} becomes {followed[place:][:SHOWN]!r}"
+        f"the template renders {subject} differently once a later message follows",
+        f"{alone[place:][:SHOWN]!r} becomes {followed[place:][:SHOWN]!r}",
     )

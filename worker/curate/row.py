@@ -55,8 +55,8 @@ class CuratedRow:
     tokens: int = 0
     """tokens of the longest row"""
     losses: Losses = field(default_factory=Losses)
-    unproven: tuple[str, ...] = ()
-    """why the loss proof rejects it"""
+    unproven: dict[str, str] = field(default_factory=dict)
+    """why the loss proof rejects it: cause -> evidence"""
     turns: int = 0
     findings: list[Finding] = field(default_factory=list)
     split: Split | None = None

@@ -32,14 +32,11 @@ def summarise(
     kept = [entry for entry in entries if entry.kept]
     reasons = Counter(reason for entry in entries for reason in entry.verdict.reasons)
     seeded = options.format == "seed-text"
-    unproven = Counter(cause for entry in kept for cause in entry.unproven)
     loss_proof = (
         {}
         if seeded
         else proof(
-            total(entry.losses for entry in kept),
-            foreign_allowed=trains_on_all_roles(options),
-            causes=[f"{cause} ({n} of {len(kept)} examples)" for cause, n in unproven.most_common(CAUSES_NAMED)],
+            total(entry.losses for entry in kept), foreign_allowed=trains_on_all_roles(options), causes=_causes(kept)
         )
     )
     rows = {split: sum(len(entry.rows) for entry in sides[split]) for split in sides}
@@ -62,6 +59,16 @@ def summarise(
         loss_proof=loss_proof,
         broken=broken,
     )
+
+
+def _causes(kept: Sequence[CuratedRow]) -> list[str]:
+    """The most frequent causes of a failed loss proof, each with one evidence."""
+    counts = Counter(cause for entry in kept for cause in entry.unproven)
+    evidence = {cause: text for entry in kept for cause, text in entry.unproven.items()}
+    return [
+        f"{cause} ({count} of {len(kept)} examples, one has {evidence[cause]})"
+        for cause, count in counts.most_common(CAUSES_NAMED)
+    ]
 
 
 def _correct(entries: Sequence[CuratedRow]) -> dict[str, int]:
