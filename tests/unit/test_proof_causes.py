@@ -12,7 +12,7 @@ from worker.curate.loss_mask import losses
 from worker.curate.proof_causes import causes
 from worker.curate.render import Rendered, render_text, render_turns
 from worker.student import templates
-from worker.student.tokenizer import Student
+from worker.student.tokenizer import RenderError, Student
 
 Render = Callable[[Trajectory, Student], Rendered]
 SOUND = templates.path(templates.CHATML_TOOLS).read_text()
@@ -74,6 +74,17 @@ def test_the_cause_is_named(
         assert losses(rendered, student, max_seq_length=4096).faults(foreign_allowed=True), render
         found = causes(sample, rendered, student)
         assert any(cause in f"{name}: {evidence}" for name, evidence in found.items()), found
+
+
+def test_a_template_that_writes_one_of_two_parallel_calls_is_named(tmp_path: Path) -> None:
+    one = planted(("for call in message.tool_calls or [] -%}", "for call in (message.tool_calls or [])[:1] -%}"))
+    student = Student(student_with(one, tmp_path))
+    parallel = trajectory(
+        [user("q"), asks(call(pattern="x"), call(key="c2", pattern="y")), told("a"), told("b", "c2"), says("x")]
+    )
+    for render in BOTH:
+        with pytest.raises(RenderError, match="writes 1 of 2 calls of 'grep' in one turn"):
+            render(parallel, student)
 
 
 @pytest.mark.parametrize("sample", [looked_up(), THINKING])
