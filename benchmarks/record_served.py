@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from config.errors import FailureKind
 from config.prompts import load
 from config.records import JsonObject, Limits, Pin, Prompt, Sampling, Spec
 from tests.support.http_server import QuietHandler, serving
@@ -45,19 +46,22 @@ def main() -> None:
     asked = parser.parse_args()
     with asked.out.open("a", encoding="utf-8") as out, ThreadPoolExecutor(asked.at_once) as pool:
         for conversation in pool.map(lambda prompt: record(prompt, asked), load(asked.prompts).prompts):
+            if conversation is None:
+                print("left out: the client gave up", flush=True)
+                continue
             out.write(conversation.line + "\n")
             out.flush()
             print(len(conversation.streams), [stream.finish_reason for stream in conversation.streams], flush=True)
 
 
-def record(prompt: Prompt, asked: argparse.Namespace) -> Conversation:
-    """One conversation with the server at `asked.url`."""
+def record(prompt: Prompt, asked: argparse.Namespace) -> Conversation | None:
+    """One conversation with the server at `asked.url`; None if a request or the conversation timed out."""
     exchanges: list[tuple[JsonObject, bytes]] = []
     results: list[Result] = []
-    spec = Spec(run_id="recording", limits=Limits(max_tokens=asked.max_tokens, requests=6, tool_calls=8))
+    spec = Spec(run_id="recording", limits=Limits(max_tokens=asked.max_tokens, requests=6, tool_calls=8, seconds=600))
     workspace = Workspace(asked.workspace.resolve(), Pin(origin=asked.workspace.name))
     with recording(asked.url, exchanges) as url:
-        asyncio.run(
+        said = asyncio.run(
             converse(
                 prompt.prompt,
                 system_prompt=spec.system_prompt,
@@ -72,6 +76,8 @@ def record(prompt: Prompt, asked: argparse.Namespace) -> Conversation:
                 tools=noted(toolset.build(workspace, names=TOOLS, allow_commands=()), results),
             )
         )
+    if said.error and said.error.kind in {FailureKind.TIMEOUT, FailureKind.ENDPOINT_WEDGED}:
+        return None
     sent = [list(request["messages"]) for request, _ in exchanges]  # type: ignore[arg-type]
     assert all(later[: len(earlier)] == earlier for earlier, later in pairwise(sent))
     return Conversation(

@@ -170,8 +170,8 @@ def own_text(content: str | None) -> str:
     """Text of an assistant's turn without the white space at its ends, which belongs to the notation.
 
     Servers leave the line breaks between two calls, or between reasoning and answer, in the content. A template writes
-    its own there. Both together become other tokens than those the model generated. Captured turns, and so later
-    requests, and rendered rows all use this text.
+    its own there. Both together become other tokens than those the model generated. Turns with calls are recorded, and
+    so sent in later requests, with this text; every turn is rendered with it.
     """
     return (content or "").strip()
 

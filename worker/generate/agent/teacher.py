@@ -158,7 +158,8 @@ def _recorded_parts(response: ModelResponse, taken: set[str]) -> Iterator[ModelR
     for part in response.parts:
         if isinstance(part, TextPart):
             # max_tokens can cut a surrogate pair in half, which cannot be encoded
-            text = own_text(_REASONING.sub("", part.content.encode(errors="replace").decode(), count=1))
+            text = _REASONING.sub("", part.content.encode(errors="replace").decode(), count=1)
+            text = own_text(text) if response.tool_calls else text  # an answer is not sent back: recorded as it came
             if text:
                 yield replace(part, content=text)
         elif isinstance(part, ToolCallPart):
