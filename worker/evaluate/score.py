@@ -186,13 +186,13 @@ def _missing_answer(trajectory: Trajectory) -> str | None:
     if trajectory.outcome == "failed":
         failure = trajectory.failure
         return f"{failure.kind.value}: {failure.message}" if failure else "it failed"
+    if trajectory.truncated:
+        return "cut at max_tokens"
     if not trajectory.answer.strip() or trajectory.messages[-1].tool_calls:
         return "no text at the end"
     parsed = parse_answer(trajectory.answer, row="")
     if call_text(trajectory.answer, NO_NAMES) and not (parsed.calls and parsed.after):
         return "the final text is a tool call"
-    if trajectory.finish_reasons[-1:] == ("length",):
-        return "cut at max_tokens"
     return None
 
 
