@@ -1,0 +1,186 @@
+"""Compares an answer with what the results show of the thing that was asked for.
+
+An answer that leaves out a part of a list, or denies what is shown, is unsupported. So is one that asserts something
+where the results show nothing of it, or denies it without a search that would have found it.
+"""
+
+import re
+from collections.abc import Iterator
+
+from worker.curate.checks.support.answer import WORDS, Answer, Clause, numbers, stands_whole
+from worker.curate.checks.support.asked import Asked, Item, shown, spellings
+from worker.curate.checks.support.evidence import Evidence
+from worker.curate.checks.support.results import Result, plain_path
+from worker.curate.checks.support.searched import would_have_found
+
+PARTIAL = re.compile(
+    r"(?i)\b(?:such as|includ\w+|among|e\.g|for (?:example|instance)|some of|etc|at least|more|mainly|mostly|the first"
+    r"|not shown|and others|others)\b|\.\.\.|\u2026|\*\.py"
+)
+EXCEPT = re.compile(r"(?i)\b(?:other than|except|besides|apart from|beyond|only|else|further|additional|more than)\b")
+UNDOCUMENTED = re.compile(
+    r"(?i)\b(?:no|not have a|n['\u2019]t have a|without a?) ?docstring|\bnot documented\b|\bundocumented\b"
+)
+STEM = re.compile(r"[a-z]{4,}")
+STEM_CHARS = 5  # "releases" and "release" are one word
+GENERIC = frozenset("funct docst says descr metho defin class retur locat which that this with from file".split())
+SEGMENT = re.compile(r",\s*(?:and\s+)?|\s+and\s+")
+
+
+def mismatch(answer: Answer, query: Asked, evidence: Evidence) -> str:
+    """How the answer differs from what the results show of the question, "" if it does not."""
+    if query.category in ("count_files", "count_matches"):
+        return _miscounted(answer, query, evidence)
+    items = shown(query, evidence)
+    if items is None:
+        return ""
+    if not items:
+        return _nothing_shown(answer, query, evidence)
+    if query.category == "docstring":
+        return _undescribed(answer, query, items)
+    return (
+        _left_out(answer, query, items)
+        or _strange(answer, query, items, evidence)
+        or _unmatched(answer, query, evidence)
+    )
+
+
+def _nothing_shown(answer: Answer, query: Asked, evidence: Evidence) -> str:
+    if not query.exact or not all(map(_is_read, evidence.found)):
+        return ""
+    if not answer.denies:
+        return f"no result shows what the question asks about {query.subject!r}, and the answer does not say so"
+    if query.category in ("parameters", "decorators", "docstring") and evidence.holds(f"def {query.subject}"):
+        return f"no result shows the lines on which the answer about {query.subject!r} depends"
+    return "" if would_have_found(query, evidence) else "the answer denies what none of its searches would have found"
+
+
+def _is_read(result: Result) -> bool:
+    """Whether the result has the format of one of applejack's tools."""
+    name = result.call.name if result.call else ""
+    if name in ("grep", "read_file"):
+        return all(line.number for line in result.lines)
+    return name == "count" or bool(result.listed)
+
+
+def _left_out(answer: Answer, query: Asked, items: list[Item]) -> str:
+    affirmed = "\n".join(clause.text for clause in answer.clauses if not clause.denies or EXCEPT.search(clause.text))
+    missing = [item for item in items if not _states(item, affirmed)]
+    if not missing or (len(missing) < len(items) and PARTIAL.search(answer.text)):
+        return ""
+    if len(missing) == len(items) and not query.exact and not answer.denies:
+        return ""  # the question may ask for something else
+    verb = "denies" if any(_states(missing[0], clause.text) for clause in answer.clauses) else "leaves out"
+    return f"the answer {verb} {missing[0][0]!r}, which the results show"
+
+
+def _states(item: Item, text: str) -> bool:
+    return any(not spelling or stands_whole(spelling, text) or _same_number(spelling, text) for spelling in item)
+
+
+def _same_number(spelling: str, text: str) -> bool:
+    if not re.fullmatch(r"-?\d[\d_]*(?:\.\d+)?", spelling):
+        return False
+    value = abs(float(spelling.replace("_", "")))
+    return value in set(numbers(text)) or (value < len(WORDS) and stands_whole(WORDS[int(value)], text.lower()))
+
+
+def _undescribed(answer: Answer, query: Asked, items: list[Item]) -> str:
+    text = "\n".join(spelling for item in items for spelling in item)
+    if UNDOCUMENTED.search(answer.text):
+        return f"the answer denies the docstring of {query.subject!r}, which the results show" if '"""' in text else ""
+    told = _stems(answer.text.replace(query.subject, " "))
+    if told & _stems(text) or not _stems(text):
+        return ""
+    return f"the answer says nothing that the results show of {query.subject!r}"
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:STEM_CHARS] for word in STEM.findall(text.lower().replace("_", " "))} - GENERIC
+
+
+def _strange(answer: Answer, query: Asked, items: list[Item], evidence: Evidence) -> str:
+    """A parameter in the middle of the listed ones that no result holds."""
+    if query.category != "parameters":
+        return ""
+    for clause in answer.clauses:
+        parts = [part.strip(" `*.") for part in SEGMENT.split(clause.text)]
+        for before, part, after in zip(parts, parts[1:], parts[2:], strict=False):
+            between = _ends_in_one(items, before.split()) and _ends_in_one(items, after.split()[:1])
+            if between and part.isidentifier() and not evidence.knows(part):
+                return f"the answer names {part!r}, which is not in any result"
+    return ""
+
+
+def _ends_in_one(items: list[Item], words: list[str]) -> bool:
+    return bool(words) and any(words[-1].strip("`*.") in item for item in items)
+
+
+def _unmatched(answer: Answer, query: Asked, evidence: Evidence) -> str:
+    """Two names of which the answer leaves one out, or gives each the other's file."""
+    if query.category != "both_defined":
+        return ""
+    slots = query.question.slots
+    homes = {name: _homes_of(name, evidence) for name in (slots["name"], slots["other"])}
+    absent = next((name for name in homes if not stands_whole(name, answer.text)), None)
+    if absent and not all(homes.values()):
+        return f"the results do not show where {absent!r} is defined, and the answer does not say so"
+    for clause in answer.clauses:
+        found = list(_placed(clause, homes))
+        pairs = list(zip(found[::2], found[1::2], strict=False))
+        if len(found) == 4 and all(first in homes and second not in homes for first, second in pairs):
+            for name, path in pairs:
+                if homes[name] and path not in homes[name]:
+                    return f"the answer gives {path!r} for {name!r}, which no result shows"
+    return ""
+
+
+def _homes_of(name: str, evidence: Evidence) -> set[str]:
+    form = re.compile(rf"\b(?:class|def) {re.escape(name)}\b")
+    lines = (line for result in evidence.found for line in result.lines if form.search(line.text))
+    return {spelling for line in lines for spelling in spellings(line.path)}
+
+
+def _placed(clause: Clause, homes: dict[str, set[str]]) -> Iterator[str]:
+    """The names and their files in the order of the clause."""
+    for word in re.findall(r"[\w./]*\w", clause.text):
+        plain = plain_path(word)
+        if plain in homes or any(plain in paths for paths in homes.values()):
+            yield plain
+
+
+def _miscounted(answer: Answer, query: Asked, evidence: Evidence) -> str:
+    if not all(map(_is_read, evidence.found)):
+        return ""
+    stated = set(numbers(answer.affirmed)) | {
+        float(number) for number, word in enumerate(WORDS) if stands_whole(word, answer.text.lower())
+    }
+    if answer.denies and not stated:
+        stated = {0.0}
+    counted = set(_counted(query, evidence))
+    if stated & counted:
+        return ""
+    return f"no result counts what the question asks about {query.subject!r} as the answer does"
+
+
+def _counted(query: Asked, evidence: Evidence) -> Iterator[float]:
+    """Counts in results of calls that are about what was asked."""
+    slots = query.question.slots
+    name, place = slots.get("name", ""), plain_path(slots.get("path") or slots.get("folder") or "")
+    listed: set[str] = set()
+    for result in evidence.results:
+        arguments = (
+            " ".join(map(str, result.call.arguments.values()))
+            if result.call and isinstance(result.call.arguments, dict)
+            else ""
+        )
+        if place.rpartition("/")[2] not in arguments or (name and result.argument("pattern") and name not in arguments):
+            continue
+        if result.call and result.call.name == "count" and (number := re.match(r"(\d+) ", result.text)):
+            if name or "py" in result.argument("glob"):
+                yield float(number[1])
+        elif name:
+            yield float(sum(name in line.text for line in result.lines) + result.left_out)
+        else:
+            listed |= {path for path in (result.listed or [line.path for line in result.lines]) if path.endswith(".py")}
+            yield float(len(listed) + result.left_out)

@@ -1,0 +1,44 @@
+"""Judges whether the results of a trajectory support its answer: `unsupported(trajectory)`."""
+
+from collections.abc import Iterator
+
+from config.records import Trajectory
+from worker.curate.checks.support.answer import Answer
+from worker.curate.checks.support.answered import mismatch
+from worker.curate.checks.support.asked import asked, needs_no_tool
+from worker.curate.checks.support.claims import unsupported_names
+from worker.curate.checks.support.evidence import Evidence
+from worker.curate.checks.support.nothing_found import assertion
+
+
+def is_judged(trajectory: Trajectory) -> bool:
+    """Whether there is something to judge: a completed trajectory with a final answer and at least one result."""
+    has_result = any(message.role == "tool" for message in trajectory.messages)
+    return trajectory.outcome == "completed" and has_result and bool(trajectory.answer.strip())
+
+
+def unsupported(trajectory: Trajectory) -> Iterator[str]:
+    """What the answer asserts without support, one detail per kind of fault.
+
+    - It asserts something although every result is empty or failed; or it denies what none of its searches would have
+      found. An honest "not found" is supported.
+    - It names files, symbols, numbers, lines or expected facts that no result holds.
+    - It leaves out a part of the list that was asked for, or denies what the results show.
+
+    A question that can be answered without tools is judged by the second rule only.
+    """
+    if not is_judged(trajectory):
+        return
+    evidence, answer = Evidence(trajectory), Answer(trajectory.answer.strip())
+    if needs_no_tool(evidence):
+        if not evidence.is_barren:
+            yield from unsupported_names(answer, evidence)
+        return
+    query = asked(trajectory.prompt)
+    if evidence.is_barren:
+        if detail := assertion(answer, query, evidence):
+            yield detail
+        return
+    if query and (detail := mismatch(answer, query, evidence)):
+        yield detail
+    yield from unsupported_names(answer, evidence)
