@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from worker.curate.checks.support.answer import WORDS, Answer, Clause, numbers, stands_whole
-from worker.curate.checks.support.asked import Asked, Item, shown, spellings
+from worker.curate.checks.support.asked import Asked, Item, shown, spellings, subclasses_of
 from worker.curate.checks.support.evidence import Evidence
 from worker.curate.checks.support.results import Result, plain_path
 from worker.curate.checks.support.searched import would_have_found
@@ -24,6 +24,7 @@ UNDOCUMENTED = re.compile(
 STEM = re.compile(r"[a-z]{4,}")
 STEM_CHARS = 5  # "releases" and "release" are one word
 GENERIC = frozenset("funct docst says descr metho defin class retur locat which that this with from file".split())
+BASE = re.compile(r"\b(?:inherit|deriv|subclass|extend)\w*\s+(?:directly\s+)?(?:from\s+|of\s+)?`?([A-Za-z_]\w*)")
 SEGMENT = re.compile(r",\s*(?:and\s+)?|\s+and\s+")
 
 
@@ -112,6 +113,18 @@ def _strange(answer: Answer, query: Asked, items: list[Item], evidence: Evidence
     return ""
 
 
+def _other_base(answer: Answer, query: Asked, evidence: Evidence) -> str:
+    """A base class of which no result shows a subclass."""
+    if query.category != "subclasses":
+        return ""
+    for clause in answer.clauses:
+        for base in BASE.findall(clause.text) if clause.asserts else ():
+            known = base == query.subject or not evidence.holds(f"class {base}")
+            if not known and not subclasses_of(base, evidence):
+                return f"the answer names subclasses of {base!r}, of which no result shows any"
+    return ""
+
+
 def _ends_in_one(items: list[Item], words: list[str]) -> bool:
     return bool(words) and any(words[-1].strip("`*.") in item for item in items)
 
@@ -158,7 +171,7 @@ def _miscounted(answer: Answer, query: Asked, evidence: Evidence) -> str:
     if answer.denies and not stated:
         stated = {0.0}
     counted = set(_counted(query, evidence))
-    if stated & counted:
+    if stated & counted or (answer.denies and not counted and would_have_found(query, evidence)):
         return ""
     return f"no result counts what the question asks about {query.subject!r} as the answer does"
 
@@ -167,20 +180,17 @@ def _counted(query: Asked, evidence: Evidence) -> Iterator[float]:
     """Counts in results of calls that are about what was asked."""
     slots = query.question.slots
     name, place = slots.get("name", ""), plain_path(slots.get("path") or slots.get("folder") or "")
-    listed: set[str] = set()
+    files: set[str] = set()
     for result in evidence.results:
-        arguments = (
-            " ".join(map(str, result.call.arguments.values()))
-            if result.call and isinstance(result.call.arguments, dict)
-            else ""
-        )
-        if place.rpartition("/")[2] not in arguments or (name and result.argument("pattern") and name not in arguments):
+        arguments = result.arguments
+        about = place.rpartition("/")[2] in arguments and (not result.argument("pattern") or name in arguments)
+        if result.message.is_error or not about:
             continue
-        if result.call and result.call.name == "count" and (number := re.match(r"(\d+) ", result.text)):
-            if name or "py" in result.argument("glob"):
+        if result.call and result.call.name == "count":
+            if (number := re.match(r"(\d+) ", result.text)) and (name or "py" in result.argument("glob")):
                 yield float(number[1])
         elif name:
             yield float(sum(name in line.text for line in result.lines) + result.left_out)
         else:
-            listed |= {path for path in (result.listed or [line.path for line in result.lines]) if path.endswith(".py")}
-            yield float(len(listed) + result.left_out)
+            files |= {path for path in (result.listed or [line.path for line in result.lines]) if path.endswith(".py")}
+            yield float(len(files) + result.left_out)

@@ -108,7 +108,12 @@ def _homes(patterns: list[re.Pattern[str]], evidence: Evidence) -> list[Item]:
 
 
 def _subclasses(slots: Mapping[str, str], evidence: Evidence) -> list[Item]:
-    base = re.compile(rf"(?<![\w=]){re.escape(slots['name'])}\s*(?:[,)\[]|$)")
+    return subclasses_of(slots["name"], evidence)
+
+
+def subclasses_of(name: str, evidence: Evidence) -> list[Item]:
+    """The classes that lines show with this base class."""
+    base = re.compile(rf"(?<![\w=]){re.escape(name)}\s*(?:[,)\[]|$)")
     children = {}
     for line in _lines(evidence):
         header = re.search(r"\bclass (\w+)\s*\((.*)", line.text)

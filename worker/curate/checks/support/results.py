@@ -58,6 +58,12 @@ class Result:
         return value if isinstance(value, str) else ""
 
     @cached_property
+    def arguments(self) -> str:
+        """The values of all arguments of the call, "" if they are not an object."""
+        arguments = self.call.arguments if self.call else None
+        return " ".join(map(str, arguments.values())) if isinstance(arguments, dict) else ""
+
+    @cached_property
     def path(self) -> str:
         """The file or directory that the call looked at, "" for the whole workspace."""
         return plain_path(self.argument("path"))

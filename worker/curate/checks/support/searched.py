@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from config.questions.wording import Question
 from worker.curate.checks.support.answer import PATH
 from worker.curate.checks.support.asked import Asked
 from worker.curate.checks.support.evidence import Evidence
@@ -19,7 +18,7 @@ WORD = re.compile(r"[A-Za-z_]\w{2,}")
 ESCAPE = re.compile(r"\\[A-Za-z]")
 # Lines that would answer the question if they were in the code. A search that matches any of them counts.
 CLASS_LINES = ("class {name}:", "class {name}(Base):")
-FUNCTION_LINES = ("def {name}(self):", "    def {name}(self):", "async def {name}(", "@property\n")
+FUNCTION_LINES = ("def {name}(self):", "    def {name}(self):", "async def {name}(")
 SUBCLASS_LINES = ("class Child({name}):", "class Child(Other, {name}):", "class Child(module.{name}):")
 IMPORT_LINES = (
     "import {name}",
@@ -37,7 +36,6 @@ LINES: Mapping[str, Sequence[str]] = {
     "parameters": FUNCTION_LINES,
     "decorators": FUNCTION_LINES,
     "docstring": FUNCTION_LINES,
-    "contents": CONTENT_LINES,
     "constant": CONSTANT_LINES,
     "count_matches": ("{name}", "x {name} y", "x.{name}("),
 }
@@ -45,33 +43,45 @@ OF_A_FILE = frozenset({"contents", "count_matches"})  # questions about one file
 
 
 def would_have_found(query: Asked | None, evidence: Evidence) -> bool:
-    """Whether some search or listing of the trajectory would have shown what the question asks for."""
-    return any(_covers(query, result, evidence) for result in evidence.results)
+    """Whether the searches and listings of the trajectory would have shown what the question asks for."""
+    return all(
+        any(_covers(query, lines, result, evidence) for result in evidence.results) for lines in _would_answer(query)
+    )
 
 
-def _covers(query: Asked | None, result: Result, evidence: Evidence) -> bool:
+def _covers(query: Asked | None, lines: Sequence[str], result: Result, evidence: Evidence) -> bool:
     if result.call is None or not isinstance(result.call.arguments, dict):
         return True  # a foreign trajectory: what was searched is not known
     pattern, glob = result.argument("pattern"), result.argument("glob")
     if query is None or not query.exact or result.call.name not in ("grep", "count"):
-        return _shares_a_word(evidence, " ".join(map(str, result.call.arguments.values())))
+        return _shares_a_word(evidence, result.arguments)
     if result.message.is_error:
         return _shares_a_word(evidence, result.path)
     if query.category in ("find_file", "folder_files", "count_files"):
         return not pattern and query.subject in f"{result.path}/{glob}"
-    return _covers_path(query, result) and _matches_any(pattern, _would_answer(query.question))
+    return _covers_path(query, result) and _matches_any(pattern, lines)
 
 
-def _would_answer(question: Question) -> list[str]:
-    slots = question.slots
+def _would_answer(query: Asked | None) -> list[list[str]]:
+    """Groups of lines. A denial needs, for each group, a search that matches one of its lines."""
+    if query is None:
+        return [[]]
+    slots = query.question.slots
     name = slots.get("name") or slots.get("module") or ""
-    forms = LINES.get(question.category)
-    if forms is None:  # where something is defined
-        kinds = {"class": CLASS_LINES, "function": FUNCTION_LINES}
-        forms = kinds.get(slots.get("kind", ""), (*CLASS_LINES, *FUNCTION_LINES))
-    names = [name, slots["other"]] if "other" in slots else [name]
-    fields = [{"name": each, "parent": each.rpartition(".")[0], "last": each.rpartition(".")[2]} for each in names]
-    return [form.format(**field) for form in forms for field in fields]
+    if query.category == "both_defined":  # a name with a capital is a class
+        return [
+            _filled(CLASS_LINES if each.lstrip("_")[:1].isupper() else FUNCTION_LINES, each) for each in slots.values()
+        ]
+    if query.category == "where_defined":
+        return [_filled(CLASS_LINES if slots["kind"] == "class" else FUNCTION_LINES, name)]
+    if query.category == "contents":
+        return [_filled(CONTENT_LINES[:2], ""), _filled(CONTENT_LINES[2:], "")]
+    return [_filled(LINES.get(query.category, ()), name)]
+
+
+def _filled(forms: Sequence[str], name: str) -> list[str]:
+    parent, _, last = name.rpartition(".")
+    return [form.format(name=name, parent=parent, last=last) for form in forms]
 
 
 def _covers_path(query: Asked, result: Result) -> bool:
