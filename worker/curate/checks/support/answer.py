@@ -30,7 +30,7 @@ LINE_NUMBER = re.compile(
 # A clause ends where another assertion may begin, so that a denial does not cover the rest of its sentence.
 CLAUSE = re.compile(
     r"(?<=[.!?:])\s+|\n+|;\s|\s[\u2013\u2014-]\s|,?\s(?:but|however|instead|although|though|whereas|while|rather)\b,?"
-    r"|,\s(?:it|they|which|so|and it|and they)\s|,\s(?=(?:not|nor|neither)\b)"
+    r"|,\s(?=(?:and\s)?(?:it|they|which|so)\s)|,\s(?=(?:not|nor|neither)\b)"
     r"|\sand\s(?=(?:\w+\s){0,3}?(?:not|no|never)\b|(?:\w+\s){0,2}\w+n['\u2019]t\b)"
 )
 DENIAL = re.compile(

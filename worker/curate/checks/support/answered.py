@@ -25,6 +25,8 @@ STEM = re.compile(r"[a-z]{4,}")
 STEM_CHARS = 5  # "releases" and "release" are one word
 GENERIC = frozenset("funct docst says descr metho defin class retur locat which that this with from file".split())
 BASE = re.compile(r"\b(?:inherit|deriv|subclass|extend)\w*\s+(?:directly\s+)?(?:from\s+|of\s+)?`?([A-Za-z_]\w*)")
+PLACE = re.compile(r"\b(?:is|are|defined|imported|located|found) (?:in|under) `?([a-z][\w-]{2,})`?\W*$")
+ANY_CODE = frozenset({"code", "total", "full", "general"})
 SEGMENT = re.compile(r",\s*(?:and\s+)?|\s+and\s+")
 
 
@@ -42,6 +44,8 @@ def mismatch(answer: Answer, query: Asked, evidence: Evidence) -> str:
     return (
         _left_out(answer, query, items)
         or _strange(answer, query, items, evidence)
+        or _other_base(answer, query, evidence)
+        or _other_place(answer, query, evidence)
         or _unmatched(answer, query, evidence)
     )
 
@@ -122,6 +126,17 @@ def _other_base(answer: Answer, query: Asked, evidence: Evidence) -> str:
             known = base == query.subject or not evidence.holds(f"class {base}")
             if not known and not subclasses_of(base, evidence):
                 return f"the answer names subclasses of {base!r}, of which no result shows any"
+    return ""
+
+
+def _other_place(answer: Answer, query: Asked, evidence: Evidence) -> str:
+    """A place at the end of a clause, "is imported in resources", that is in no result."""
+    if query.category not in ("where_defined", "both_defined", "importers", "find_file"):
+        return ""
+    for clause in answer.clauses:
+        place = PLACE.search(clause.text) if clause.asserts else None
+        if place and place[1] not in ANY_CODE and not evidence.knows(place[1]):
+            return f"the answer names the place {place[1]!r}, which is not in any result"
     return ""
 
 

@@ -123,7 +123,9 @@ def _is_elsewhere(clause: str, number: int, evidence: Evidence) -> bool:
     form = re.compile(rf"\b(?:class|def) {re.escape(next(iter(named)))}\b")
     places = {n for n, lines in evidence.line_numbers.items() for _, text in lines if form.search(text)}
     here = " ".join(text for _, text in evidence.line_numbers.get(number, []))
-    return bool(places) and number not in places and not stands_whole(next(iter(named)), here)
+    if not places or number in places or here.lstrip().startswith("@"):
+        return False
+    return "defin" in clause or not stands_whole(next(iter(named)), here)
 
 
 def _expected(answer: Answer, evidence: Evidence) -> str:

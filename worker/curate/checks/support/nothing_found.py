@@ -16,7 +16,7 @@ SEARCHING = re.compile(
     r"(?i)\b(?:search\w*|look\w*|tried|ran|grep\w*|checked|patterns?|called|used|using|quer\w+|tools?)\b"
 )
 VERB = r"(?:is|are|was|has|have|does|do|can|will|\w{2,}s)\b"
-SUBJECT = r"(?:it|they|(?:this|that) (?:class|function|method|module|file|constant|name))"
+SUBJECT = r"(?:and )?(?:it|they|which|(?:this|that) (?:class|function|method|module|file|constant|name))"
 # Parts of a definition: who denies them asserts that there is a definition.
 PART = re.compile(r"(?i)\b(?:parameters?|arguments?|decorat\w+|docstrings?|return\w*|defaults?)\b")
 EXISTENCE = re.compile(
