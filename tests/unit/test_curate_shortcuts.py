@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.tiny_student import make_tiny_student
 from tests.support.trajectories import looked_up
 from worker.curate.chat import chat_messages
-from worker.curate.checks.evidence import stands_whole
+from worker.curate.checks.support.answer import stands_whole
 from worker.curate.checks.markup import IN_MARKUP, MARKUP, NAMES
 from worker.student.tokenizer import RenderError, Student
 

@@ -22,6 +22,7 @@ COUNTED = re.compile(
     r"|results?|tests?|imports?|importers|parameters?|arguments?|decorators?|directories|director(?:y|ies)|entries)\b"
 )
 NUMBER = re.compile(r"(?<![\w.,:/#$-])\d[\d,_]*(?:\.\d+)?(?![\w/]|[-:.,]\d|[.)]\s)")
+MARKUP = re.compile(r"</?\|?\w+\|?>")
 LIST_MARK = re.compile(r"(?m)^\s*\d+[.)]\s")
 LINE_NUMBER = re.compile(
     r"(?P<path>[\w./-]+\.\w{1,6}):(?P<at>\d+)(?:[-\u2013](?P<till>\d+))?"
@@ -79,8 +80,8 @@ class Answer:
 
     @cached_property
     def claims(self) -> str:
-        """The clauses without any negation, one a line."""
-        return " \n".join(clause.text for clause in self.clauses if clause.asserts)
+        """The clauses without any negation, one a line, without chat markup."""
+        return MARKUP.sub(" ", " \n".join(clause.text for clause in self.clauses if clause.asserts))
 
     @cached_property
     def affirmed(self) -> str:

@@ -80,7 +80,10 @@ def _left_out(answer: Answer, query: Asked, items: list[Item]) -> str:
 
 
 def _states(item: Item, text: str) -> bool:
-    return any(not spelling or stands_whole(spelling, text) or _same_number(spelling, text) for spelling in item)
+    folded = text.lower()
+    return any(
+        not spelling or stands_whole(spelling.lower(), folded) or _same_number(spelling, text) for spelling in item
+    )
 
 
 def _same_number(spelling: str, text: str) -> bool:
