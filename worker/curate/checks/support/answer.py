@@ -26,7 +26,8 @@ MARKUP = re.compile(r"</?\|?\w+\|?>")
 LIST_MARK = re.compile(r"(?m)^\s*\d+[.)]\s")
 LINE_NUMBER = re.compile(
     r"(?P<path>[\w./-]+\.\w{1,6}):(?P<at>\d+)(?:[-\u2013](?P<till>\d+))?"
-    r"|\b[Ll]ines?\s+`?(?P<line>\d+)`?(?:\s*(?:-|\u2013|to|through)\s*(?P<last>\d+))?(?!\s*lines)"
+    r"|\b[Ll]ines?\s+`?(?P<line>\d+)`?(?:\s*(?:-|\u2013|to|through)\s*(?P<last>\d+))?"
+    r"(?P<more>(?:(?:,\s*(?:and\s+)?|\s+and\s+|\s*&\s*)`?\d+`?(?!\w|\.\d|\s+(?!and\b)[a-z]))*)(?!\s*lines)"
 )
 # A clause ends where another assertion may begin, so that a denial does not cover the rest of its sentence.
 CLAUSE = re.compile(
@@ -35,7 +36,7 @@ CLAUSE = re.compile(
     r"|\sand\s(?=(?:\w+\s){0,3}?(?:not|no|never)\b|(?:\w+\s){0,2}\w+n['\u2019]t\b)"
 )
 DENIAL = re.compile(
-    r"(?:\b(?:[Nn]o|[Nn]ot|[Nn]or|[Nn]ever|[Nn]either|[Cc]annot|[Nn]othing|[Nn]owhere|[Uu]nable|none|zero)\b|n['\u2019]t\b"
+    r"(?:\b(?:[Nn]o(?! longer)|[Nn]ot(?! only)|[Nn]or|[Nn]ever|[Nn]either|[Cc]annot|[Nn]othing|[Nn]owhere|[Uu]nable|none|zero)\b|n['\u2019]t\b"
     r"|^\W*(?:None\b(?!\W*$)|Zero\b|0 ))|\b(?:is|are|was|be) 0\b"
 )
 SOFT_DENIAL = re.compile(r"(?i)\b(?:without|missing|absent|fail(?:s|ed|ing)?|lacks?|empty)\b")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from worker.curate.checks.support.answer import WORDS, Answer, Clause, numbers, stands_whole
 from worker.curate.checks.support.asked import Asked, Item, shown, spellings, subclasses_of
+from worker.curate.checks.support.claims import CODE
 from worker.curate.checks.support.evidence import Evidence
 from worker.curate.checks.support.results import Result, plain_path
 from worker.curate.checks.support.searched import would_have_found
@@ -23,7 +24,9 @@ UNDOCUMENTED = re.compile(
 )
 STEM = re.compile(r"[a-z]{4,}")
 STEM_CHARS = 5  # "releases" and "release" are one word
-GENERIC = frozenset("funct docst says descr metho defin class retur locat which that this with from file".split())
+GENERIC = frozenset(  # stems of what every answer about a function says
+    "funct docst says descr metho defin class retur locat which that this with from file".split(" ")
+)
 BASE = re.compile(r"\b(?:inherit|deriv|subclass|extend)\w*\s+(?:directly\s+)?(?:from\s+|of\s+)?`?([A-Za-z_]\w*)")
 PLACE = re.compile(r"\b(?:is|are|defined|imported|located|found) (?:in|under) `?([a-z][\w-]{2,})`?\W*$")
 ANY_CODE = frozenset({"code", "total", "full", "general"})
@@ -108,16 +111,29 @@ def _stems(text: str) -> set[str]:
 
 
 def _strange(answer: Answer, query: Asked, items: list[Item], evidence: Evidence) -> str:
-    """A parameter in the middle of the listed ones that no result holds."""
-    if query.category != "parameters":
+    """An item of the answer's list that the results do not show as one."""
+    if query.category not in ("parameters", "subclasses", "contents", "decorators"):
         return ""
+    known = {spelling for item in items for spelling in item}
     for clause in answer.clauses:
-        parts = [part.strip(" `*.") for part in SEGMENT.split(clause.text)]
-        for before, part, after in zip(parts, parts[1:], parts[2:], strict=False):
-            between = _ends_in_one(items, before.split()) and _ends_in_one(items, after.split()[:1])
-            if between and part.isidentifier() and not evidence.knows(part):
-                return f"the answer names {part!r}, which is not in any result"
+        parts = [part.strip(" `*@.()") for part in SEGMENT.split(clause.text)] if clause.asserts else []
+        listed = [word for part in parts if (word := _listed_word(part))]
+        if len(listed) < 2 or not known.intersection(listed):
+            continue
+        for name in listed:
+            shown_here = evidence.holds(name) if query.category != "subclasses" else not evidence.holds(f"class {name}")
+            plain = query.category != "parameters" and not CODE.search(name)
+            if name not in known and not shown_here and not evidence.asked(name) and not plain:
+                return f"the answer lists {name!r}, which the results do not show as such"
     return ""
+
+
+def _listed_word(part: str) -> str:
+    """The identifier that is a whole part of a list, or a symbol at the edge of a longer part."""
+    if part.isidentifier():
+        return "" if part.endswith("ly") else part
+    edges = (word.strip("`*@.()") for word in (part.split()[-1:] + part.split()[:1]))
+    return next((word for word in edges if word.isidentifier() and CODE.search(word)), "")
 
 
 def _other_base(answer: Answer, query: Asked, evidence: Evidence) -> str:
@@ -141,10 +157,6 @@ def _other_place(answer: Answer, query: Asked, evidence: Evidence) -> str:
         if place and place[1] not in ANY_CODE and not evidence.knows(place[1]):
             return f"the answer names the place {place[1]!r}, which is not in any result"
     return ""
-
-
-def _ends_in_one(items: list[Item], words: list[str]) -> bool:
-    return bool(words) and any(words[-1].strip("`*.") in item for item in items)
 
 
 def _unmatched(answer: Answer, query: Asked, evidence: Evidence) -> str:

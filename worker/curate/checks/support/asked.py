@@ -21,7 +21,8 @@ HEADER_LINES = 12  # of a function
 TOP_LEVEL = re.compile(r"(?:async )?(?:class|def) (\w+)")
 LOOSE: Mapping[str, re.Pattern[str]] = {  # the same questions in other words; the first that matches applies
     "subclasses": re.compile(
-        r"(?i)^(?:which|what|list|find|name)\b.*\b(?:inherit|subclass|extend|derive|base class)\w*\b.*?`?([A-Za-z_]\w+)`?\W*$"
+        r"(?i)^(?:which|what|list|find|name)\b.*\b(?:inherit|subclass|extend|derive|base class)\w*\b"
+        r".*?`?([A-Za-z_]\w+)`?\W*$"
     ),
     "importers": re.compile(
         r"(?i)^(?:which|what|list|find|name)\b.*\bfiles?\b.*\bimport\w*\s+(?:the\s+)?(?:module\s+)?`?([a-z_][\w.]*\w)`?\W*$"
@@ -34,7 +35,8 @@ LOOSE: Mapping[str, re.Pattern[str]] = {  # the same questions in other words; t
         r"(?i)^(?:which|what|list|name)\b.*\bdecorators?\b.*?`?([a-z_]\w+)`?(?:\(\))?(?: have)?\W*$"
     ),
     "contents": re.compile(
-        r"(?i)^(?:which|what|list|name)\b.*\b(?:classes|functions)\b.*?`?([\w./-]+\.py)`?(?: define| contain| have)?\W*$"
+        r"(?i)^(?:which|what|list|name)\b.*\b(?:classes|functions)\b"
+        r".*?`?([\w./-]+\.py)`?(?: define| contain| have)?\W*$"
     ),
 }
 SLOTS = {"importers": "module", "contents": "path"}
@@ -114,7 +116,7 @@ def _subclasses(slots: Mapping[str, str], evidence: Evidence) -> list[Item]:
 def subclasses_of(name: str, evidence: Evidence) -> list[Item]:
     """The classes that lines show with this base class."""
     base = re.compile(rf"(?<![\w=]){re.escape(name)}\s*(?:[,)\[]|$)")
-    children = {}
+    children: dict[str, None] = {}
     for line in _lines(evidence):
         header = re.search(r"\bclass (\w+)\s*\((.*)", line.text)
         if header and base.search(re.sub(r"(?<=\w)\[[^\]]*\]", "", header[2].partition("):")[0] + ")")):
@@ -213,7 +215,7 @@ def _paths_of(result: Result) -> Iterable[str]:
 
 def _constant(slots: Mapping[str, str], evidence: Evidence) -> list[Item]:
     form = re.compile(rf"{re.escape(slots['name'])}(?:\s*:[^=]*)?\s*=\s*(?!=)(.+)")
-    values = []
+    values: list[str] = []
     for line in _lines(evidence):
         if found := form.search(line.text):
             value = assigned(f"{slots['name']} = {found[1]}".strip())

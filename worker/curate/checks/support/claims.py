@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from worker.curate.checks.support.answer import (
     DIRECTORY,
     LINE_NUMBER,
+    PATH,
     Answer,
     counts,
     listed,
@@ -37,7 +38,11 @@ def _files(answer: Answer, evidence: Evidence) -> str:
         if not evidence.asked(path) and not evidence.holds_path(path):
             return f"the answer names {path!r}, which is not in any result"
     for directory in DIRECTORY.findall(answer.claims):
-        if not evidence.asked(directory.strip("/")) and not evidence.holds_directory(directory):
+        if (
+            not PATH.fullmatch(directory)
+            and not evidence.asked(directory.strip("/"))
+            and not evidence.holds_directory(directory)
+        ):
             return f"the answer names {directory!r}, which is not in any result"
     return ""
 
@@ -94,9 +99,13 @@ def _lines(answer: Answer, evidence: Evidence) -> str:
             first = int(found["at"] or found["line"])
             last = int(found["till"] or found["last"] or first)
             path = (found["path"] or "").removeprefix("./")
-            if not _shows_lines(path, first, last, evidence):
+            more = [int(digits) for digits in re.findall(r"\d+", found["more"] or "")]
+            if not all(
+                _shows_lines(path, start, end, evidence)
+                for start, end in ((first, last), *zip(more, more, strict=True))
+            ):
                 return f"the answer cites {found.group()!r}, which no result shows"
-            if len(cited) == 1 and first == last and _is_elsewhere(clause.text, first, evidence):
+            if len(cited) == 1 and first == last and not more and _is_elsewhere(clause.text, first, evidence):
                 return f"the answer cites {found.group()!r}, but the results show it on another line"
     return ""
 
@@ -131,8 +140,9 @@ def _is_elsewhere(clause: str, number: int, evidence: Evidence) -> bool:
 def _expected(answer: Answer, evidence: Evidence) -> str:
     expect = evidence.trajectory.expect or {}
     number = expect.get("number")
-    if isinstance(number, int) and stands_whole(str(number), answer.claims) and not evidence.counts(number):
-        if not evidence.asked(str(number)) and number not in answer.list_sizes:
+    if isinstance(number, int) and stands_whole(str(number), answer.claims):
+        known = evidence.counts(number) or evidence.asked(str(number)) or number in answer.list_sizes
+        if not known:
             return f"the answer states {number}, which no result supports"
     claims = answer.claims.lower()
     for item in (*_texts(expect.get("contains")), *_texts(expect.get("any"))):

@@ -91,14 +91,28 @@ class Evidence:
     def holds_path(self, path: str) -> bool:
         """Whether a result shows the path, alone or at the end of a longer one, or the end of it."""
         plain = plain_path(path)
-        if any(shown == plain or shown.endswith(f"/{plain}") or plain.endswith(f"/{shown}") for shown in self.paths):
-            return True
+        for shown in self.paths:
+            if shown == plain or shown.endswith(f"/{plain}"):
+                return True
+            if plain.endswith(f"/{shown}") and self._leads_to_workspace(plain.removesuffix(f"/{shown}")):
+                return True
         return self.holds(path)
+
+    def _leads_to_workspace(self, directory: str) -> bool:
+        """Whether paths of the workspace may be written with this directory in front: where it lies, or is imported."""
+        pin = self.trajectory.provenance.workspace if self.trajectory.provenance else None
+        if pin is None or not pin.origin:
+            return True
+        return all(
+            part in pin.origin.split("/") or self.holds(part) or self.asked(part) for part in directory.split("/")
+        )
 
     def holds_directory(self, directory: str) -> bool:
         """Whether a result shows the directory or anything in it."""
         plain = plain_path(directory)
-        return any(f"/{plain}/" in f"/{shown}/" for shown in self.paths) or self.holds(plain)
+        parents = {f"/{shown.rpartition('/')[0]}" for shown in self.paths if "/" in shown}
+        in_front = any(f"/{plain}".endswith(parent) for parent in parents)  # paths relative to a directory of it
+        return in_front or any(f"/{plain}/" in f"/{shown}/" for shown in self.paths) or self.holds(plain)
 
     def knows(self, name: str) -> bool:
         """Whether the name is in a result or the question, or belongs to Python or to the offered tools."""

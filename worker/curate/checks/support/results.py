@@ -14,7 +14,8 @@ from config.records import Message, ToolCall, Trajectory
 from worker.curate.chat import calls
 
 EMPTY = re.compile(
-    r"(?i)^\W*(?:(?:there (?:is|are|were) )?no (?:\w+ ){0,2}?(?:match|result|file|output|such|line|entr|hit|occurrence)\w*\b"
+    r"(?i)^\W*(?:(?:there (?:is|are|were) )?no (?:\w+ ){0,2}?"
+    r"(?:match|result|file|output|such|line|entr|hit|occurrence)\w*\b"
     r"|0 (?:match|file|result|line|hit)\w*|nothing (?:was )?found|not found|none found|the directory is empty"
     r"|\(?no output\)?|exit code:? [1-9]\d*\W*$|\[\]$|\{\}$|\{\s*\"\w+\":\s*\[\]\s*\}$)"
 )

@@ -101,7 +101,7 @@ def query_text(query: Asked) -> str:
     return " ".join(query.question.slots.values()).lower()
 
 
-def _matches_any(pattern: str, lines: list[str]) -> bool:
+def _matches_any(pattern: str, lines: Sequence[str]) -> bool:
     try:
         search = compiled(pattern)
     except RefusedError:
