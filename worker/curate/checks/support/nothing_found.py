@@ -28,7 +28,7 @@ EXISTENCE = re.compile(
 def assertion(answer: Answer, query: Asked | None, evidence: Evidence) -> str:
     """What the answer asserts although nothing was found; "" for an honest "not found"."""
     denials = [clause for clause in answer.clauses if clause.denies or REPORTS.search(clause.text)]
-    zero = set(numbers(answer.text)) == {0}
+    zero = set(numbers(answer.text)) == {0} or re.search(r"(?i)\bzero\b", answer.text)
     if not denials and not zero:
         return "every result is empty or failed, and the answer does not say that nothing was found"
     for clause in answer.clauses:
