@@ -1,4 +1,4 @@
-"""Unsupported answers to plant in sound trajectories, for benchmarks/unsupported.py. See benchmarks/mutate.py for faults."""
+"""Unsupported answers to plant in sound trajectories; benchmarks/unsupported.py counts how many are found."""
 
 # ruff: noqa: ARG001, D103 - every fault has the same signature, and its name in KINDS describes it
 import random

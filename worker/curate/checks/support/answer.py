@@ -36,8 +36,8 @@ CLAUSE = re.compile(
     r"|\sand\s(?=(?:\w+\s){0,3}?(?:not|no|never)\b|(?:\w+\s){0,2}\w+n['\u2019]t\b)"
 )
 DENIAL = re.compile(
-    r"\b(?:[Nn]o(?! longer)|[Nn]ot(?! only)|[Nn]or|[Nn]ever|[Nn]either|[Cc]annot|[Nn]othing|[Nn]owhere|[Uu]nable|none)\b"
-    r"|n['\u2019]t\b|^\W*None\b(?!\W*$)"  # elsewhere, None is Python's
+    r"\b(?:[Nn]o(?! longer)|[Nn]ot(?! only)|[Nn]or|[Nn]ever|[Nn]either|[Cc]annot|[Nn]othing|[Nn]owhere|[Uu]nable)\b"
+    r"|\bnone\b|n['\u2019]t\b|^\W*None\b(?!\W*$)"  # elsewhere, None is Python's
 )
 SOFT_DENIAL = re.compile(r"(?i)\b(?:without|missing|absent|fail(?:s|ed|ing)?|lacks?|empty)\b")
 HEDGE = re.compile(

@@ -7,7 +7,7 @@ where the results show nothing of it, or denies it without a search that would h
 import re
 from collections.abc import Iterator
 
-from worker.curate.checks.support.answer import PATH, WORDS, Answer, Clause, numbers, stands_whole
+from worker.curate.checks.support.answer import PATH, WORDS, Answer, Clause, numbers, paths, stands_whole
 from worker.curate.checks.support.asked import Asked, Item, shown, spellings, subclasses_of
 from worker.curate.checks.support.claims import CODE
 from worker.curate.checks.support.evidence import Evidence
@@ -26,11 +26,15 @@ STEM = re.compile(r"[a-z]{4,}")
 OWN_WORDS = 0.2  # of the words of a summary; 0.35 in the freest sound ones, less than this in those of other functions
 STEM_CHARS = 5  # "releases" and "release" are one word
 GENERIC = frozenset(  # stems of what every answer about a function says
-    "funct docst says descr metho defin class retur locat which that this with from file".split(" ")
+    (
+        *("funct", "docst", "says", "descr", "metho", "defin", "class", "retur", "locat"),
+        *("which", "that", "this", "with", "from", "file"),
+    )
 )
 BASE = re.compile(r"\b(?:inherit|deriv|subclass|extend)\w*\s+(?:directly\s+)?(?:from\s+|of\s+)?`?([A-Za-z_]\w*)")
 PLACE = re.compile(r"\b(?:is|are|defined|imported|located|found) (?:in|under) `?([a-z][\w-]{2,})`?\W*$")
 ANY_CODE = frozenset({"code", "total", "full", "general"})
+DEFINED_IN = re.compile(r"defined (?:in|at) ((?:`?[\w./-]+\.\w{1,4}`?(?:,? and (?:also |again )?(?:in )?|, )?)+)")
 SEGMENT = re.compile(r",\s*(?:and\s+)?|\s+and\s+")
 
 
@@ -161,7 +165,13 @@ def _other_place(answer: Answer, query: Asked, evidence: Evidence) -> str:
 
 
 def _unmatched(answer: Answer, query: Asked, evidence: Evidence) -> str:
-    """Two names of which the answer leaves one out, or gives each the other's file."""
+    """A file that is given for a definition that it does not hold; one of two names that the answer leaves out."""
+    if query.category == "where_defined":
+        homes_here = _homes_of(query.subject, evidence)
+        given = (path for found in DEFINED_IN.findall(answer.affirmed) for path in paths(found))
+        other = next((path for path in given if plain_path(path) not in homes_here), "")
+        in_front = any(plain_path(other).endswith(f"/{home}") for home in homes_here)
+        return f"the answer gives {other!r}, which shows no such definition" if other and not in_front else ""
     if query.category != "both_defined":
         return ""
     slots = query.question.slots

@@ -21,6 +21,8 @@ from worker.curate.checks.support.answer import (
 from worker.curate.checks.support.evidence import STANDARD, Evidence
 
 CODE = re.compile(r"[a-z0-9][A-Z]|\w_\w|\w\.\w")  # clearly a symbol: CamelCase, snake_case, dotted
+LITERAL = r"(True|False|None|-?\d[\d_]*(?:\.\d+)?\b|'[^'\n]*'|\"[^\"\n]*\")"
+DEFAULT = re.compile(rf"`?\b(\w+)`?(?:\s*=\s*|,? (?:which |that |it )?(?:defaults? to |\(?default:? )`?){LITERAL}")
 MOSTLY = 0.5  # of the symbols in an answer
 HOW_MANY = re.compile(r"(?i)\bhow many\b|\bcount\b|\bnumber of\b")
 CODE_COUNTS = 20  # things in shown code that a reader counts; a search result is counted exactly
@@ -29,7 +31,7 @@ GARBLED = 0.84  # similarity of a misspelt name to the real one: one letter of s
 
 def unsupported_names(answer: Answer, evidence: Evidence) -> Iterator[str]:
     """Details of the first unsupported file, symbol, number, cited line and expected fact of an answer."""
-    judges: Sequence[Callable[[Answer, Evidence], str]] = (_files, _symbols, _numbers, _lines, _expected)
+    judges: Sequence[Callable[[Answer, Evidence], str]] = (_files, _symbols, _numbers, _defaults, _lines, _expected)
     yield from filter(None, (judge(answer, evidence) for judge in judges))
 
 
@@ -90,6 +92,21 @@ def _is_read(number: float, evidence: Evidence) -> bool:
         (len(r.lines) for r in evidence.found if r.lines and not r.listed and not r.argument("pattern")), default=0
     )
     return not HOW_MANY.search(evidence.question) and number <= min(code, CODE_COUNTS)
+
+
+def _defaults(answer: Answer, evidence: Evidence) -> str:
+    """A value that the answer gives to a name to which the results give other values only."""
+    for name, value in DEFAULT.findall(answer.text):
+        form = re.compile(rf"(?<!\w){name}\s*(?::[^=,\n]*)?=\s*{LITERAL}")
+        shown = {given for result in evidence.found for line in result.lines for given in form.findall(line.text)}
+        if shown and _plain(value) not in map(_plain, shown):
+            return f"the answer gives {name!r} the value {value}, which no result shows"
+    return ""
+
+
+def _plain(literal: str) -> str:
+    """A literal without quotes and without zeros at the end of a fraction."""
+    return re.sub(r"(?<=\d)\.0+$", "", literal.strip("'\"").replace("_", ""))
 
 
 def _lines(answer: Answer, evidence: Evidence) -> str:
