@@ -63,7 +63,7 @@ class AnswerScore:
     invented_result: bool | None
     call_in_text: bool | None
     unsupported_claim: bool | None
-    """None without a final answer or without any tool result"""
+    """None without a final answer, without any tool result, or if the question needs no tools"""
     correct: bool | None
     failure: str | None
     found: tuple[AnswerFinding, ...]
@@ -129,8 +129,8 @@ def metrics(scores: Sequence[AnswerScore]) -> Metrics:
     invented_turn_rate            of prompts with any assistant text: the assistant writes another role's turn
     invented_result_rate          of the same: the assistant writes a result that no tool returned
     call_in_text_rate             of the same: the assistant writes a call as text, so that it is not run
-    unsupported_claim_rate        of final answers after at least one tool result, empty and failed ones included: the
-                                  answer asserts what no result holds (worker/curate/checks/support)
+    unsupported_claim_rate        of final answers to prompts that need tools, after at least one tool result, empty and
+                                  failed ones included: asserts what no result holds (worker/curate/checks/support)
     tool_when_needed_rate         of prompts that need tools: at least one call was made
     real_result_when_needed_rate  of the same: at least one call got a real result
     no_tool_when_not_needed_rate  of prompts that need no tools: no call was made

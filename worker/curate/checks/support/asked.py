@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from config.questions.wording import GENERAL_FORMS, Question, parse
+from config.records import Trajectory
 from worker.curate.checks.support.evidence import Evidence
 from worker.curate.checks.support.results import Line, Result, plain_path
 from worker.tools.snippets import assigned, parameters_of
@@ -73,10 +74,10 @@ def asked(prompt: str) -> Asked | None:
     return None
 
 
-def needs_no_tool(evidence: Evidence) -> bool:
-    """Whether the question can be answered without results."""
-    question = parse(evidence.trajectory.prompt)
-    return not evidence.trajectory.requires_tools or (question is not None and question.category in GENERAL_FORMS)
+def needs_no_tool(trajectory: Trajectory) -> bool:
+    """Whether the question can be answered without results, so that its answer needs no evidence."""
+    question = parse(trajectory.prompt)
+    return not trajectory.requires_tools or (question is not None and question.category in GENERAL_FORMS)
 
 
 def shown(query: Asked, evidence: Evidence) -> list[Item] | None:
@@ -143,13 +144,21 @@ def _decorators(slots: Mapping[str, str], evidence: Evidence) -> list[Item]:
     found: dict[str, None] = {}
     for result in evidence.found:
         for place, line in enumerate(result.lines):
-            if _defining(slots["name"], "def").search(line.text):
-                if place > 0:
-                    found[""] = None
-                while place > 0 and (above := result.lines[place - 1].text.strip()).startswith("@"):
-                    found[above[1:].partition("(")[0].strip()] = None
-                    place -= 1  # noqa: PLW2901 - walks up from the function
+            if not _defining(slots["name"], "def").search(line.text):
+                continue
+            for above, below in zip(result.lines[:place][::-1], result.lines[: place + 1][::-1], strict=False):
+                if not _follows(above, below):
+                    break
+                found[""] = None
+                if not above.text.lstrip().startswith("@"):
+                    break
+                found[above.text.strip()[1:].partition("(")[0].strip()] = None
     return [(name, name.rpartition(".")[2]) for name in found if name] or [ANYTHING for _ in found]
+
+
+def _follows(line: Line, after: Line) -> bool:
+    """Whether a line is the next one of the same file. Lines without numbers are taken as they come."""
+    return (line.path, line.number + bool(line.number)) == (after.path, after.number)
 
 
 def _functions(name: str, evidence: Evidence) -> Iterator[tuple[Line, ...]]:
@@ -163,9 +172,9 @@ def _functions(name: str, evidence: Evidence) -> Iterator[tuple[Line, ...]]:
 
 
 def _run(lines: tuple[Line, ...]) -> int:
-    """How many lines follow each other in one file. Lines without numbers do."""
+    """How many lines follow each other in one file."""
     for count, (line, after) in enumerate(pairwise(lines), 1):
-        if (line.path, line.number + bool(line.number)) != (after.path, after.number):
+        if not _follows(line, after):
             return count
     return len(lines)
 

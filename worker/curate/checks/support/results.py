@@ -11,7 +11,6 @@ from functools import cached_property
 from itertools import chain
 
 from config.records import Message, ToolCall, Trajectory
-from worker.curate.chat import calls
 
 EMPTY = re.compile(
     r"(?i)^\W*(?:(?:there (?:is|are|were) )?no (?:\w+ ){0,2}?"
@@ -109,13 +108,14 @@ class Result:
 
 
 def results_of(trajectory: Trajectory) -> tuple[Result, ...]:
-    """The tool messages with their calls, in order."""
-    by_id = {call.id: call for _, call in calls(trajectory)}
-    return tuple(
-        Result(by_id.get(message.tool_call_id or ""), message)
-        for message in trajectory.messages
-        if message.role == "tool"
-    )
+    """The tool messages in order, each with the last call before it of the same id: some servers use ids again."""
+    latest: dict[str, ToolCall] = {}
+    found = []
+    for message in trajectory.messages:
+        latest |= {call.id: call for call in message.tool_calls}
+        if message.role == "tool":
+            found.append(Result(latest.get(message.tool_call_id or ""), message))
+    return tuple(found)
 
 
 def paths_shown(results: tuple[Result, ...]) -> Iterator[str]:

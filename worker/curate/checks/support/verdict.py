@@ -12,9 +12,10 @@ from worker.curate.checks.support.nothing_found import assertion
 
 
 def is_judged(trajectory: Trajectory) -> bool:
-    """Whether there is something to judge: a completed trajectory with a final answer and at least one result."""
+    """Whether the answer needs evidence: a final answer, after at least one result, to a question that needs tools."""
     has_result = any(message.role == "tool" for message in trajectory.messages)
-    return trajectory.outcome == "completed" and has_result and bool(trajectory.answer.strip())
+    answered = trajectory.outcome == "completed" and bool(trajectory.answer.strip())
+    return answered and has_result and not needs_no_tool(trajectory)
 
 
 def unsupported(trajectory: Trajectory) -> Iterator[str]:
@@ -24,16 +25,10 @@ def unsupported(trajectory: Trajectory) -> Iterator[str]:
       found. An honest "not found" is supported.
     - It names files, symbols, numbers, lines or expected facts that no result holds.
     - It leaves out a part of the list that was asked for, or denies what the results show.
-
-    A question that can be answered without tools is judged by the second rule only.
     """
     if not is_judged(trajectory):
         return
     evidence, answer = Evidence(trajectory), Answer(trajectory.answer.strip())
-    if needs_no_tool(evidence):
-        if not evidence.is_barren:
-            yield from unsupported_names(answer, evidence)
-        return
     query = asked(trajectory.prompt)
     if evidence.is_barren:
         if detail := assertion(answer, query, evidence):
