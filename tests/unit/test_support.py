@@ -127,3 +127,25 @@ def test_only_a_completed_answer_after_a_result_is_judged() -> None:
     assert not is_judged(trajectory([QUESTION, says("shop/part0.py")]))
     assert not is_judged(trajectory([QUESTION, ASK, HIT]))
     assert not is_judged(trajectory([QUESTION, ASK, HIT, says("shop/part0.py")], outcome="failed"))
+
+
+def test_an_id_that_is_used_again_belongs_to_the_last_call() -> None:
+    talk = [
+        user("How many Python files are under the directory shop?"),
+        asks(call("count", path="shop", glob="*.py")),
+        told("3 files", name="count"),
+        asks(call("count", path="docs", glob="*.py")),
+        told("5 files", name="count"),
+    ]
+    assert list(unsupported(trajectory([*talk, says("There are 3 Python files under shop.")]))) == []
+    assert list(unsupported(trajectory([*talk, says("There are 5 Python files under shop.")])))
+
+
+def test_no_decorators_needs_a_look_at_the_line_above() -> None:
+    question = user("Which decorators does the function sell have?")
+    hits = told("shop/a.py:3: def buy():\nshop/b.py:9: def sell():")
+    lines = told("8: \n9: def sell():\n10:     pass", "c2", name="read_file")
+    read = asks(call("read_file", "c2", path="shop/b.py", start="8"))
+    answer = says("The function sell has no decorators.")
+    assert list(unsupported(trajectory([question, asks(call(pattern="def (buy|sell)")), hits, answer])))
+    assert list(unsupported(trajectory([question, asks(call(pattern="def sell")), hits, read, lines, answer]))) == []

@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator
 
 from worker.curate.checks.support.answer import PATH, WORDS, Answer, Clause, numbers, paths, stands_whole
-from worker.curate.checks.support.asked import Asked, Item, shown, spellings, subclasses_of
+from worker.curate.checks.support.asked import Asked
 from worker.curate.checks.support.claims import CODE
 from worker.curate.checks.support.evidence import Evidence
 from worker.curate.checks.support.results import Result, plain_path
 from worker.curate.checks.support.searched import would_have_found
+from worker.curate.checks.support.shown import Item, shown, spellings, subclasses_of
 
 PARTIAL = re.compile(
     r"(?i)\b(?:such as|includ\w+|among|e\.g|for (?:example|instance)|some of|etc|at least|more|mainly|mostly|the first"
