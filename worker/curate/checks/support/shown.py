@@ -70,11 +70,10 @@ def _importers(slots: Mapping[str, str], evidence: Evidence) -> list[Item]:
 
 
 def _parameters(slots: Mapping[str, str], evidence: Evidence) -> list[Item]:
-    for below in _functions(slots["name"], evidence):
-        names = parameters_of([line.text for line in below[:HEADER_LINES]])
-        if names is not None:
-            return [(name,) for name in names] or [ANYTHING]
-    return []
+    """The parameters of the function; of functions with one name, those that all of them have."""
+    headers = [[line.text for line in below[:HEADER_LINES]] for below in _functions(slots["name"], evidence)]
+    found = [names for header in headers if (names := parameters_of(header)) is not None]
+    return [(name,) for name in found[0] if all(name in names for names in found)] or [ANYTHING] if found else []
 
 
 def _decorators(slots: Mapping[str, str], evidence: Evidence) -> list[Item]:
@@ -128,25 +127,28 @@ def _mentions_beside(name: str, text: str) -> bool:
 
 
 def _contents(slots: Mapping[str, str], evidence: Evidence) -> list[Item]:
-    names: dict[str, None] = {}
+    names: dict[str, dict[str, None]] = {}
     for result in evidence.found:
         indented = not result.argument("pattern").lstrip("(").startswith("^")  # grep strips the indent
         for line in result.lines:
-            at_path = line.path and f"/{line.path}".endswith(f"/{plain_path(slots['path'])}")
-            if at_path and (top := TOP_LEVEL.match(line.text)) and not (result.argument("pattern") and indented):
-                names[top[1]] = None
-    return [(name,) for name in names]
+            if (top := TOP_LEVEL.match(line.text)) and not (result.argument("pattern") and indented):
+                names.setdefault(line.path, {})[top[1]] = None
+    return [(name,) for path in _at(slots["path"], names) for name in names[path]]
 
 
 def _folder_files(slots: Mapping[str, str], evidence: Evidence) -> list[Item]:
-    folder = plain_path(slots["folder"])
-    shown_here = {
-        path: None
-        for result in evidence.found
-        for path in _paths_of(result)
-        if path.endswith(".py") and f"/{path.rpartition('/')[0]}".endswith(f"/{folder}")
-    }
-    return [(path, path.rpartition("/")[2]) for path in shown_here]
+    files: dict[str, dict[str, None]] = {}
+    for result in evidence.found:
+        for path in _paths_of(result):
+            if path.endswith(".py"):
+                files.setdefault(path.rpartition("/")[0], {})[path] = None
+    return [(path, path.rpartition("/")[2]) for folder in _at(slots["folder"], files) for path in files[folder]]
+
+
+def _at(asked_path: str, paths: Iterable[str]) -> list[str]:
+    """The path that was asked for, or else the paths that end in it."""
+    plain, known = plain_path(asked_path), list(paths)
+    return [plain] if plain in known else [path for path in known if path and f"/{path}".endswith(f"/{plain}")]
 
 
 def _find_file(slots: Mapping[str, str], evidence: Evidence) -> list[Item]:
