@@ -76,7 +76,7 @@ def test_sound_record_of_each_form_has_no_fault(record: JsonObject) -> None:
     assert found(record) == set()
 
 
-NO_RESULT, UNSUPPORTED = AnswerFault.NO_REAL_RESULT, AnswerFault.UNSUPPORTED_CLAIM
+NO_RESULT = AnswerFault.NO_REAL_RESULT
 PLANTED: list[tuple[JsonObject, set[AnswerFault]]] = [
     # it goes on calling, nobody answers
     ({"prompt": "q", "answer": f"{CALL}\n{CALL}\n{CALL}"}, {AnswerFault.LOOP, NO_RESULT, AnswerFault.NO_FINAL_ANSWER}),
@@ -95,7 +95,7 @@ PLANTED: list[tuple[JsonObject, set[AnswerFault]]] = [
     # a recorded null is no result, nor is one that is not there
     (
         {"query": "q", "tool_calls": [{"tool": "g", "args": {}, "result": None}], "answer": "a"},
-        {NO_RESULT, UNSUPPORTED},
+        {NO_RESULT},
     ),
     ({"query": "q", "tool_calls": [{"tool": "g", "args": {}}], "answer": "a"}, {NO_RESULT}),
     # the transcript ends in a call

@@ -89,7 +89,7 @@ def test_a_name_of_the_question_is_neither_evidence_nor_a_claim() -> None:
 
 EMPTY_RESULTS = [
     # foreign and own ways to say that there is nothing
-    *("no matches in 81 files", "No results found.", "0 matches", "[]", '{"matches": []}', "exit code 1", "", " "),
+    *("no matches in 81 files", "No results found.", "0 matches", "[]", '{"matches": []}', "exit code 1"),
     "Error: no such file",
 ]
 
@@ -126,6 +126,7 @@ def test_only_a_completed_answer_after_a_result_is_judged() -> None:
     assert is_judged(trajectory([QUESTION, ASK, HIT, says("shop/part0.py")]))
     assert not is_judged(trajectory([QUESTION, says("shop/part0.py")]))
     assert not is_judged(trajectory([QUESTION, ASK, HIT]))
+    assert not is_judged(trajectory([QUESTION, ASK, told(None), says("shop/part0.py")]))  # null_result finds it
     assert not is_judged(trajectory([QUESTION, ASK, HIT, says("shop/part0.py")], outcome="failed"))
 
 

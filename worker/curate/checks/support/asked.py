@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from config.questions.wording import GENERAL_FORMS, Question, parse
 from config.records import Trajectory
@@ -52,7 +53,7 @@ class Asked:
 
 def asked(prompt: str) -> Asked | None:
     """The question of a prompt, if its answer can be read from results."""
-    if question := parse(prompt):
+    if question := _parsed(prompt):
         return Asked(question, exact=True) if question.category not in GENERAL_FORMS else None
     text = " ".join(prompt.split())
     for category, pattern in LOOSE.items():
@@ -63,5 +64,10 @@ def asked(prompt: str) -> Asked | None:
 
 def needs_no_tool(trajectory: Trajectory) -> bool:
     """Whether the question can be answered without results, so that its answer needs no evidence."""
-    question = parse(trajectory.prompt)
+    question = _parsed(trajectory.prompt)
     return not trajectory.requires_tools or (question is not None and question.category in GENERAL_FORMS)
+
+
+@lru_cache(maxsize=16)  # one question is read twice in a row
+def _parsed(prompt: str) -> Question | None:
+    return parse(prompt)

@@ -12,8 +12,11 @@ from worker.curate.checks.support.nothing_found import assertion
 
 
 def is_judged(trajectory: Trajectory) -> bool:
-    """Whether the answer needs evidence: a final answer, after at least one result, to a question that needs tools."""
-    has_result = any(message.role == "tool" for message in trajectory.messages)
+    """Whether the answer needs evidence: a final answer, after a result with any text, to a question that needs tools.
+
+    Null and blank results are faults of the recording; `null_result` finds them.
+    """
+    has_result = any(message.role == "tool" and (message.content or "").strip() for message in trajectory.messages)
     answered = trajectory.outcome == "completed" and bool(trajectory.answer.strip())
     return answered and has_result and not needs_no_tool(trajectory)
 
