@@ -29,13 +29,22 @@ def main() -> None:
     parser.add_argument("--kind", action="append", help="only kinds with this text in their name; may be repeated")
     parser.add_argument("--show", type=int, default=0, help="examples per kind and set on stderr: misses, rejections")
     parser.add_argument("--review", action="store_true", help="show planted examples on stderr instead of misses")
+    parser.add_argument("--no-replay", action="store_true", help="as where the pinned code is not on the machine")
     parser.add_argument("--seed", type=int, default=13)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         code = make_code(options.code, options.foreign, Path(folder) / "pinned")
         sets = make_sets(code, options.sound, options.seed)
-        table = measure(code, sets, options.each, options.seed, Path(folder) / "curated", only=options.kind or [])
+        table = measure(
+            code,
+            sets,
+            options.each,
+            options.seed,
+            Path(folder) / "curated",
+            only=options.kind or [],
+            replay=not options.no_replay,
+        )
     table.show(options.show, review=options.review)
     print(table.text())
     if options.json:

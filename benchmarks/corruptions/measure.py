@@ -17,10 +17,10 @@ from config.records import Trajectory
 from tests.support.tiny_student import make_tiny_student
 from worker.curate.options import Options
 from worker.curate.pipeline import curate
+from worker.curate.replay import Replay
 
 LENGTH = 16384  # the tiny student has about two characters per token
 ROOMS = (stale, doctored, aspects, claims, turns, texts)  # importing them registers their kinds
-RENAMED = {"fabricated_result": "unsupported_claim"}  # a name that curation used before
 NO_FAULT = {RejectionReason.DUPLICATE, RejectionReason.SAMPLED_OUT}
 """these say nothing about the example itself"""
 Sets = Mapping[str, Sequence[Trajectory]]
@@ -154,14 +154,17 @@ def plant(code: Code, sets: Sets, each: int, seed: int, *, only: Sequence[str] =
     return planted
 
 
-def measure(code: Code, sets: Sets, each: int, seed: int, folder: Path, *, only: Sequence[str] = ()) -> Table:
-    """Plant and curate."""
+def measure(
+    code: Code, sets: Sets, each: int, seed: int, folder: Path, *, only: Sequence[str] = (), replay: bool = True
+) -> Table:
+    """Plant and curate. Without `replay`, as where the pinned code is not on the machine."""
+    replayed = Replay(folder / "cache") if replay else None
     planted = plant(code, sets, each, seed, only=only)
     student = make_tiny_student(folder / "student")
-    sound = {name: _reasons(whole, student, folder / f"sound-{name}") for name, whole in sets.items()}
+    sound = {name: _reasons(whole, student, folder / f"sound-{name}", replayed) for name, whole in sets.items()}
     known = {job: reasons for found in sound.values() for job, reasons in found.items()}
     for number, batch in enumerate(_batches(planted)):
-        found = _reasons([p.broken for p in batch], student, folder / f"batch-{number}")
+        found = _reasons([p.broken for p in batch], student, folder / f"batch-{number}", replayed)
         for p in batch:
             p.found.update({r: d for r, d in found[p.broken.job_id].items() if r not in known[p.sound.job_id]})
     rejected = {
@@ -186,12 +189,13 @@ def _batches(planted: Sequence[Planted]) -> list[list[Planted]]:
     return batches
 
 
-def _reasons(trajectories: Sequence[Trajectory], student: Path, out: Path) -> dict[str, dict[str, str]]:
+def _reasons(
+    trajectories: Sequence[Trajectory], student: Path, out: Path, replay: Replay | None
+) -> dict[str, dict[str, str]]:
     """job_id -> reason -> detail, of the whole curate stage."""
-    curated = curate(trajectories, out=out, options=Options(max_seq_length=LENGTH), student=student)
+    options = Options(max_seq_length=LENGTH)
+    curated = curate(trajectories, out=out, options=options, student=student, replay=replay)
     return {
-        verdict.job_id: {
-            RENAMED.get(str(f.reason), str(f.reason)): f.detail for f in verdict.findings if f.reason not in NO_FAULT
-        }
+        verdict.job_id: {str(f.reason): f.detail for f in verdict.findings if f.reason not in NO_FAULT}
         for verdict in curated.verdicts()
     }
