@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,36 @@ def test_a_tool_without_required_arguments_may_be_called_with_none(tmp_path: Pat
     told = audited(tmp_path, train=[row, listed])
     assert told["empty_argument_calls"] == 2
     assert kinds(told)["empty_arguments train"] == [1]
+
+
+def chat(*turns: tuple[str, str]) -> JsonObject:
+    return {"messages": [{"role": role, "content": text} for role, text in turns]}
+
+
+RESPONSES = "<tool_response>\na.py:1\n</tool_response>\n<tool_response>\n</tool_response>"
+TAGGED_CALL = '<tool_call>\n{"name": "grep", "arguments": {"pattern": "x"}}\n</tool_call>'
+DESCRIBED = "Results stand in <tool_response></tool_response>; a call without </tool_call> is lost."
+
+
+@pytest.mark.parametrize("form", [chat, chatml])
+def test_markup_that_a_template_writes_is_not_the_assistants(tmp_path: Path, form: Callable[..., JsonObject]) -> None:
+    """Fails where every tag counts, whoever wrote it: Qwen's template renders results as such user turns."""
+    asked = (("system", DESCRIBED), ("user", "q"), ("assistant", TAGGED_CALL + TAGGED_CALL))
+    rendered = [(*asked, ("user", RESPONSES)), (*asked, ("user", "<tool_response>\nb.py\n</tool_response>"))]
+    said = [
+        (*asked, ("user", RESPONSES), ("assistant", f"{RESPONSES} In a.py.")),  # the assistant's own
+        (*asked, ("user", RESPONSES), ("assistant", "In a.py.</tool_response>")),
+        (*asked, ("user", "<tool_response>a.py<|im_end"), ("assistant", "In a.py.")),  # half a token, not closed
+        (*asked, ("user", "It says <tool_response>"), ("assistant", "In a.py.")),  # no template writes half of it
+        (("system", f"{DESCRIBED}<|endoftext|>"), ("user", "q"), ("assistant", "a")),
+    ]
+    whole = [form(*turns, ("assistant", "In a.py.")) for turns in rendered]
+    found = kinds(audited(tmp_path, train=[*whole, *(form(*turns) for turns in said)]))
+    assert found["markup train"] == [3, 4, 5, 6, 7]
+
+
+def test_tags_in_a_tool_message_are_markup_because_its_template_writes_them_again(tmp_path: Path) -> None:
+    assert kinds(audited(tmp_path, train=[chat_row("q", result="<tool_response>x</tool_response>")]))["markup train"]
 
 
 def test_results_in_response_tags_are_no_markup(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def datasets(args: types.SimpleNamespace, tokenizer: TokenizerWrapper) -> list[S
     mlx_lm's own load_dataset raises an IndexError on an empty file, even of a split that the training does not use.
     """
     rows = [read_rows(Path(args.data) / f"{split}.jsonl") for split in SPLITS]
-    return [create_dataset(found, tokenizer, args) if found else [] for found in rows]  # type: ignore[arg-type]  # its annotation is too narrow
+    return [create_dataset(found, tokenizer, args) if found else [] for found in rows]  # type: ignore[arg-type]  # too narrow
 
 
 if __name__ == "__main__":

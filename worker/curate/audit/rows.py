@@ -16,6 +16,7 @@ ROLES = {"developer": "system", "function": "tool"}  # other names of the same s
 KNOWN_ROLES = frozenset({"system", "user", "assistant", "tool"})
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 RESPONSE = re.compile(r"<tool_response>\n?(.*?)\n?</tool_response>", re.S)
+RESULT_TAG = re.compile(r"</?(?:tool_response|tool_result|function_results?)>")
 RESULT_PREFIX = "Tool result:"  # a result as a user turn
 SAID_RESULT = re.compile(TOOL_RESULT.pattern + r"[^\S\n]*(?P<result>.*)", TOOL_RESULT.flags)
 TOOLS_BLOCK = re.compile(r"<tools>\s*(.*?)\s*</tools>", re.S)
@@ -158,6 +159,19 @@ def _results(role: str, text: str) -> tuple[str | None, ...]:
     if responses := RESPONSE.findall(text):
         return tuple(responses)
     return (text[len(RESULT_PREFIX) :].strip(),) if text.startswith(RESULT_PREFIX) else ()
+
+
+def without_template_tags(row: Row, turn: Turn) -> str:
+    """The text of a turn without the tags that a template writes around tool results; an assistant's is unchanged.
+
+    Qwen's template renders each result as a user turn of <tool_response> blocks, and takes a user message of that form
+    for one. The message of a tool is not rendered yet: tags in it would be written twice. System texts describe tags.
+    """
+    if turn.role == "system":
+        return RESULT_TAG.sub("", turn.text)
+    if turn.role == "user" or (turn.role == "tool" and row.is_text):
+        return RESPONSE.sub(r"\1", turn.text)
+    return turn.text
 
 
 def said_results(turn: Turn) -> tuple[tuple[str, str], ...]:

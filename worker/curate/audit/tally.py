@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from worker.curate.audit.faults import AuditFault, Findings
 from worker.curate.audit.notations import Notation
-from worker.curate.audit.rows import RESPONSE, Row, digest, no_argument_tools, said_results
+from worker.curate.audit.rows import Row, digest, no_argument_tools, said_results, without_template_tags
 from worker.curate.checks.markup import MARKUP
 from worker.curate.checks.tool_results import LEFTOVER, PLACEHOLDER
 
@@ -133,8 +133,7 @@ class Tally:
         if row.stray:
             self.findings.add(AuditFault.OUTSIDE_TURNS, split, number, example=row.stray)
         for turn in row.turns:
-            text = RESPONSE.sub(r"\1", turn.text) if row.is_text and turn.role in ("user", "tool") else turn.text
-            if found := MARKUP.search(text):
+            if found := MARKUP.search(without_template_tags(row, turn)):
                 self.findings.add(
                     AuditFault.MARKUP, split, number, example=f"{found.group()!r} in the {turn.role[:20]}'s text"
                 )
