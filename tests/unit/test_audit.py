@@ -117,6 +117,43 @@ def test_one_row_per_assistant_turn_is_sound(tmp_path: Path) -> None:
     assert told["clean"] is True
 
 
+def test_other_trajectories_of_a_question_are_noted_and_are_no_fault(tmp_path: Path) -> None:
+    """Fails where copies are only looked for across splits."""
+    again = [text_row("q"), text_row(" Q\n", answer="It is in a.py."), text_row("q", answer="a.py.")]
+    told = audited(tmp_path, train=[*again, text_row("q")], valid=[text_row("other")])
+    assert told["repeated_questions"] == {"train": 2, "valid": 0}
+    assert told["duplicates"] == {"train": 1, "valid": 0}  # a copy has its own kind
+    assert kinds(told) == {"repeated_question train": [2, 3], "duplicate train": [4]}
+    noted = audited(tmp_path, train=again, valid=[text_row("other")])
+    assert noted["clean"] is True
+    assert isinstance(noted["findings"], list)
+    assert noted["findings"][0]["note"] is True  # type: ignore[index,call-overload]
+    text = audit([tmp_path]).as_text()
+    assert "no faults found" in text
+    assert "2  repeated_question in train" in text
+    assert "rows 2, 3 (the first is the same as train:1)" in text
+
+
+def rows_per_turn(question: str, **fields: str) -> list[JsonObject]:
+    """One row per assistant turn; the last one is a second answer to a second question."""
+    messages = chat_row(question)["messages"]
+    assert isinstance(messages, list)
+    more = [*messages, {"role": "user", "content": "Sure?"}, {"role": "assistant", "content": f"Yes.{fields}"}]
+    return [{"messages": part, **fields} for part in (messages[:3], messages, more)]
+
+
+def test_rows_of_one_trajectory_do_not_repeat_its_question(tmp_path: Path) -> None:
+    """Fails where each row counts: `turns` has one per assistant turn."""
+    assert audited(tmp_path, train=rows_per_turn("q"))["repeated_questions"] == {"train": 0}
+    ours = rows_per_turn("q", job_id="1")
+    assert audited(tmp_path, train=ours)["repeated_questions"] == {"train": 0}
+    told = audited(tmp_path, train=[*ours, *rows_per_turn("q", job_id="2")])
+    assert told["repeated_questions"] == {"train": 1}
+    answers = [chat(("user", "q"), ("assistant", answer)) for answer in ("a", "b", "a b")]  # no one continues another
+    told = audited(tmp_path, train=[*rows_per_turn("q"), *answers])
+    assert kinds(told)["repeated_question train"] == [4, 5, 6]
+
+
 def test_a_failed_call_may_be_left_out_of_the_loss_when_the_next_one_has_it(tmp_path: Path) -> None:
     messages = chat_row("q")["messages"]
     assert isinstance(messages, list)
