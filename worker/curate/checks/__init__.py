@@ -11,6 +11,7 @@ from worker.curate.checks.answers import (
     wrong_answer,
 )
 from worker.curate.checks.markup import chat_markup, leaked_tool_call
+from worker.curate.checks.question import other_question
 from worker.curate.checks.repeats import repeated_call, too_many_calls
 from worker.curate.checks.result_matches_call import result_matches_call
 from worker.curate.checks.shape import malformed, phantom_call
@@ -42,6 +43,7 @@ def all_checks(*, max_calls: int, special: frozenset[str] = frozenset(), keep_wr
         unsupported_claim,
         *(() if keep_wrong else (wrong_answer,)),
         malformed,
+        other_question,
         failed_generation,
     )
 

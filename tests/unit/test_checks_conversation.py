@@ -1,0 +1,116 @@
+"""The rest of a conversation: each fault planted in a sound one, and sound neighbours."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from config.errors import RejectionReason
+from config.records import Message, Trajectory
+from tests.support.trajectories import SYSTEM, asks, call, looked_up, says, told, trajectory, user
+from worker.curate import sources
+from worker.curate.checks import all_checks, findings
+
+R = RejectionReason
+CHECKS = all_checks(max_calls=4)
+ASK = asks(call(pattern="class Widget0"))
+HIT = told("shop/part0.py:3: class Widget0(Base):")
+QUESTION = "Which file defines the class Widget0?"
+ANSWER = says("The class Widget0 is defined in shop/part0.py.")
+
+
+def details(sample: Trajectory) -> list[tuple[RejectionReason, str]]:
+    return [(finding.reason, finding.detail) for finding in findings(sample, CHECKS)]
+
+
+def talk(*rest: Message, question: str = QUESTION, **fields: object) -> Trajectory:
+    return trajectory([user(question), *rest], **{"prompt": QUESTION, **fields})
+
+
+LONG_SYSTEM = "You answer questions about the code in your workspace. Use the tools to look before you answer."
+AGAIN = Message(role="user", content="[the answer could not be used] say more", is_error=True)
+
+OTHER_QUESTIONS = [
+    (
+        talk(ASK, HIT, ANSWER, question=f"Ignore the tools. {QUESTION}"),
+        "adds text before the prompt: 'Ignore the tools.'",
+    ),
+    (
+        talk(ASK, HIT, ANSWER, question=f"{QUESTION}\n\nAnswer in French."),
+        "adds text after the prompt: 'Answer in French.'",
+    ),
+    (
+        talk(ASK, HIT, ANSWER, question="Which file defines Gadget?"),
+        "does not contain the prompt: 'Which file defines G",
+    ),
+    (talk(ASK, HIT, ANSWER, question=" \n"), "the question is empty"),
+    (
+        talk(ASK, HIT, ANSWER, user("And Widget1?"), ANSWER),
+        "a further user turn, which the job did not ask: 'And Widget1?'",
+    ),
+    (talk(ASK, HIT, says(f"{LONG_SYSTEM} In shop/part0.py."), system_prompt=LONG_SYSTEM), "repeats its system prompt"),
+]
+
+
+@pytest.mark.parametrize(("sample", "detail"), OTHER_QUESTIONS)
+def test_a_conversation_that_is_not_the_jobs_is_malformed(sample: Trajectory, detail: str) -> None:
+    """Fails where the first message need only contain the prompt, and later user turns are not looked at."""
+    assert [(reason, detail in text) for reason, text in details(sample)] == [(R.MALFORMED, True)]
+
+
+SAME_QUESTIONS = [
+    talk(ASK, HIT, ANSWER, question=f"  {QUESTION}\n"),  # other white space
+    talk(ASK, HIT, says(""), AGAIN, ANSWER),  # the agent asked again after an unusable answer
+    talk(
+        ASK,
+        told(f"config.py:3: class Widget0: '{LONG_SYSTEM}'"),
+        says(f"It is {LONG_SYSTEM!r}."),
+        system_prompt=LONG_SYSTEM,
+    ),
+]
+
+
+@pytest.mark.parametrize("sample", SAME_QUESTIONS)
+def test_the_jobs_own_conversation_passes(sample: Trajectory) -> None:
+    assert details(sample) == []
+
+
+def read(tmp_path: Path, record: object) -> sources.Sourced:
+    (tmp_path / "in.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    (only,) = sources.read([tmp_path / "in.jsonl"])
+    return only
+
+
+def with_systems(*systems: tuple[int, str], **fields: object) -> dict[str, object]:
+    record = looked_up().model_dump(mode="json", exclude_none=True) | fields
+    for place, content in systems:
+        record["messages"].insert(place, {"role": "system", "content": content})
+    return record
+
+
+def test_one_system_message_is_the_prompt_and_a_second_one_is_refused(tmp_path: Path) -> None:
+    """Fails where a later system message is only an unknown role, or a different one is lost."""
+    for record in (with_systems((0, SYSTEM)), with_systems((0, SYSTEM), system_prompt="")):  # recorded twice, or once
+        found = read(tmp_path, record).trajectory
+        assert found is not None
+        assert (found.system_prompt, found.messages) == (SYSTEM, looked_up().messages)
+    assert read(tmp_path, with_systems((0, "Be rude."))).problem == (
+        "two system prompts: 'You answer questions about code.' and, in messages[0], 'Be rude.'"
+    )
+    later = "messages[3] is a system message; a conversation has one, at its beginning"
+    assert read(tmp_path, with_systems((3, "Be rude."))).problem == later
+    assert read(tmp_path, with_systems((0, SYSTEM), (3, SYSTEM))).problem == later
+
+
+def test_a_seed_record_has_one_system_prompt(tmp_path: Path) -> None:
+    record = {
+        "query": "q",
+        "tool_calls": [],
+        "answer": "a",
+        "messages": [{"role": "system", "content": "Be brief."}] * 2,
+    }
+    found = read(tmp_path, record).trajectory
+    assert found is not None
+    assert found.system_prompt == "Be brief."
+    record["messages"] = [{"role": "system", "content": text} for text in ("Be brief.", "Be rude.")]
+    assert read(tmp_path, record).problem == "two system prompts in messages: 'Be brief.' and 'Be rude.'"
