@@ -17,6 +17,7 @@ from worker.curate.checks import all_checks
 from worker.curate.filters import (
     reject_contradictions,
     reject_duplicates,
+    reject_other_systems,
     reject_unproven,
     sample_down,
     split_kept,
@@ -105,6 +106,7 @@ def _read(
 def _write(
     entries: list[CuratedRow], place: Path, options: Options, student: Student | None, spool: Spool, broken: int
 ) -> Curated:
+    reject_other_systems(entries)
     reject_duplicates(entries)
     reject_contradictions(entries)
     reject_unproven(entries, foreign_allowed=trains_on_all_roles(options))
