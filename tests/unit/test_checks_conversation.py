@@ -10,6 +10,8 @@ from config.records import Message, Trajectory
 from tests.support.trajectories import SYSTEM, asks, call, looked_up, says, told, trajectory, user
 from worker.curate import sources
 from worker.curate.checks import all_checks, findings
+from worker.curate.checks.repetition import repetition
+from worker.evaluate.score import observe
 
 R = RejectionReason
 CHECKS = all_checks(max_calls=4)
@@ -114,3 +116,44 @@ def test_a_seed_record_has_one_system_prompt(tmp_path: Path) -> None:
     assert found.system_prompt == "Be brief."
     record["messages"] = [{"role": "system", "content": text} for text in ("Be brief.", "Be rude.")]
     assert read(tmp_path, record).problem == "two system prompts in messages: 'Be brief.' and 'Be rude.'"
+
+
+LINES = [f"- shop/part{n}.py: a test of the parser" for n in range(6)]
+METHODS = [f"### `{name}`\nIt takes no arguments." for name in ("start", "stop", "pause", "resume", "reset")]
+REPETITIONS = [
+    ("The class Widget0 is in shop/part0.py. The class Widget0 is in shop/part0.py.", True),
+    ("Widget0 is in shop/part0.py and " * 3, True),
+    ("The answer is shop/part0.py. I looked there. " * 2 + "Done.", False),  # twice a block, no sentence in a row
+    ("The answer is shop/part0.py. I looked there. " * 3, True),
+    ("- shop/part0.py\n" * 4, True),
+    ("- shop/part0.py: 3\n- shop/part0.py: 9\n- shop/part1.py: 3", False),
+    ("shop/part0.py, " * 6, True),
+    ("shop/part0.py " + "0 " * 20, False),  # numbers
+    ("Widget0Widget0Widget0Widget0Widget0Widget0Widget0Widget0Widget0Widget0Widget0Widget0", True),
+    (" ".join(f"Only shop/part{n}.py has more than one class of this kind." for n in range(5)), False),
+    (
+        "It may be used as a base class here. See A. "
+        + "".join(f"x{n}. It may be used as a base class here. " for n in range(3)),
+        True,
+    ),
+    ("\n".join(LINES), False),  # a common beginning and end
+    ("\n".join(METHODS), False),  # a short sentence under each heading
+    ("```python\n" + "pass\npass\npass\npass\npass\npass\n" + "```\nin shop/part0.py", False),
+    ("| a | b |\n|---|---|\n" + "| yes | no |\n" * 8, False),
+    ("Widget0 takes `(int, int, int, int, int, int, int)`, see shop/part0.py.", False),
+    ("No, no, no: Widget0 is in shop/part0.py.", False),
+    ("=" * 80 + "\nWidget0 is in shop/part0.py\n" + "-" * 80, False),
+]
+
+
+@pytest.mark.parametrize(("text", "repeats"), REPETITIONS)
+def test_text_that_repeats_itself(text: str, repeats: bool) -> None:
+    assert bool(repetition(text)) is repeats, repetition(text)
+
+
+def test_a_degenerate_answer_is_rejected_and_a_finding_of_the_evaluation() -> None:
+    """Fails without repeated_text in all_checks, and without REPETITION in observe."""
+    looping = talk(ASK, HIT, says("The class Widget0 is in shop/part0.py. " * 3))
+    assert [reason for reason, _ in details(looping)] == [R.MALFORMED]
+    assert [found.fault.value for found in observe(looping, needs_tools=True).found] == ["repetition"]
+    assert observe(looked_up(), needs_tools=True).found == ()

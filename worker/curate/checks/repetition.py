@@ -1,0 +1,84 @@
+"""Finds degenerate text: the same sentence, list item or run of words again and again. Used by curation and evaluation.
+
+Not judged: code in fences, tables, and numbers that are only digits. A span in backticks is one word, so that
+`f(int, int, int)` is no loop. Lists with a common beginning ("- a.py: a test", "- b.py: a test") repeat no whole item.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+from config.errors import RejectionReason
+from config.records import Finding, Trajectory
+
+FENCED = re.compile(r"(?s)```.*?(?:```|\Z)")
+TABLE = re.compile(r"(?m)^[ \t]*\|.*$")
+WORD = re.compile(r"`[^`\n]+`|\S+")
+EDGES = " \t*_.,;:!?\"'()[]{}-\u2022"
+MARKER = re.compile(r"^\s*(?:[-*\u2022]|\d+[.)])\s+")
+SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+CHUNK = re.compile(r"([^\W\d_].{1,19}?)\1{9,}")  # one word that goes on for ever: "foofoofoo..."
+LONGEST_LOOP = 60  # words of a loop: two or three sentences
+LOOPS = {1: 6, 2: 4}  # words of a loop -> times in a row; "very, very", "no, no, no" and "None, None" are language
+LONG_LOOP = 3  # times in a row, for longer ones
+SENTENCE_WORDS = 5  # of a sentence that is said twice in a row: "It is. It is." may be emphasis
+ANYWHERE = 4  # times that a sentence of ANYWHERE_WORDS or a list item occurs, not in a row
+ANYWHERE_WORDS = 6  # "It takes no arguments." may stand under each of four headings
+
+
+def repetition(text: str) -> str:
+    """The evidence that a text repeats itself, "" if it does not."""
+    prose = TABLE.sub("", FENCED.sub("\n", text))
+    if found := CHUNK.search(prose):
+        return f"{found[1]!r} without end"
+    return _repeated_sentence(prose) or _repeated_item(prose) or _loop(prose)
+
+
+def repeated_text(trajectory: Trajectory) -> Iterator[Finding]:
+    """An assistant's text that repeats itself: a student that learns it never stops."""
+    for index, message in enumerate(trajectory.messages):
+        if message.role == "assistant" and (evidence := repetition(message.content or "")):
+            detail = f"the assistant's text repeats itself: {evidence}"
+            yield Finding(reason=RejectionReason.MALFORMED, detail=detail, message=index)
+
+
+def _repeated_sentence(prose: str) -> str:
+    sentences = [_words(part) for part in SENTENCE.split(prose)]
+    sentences = [words for words in sentences if words]
+    for first, second in pairwise(sentences):
+        if first == second and len(first) >= SENTENCE_WORDS:
+            return f"{_shown(first)} twice in a row"
+    counts = Counter(tuple(words) for words in sentences if len(words) >= ANYWHERE_WORDS)
+    return next((f"{_shown(words)} {times} times" for words, times in counts.items() if times >= ANYWHERE), "")
+
+
+def _repeated_item(prose: str) -> str:
+    items = Counter(tuple(_words(line)) for line in prose.splitlines() if MARKER.match(line))
+    return next(
+        (f"the list item {_shown(item)} {times} times" for item, times in items.items() if item and times >= ANYWHERE),
+        "",
+    )
+
+
+def _loop(prose: str) -> str:
+    """The shortest run of words that stands several times in a row."""
+    words = _words(prose)
+    for size in range(1, min(LONGEST_LOOP, len(words) // LONG_LOOP) + 1):
+        times = LOOPS.get(size, LONG_LOOP)
+        same = 0  # words in a row that equal the word `size` before them
+        for place in range(size, len(words)):
+            same = same + 1 if words[place] == words[place - size] else 0
+            if same >= size * (times - 1):
+                return f"{_shown(words[place - size + 1 : place + 1])} {times} times in a row"
+    return ""
+
+
+def _words(text: str) -> list[str]:
+    """The words in lower case without punctuation around them; numbers and list markers are left out."""
+    stripped = (found.group().strip(EDGES).lower() for found in WORD.finditer(MARKER.sub("", text)))
+    return [word for word in stripped if word and not word.isdigit()]
+
+
+def _shown(words: tuple[str, ...] | list[str]) -> str:
+    return repr(" ".join(words)[:60])
