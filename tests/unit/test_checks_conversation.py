@@ -1,15 +1,18 @@
 """The rest of a conversation: each fault planted in a sound one, and sound neighbours."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from config.errors import RejectionReason
+from config.questions.wording import FORMS
 from config.records import Message, Trajectory
 from tests.support.trajectories import SYSTEM, asks, call, looked_up, says, told, trajectory, user
 from worker.curate import sources
 from worker.curate.checks import all_checks, findings
+from worker.curate.checks.language import language, other_language
 from worker.curate.checks.repetition import repetition
 from worker.evaluate.score import observe
 
@@ -157,3 +160,67 @@ def test_a_degenerate_answer_is_rejected_and_a_finding_of_the_evaluation() -> No
     assert [reason for reason, _ in details(looping)] == [R.MALFORMED]
     assert [found.fault.value for found in observe(looping, needs_tools=True).found] == ["repetition"]
     assert observe(looked_up(), needs_tools=True).found == ()
+
+
+GERMAN_DOC = told("shop/part0.py:3: # Die Klasse ist der Kopf von allem und wird nicht mehr benutzt.")
+CYRILLIC_DOC = told("shop/part0.py:3: # Главный класс")
+OTHER_LANGUAGES = [
+    # question, answer, result, rejected
+    (QUESTION, "Die Klasse Widget0 wird in der Datei shop/part0.py definiert.", HIT, True),
+    (QUESTION, "La clase Widget0 está definida en el archivo shop/part0.py.", HIT, True),
+    (QUESTION, "La classe Widget0 est définie dans le fichier shop/part0.py.", HIT, True),
+    (QUESTION, "A classe Widget0 está definida no arquivo shop/part0.py, que é um dos módulos.", HIT, True),
+    (QUESTION, "La classe Widget0 è definita nel file shop/part0.py.", HIT, True),
+    (QUESTION, "De klasse Widget0 wordt in het bestand shop/part0.py gedefinieerd, niet in een ander.", HIT, True),
+    (QUESTION, "Widget0 类定义在 shop/part0.py 中。", HIT, True),
+    (QUESTION, "Класс Widget0 определён в shop/part0.py.", HIT, True),
+    (QUESTION, "The class Widget0 is 定义 in shop/part0.py.", HIT, True),  # switches for one word
+    (
+        "Wo ist die Klasse Widget0 definiert, und in welcher Datei?",
+        "The class Widget0 is defined in shop/part0.py, not elsewhere.",
+        HIT,
+        True,
+    ),
+    (
+        "Wo ist die Klasse Widget0 definiert, und in welcher Datei?",
+        "Die Klasse Widget0 wird in der Datei shop/part0.py definiert.",
+        HIT,
+        False,
+    ),
+    ("Widget0? 在哪里定义?", "Widget0 类定义在 shop/part0.py 中。", HIT, False),
+    (QUESTION, "shop/part0.py", HIT, False),
+    (QUESTION, "`die` and `der` in shop/part0.py", HIT, False),
+    (QUESTION, "In shop/part0.py: Widget0, Base, Widget0 and Base.", HIT, False),
+    (QUESTION, "It is described as: Die Klasse ist der Kopf von allem und wird nicht mehr benutzt.", GERMAN_DOC, False),
+    (QUESTION, 'It says "Главный класс" in shop/part0.py.', CYRILLIC_DOC, False),
+    (QUESTION, "shop/part0.py (π, Δt, μs, café, naïve)", HIT, False),
+    (
+        QUESTION,
+        "No, Widget0 is a class in shop/part0.py; as of now, no other is so. On a par.",
+        HIT,
+        False,
+    ),  # English words of other lists
+    (
+        "How do you say class in German? shop/part0.py knows.",
+        "Die Klasse wird in der Datei shop/part0.py so genannt.",
+        HIT,
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("question", "answer", "result", "rejected"), OTHER_LANGUAGES)
+def test_an_answer_in_another_language(question: str, answer: str, result: Message, rejected: bool) -> None:
+    sample = talk(ASK, result, says(answer), question=question, prompt=question)
+    assert bool(list(other_language(sample))) is rejected, list(other_language(sample))
+
+
+def test_every_wording_of_a_mined_question_is_english_or_too_short_to_tell() -> None:
+    """A question that is taken for another language would have its English answer rejected."""
+    told_ = {form: asked for forms in FORMS.values() for form in forms if (asked := language(form_words(form)))}
+    assert set(told_.values()) == {"en"}
+    assert len(told_) > len([form for forms in FORMS.values() for form in forms]) * 0.6
+
+
+def form_words(form: str) -> list[str]:
+    return re.findall(r"[a-z]+", re.sub(r"\{\w+\}", " ", form.lower()))

@@ -10,6 +10,7 @@ from worker.curate.checks.answers import (
     truncated,
     wrong_answer,
 )
+from worker.curate.checks.language import other_language
 from worker.curate.checks.markup import chat_markup, leaked_tool_call
 from worker.curate.checks.question import other_question
 from worker.curate.checks.repeats import repeated_call, too_many_calls
@@ -46,6 +47,7 @@ def all_checks(*, max_calls: int, special: frozenset[str] = frozenset(), keep_wr
         malformed,
         other_question,
         repeated_text,
+        other_language,
         failed_generation,
     )
 
