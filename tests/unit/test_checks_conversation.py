@@ -13,6 +13,7 @@ from tests.support.trajectories import SYSTEM, asks, call, looked_up, says, told
 from worker.curate import sources
 from worker.curate.checks import all_checks, findings
 from worker.curate.checks.language import language, other_language
+from worker.curate.checks.lookalikes import lookalike_name
 from worker.curate.checks.repetition import repetition
 from worker.evaluate.score import observe
 
@@ -224,3 +225,54 @@ def test_every_wording_of_a_mined_question_is_english_or_too_short_to_tell() -> 
 
 def form_words(form: str) -> list[str]:
     return re.findall(r"[a-z]+", re.sub(r"\{\w+\}", " ", form.lower()))
+
+
+GARBLED = "W\u0456dget0"  # a Cyrillic i
+LOOKALIKES = [
+    # answer, result, where it is found
+    (f"The class {GARBLED} is in shop/part0.py.", HIT, "the answer"),
+    ("The class Wid\u200bget0 is in shop/part0.py.", HIT, "the answer"),  # a zero-width space
+    ("The class Widget0\u2060 is in shop/part0.py.", HIT, "the answer"),
+    ("The class \uff37\uff49\uff44\uff47\uff45\uff540 is in shop/part0.py.", HIT, "the answer"),  # full width
+    ("The class \U0001d416idget0 is in shop/part0.py.", HIT, "the answer"),  # a mathematical W
+    ("It is in sh\u03bfp/part0.py.", HIT, "the answer"),  # a Greek o
+    (
+        "It is \u0421\u041e\u0420 in shop/part0.py.",
+        told("shop/part0.py:3: class COP(Widget0):"),
+        "the answer",
+    ),  # all Cyrillic
+    (
+        f"The class {GARBLED} is in shop/part0.py.",
+        told(f"shop/part0.py:3: class {GARBLED}(Base):"),
+        "",
+    ),  # as the code has it
+    (
+        "It takes 5 \u03bcs and \u0394t, \u03c0r\u00b2, na\u00efve caf\u00e9, n\u00ba 3, \u2211x in shop/part0.py.",
+        HIT,
+        "",
+    ),
+    ("\U0001f469\u200d\U0001f4bb shop/part0.py \u2192 Widget0\u2026", HIT, ""),  # joined emoji
+    ("\u043e\u043d\u0430 \u0432 shop/part0.py", HIT, ""),  # words of another script, for another check
+]
+
+
+@pytest.mark.parametrize(("answer", "result", "place"), LOOKALIKES)
+def test_names_of_letters_that_look_alike(answer: str, result: Message, place: str) -> None:
+    found = list(lookalike_name(talk(ASK, result, says(answer))))
+    assert [(finding.reason, place in finding.detail) for finding in found] == (
+        [(R.UNSUPPORTED_CLAIM, True)] if place else []
+    )
+
+
+def test_a_call_with_letters_that_look_alike_is_malformed_though_the_tool_repeats_them() -> None:
+    """Fails where any result is evidence: the error of such a call holds the name as well."""
+    asked = asks(call(pattern=f"class {GARBLED}"))
+    echoed = told(f"no matches for 'class {GARBLED}' in 26 files")
+    found = list(lookalike_name(talk(asked, echoed, says(f"{GARBLED} is not defined."))))
+    assert [(finding.reason, finding.call) for finding in found] == [(R.MALFORMED, "c1"), (R.UNSUPPORTED_CLAIM, None)]
+    question = f"Where is {GARBLED}?"
+    assert list(lookalike_name(talk(asked, echoed, says("Nowhere."), question=question, prompt=question))) == []
+    seen = talk(ASK, told(f"a.py:1: {GARBLED}"), asks(call(key="c2", pattern=GARBLED)), told("a.py:1", "c2"), ANSWER)
+    assert list(lookalike_name(seen)) == []
+    split = talk(asks(call(pattern="Wid\u00adget0")), told("no matches in 26 files"), says("It is not defined."))
+    assert [finding.reason for finding in lookalike_name(split)] == [R.MALFORMED]  # a soft hyphen

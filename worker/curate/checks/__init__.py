@@ -11,6 +11,7 @@ from worker.curate.checks.answers import (
     wrong_answer,
 )
 from worker.curate.checks.language import other_language
+from worker.curate.checks.lookalikes import lookalike_name
 from worker.curate.checks.markup import chat_markup, leaked_tool_call
 from worker.curate.checks.question import other_question
 from worker.curate.checks.repeats import repeated_call, too_many_calls
@@ -48,6 +49,7 @@ def all_checks(*, max_calls: int, special: frozenset[str] = frozenset(), keep_wr
         other_question,
         repeated_text,
         other_language,
+        lookalike_name,
         failed_generation,
     )
 

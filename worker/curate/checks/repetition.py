@@ -1,6 +1,6 @@
 """Finds degenerate text: the same sentence, list item or run of words again and again. Used by curation and evaluation.
 
-Not judged: code in fences, tables, and numbers that are only digits. A span in backticks is one word, so that
+Not judged: code in fences, tables, numbers and values such as True. A span in backticks is one word, so that
 `f(int, int, int)` is no loop. Lists with a common beginning ("- a.py: a test", "- b.py: a test") repeat no whole item.
 """
 
@@ -16,6 +16,7 @@ FENCED = re.compile(r"(?s)```.*?(?:```|\Z)")
 TABLE = re.compile(r"(?m)^[ \t]*\|.*$")
 WORD = re.compile(r"`[^`\n]+`|\S+")
 EDGES = " \t*_.,;:!?\"'()[]{}-\u2022"
+VALUES = frozenset({"true", "false", "none", "null", "nan"})
 MARKER = re.compile(r"^\s*(?:[-*\u2022]|\d+[.)])\s+")
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 CHUNK = re.compile(r"([^\W\d_].{1,19}?)\1{9,}")  # one word that goes on for ever: "foofoofoo..."
@@ -24,6 +25,7 @@ LOOPS = {1: 6, 2: 4}  # words of a loop -> times in a row; "very, very", "no, no
 LONG_LOOP = 3  # times in a row, for longer ones
 SENTENCE_WORDS = 5  # of a sentence that is said twice in a row: "It is. It is." may be emphasis
 ANYWHERE = 4  # times that a sentence of ANYWHERE_WORDS or a list item occurs, not in a row
+ANYWHERE_SHARE = 0.25  # of all sentences: a long text may refer to one thing often
 ANYWHERE_WORDS = 6  # "It takes no arguments." may stand under each of four headings
 
 
@@ -50,7 +52,8 @@ def _repeated_sentence(prose: str) -> str:
         if first == second and len(first) >= SENTENCE_WORDS:
             return f"{_shown(first)} twice in a row"
     counts = Counter(tuple(words) for words in sentences if len(words) >= ANYWHERE_WORDS)
-    return next((f"{_shown(words)} {times} times" for words, times in counts.items() if times >= ANYWHERE), "")
+    often = max(ANYWHERE, ANYWHERE_SHARE * len(sentences))
+    return next((f"{_shown(words)} {times} times" for words, times in counts.items() if times >= often), "")
 
 
 def _repeated_item(prose: str) -> str:
@@ -75,9 +78,9 @@ def _loop(prose: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """The words in lower case without punctuation around them; numbers and list markers are left out."""
+    """The words in lower case without punctuation around them; numbers, values and drawn lines are left out."""
     stripped = (found.group().strip(EDGES).lower() for found in WORD.finditer(MARKER.sub("", text)))
-    return [word for word in stripped if word and not word.isdigit()]
+    return [word for word in stripped if word not in VALUES and any(map(str.isalpha, word))]
 
 
 def _shown(words: tuple[str, ...] | list[str]) -> str:
