@@ -12,6 +12,7 @@ from pathlib import Path
 from config.questions.wording import Question, needle, parse
 from config.records import JsonObject, Limits, Message, Pin, Prompt, Provenance, ToolCall, Trajectory
 from producer.mining.mine import mine
+from worker.tools.files import content_digest
 from worker.tools.patterns import RefusedError
 from worker.tools.toolset import build, digest, schemas
 from worker.tools.workspace import Workspace
@@ -59,7 +60,8 @@ class Recorder:
 def sound(workspace: Path, count: int, *, seed: int = 0) -> Iterator[Trajectory]:
     """`count` sound trajectories. The same code and seed give the same trajectories."""
     rng = random.Random(seed)
-    tools = build(Workspace(workspace, Pin(origin=str(workspace))), names=NAMES)
+    pin = Pin(origin=str(workspace), digest=content_digest(workspace))
+    tools = build(Workspace(workspace, pin), names=NAMES)
     shown = schemas(NAMES)
     for number, mined in enumerate(mine([workspace], count=count, seed=seed)):
         missing = mined.requires_tools and rng.random() < 0.08
@@ -91,7 +93,7 @@ def sound(workspace: Path, count: int, *, seed: int = 0) -> Iterator[Trajectory]
                 worker="benchmark",
                 applejack_version="0",
                 toolset_digest=digest(shown),
-                workspace=Pin(origin=str(workspace)),
+                workspace=pin,
             ),
         )
 

@@ -116,7 +116,7 @@ class Spec(Record):
     """Row format of the dataset."""
     max_seq_length: int = Field(2048, ge=64)
     """Tokens per training row."""
-    keep_wrong: bool = False
+    keep_wrong: bool = Field(False, exclude_if=lambda keep: not keep)  # so that older workers can read the spec
     """Whether the dataset keeps answers that contradict their prompt's `expect`."""
     valid_share: float = Field(0.1, ge=0, lt=1)
     """Share of the examples for validation."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from config.atomic_files import replace_directory, write_lines, write_text
 from config.errors import StoreError, UsageError
+from config.fetched import FILES
 from config.ledger import Ledger
 from config.records import Trajectory
 from config.topology import Stage
-from producer.fetch import FILES
 from producer.run_status import status
 
 TRAJECTORIES = "trajectories.jsonl"

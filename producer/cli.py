@@ -10,7 +10,7 @@ import typer
 
 from config.exit_codes import run
 from config.version import version
-from producer.commands import demo, doctor, prompts, resubmit, results, stack, stages, status, submit
+from producer.commands import demo, doctor, prompts, resubmit, results, stack, stages, status, submit, verify
 
 app = typer.Typer(
     name="applejack",
@@ -36,6 +36,7 @@ app.command(rich_help_panel=MONITOR)(results.report)
 app.command(rich_help_panel=MONITOR)(results.compare)
 app.command(rich_help_panel=MONITOR)(results.fetch)
 app.command(rich_help_panel=MONITOR)(results.archive)
+app.command(rich_help_panel=MONITOR)(verify.verify)
 app.command(rich_help_panel=OPERATE)(stack.up)
 app.command(rich_help_panel=OPERATE)(stack.worker)
 app.command(rich_help_panel=OPERATE)(stack.flower)

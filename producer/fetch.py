@@ -1,25 +1,22 @@
 """Downloads the folders of a run. It replaces files of an earlier fetch, but no others."""
 
-import hashlib
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from config.atomic_files import write_text
+from config.atomic_files import write_lines
 from config.errors import UsageError
+from config.fetched import FILES, Hashes, read_manifest, sha256, write_manifest
 from config.ledger import Ledger
 
-FILES = ("dataset", "adapter", "report")
-RECORD = ".fetched.json"  # beside the folders; lists the fetched files, {folder: {file: hex sha256}}
-
-Hashes = dict[str, str]
+WITH_FIGURES = ("dataset.json", "README.md")  # `applejack precision` writes its figures into these
 
 
-def fetch(ledger: Ledger, run_id: str, target: Path) -> list[Path]:
+def fetch(ledger: Ledger, run_id: str, target: Path, *, folders: Sequence[str] = FILES) -> list[Path]:
     """Write the stored folders of a run into `target`; returns the paths of their files.
 
     Raises UsageError, before any change, if a file there is neither in the ledger nor from an earlier fetch.
     """
-    stored = {name: hashes for name in FILES if (hashes := ledger.files.hashes(run_id, name))}
+    stored = {name: hashes for name in folders if (hashes := ledger.files.hashes(run_id, name))}
     written = read_manifest(target)
     for name, hashes in stored.items():
         require_unmodified(target / name, hashes, written.get(name, {}))
@@ -27,19 +24,29 @@ def fetch(ledger: Ledger, run_id: str, target: Path) -> list[Path]:
     for name in stored:
         files += ledger.files.get(run_id, name, target / name)
     if files:
-        write_text(target / RECORD, json.dumps({**written, **stored}, indent=2) + "\n")
+        write_manifest(target, {**written, **stored})
     return files
 
 
-def read_manifest(target: Path) -> dict[str, Hashes]:
-    """The files that earlier fetches wrote into `target`; empty if there were none."""
-    try:
-        read = json.loads((target / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return (
-        {name: hashes for name in FILES if isinstance(hashes := read.get(name), dict)} if isinstance(read, dict) else {}
+def fetch_for_review(ledger: Ledger, run_id: str, target: Path) -> None:
+    """Write a run's dataset and trajectories.jsonl into `target`, for the review of its examples.
+
+    A dataset that is already there, with or without the figures of `applejack precision`, is not written again.
+    Raises UsageError if the run has no dataset yet, and as `fetch`.
+    """
+    ledger.run(run_id)
+    stored = ledger.files.hashes(run_id, "dataset")
+    if not stored:
+        raise UsageError(f"run {run_id!r} has no dataset yet; see its progress with `applejack status {run_id}`")
+    dataset = target / "dataset"
+    same = (
+        (dataset / name).is_file() and sha256(dataset / name) == known
+        for name, known in stored.items()
+        if name not in WITH_FIGURES
     )
+    if not all(same):
+        fetch(ledger, run_id, target, folders=("dataset",))
+    write_lines(target / "trajectories.jsonl", (one.model_dump_json() for one in ledger.jobs.trajectories(run_id)))
 
 
 def require_unmodified(folder: Path, *known: Hashes) -> None:
@@ -58,9 +65,3 @@ def require_unmodified(folder: Path, *known: Hashes) -> None:
                 f"{str(path)!r} was not written by a fetch, or was changed since, and would be lost; "
                 "move it away or choose another --out. Nothing was changed"
             )
-
-
-def sha256(path: Path) -> str:
-    """Hex sha256 of a file."""
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()

@@ -52,6 +52,7 @@ def curate_run(context: StageContext) -> JsonObject:
     """Check every trajectory of the run, write the dataset; CurationError when nothing is kept."""
     from worker.curate.options import Options  # transformers takes two seconds to import: only where it is used
     from worker.curate.pipeline import curate
+    from worker.curate.replay import Replay
 
     spec, ledger = context.run.spec, context.ledger
     options = Options(
@@ -65,7 +66,11 @@ def curate_run(context: StageContext) -> JsonObject:
     )
     student = None if spec.dataset_format == "seed-text" else context.student
     curated = curate(
-        lambda: ledger.jobs.trajectories(spec.run_id), out=context.place("dataset"), options=options, student=student
+        lambda: ledger.jobs.trajectories(spec.run_id),
+        out=context.place("dataset"),
+        options=options,
+        student=student,
+        replay=Replay(context.settings.cache),
     )
     ledger.set_verdicts(spec.run_id, curated.verdicts())
     ledger.files.put(spec.run_id, "dataset", context.place("dataset"))

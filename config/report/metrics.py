@@ -11,8 +11,8 @@ Z95 = 1.959963984540054  # the two-sided 95% quantile of the normal distribution
 Interval = tuple[float, float]
 
 
-def wilson(count: int, of: int) -> Interval:
-    """Wilson score interval (95%) of the rate `count` / `of`, with `of` > 0.
+def wilson(count: float, of: float) -> Interval:
+    """Wilson score interval (95%) of the rate `count` / `of`, with `of` > 0. An effective sample size has fractions.
 
     E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927) 209-212. Unlike
     the normal approximation it is useful at 0 of n and n of n, where loop rates are.

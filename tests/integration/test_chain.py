@@ -61,11 +61,17 @@ def test_a_run_is_generated_by_two_workers_gathered_and_curated(
     assert seen.rejected is not None
     assert seen.kept + seen.rejected == 40
     assert seen.kept >= 36
+    assert seen.correct == {"count": 40, "of": 40}
     verdicts = ledger.verdicts("r")
     assert len(verdicts) == 40
     assert all(bool(verdict.rows) is verdict.kept for verdict in verdicts.values())
     assert set(seen.by_worker) == {"one@test", "two@test"}
     assert ledger.files.has("r", "dataset")
+
+    replayed = ledger.stages.view("r", Stage.CURATE).result["replayed"]
+    assert isinstance(replayed, dict)
+    assert replayed["matched"] == replayed["calls"] != 0
+    assert replayed["not_replayed"] == {}
 
     kept = ledger.stages.view("r", Stage.CURATE).result["content_hash"]
     assert ledger.stages.reopen("r", Stage.CURATE) == "ready"

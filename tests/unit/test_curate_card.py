@@ -83,3 +83,31 @@ def test_the_size_is_one_a_hub_knows_and_cells_stay_cells(rows: int, category: s
     made = card(manifest | {"splits": {"train": rows}, "by_category": {"a|b\nc": 3}})
     assert yaml.safe_load(made.split("---\n")[1])["size_categories"] == [category]
     assert "| a\\|b c | 3 |" in made
+
+
+@pytest.mark.parametrize(
+    ("keep_wrong", "kept", "correct"),
+    [
+        (False, 5, "- Correct: 4 of 7 answers to prompts with an expected answer; 4 of 4 of the kept."),
+        (
+            True,
+            8,
+            "- Correct: 4 of 7 answers to prompts with an expected answer; 4 of 7 of the kept. "
+            "Wrong answers were kept on request (`--keep-wrong`).",
+        ),
+    ],
+)
+def test_the_card_counts_right_answers(keep_wrong: bool, kept: int, correct: str, tmp_path: Path) -> None:
+    graded = [from_memory(n, expect={"number": n + (1 if n < 4 else 2)}) for n in range(7)]
+    options = Options(format="seed-text", keep_wrong=keep_wrong)
+    summary = curate([*graded, from_memory(8)], out=tmp_path / "out", options=options, student=None).summary
+    assert (summary.kept, summary.correct) == (kept, {"count": 4, "of": 7})
+    manifest = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert manifest["correct"] == {"count": 4, "of": 7}
+    assert manifest["kept_correct"] == {"count": 4, "of": 7 if keep_wrong else 4}
+    assert correct in (tmp_path / "out" / "README.md").read_text().splitlines()
+
+
+def test_without_expected_answers_the_card_claims_no_correctness(tmp_path: Path) -> None:
+    curate([from_memory(n) for n in range(3)], out=tmp_path / "out", options=Options(format="seed-text"), student=None)
+    assert "- Correct: not known; the prompts have no expected answers." in (tmp_path / "out/README.md").read_text()

@@ -20,7 +20,16 @@ from worker.curate.dedup import LINEAR_SCAN_LIMIT, Fingerprint, SeenIndex, finge
 from worker.curate.options import Format, Options
 from worker.curate.pipeline import Curated, curate
 
-FILES = ("train.jsonl", "valid.jsonl", "test.jsonl", "rejected.jsonl", "held_out.jsonl", "dataset.json", "README.md")
+FILES = (
+    "train.jsonl",
+    "valid.jsonl",
+    "test.jsonl",
+    "rejected.jsonl",
+    "held_out.jsonl",
+    "dataset.json",
+    "README.md",
+    "examples.jsonl",
+)
 
 
 @pytest.fixture(scope="module")
@@ -194,9 +203,9 @@ def test_names_that_differ_in_capitals_alone_are_other_subjects(tmp_path: Path, 
 
 
 def test_near_duplicates_in_other_words_are_found(tmp_path: Path, student: Path) -> None:
-    told = (
-        "The loader reads every record, checks its kind, and writes one line for each record that it could not use. "
-        * 4
+    told = "".join(
+        f"The loader {step} every record, checks its kind, and writes one line for each record that it could not use. "
+        for step in ("reads", "sorts", "counts", "stores")
     )
     twins = [
         trajectory([user(q), says(told + end)], job_id=q, requires_tools=False)

@@ -14,3 +14,10 @@ def test_a_failed_trajectory_keeps_every_field_of_its_prompt() -> None:
     assert made.model_extra == {}  # a prompt field that Trajectory does not declare would appear here
     assert (made.run_id, made.job_id, made.attempt, made.system_prompt) == ("r", "000001-aa", 2, "look")
     assert (made.outcome, made.failure, made.messages) == ("failed", failure, ())
+
+
+def test_an_unused_new_field_of_a_spec_is_not_stored() -> None:
+    """Workers of the version before refuse a spec with a field that they do not know."""
+    assert "keep_wrong" not in Spec(run_id="r").model_dump_json()
+    kept = Spec(run_id="r", keep_wrong=True)
+    assert Spec.model_validate_json(kept.model_dump_json()) == kept

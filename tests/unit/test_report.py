@@ -61,6 +61,15 @@ def row(text: str, measure: str) -> str:
     return next(line for line in text.splitlines() if measure in line)
 
 
+def test_the_report_counts_the_teachers_right_answers() -> None:
+    graded = report().with_training(ADAPTER, correct=Fraction(count=66, of=167))
+    stated = "The teacher's answers: correct: 66 of 167"
+    assert stated in as_text(format_table(graded))
+    assert stated in graded.markdown()
+    assert stated in html(graded).replace("&#x27;", "'")
+    assert "correct: " not in report().markdown()
+
+
 def test_report_survives_writing_and_reading(tmp_path: Path) -> None:
     file = report().write(tmp_path / "out")
     assert Report.read(file) == Report.read(tmp_path / "out") == report()

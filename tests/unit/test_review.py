@@ -75,6 +75,7 @@ def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
     assert "link" not in page.tags
     text = (tmp_path / "review.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in text
+    assert "connect-src" not in text  # only the page that a server serves may send marks
     assert "http:" not in text
     assert "https:" not in text
 
@@ -98,6 +99,17 @@ def test_the_same_trajectories_give_the_same_page(tmp_path: Path) -> None:
         write_review(tmp_path / name, [reviewed(1)], title="t")
         pages.append((tmp_path / name).read_bytes())
     assert pages[0] == pages[1]
+
+
+def test_the_correct_answers_of_the_manifest_are_in_the_page(tmp_path: Path) -> None:
+    (tmp_path / "rejected.jsonl").write_text("")
+    (tmp_path / "in.jsonl").write_text(reviewed(1)[0].model_dump_json() + "\n")
+    for manifest, shown in (('{"correct": {"count": 3, "of": 4}}', {"count": 3, "of": 4}), ("{}", None), ("{", None)):
+        (tmp_path / "dataset.json").write_text(manifest)
+        run(tmp_path, "--trajectories", str(tmp_path / "in.jsonl"), "--html", str(tmp_path / "page.html"), "--json")
+        (index,) = Page((tmp_path / "page.html").read_text(encoding="utf-8")).data["index"]
+        assert index["correct"] == shown  # type: ignore[index]
+        assert index["marking"] is None  # type: ignore[index]
 
 
 def test_a_page_that_fails_leaves_the_old_one(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Runs one stage: python -m worker.cli curate|audit|review|train|evaluate|score|doctor."""
+"""Runs one stage: python -m worker.cli curate|audit|review|precision|verify|train|evaluate|score|doctor."""
 
 import sys
 from importlib import import_module
@@ -14,6 +14,8 @@ COMMANDS = {
     "curate": ("worker.cli.curate", "curate"),
     "audit": ("worker.cli.audit", "audit"),
     "review": ("worker.cli.review", "review"),
+    "precision": ("worker.cli.precision", "precision"),
+    "verify": ("worker.cli.verify", "verify"),
     "train": ("worker.cli.train", "train"),
     "evaluate": ("worker.cli.evaluate", "evaluate"),
     "score": ("worker.cli.evaluate", "score"),

@@ -9,10 +9,12 @@ from typing import Annotated, TextIO
 import typer
 
 from config.errors import UsageError
-from config.records import Trajectory
+from config.records import JsonObject, Trajectory
+from config.settings import settings
 from worker.curate import sources
 from worker.curate.options import FORMATS, MAX_CALLS, Format, Options, SplitBy, Summary
 from worker.curate.pipeline import curate as run_curate
+from worker.curate.replay import Replay
 
 SHOWN_LINES = 20  # broken lines that are printed
 PARQUET = "parquet"  # the rows of `turns`, also written as parquet files
@@ -29,6 +31,9 @@ def curate(
     keep_wrong: Annotated[
         bool, typer.Option("--keep-wrong", help="keep answers that contradict the prompt's expected answer")
     ] = False,
+    replay: Annotated[
+        bool, typer.Option("--replay/--no-replay", help="execute recorded calls again where their code is at hand")
+    ] = True,
     mix: Annotated[str | None, typer.Option(help="no_tools=0.3: share of examples without tools")] = None,
     split_by: Annotated[str, typer.Option(help="prompt, or workspace (each codebase in one split)")] = "prompt",
     max_seq_length: Annotated[int, typer.Option(min=64, help="most tokens of one row")] = 2048,
@@ -81,7 +86,13 @@ def curate(
     sources.require_trajectory(files)
     lines = Lines(files)
     curated = run_curate(
-        lines.trajectories, out=out, options=options, student=student, progress=_progress, broken=lambda: lines.broken
+        lines.trajectories,
+        out=out,
+        options=options,
+        student=student,
+        replay=Replay(settings().cache) if replay else None,
+        progress=progress,
+        broken=lambda: lines.broken,
     )
     print_summary(curated.summary, out, to=sys.stderr if as_json else sys.stdout)
     if as_json:
@@ -124,6 +135,7 @@ def print_summary(summary: Summary, out: Path, *, to: TextIO) -> None:
         print(
             f"correct: {summary.correct['count']} of {summary.correct['of']} answers with an expected answer", file=to
         )
+    print(f"replayed: {replay_line(summary.replayed) if summary.replayed else 'off'}", file=to)
     for title, counts in (("reasons", summary.reasons), ("rows", summary.splits)):
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())
         print(f"{title}: {listed or 'none'}", file=to)
@@ -134,7 +146,17 @@ def print_summary(summary: Summary, out: Path, *, to: TextIO) -> None:
     print(f"dataset: {out}  content hash {summary.content_hash}", file=to)
 
 
-def _progress(read: int) -> None:
+def replay_line(counts: JsonObject) -> str:
+    """The counts of a replay in one line."""
+    causes = counts["not_replayed"]
+    assert isinstance(causes, dict)
+    listed = ", ".join(f"{cause} {count}" for cause, count in causes.items())
+    told = f"{counts['calls']} calls, {counts['matched']} match, {counts['differing']} differ"
+    return f"{told}; trajectories not replayed: {listed}" if causes else told
+
+
+def progress(read: int) -> None:
+    """Print a line for every STEP trajectories."""
     if read % STEP == 0:
         print(f"{read} trajectories read", file=sys.stderr)
 

@@ -1,19 +1,24 @@
-"""Writes the review page of a dataset: `python -m worker.cli review DATASET_DIR --trajectories IN.jsonl --html F`."""
+"""The review page of a dataset: `python -m worker.cli review DATASET [--mark]`."""
 
+import getpass
 import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from config.errors import UsageError
 from config.records import Finding, Trajectory, Verdict
+from worker.cli.mark import mark_examples
 from worker.curate import sources
 from worker.curate.review import Reviewed, write_review
+
+SAMPLE = 60  # marks; 30 on each side give a 95% interval of about 10 percentage points at a precision of 98%
 
 
 class Rejected(BaseModel):
@@ -24,23 +29,87 @@ class Rejected(BaseModel):
 
 
 def review(
-    dataset: Annotated[Path, typer.Argument(help="Dataset directory with a rejected.jsonl.")],
-    trajectories: Annotated[list[Path], typer.Option(help="The files that the dataset was curated from.")],
-    page: Annotated[Path, typer.Option("--html", help="File to write.")],
+    dataset: Annotated[Path, typer.Argument(help="Dataset directory, archive directory, or id of a run.")],
+    trajectories: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="The files that the dataset was curated from. Default: trajectories.jsonl beside the dataset."
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="File to write. Default: DATASET.review.html beside the dataset.")
+    ] = None,
+    mark: Annotated[
+        bool, typer.Option("--mark", help="Mark examples as right or wrong in a browser on this machine.")
+    ] = False,
+    by: Annotated[str | None, typer.Option(help="With --mark: your name. Default: your user name.")] = None,
+    sample: Annotated[
+        int, typer.Option(min=2, help="With --mark: examples to draw, half of them kept and half rejected.")
+    ] = SAMPLE,
+    seed: Annotated[
+        int, typer.Option(help="With --mark: random seed of the sample; people with the same one mark the same.")
+    ] = 0,
+    blind: Annotated[
+        bool, typer.Option("--blind/--no-blind", help="With --mark: hide each verdict until the example is marked.")
+    ] = True,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --mark: port to listen on, 0 for a free one.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")] = False,
 ) -> None:
-    """Write an HTML file with the kept and rejected trajectories side by side, with the evidence."""
+    """Write an HTML file with the kept and rejected trajectories, with the evidence.
+
+    With --mark, serve the page on this machine instead. There a person marks
+    kept and rejected examples as right (deserves to be in the dataset) or wrong.
+    Each mark is saved at once to DATASET.marks.jsonl, beside the dataset. Ctrl-C
+    ends, and the same command continues. Several people can mark.
+    `applejack precision DATASET` shows the result.
+    """
+    dataset, files = locate(dataset, trajectories)
     rejected = read_rejected(dataset)
-    sources.require_trajectory(trajectories)
-    numbers = Counter(t.job_id for t in _trajectories(trajectories) if t.job_id in rejected)
+    sources.require_trajectory(files)
+    numbers = Counter(t.job_id for t in _trajectories(files) if t.job_id in rejected)
+    pairs = judge(_trajectories(files), rejected, numbers)
+    if mark:
+        if page is not None:
+            raise UsageError(
+                f"--html {str(page)!r} cannot be combined with --mark; write the file with another command"
+            )
+        name = by.strip() if by is not None else getpass.getuser()
+        if not name:
+            raise UsageError("--by is empty; use your name")
+        mark_examples(dataset, pairs, by=name, sample=sample, seed=seed, blind=blind, port=port, as_json=as_json)
+        return
+    write_page(page or beside(dataset, "review.html"), dataset, pairs, rejected, as_json=as_json)
+
+
+def person(by: str | None) -> str:
+    """The name for the marks. Raises UsageError if there is none."""
+    name = by
+    if name is None:
+        with suppress(KeyError, OSError):  # the account has no name, as in some containers
+            name = getpass.getuser()
+    if not name or not name.strip():
+        raise UsageError("there is no name for the marks; set --by NAME")
+    return name.strip()
+
+
+def write_page(
+    page: Path,
+    dataset: Path,
+    pairs: Iterator[Reviewed],
+    rejected: dict[str, list[tuple[Finding, ...]]],
+    *,
+    as_json: bool,
+) -> None:
+    """Write the page and print what it holds."""
     kept = Counter[bool]()
 
-    def reviewed() -> Iterator[Reviewed]:
-        for pair in judge(_trajectories(trajectories), rejected, numbers):
+    def counted() -> Iterator[Reviewed]:
+        for pair in pairs:
             kept[pair[1].kept] += 1
             yield pair
 
-    write_review(page, reviewed(), title=f"{dataset.resolve().name}: kept and rejected trajectories")
+    title = f"{dataset.resolve().name}: kept and rejected trajectories"
+    write_review(page, counted(), title=title, correct=correct_of(dataset))
     lost = sum(len(lines) for lines in rejected.values()) - kept[False]
     size = page.stat().st_size
     out = sys.stderr if as_json else sys.stdout
@@ -48,8 +117,40 @@ def review(
     if lost:
         print(f"{lost} rejected trajectories are not in the given files", file=out)
     if as_json:
-        summary = {"html": str(page), "kept": kept[True], "rejected": kept[False], "not_found": lost, "bytes": size}
-        print(json.dumps(summary))
+        counts = {"kept": kept[True], "rejected": kept[False], "not_found": lost, "bytes": size}
+        print(json.dumps({"page": str(page), "html": str(page), **counts}))
+
+
+def locate(dataset: Path, trajectories: list[Path] | None) -> tuple[Path, list[Path]]:
+    """The dataset directory and its trajectory files. Raises UsageError if there are none to be found."""
+    inner = dataset / "dataset"  # of an archive or a fetch
+    if not (dataset / "rejected.jsonl").exists() and inner.is_dir():
+        dataset = inner
+    if trajectories:
+        return dataset, trajectories
+    found = beside(dataset, "").parent / "trajectories.jsonl"
+    if not found.is_file() and (dataset / "rejected.jsonl").exists():
+        raise UsageError(
+            f"there is no trajectories.jsonl beside {str(dataset)!r}; name the files that it was curated from with "
+            "--trajectories IN.jsonl, or get those of a run with `applejack archive RUN --keep --out DIR`"
+        )
+    return dataset, [found]
+
+
+def beside(dataset: Path, ending: str) -> Path:
+    """DATASET.ENDING, beside the dataset directory."""
+    place = dataset.resolve()
+    return place.with_name(f"{place.name}.{ending}" if ending else place.name)
+
+
+def correct_of(dataset: Path) -> JsonValue:
+    """`correct` of dataset.json: {"count", "of"}; None if it is not there."""
+    try:
+        manifest = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    found: JsonValue = manifest.get("correct") if isinstance(manifest, dict) else None
+    return found
 
 
 def read_rejected(dataset: Path) -> dict[str, list[tuple[Finding, ...]]]:

@@ -1,6 +1,7 @@
 """The dataset card: README.md with the YAML header that hubs read."""
 
 import json
+import re
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from pydantic import JsonValue
 
 from config.records import JsonObject
 
+REVIEW_TITLE = "## Review by people"
 HUB_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")  # the hubs' size_categories
 
 
@@ -48,6 +50,7 @@ def _body(manifest: JsonObject) -> list[str]:
         "",
         f"- Answered by {_teachers(manifest)}.",
         *_correct(manifest),
+        f"- Replay: {_replay(manifest)}.",
         f"- Format `{manifest['format']}`{_rendered(manifest)}.",
         *_parquet(manifest),
         f"- Split {manifest['split_rule']}. Leaks between splits: `{json.dumps(manifest['leaks'])}`.",
@@ -59,6 +62,7 @@ def _body(manifest: JsonObject) -> list[str]:
         *_table("Calls by tool", "tool", manifest["by_tool"]),
         *_list("Warnings", manifest["warnings"]),
         *_table("Code the tools read", "workspace", _workspaces(manifest), value="licence"),
+        *review_section(manifest),
     ]
 
 
@@ -74,6 +78,51 @@ def _correct(manifest: JsonObject) -> list[str]:
         f"- Correct: {graded['count']} of {graded['of']} answers to prompts with an expected answer; "
         f"{kept['count']} of {kept['of']} of the kept{wrong}."
     ]
+
+
+def _replay(manifest: JsonObject) -> str:
+    if manifest["replayed"] is None:
+        return "off; no recorded tool call was executed again"
+    counts = _object(manifest["replayed"])
+    causes = ", ".join(f"{cause} {count}" for cause, count in _object(counts["not_replayed"]).items())
+    return (
+        f"{counts['matched']} of {counts['calls']} recorded tool calls returned the recorded result when they were "
+        "executed again on the pinned code" + (f". Trajectories not replayed, by cause: {causes}" if causes else "")
+    )
+
+
+def review_section(manifest: JsonObject) -> list[str]:
+    """Precision and recall by people's marks; nothing without marks."""
+    if "review" not in manifest:
+        return []
+    review = _object(manifest["review"])
+    people = "1 person" if review["people"] == 1 else f"{review['people']} people"
+    introduction = f"{people} marked {review['marked']} kept and rejected examples as right or wrong."
+    lines = [
+        f"- {name}: {_rate(review[key]) if review[key] else 'not known, too few marks'}."
+        for name, key in (
+            ("Precision (kept examples that are right)", "precision"),
+            ("Recall (right examples that are kept)", "recall"),
+            ("Agreement (examples that several people judged the same)", "agreement"),
+        )
+        if key != "agreement" or review[key]
+    ]
+    return [REVIEW_TITLE, "", introduction, "", *lines]
+
+
+def with_review(text: str, manifest: JsonObject) -> str:
+    """A card, which people may have edited, with its review section replaced or added at the end."""
+    before = re.sub(rf"(?ms)^{re.escape(REVIEW_TITLE)}$.*?(?=^#|\Z)", "", text).rstrip("\n")
+    section = "\n".join(review_section(manifest))
+    return f"{before}\n\n{section}\n" if section else f"{before}\n"
+
+
+def _rate(value: JsonValue) -> str:
+    rate = _object(value)
+    interval = rate["interval95"]
+    assert isinstance(interval, list)
+    low, high = (f"{float(str(limit)):.1%}" for limit in interval)
+    return f"{float(str(rate['rate'])):.1%} ({rate['count']} of {rate['of']} marked, 95% interval {low} to {high})"
 
 
 def _teachers(manifest: JsonObject) -> str:

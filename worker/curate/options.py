@@ -75,6 +75,8 @@ class Summary:
     """max_seq_length -> number of over-long trajectories that it would keep"""
     warnings: tuple[str, ...] = ()
     loss_proof: JsonObject = field(default_factory=dict)
+    replayed: JsonObject | None = None
+    """{calls, matched, differing: calls; not_replayed: {cause: trajectories}}; None if replay was off"""
     broken: int = 0
     """unreadable lines; not counted in `read`"""
 

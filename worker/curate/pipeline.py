@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.atomic_files import replace_directory, writing
@@ -25,6 +25,10 @@ from worker.curate.filters import (
 )
 from worker.curate.licences import licence_of
 from worker.curate.options import Options, Summary
+from worker.curate.replay import Replay
+from worker.curate.review.examples import Example, judgement, write_examples
+from worker.curate.review.marks import Mark, marks_file, read_marks
+from worker.curate.review.precision import measure
 from worker.curate.row import CuratedRow, read_row
 from worker.curate.split import RULE_PROMPT, RULE_SEED, RULE_WORKSPACE, leaks
 from worker.curate.spool import Spool
@@ -54,6 +58,7 @@ def curate(
     out: Path,
     options: Options,
     student: Path | None,
+    replay: Replay | None = None,
     progress: Progress | None = None,
     broken: Callable[[], int] = lambda: 0,
 ) -> Curated:
@@ -61,12 +66,14 @@ def curate(
 
     Args:
         trajectories: each is read once and not kept in memory.
+        replay: executes the recorded calls again; None leaves that out.
         broken: returns the number of unreadable input lines; called at the end.
 
     Raises:
-        UsageError: the student is unusable, or `out` contains something other than a dataset.
+        UsageError: the student is unusable, `out` contains something other than a dataset, or its marks are damaged.
     """
     dataset.require_free(out)
+    marks = read_marks(marks_file(out))
     if options.parquet:
         parquet.require()
     model = _student(student, options)
@@ -74,8 +81,8 @@ def curate(
         with writing(out):
             place = stack.enter_context(replace_directory(out))
         spool = stack.enter_context(Spool(place))
-        entries = _read(trajectories, options, model, spool, progress)
-        return _write(entries, place, options, model, spool, broken())
+        entries = _read(trajectories, options, model, spool, progress, replay)
+        return _write(entries, place, options, model, spool, broken(), replay, marks)
 
 
 def _student(student: Path | None, options: Options) -> Student | None:
@@ -89,10 +96,16 @@ def _student(student: Path | None, options: Options) -> Student | None:
 
 
 def _read(
-    trajectories: Trajectories, options: Options, student: Student | None, spool: Spool, progress: Progress | None
+    trajectories: Trajectories,
+    options: Options,
+    student: Student | None,
+    spool: Spool,
+    progress: Progress | None,
+    replay: Replay | None,
 ) -> list[CuratedRow]:
     special = student.special if student else frozenset()
     checks = all_checks(max_calls=options.max_calls, special=special, keep_wrong=options.keep_wrong)
+    checks += (replay.check,) if replay else ()
     entries: list[CuratedRow] = []
     for trajectory in trajectories() if callable(trajectories) else trajectories:
         entries.append(read_row(trajectory, checks=checks, options=options, student=student, spool=spool))
@@ -104,7 +117,14 @@ def _read(
 
 
 def _write(
-    entries: list[CuratedRow], place: Path, options: Options, student: Student | None, spool: Spool, broken: int
+    entries: list[CuratedRow],
+    place: Path,
+    options: Options,
+    student: Student | None,
+    spool: Spool,
+    broken: int,
+    replay: Replay | None,
+    marks: Sequence[Mark],
 ) -> Curated:
     reject_other_systems(entries)
     reject_duplicates(entries)
@@ -121,7 +141,14 @@ def _write(
     held_out = dataset.write_held_out(place, sides, spool)
     found = _leaks(sides)
     summary = summarise(entries, sides, options, content_hash=content_hash, leaks=found["keys"], broken=broken)
+    summary = replace(summary, replayed=replay.counts() if replay else None)
+    examples = [
+        Example(job_id=e.job_id, run_id=e.run_id, kept=judgement(e.verdict), content=e.content) for e in entries
+    ]
+    write_examples(place, examples)
     manifest = _manifest(entries, summary, options, student, found, held_out)
+    if marks:
+        manifest["review"] = measure(examples, marks).as_json()
     dataset.write_json(place / dataset.MANIFEST, manifest)
     (place / dataset.CARD).write_text(card(manifest), encoding="utf-8")
     return Curated(summary, entries)
@@ -159,7 +186,7 @@ def _manifest(
         "source_run": options.source_run or _only({entry.run_id for entry in kept}),
         "workspaces": {place: licence_of(place) for place in sorted({e.workspace for e in kept if e.workspace})},
         **{key: counts[key] for key in ("read", "kept", "rejected", "broken", "reasons", "splits")},
-        **{key: counts[key] for key in ("correct", "kept_correct")},
+        **{key: counts[key] for key in ("correct", "kept_correct", "replayed")},
         **{key: counts[key] for key in ("with_tools", "without_tools", "skipped", "by_category", "by_tool")},
         "turns_per_trajectory": {str(n): c for n, c in sorted(Counter(entry.turns for entry in kept).items())},
         "tokens": _tokens(kept),

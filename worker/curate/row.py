@@ -14,6 +14,7 @@ from worker.curate.loss_mask import Losses, losses
 from worker.curate.numeric_answer import NumericAnswer, numeric_answer
 from worker.curate.options import Options
 from worker.curate.render import Rendered, render_text, render_turns, row_bytes
+from worker.curate.review.marks import content_hash
 from worker.curate.split import SplitItem, group_keys, normalised, workspace_of
 from worker.curate.spool import Span, Spool
 from worker.student.tokenizer import RenderError, Student
@@ -62,6 +63,8 @@ class CuratedRow:
     print_: Fingerprint
     prompt: Span
     system: SystemPrompt
+    content: str
+    """content hash of the review: what a person's mark is about"""
     claim: NumericAnswer | None
     """the number in the answer, compared with other answers to the same question"""
     correct: bool | None = None
@@ -124,6 +127,7 @@ def read_row(
             start=trajectory.system_prompt[:SHOWN],
             recorded_here=pin is not None,
         ),
+        content=content_hash(trajectory),
         claim=numeric_answer(trajectory),
         correct=is_correct(trajectory),
         turns=sum(message.role == "assistant" for message in trajectory.messages),

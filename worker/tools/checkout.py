@@ -67,7 +67,7 @@ def from_url(url: str, rev: str, *, cache: Path) -> Checkout:
     Raises:
         WorkspaceError: the repository cannot be cloned or fetched, or has no such revision.
     """
-    mirror = cache / "mirrors" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    mirror = _mirror(url, cache)
     mirror.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{mirror}.lock"):
         if not mirror.exists():
@@ -82,6 +82,22 @@ def from_url(url: str, rev: str, *, cache: Path) -> Checkout:
     if commit is None:
         raise WorkspaceError(f"{without_secret(url)!r} has no revision {rev!r}; check the name after the '@'")
     return Checkout(_made(lambda into: _write_files(mirror, commit, "", into), commit, cache), commit)
+
+
+def from_cache(url: str, commit: str, *, cache: Path) -> Checkout:
+    """A commit of a remote repository from the cache alone; nothing is cloned or fetched.
+
+    Raises:
+        WorkspaceError: the cache has neither the checkout nor a clone with the commit.
+    """
+    mirror = _mirror(url, cache)
+    if not (cache / "workspaces" / commit).is_dir() and not mirror.is_dir():
+        raise WorkspaceError(f"{without_secret(url)!r} has not been fetched on this machine")
+    return Checkout(_made(lambda into: _write_files(mirror, commit, "", into), commit, cache), commit)
+
+
+def _mirror(url: str, cache: Path) -> Path:
+    return cache / "mirrors" / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def _made(write: Callable[[Path], None], name: str, cache: Path) -> Path:

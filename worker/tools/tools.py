@@ -16,6 +16,7 @@ ENTRIES = 40  # shown per find_files or list_dir
 LINE_CHARS = 240  # shown per line
 RESULT_CHARS = 4000  # of any tool
 SEARCH_SECONDS = 10.0  # per grep or count, over all files
+_UNFINISHED = "not searched to the end in time; narrow the path]"
 
 
 class Arguments(BaseModel):
@@ -170,9 +171,14 @@ class _Search:
     @property
     def note(self) -> str:
         """A note on files that were not searched, "" if all were."""
-        late = f"\n[{_plural(self.late, 'file')} not searched to the end in time; narrow the path]" if self.late else ""
+        late = f"\n[{_plural(self.late, 'file')} {_UNFINISHED}" if self.late else ""
         skipped = f"\n[{_plural(self.unreadable, 'large or unreadable file')} not searched]" if self.unreadable else ""
         return late + skipped
+
+
+def is_unfinished(result: str) -> bool:
+    """Whether a search reached its time limit. Another run of the same call may then return another result."""
+    return any(line.startswith("[") and line.endswith(_UNFINISHED) for line in result.split("\n")[-2:])
 
 
 def _files(workspace: Workspace, path: str, glob: str) -> list[Entry]:

@@ -72,7 +72,13 @@ def build(
     }
 
     def bound(name: str) -> ToolFunction:
-        return lambda arguments: _shortened(bodies[name](workspace, _read_arguments(name, arguments)))
+        def run(arguments: JsonObject) -> str:
+            try:
+                return _shortened(bodies[name](workspace, _read_arguments(name, arguments)))
+            except OSError as error:
+                raise RefusedError(f"{name} cannot read that: {error.strerror or error}") from error
+
+        return run
 
     return {name: bound(name) for name in names}
 

@@ -17,6 +17,8 @@ from worker.tools.files import content_digest
 _URL = re.compile(r"^([a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)")
 _REV = re.compile(r"^[\w][\w./^~+-]*$")  # a leading "-" would be an option to git
 
+_COMMIT = re.compile(r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$")  # of SHA-1 or SHA-256 repositories; no branch or "HEAD"
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -80,6 +82,31 @@ def open_workspace(text: str, *, cache: Path, expect: Pin | None = None) -> Work
     if expect is not None:
         _compare(workspace.pin, expect)
     return workspace
+
+
+def reopen(pin: Pin, *, cache: Path) -> Workspace:
+    """The code of a recorded pin, from what is on this machine: no repository is cloned or fetched.
+
+    Its pin has the recorded commit. A directory that was pinned by its digest has the digest of its present content.
+
+    Raises:
+        WorkspaceError: the code is not on this machine, or the pin has neither a commit nor a digest.
+    """
+    path, cache = Path(pin.origin).expanduser(), cache.resolve()
+    if pin.commit and not _COMMIT.match(pin.commit):
+        raise WorkspaceError(f"{pin.commit!r} is not a commit; a pin has all its hex digits")
+    if pin.commit and _URL.match(pin.origin):
+        found: checkout.Checkout | None = checkout.from_cache(pin.origin, pin.commit, cache=cache)
+    elif not path.is_dir():
+        raise WorkspaceError(f"there is no directory {pin.origin!r} on this machine")
+    elif pin.commit:
+        found = checkout.from_work_tree(path.resolve(), pin.commit, cache=cache)
+    elif pin.digest:
+        return Workspace(path.resolve(), Pin(origin=pin.origin, digest=content_digest(path.resolve())))
+    else:
+        raise WorkspaceError(f"{pin.origin!r} is not pinned to a commit or a digest")
+    assert found is not None  # from_work_tree returns None only without a revision
+    return Workspace(found.root.resolve(), pin)
 
 
 def _compare(pin: Pin, expect: Pin) -> None:

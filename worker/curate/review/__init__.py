@@ -2,6 +2,7 @@
 
 The file contains the page, blocks of trajectories and an index. Data is gzipped JSON in base64, so that the browser
 cannot parse it as markup. The page unpacks the index on load, and a block when one of its trajectories is opened.
+With `marking` it is the page of `worker.curate.review.server`, and sends marks to it.
 """
 
 import base64
@@ -13,6 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
+from pydantic import JsonValue
+
 from config.atomic_files import replace_file, writing
 from config.errors import UsageError
 from config.records import JsonObject, Trajectory, Verdict
@@ -20,30 +23,44 @@ from config.records import JsonObject, Trajectory, Verdict
 BLOCK = 50  # trajectories unpacked together: about 500 KB, a few milliseconds
 QUESTION = 180  # characters of the question in the index: two lines of the list
 HERE = Path(__file__).parent
-SCRIPTS = ("conversation.js", "lists.js", "filters.js", "page.js")  # joined in this order
+SCRIPTS = ("conversation.js", "lists.js", "filters.js", "marking.js", "page.js")  # joined in this order
+SERVED = "base-uri 'none'; connect-src 'self'"  # a page that saves marks sends them to its own server
 
 Reviewed = tuple[Trajectory, Verdict]
 
 
-def write_review(out: Path, trajectories: Iterable[Reviewed], *, title: str) -> int:
+def write_review(
+    out: Path,
+    trajectories: Iterable[Reviewed],
+    *,
+    title: str,
+    correct: JsonValue = None,
+    marking: JsonObject | None = None,
+) -> int:
     """Write the page atomically; return the number of trajectories. Keeps one block in memory.
+
+    Args:
+        correct: {"count", "of"} of dataset.json: right answers, of those whose prompt has an expected answer.
+        marking: {"by", "blind"} makes the page of `worker.curate.review.server`, which saves marks.
 
     Raises UsageError if `out` cannot be written.
     """
     if out.is_dir():
         raise UsageError(f"the page {str(out)!r} is a directory; choose a file name, such as review.html")
     with writing(out), replace_file(out) as draft, draft.open("w", encoding="utf-8") as file:
-        return _write(file, iter(trajectories), title)
+        return _write(file, iter(trajectories), title, {"correct": correct, "marking": marking})
 
 
-def _write(file: TextIO, trajectories: Iterator[Reviewed], title: str) -> int:
+def _write(file: TextIO, trajectories: Iterator[Reviewed], title: str, about: JsonObject) -> int:
     head, tail = _page(title)
+    if about["marking"]:
+        head = head.replace("base-uri 'none'", SERVED)
     index: list[JsonObject] = []
     file.write(head)
     while block := list(islice(trajectories, BLOCK)):
         index += [_index_entry(trajectory, verdict) for trajectory, verdict in block]
         file.write(_data("block", [_detail(trajectory, verdict) for trajectory, verdict in block]))
-    file.write(_data("index", {"title": title, "block": BLOCK, "items": index}))
+    file.write(_data("index", {"title": title, "block": BLOCK, "items": index, **about}))
     file.write(tail)
     return len(index)
 

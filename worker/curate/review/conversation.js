@@ -13,11 +13,14 @@ function h(tag, properties, ...children) {
   return element;
 }
 
+const unescaped = (text) => text.replace(/\\(.)/g, (_, c) => ({ n: '\n', t: '\t', r: '\r' })[c] ?? c);
+const unquoted = (text) => unescaped(text.slice(1, -1));
+
 // The pieces of text a finding quotes: Python's repr puts them in '...' or "...".
 function quoted(detail) {
   const pieces = [];
   for (const [, single, double] of detail.matchAll(/'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"/g)) {
-    const text = (single ?? double).replace(/\\(.)/g, (_, c) => ({ n: '\n', t: '\t', r: '\r' })[c] ?? c);
+    const text = unescaped(single ?? double);
     if (text.trim().length > 2) pieces.push(text);
   }
   return pieces;
@@ -60,7 +63,7 @@ function absent(words) {
 }
 
 function why(findings) {
-  return findings.map((f) => h('span', { className: 'why' }, `${f.reason}: ${f.detail}`));
+  return findings.map((f) => h('span', { className: 'why' }, f.reason === 'replay_mismatch' ? f.reason : `${f.reason}: ${f.detail}`));
 }
 
 function folded(title, text) {
@@ -102,12 +105,32 @@ function turn(message, index, context) {
     if (!context.answered.has(call.id)) body.push(absent(`no result for ${call.id}`));
   }
   return h('section', { className: `turn ${message.role}${here.length ? ' evidence' : ''}`, id: '' },
-    h('div', { className: 'who' }, ...who, ...why(own)), ...body);
+    h('div', { className: 'who' }, ...who, ...why(own)), ...body, ...(index === context.last ? context.expected : []));
+}
+
+// The facts that a right answer states, shown in the answer.
+function expected(expect) {
+  if (!expect) return [];
+  const text = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
+  const facts = Object.entries(expect).map(([name, value]) => h('div', {}, h('b', {}, name),
+    h('span', {}, Array.isArray(value) ? value.map(text).join(' · ') : text(value))));
+  return [h('div', { className: 'expected' }, h('div', { className: 'who' }, 'expected'), ...facts)];
+}
+
+// A replay quotes both results; they are shown one above the other.
+const REPLAYED = /^(.*?) is recorded as ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"), and returns ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(.*)$/;
+
+function evidenceText(finding) {
+  const parts = finding.reason === 'replay_mismatch' && REPLAYED.exec(finding.detail);
+  if (!parts) return [` ${finding.detail}`];
+  const [, call, recorded, replayed, rest] = parts;
+  const line = (name, text) => h('div', {}, h('b', {}, name), h('span', {}, unquoted(text)));
+  return [` ${call}${rest}`, h('div', { className: 'replayed' }, line('recorded', recorded), line('replayed', replayed))];
 }
 
 function reasons(findings, turns) {
   const items = findings.map((finding) => {
-    const item = h('li', {}, h('b', {}, finding.reason), ` ${finding.detail}`);
+    const item = h('li', {}, h('b', {}, finding.reason), ...evidenceText(finding));
     const target = turns[finding.message];
     if (target) {
       const jump = h('button', { type: 'button' }, 'show');
@@ -120,7 +143,7 @@ function reasons(findings, turns) {
 }
 
 const SHOWN = new Set(['run_id', 'job_id', 'prompt', 'category', 'system_prompt', 'messages', 'outcome', 'findings',
-  'tools', 'schema_version', 'failure', 'seconds', 'attempt', 'requires_tools']);
+  'tools', 'schema_version', 'failure', 'seconds', 'attempt', 'requires_tools', 'expect']);
 
 function facts(trajectory) {
   const pin = trajectory.provenance?.workspace;
@@ -139,7 +162,9 @@ function facts(trajectory) {
 function conversation(trajectory, hit) {
   const messages = trajectory.messages || [];
   const answered = new Set(messages.filter((m) => m.role === 'tool').map((m) => m.tool_call_id));
-  const context = { findings: trajectory.findings, answered, hit };
+  const answers = messages.at(-1)?.role === 'assistant' && !messages.at(-1).tool_calls?.length;
+  const expectation = expected(trajectory.expect);
+  const context = { findings: trajectory.findings, answered, hit, last: answers ? messages.length - 1 : -1, expected: expectation };
   const turns = messages.map((message, index) => turn(message, index, context));
   const others = Object.fromEntries(Object.entries(trajectory).filter(([name]) => !SHOWN.has(name)));
   return [
@@ -149,6 +174,7 @@ function conversation(trajectory, hit) {
     ...(trajectory.system_prompt ? [folded('system prompt', trajectory.system_prompt)] : []),
     ...(trajectory.tools.length ? [folded(`${trajectory.tools.length} tools sent`, trajectory.tools.join('\n'))] : []),
     ...(turns.length ? turns : [absent('no messages')]),
+    ...(answers ? [] : expectation),
     ...(Object.keys(others).length ? [folded('other fields', JSON.stringify(others, null, 2))] : []),
   ];
 }

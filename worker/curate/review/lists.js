@@ -2,7 +2,7 @@
 const ROW = 58; // pixels; the height of .row in page.css
 const SPARE_ROWS = 6; // drawn above and below what is seen
 const KEPT_BLOCKS = 24; // unpacked blocks that stay in memory
-const SIDES = ['kept', 'rejected'];
+const SIDES = ['kept', 'rejected']; // one queue instead while marking
 const FACETS = [['reasons', 'Reason'], ['category', 'Category'], ['tools', 'Tool']];
 const $ = (id) => document.getElementById(id);
 
@@ -12,7 +12,7 @@ const haystacks = []; // lower-cased text of a block's trajectories, made by the
 const state = {
   items: [], size: 1, view: 'both', side: 'kept', query: '', found: null,
   chosen: { reasons: new Set(), category: new Set(), tools: new Set() },
-  shown: { kept: [], rejected: [] }, at: { kept: -1, rejected: -1 },
+  shown: { kept: [], rejected: [], queue: [] }, at: { kept: -1, rejected: -1, queue: -1 },
 };
 const panes = {};
 
@@ -73,7 +73,10 @@ async function drawDetail(side, item, token) {
   const trajectories = await block(Math.floor(item.number / state.size));
   const { detail } = panes[side];
   if (detail.dataset.item !== token) return; // another one was chosen meanwhile
-  detail.replaceChildren(...conversation(trajectories[item.number % state.size], state.query));
+  const trajectory = trajectories[item.number % state.size];
+  const shown = isHidden(item) ? { ...trajectory, findings: [] } : trajectory;
+  const verdict = verdictLine(item);
+  detail.replaceChildren(...(verdict ? [verdict] : []), ...conversation(shown, state.query));
   detail.scrollTop = 0;
 }
 
@@ -93,13 +96,13 @@ function drawList(side) {
 
 function drawRow(side, item, index) {
   const calls = item.calls === 1 ? '1 call' : `${item.calls} calls`;
+  const first = marking.on ? markWord(item) : h('b', {}, item.reasons.join(', '));
   const row = h('div', { className: 'row', role: 'option', id: `${side}-${item.number}` },
     h('div', { className: 'q' }, item.question),
-    h('div', { className: 'sub' }, item.reasons.length ? h('b', {}, item.reasons.join(', ')) : '',
-      `${item.reasons.length ? ' · ' : ''}${item.category} · ${calls} · ${item.id}`));
+    h('div', { className: 'sub' }, first, `${first.textContent ? ' · ' : ''}${item.category} · ${calls} · ${item.id}`));
   row.setAttribute('aria-selected', String(index === state.at[side]));
   row.style.top = `${index * ROW}px`;
-  row.onclick = () => { activate(side); move(side, index); };
+  row.onclick = () => { activate(side); move(side, index); drawMarking(); };
   return row;
 }
 

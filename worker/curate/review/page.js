@@ -9,6 +9,11 @@ function evidence(step) {
   marks[next >= 0 ? next : step > 0 ? 0 : marks.length - 1].scrollIntoView({ block: 'center' });
 }
 
+function page(event) {
+  const { detail } = panes[state.side];
+  detail.scrollBy({ top: (event.shiftKey ? -0.8 : 0.8) * detail.clientHeight });
+}
+
 function setTheme(theme) {
   if (theme === 'auto') delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
@@ -25,28 +30,38 @@ const KEYS = {
   j: () => move(state.side, state.at[state.side] + 1), k: () => move(state.side, state.at[state.side] - 1),
   h: () => (state.view === 'both' ? activate('kept') : show('kept')),
   l: () => (state.view === 'both' ? activate('rejected') : show('rejected')),
-  n: () => evidence(1), p: () => evidence(-1), c: clearAll, t: nextTheme,
+  e: () => evidence(1), E: () => evidence(-1), c: clearAll, t: nextTheme,
   1: () => show('both'), 2: () => show('kept'), 3: () => show('rejected'),
-  '/': () => $('search').select(), '?': () => $('help').showModal(),
+  '/': () => $('search').select(), '?': () => $('help').showModal(), ' ': page,
 };
 Object.assign(KEYS, { ArrowDown: KEYS.j, ArrowUp: KEYS.k, ArrowLeft: KEYS.h, ArrowRight: KEYS.l });
 
+const MARKING_KEYS = {
+  j: () => goTo(state.at.queue + 1), k: () => goTo(state.at.queue - 1), r: () => mark('right'), w: () => mark('wrong'),
+  u: undo, n: () => $('note').focus(), e: KEYS.e, E: KEYS.E, t: nextTheme, '/': KEYS['/'], '?': KEYS['?'], ' ': page,
+};
+Object.assign(MARKING_KEYS, { ArrowDown: MARKING_KEYS.j, ArrowUp: MARKING_KEYS.k });
+
 function onKey(event) {
-  const typing = event.target === $('search');
-  if (event.key === 'Escape' && typing) {
+  const typing = event.target === $('search') || event.target === $('note');
+  const keys = marking.on ? MARKING_KEYS : KEYS;
+  if (event.key === ' ' && event.target.closest('button, summary, input')) return; // a space activates these
+  if (event.target === $('note')) {
+    if (event.key === 'Enter' || event.key === 'Escape') $('note').blur();
+  } else if (event.key === 'Escape' && typing) {
     $('search').value = '';
     $('search').blur();
     search('');
-  } else if (!typing && !$('help').open && !event.ctrlKey && !event.metaKey && !event.altKey && KEYS[event.key]) {
+  } else if (!typing && !$('help').open && !event.ctrlKey && !event.metaKey && !event.altKey && keys[event.key]) {
     event.preventDefault();
-    KEYS[event.key]();
+    keys[event.key](event);
   }
 }
 
 function makePane(side) {
   const count = h('span', {}), spacer = h('div', {}), detail = h('div', { className: 'detail', tabIndex: 0 });
   const list = h('div', { className: 'list', role: 'listbox', tabIndex: 0, ariaLabel: `${side} trajectories` }, spacer);
-  const title = h('h2', {}, side === 'kept' ? 'Kept' : 'Rejected', count);
+  const title = h('h2', {}, { kept: 'Kept', rejected: 'Rejected', queue: 'To mark' }[side], count);
   const pane = h('section', { className: `pane ${side}` }, title, h('div', { className: 'halves' }, list, detail));
   list.addEventListener('scroll', () => drawList(side), { passive: true });
   pane.addEventListener('pointerdown', () => activate(side));
@@ -59,7 +74,13 @@ async function start() {
   state.size = index.block;
   state.items = index.items.map((item, number) => ({ ...item, number, side: item.reasons.length ? 'rejected' : 'kept' }));
   const rejected = state.items.filter((item) => item.side === 'rejected').length;
-  $('totals').textContent = `${state.items.length} read · ${state.items.length - rejected} kept · ${rejected} rejected`;
+  const { correct } = index;
+  $('totals').textContent = `${state.items.length} read · ${state.items.length - rejected} kept · ${rejected} rejected`
+    + (correct?.of ? ` · correct: ${correct.count} of ${correct.of}` : '');
+  if (index.marking) {
+    await startMarking(index.marking);
+    $('totals').textContent = `marked by ${marking.by}`;
+  }
   $('panes').append(...SIDES.map(makePane));
   let typed = 0;
   $('search').addEventListener('input', () => {
@@ -72,8 +93,9 @@ async function start() {
   $('show-filters').onclick = () => $('filters').classList.toggle('open');
   document.addEventListener('keydown', onKey);
   window.addEventListener('resize', () => SIDES.forEach(drawList));
-  show(matchMedia('(max-width: 1000px)').matches ? 'rejected' : 'both');
+  show(marking.on ? 'queue' : matchMedia('(max-width: 1000px)').matches ? 'rejected' : 'both');
   apply();
+  if (marking.on) goTo(firstUnmarked(-1));
   document.documentElement.dataset.ready = String(Math.round(performance.now())); // milliseconds, for whoever measures
 }
 

@@ -121,8 +121,6 @@ def _tool(schema: JsonObject, tools: Mapping[str, ToolFunction]) -> Tool[None]:
             return tools[name](arguments)  # type: ignore[arg-type] # JSON, as received
         except RefusedError as refused:
             raise ModelRetry(str(refused)) from refused
-        except OSError as error:
-            raise ModelRetry(f"{name} cannot read that: {error.strerror or error}") from error
 
     tool: Tool[None] = Tool.from_schema(run, name, purpose, dict(parameters))
     tool.function_schema.validator = _ANY_OBJECT
