@@ -130,6 +130,10 @@ REPETITIONS = [
     ("The answer is shop/part0.py. I looked there. " * 2 + "Done.", False),  # twice a block, no sentence in a row
     ("The answer is shop/part0.py. I looked there. " * 3, True),
     ("- shop/part0.py\n" * 4, True),
+    ("Places:\n" + "".join(f"- line {n} of shop/part0.py\n" for n in range(90, 99)), False),
+    ("The lines are " + ", ".join(f"line {n} of shop/part0.py" for n in range(90, 99)), False),
+    ("It is in `a.py`, `b.py`, `c.py`, `a.py`, `b.py` and `c.py`.", True),  # the list once more
+    ("Both `a.py` and `b.py` import it; in `b.py` and `a.py` it is used.", False),
     ("- shop/part0.py: 3\n- shop/part0.py: 9\n- shop/part1.py: 3", False),
     ("shop/part0.py, " * 6, True),
     ("shop/part0.py " + "0 " * 20, False),  # numbers
@@ -189,6 +193,10 @@ OTHER_LANGUAGES = [
         False,
     ),
     ("Widget0? 在哪里定义?", "Widget0 类定义在 shop/part0.py 中。", HIT, False),
+    (QUESTION, "Die Anzahl betr\u00e4gt 4.", HIT, True),  # short
+    (QUESTION, "Folgende Eintr\u00e4ge wurden gefunden: `Widget0`.", HIT, True),
+    (QUESTION, "By Ren\u00e9 M\u00fcller, Fran\u00e7ois Dupr\u00e9 and Zo\u00eb.", HIT, False),  # names
+    (QUESTION, "Workers die when they die; see shop/part0.py", HIT, False),
     (QUESTION, "shop/part0.py", HIT, False),
     (QUESTION, "`die` and `der` in shop/part0.py", HIT, False),
     (QUESTION, "In shop/part0.py: Widget0, Base, Widget0 and Base.", HIT, False),

@@ -26,8 +26,8 @@ WORD = re.compile(r"[^\W\d_]+")
 WRITTEN_ALIKE = 3  # words in a row that stand in a result: a quotation
 IDEOGRAPHS = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
 RUN = 3  # letters in a row of any other script
-LEAST_WORDS = 4  # of prose in a question's or answer's language
-LEAST_HITS = 2  # function words of a language
+LEAST_WORDS = 3  # of prose
+LEAST_HITS = 2  # function words of a language; words with other letters than English ones count beside one of them
 SHARE = 0.2  # of the words; running text has 0.3 to 0.5
 MOST_OWN = 0.25  # of the question's function words for each of the other language's: names and quotations slip through
 LANGUAGE_NAMES = re.compile(
@@ -35,14 +35,15 @@ LANGUAGE_NAMES = re.compile(
     r"|japanese|korean|arabic|greek|hindi|\u00fcbersetz\w*|deutsch\w*|englisch\w*|fran\u00e7ais\w*|anglais\w*"
     r"|espa\u00f1ol\w*|ingl\u00e9s\w*)\b"
 )
-# The most frequent function words of the languages that models drift into, without those that are English words as well
-# ("die", "in", "no", "was"). Related languages share words; the one with most of them is meant.
+# The most frequent function words of the languages that models drift into. English words of the other lists ("in",
+# "no", "was") are left out; "die" is too frequent in German for that. Related languages share words; the one with most
+# of them is meant.
 FUNCTION_WORDS: Mapping[str, frozenset[str]] = {
     name: frozenset(words.split())
     for name, words in {
         "en": "the of and is are to that it this these those for with by from not there which or be has have does "
         "were its what where how many who when why did can could should would you they them list find",
-        "de": "der das dem des ist sind und oder nicht ein eine einen einem einer eines wird werden wurde wurden "
+        "de": "die der das dem des ist sind und oder nicht ein eine einen einem einer eines wird werden wurde wurden "
         "mit für von zu zum zur im auf aus bei nach über wie wo welche welcher welches dass diese dieser "
         "dieses es gibt kein keine auch als sich er sie wir nur wenn dann hat haben",
         "fr": "le la les un une des du de et ou est sont dans pour pas ne que qui sur avec par ce cette ces il "
@@ -137,4 +138,6 @@ def _unquoted(words: list[str], evidence: list[str]) -> list[str]:
 
 
 def _hits(words: list[str], name: str) -> list[str]:
-    return [word for word in words if word in FUNCTION_WORDS[name]]
+    found = [word for word in words if word in FUNCTION_WORDS[name]]
+    accented = [word for word in words if not word.isascii() and word not in FUNCTION_WORDS[name]]
+    return [*found, *accented] if found and name != "en" else found

@@ -1,6 +1,6 @@
 """Finds degenerate text: the same sentence, list item or run of words again and again. Used by curation and evaluation.
 
-Not judged: code in fences, tables, numbers and values such as True. A span in backticks is one word, so that
+Not judged: code in fences, tables, loops of numbers and values such as True. A span in backticks is one word, so that
 `f(int, int, int)` is no loop. Lists with a common beginning ("- a.py: a test", "- b.py: a test") repeat no whole item.
 """
 
@@ -22,7 +22,8 @@ SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 CHUNK = re.compile(r"([^\W\d_].{1,19}?)\1{9,}")  # one word that goes on for ever: "foofoofoo..."
 LONGEST_LOOP = 60  # words of a loop: two or three sentences
 LOOPS = {1: 6, 2: 4}  # words of a loop -> times in a row; "very, very", "no, no, no" and "None, None" are language
-LONG_LOOP = 3  # times in a row, for longer ones
+LONG_LOOP = 3  # times in a row, for longer ones; twice for a list of names
+NAME = re.compile(r"^`|[A-Za-z][./]\w")
 SENTENCE_WORDS = 5  # of a sentence that is said twice in a row: "It is. It is." may be emphasis
 ANYWHERE = 4  # times that a sentence of ANYWHERE_WORDS or a list item occurs, not in a row
 ANYWHERE_SHARE = 0.25  # of all sentences: a long text may refer to one thing often
@@ -47,7 +48,7 @@ def repeated_text(trajectory: Trajectory) -> Iterator[Finding]:
 
 def _repeated_sentence(prose: str) -> str:
     sentences = [_words(part) for part in SENTENCE.split(prose)]
-    sentences = [words for words in sentences if words]
+    sentences = [words for words in sentences if not all(map(_is_value, words))]
     for first, second in pairwise(sentences):
         if first == second and len(first) >= SENTENCE_WORDS:
             return f"{_shown(first)} twice in a row"
@@ -66,21 +67,28 @@ def _repeated_item(prose: str) -> str:
 
 def _loop(prose: str) -> str:
     """The shortest run of words that stands several times in a row."""
-    words = _words(prose)
-    for size in range(1, min(LONGEST_LOOP, len(words) // LONG_LOOP) + 1):
-        times = LOOPS.get(size, LONG_LOOP)
+    words = [word for word in _words(prose) if word not in ("and", "or")]
+    for size in range(1, min(LONGEST_LOOP, len(words) // 2) + 1):
+        least = LOOPS.get(size, LONG_LOOP)
         same = 0  # words in a row that equal the word `size` before them
         for place in range(size, len(words)):
             same = same + 1 if words[place] == words[place - size] else 0
-            if same >= size * (times - 1):
-                return f"{_shown(words[place - size + 1 : place + 1])} {times} times in a row"
+            times, loop = 1 + same // size, words[place - size + 1 : place + 1]
+            if times < 2 or all(map(_is_value, loop)):
+                continue
+            if times >= (2 if size > 1 and all(map(NAME.search, loop)) else least):
+                return f"{_shown(loop)} {times} times in a row"
     return ""
 
 
+def _is_value(word: str) -> bool:
+    return word in VALUES or not any(map(str.isalpha, word))
+
+
 def _words(text: str) -> list[str]:
-    """The words in lower case without punctuation around them; numbers, values and drawn lines are left out."""
+    """The words in lower case without punctuation around them; drawn lines are left out."""
     stripped = (found.group().strip(EDGES).lower() for found in WORD.finditer(MARKER.sub("", text)))
-    return [word for word in stripped if word not in VALUES and any(map(str.isalpha, word))]
+    return [word for word in stripped if any(map(str.isalnum, word))]
 
 
 def _shown(words: tuple[str, ...] | list[str]) -> str:
