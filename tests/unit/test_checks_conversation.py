@@ -196,6 +196,8 @@ OTHER_LANGUAGES = [
     (QUESTION, "Die Anzahl betr\u00e4gt 4.", HIT, True),  # short
     (QUESTION, "Folgende Eintr\u00e4ge wurden gefunden: `Widget0`.", HIT, True),
     (QUESTION, "By Ren\u00e9 M\u00fcller, Fran\u00e7ois Dupr\u00e9 and Zo\u00eb.", HIT, False),  # names
+    (QUESTION, "Das Ergebnis ist: `shop/part0.py`.", HIT, True),  # a colon behind a word
+    ("Look up the constant LIMIT.", "Die Anzahl betr\u00e4gt 4.", HIT, True),
     (QUESTION, "Workers die when they die; see shop/part0.py", HIT, False),
     (QUESTION, "shop/part0.py", HIT, False),
     (QUESTION, "`die` and `der` in shop/part0.py", HIT, False),

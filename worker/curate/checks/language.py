@@ -20,7 +20,7 @@ from config.records import Finding, Trajectory
 
 NOT_PROSE = re.compile(
     r"(?s)```.*?(?:```|\Z)|`[^`\n]*`|\"[^\"\n]*\"|\u201c[^\u201d\n]*\u201d|\u00ab[^\u00bb\n]*\u00bb"
-    r"|(?<!\w)'[^'\n]*'(?!\w)|\S*[\w)\]][/\\._:=(\[<>@#]\S*|\S*\d\S*"
+    r"|(?<!\w)'[^'\n]*'(?!\w)|\S*[\w)\]][/\\._:=(\[<>@#]\S+|\S*\d\S*"
 )
 WORD = re.compile(r"[^\W\d_]+")
 WRITTEN_ALIKE = 3  # words in a row that stand in a result: a quotation
@@ -42,7 +42,7 @@ FUNCTION_WORDS: Mapping[str, frozenset[str]] = {
     name: frozenset(words.split())
     for name, words in {
         "en": "the of and is are to that it this these those for with by from not there which or be has have does "
-        "were its what where how many who when why did can could should would you they them list find",
+        "were its what where how many who when why did can could should would you they them list find up",
         "de": "die der das dem des ist sind und oder nicht ein eine einen einem einer eines wird werden wurde wurden "
         "mit für von zu zum zur im auf aus bei nach über wie wo welche welcher welches dass diese dieser "
         "dieses es gibt kein keine auch als sich er sie wir nur wenn dann hat haben",
