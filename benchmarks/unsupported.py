@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.claims import CLAIMS
 from benchmarks.mutate import Fault, answer, cut_result, emptied, invented_file, invented_symbols, wrong_count
 from benchmarks.sound import sound
 from config.errors import RejectionReason
@@ -30,6 +31,7 @@ KINDS: dict[str, Fault] = {
         lambda text: f"{text} Compare make_shadow_copy and PhantomConsumer.", tools=True
     ),
     "another folder's file": answer(lambda text: f"{text} The same is in celery/phantoms/base.py.", tools=True),
+    **CLAIMS,
 }
 
 
@@ -40,6 +42,7 @@ def main() -> None:
     parser.add_argument("--sound", type=int, default=400, help="number of sound trajectories")
     parser.add_argument("--each", type=int, default=40, help="trajectories per kind of fault")
     parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--missed", action="store_true", help="also print the unsupported answers that pass")
     options = parser.parse_args()
     spec = importlib.util.find_spec("celery")
     assert options.code or spec
@@ -48,14 +51,17 @@ def main() -> None:
     false = [sample for sample in whole if flagged(sample)]
     rng = random.Random(options.seed)
     caught = planted = 0
-    print(f"{'planted':34} caught total")
+    print(f"{'planted':38} caught total")
     for kind, fault in KINDS.items():
         samples = [broken for sample in rng.sample(whole, len(whole)) if (broken := fault(sample, rng, whole))][
             : options.each
         ]
         found = sum(map(flagged, samples))
         caught, planted = caught + found, planted + len(samples)
-        print(f"{kind:34} {found:6} {len(samples):5}")
+        print(f"{kind:38} {found:6} {len(samples):5}")
+        for sample in samples if options.missed else ():
+            if not flagged(sample):
+                print(f"missed: {kind}: {sample.prompt} {sample.answer!r}", file=sys.stderr)
     precision = caught / (caught + len(false)) if caught else 0.0
     print(f"{len(whole)} sound, {planted} unsupported: precision {precision:.3f}, recall {caught / planted:.3f}")
     for sample in false:

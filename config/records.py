@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import from_json
 
 from config.errors import FailureKind, RejectionReason
 
@@ -80,6 +81,7 @@ class Sampling(Record):
     """Nucleus sampling; None leaves it to the server."""
 
 
+CUT = "length"  # finish reason of an answer that max_tokens ended
 DEFAULT_MODEL = "default_model"  # mlx_lm's name for the model of its --model option, with the adapter
 TOOL_NAMES = ("read_file", "grep", "find_files", "list_dir", "count")
 
@@ -162,6 +164,29 @@ class Message(Record):
     """Name of the tool that a tool message comes from."""
     is_error: bool = False
     """Whether the tool call of a tool message failed."""
+
+
+def own_text(content: str | None) -> str:
+    """Text of an assistant's turn without the white space at its ends, which belongs to the notation.
+
+    Servers leave the line breaks between two calls, or between reasoning and answer, in the content. A template writes
+    its own there. Both together become other tokens than those the model generated. Turns with calls are recorded, and
+    so sent in later requests, with this text; every turn is rendered with it.
+    """
+    return (content or "").strip()
+
+
+def parsed_arguments(given: JsonValue) -> JsonValue:
+    """The arguments of a call as an object: parsed from text, {} for none; as given if that is not an object."""
+    if given is None or given == "":  # how some servers send a call without arguments
+        return {}
+    if not isinstance(given, str):
+        return given
+    try:
+        arguments: JsonValue = from_json(given, allow_inf_nan=False)  # JSON messages cannot hold NaN; json accepts it
+    except ValueError:
+        return given
+    return arguments if isinstance(arguments, dict) else given
 
 
 class Failure(Record):
@@ -281,6 +306,11 @@ class Trajectory(BaseModel):
         """Text of the last message if it is the assistant's, else ""."""
         last = self.messages[-1] if self.messages else None
         return (last.content or "") if last and last.role == "assistant" else ""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether max_tokens ended the last model turn, which ends the rollout."""
+        return self.outcome == "completed" and self.finish_reasons[-1:] == (CUT,)
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

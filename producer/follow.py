@@ -51,12 +51,20 @@ def follow(ledger: Ledger, run_id: str, output: Output, *, tend: Callable[[], No
 
 def render_line(status: RunStatus, ledger: Ledger) -> str:
     """The run's progress as one line of text."""
-    jobs = f"{status.generated} generated, {status.failed} failed, {status.running} running, {status.queued} queued"
+    jobs = (
+        f"{status.generated} generated{truncated_count(status)}, {status.failed} failed, "
+        f"{status.running} running, {status.queued} queued"
+    )
     curated = f"; {curated_counts(status)}" if status.kept is not None else ""
     more = f"; {detail}" if (detail := stage_detail(status, ledger)) else ""
     failed = f"; {status.error}" if status.error else ""
     missing_role = f"; {missing_role_hint(status)}" if status.missing_role else ""
     return f"{status.run_id}: {status.stage}: {jobs}{curated}{more}{failed}{missing_role}"
+
+
+def truncated_count(status: RunStatus) -> str:
+    """The jobs that max_tokens cut as text, " (3 truncated)"; "" without any."""
+    return f" ({status.truncated} truncated)" if status.truncated else ""
 
 
 def curated_counts(status: RunStatus) -> str:
@@ -78,7 +86,7 @@ def render_panel(status: RunStatus, ledger: Ledger) -> RenderableType:
     done = status.generated + status.failed
     eta = f", {status.eta_seconds:.0f} s left" if status.eta_seconds else ""
     rate = "" if status.missing_role == QUEUE_GENERATE else f"  {status.rate:.0f}/min{eta}"
-    counts = f"{done}/{status.total}  {status.failed} failed{rate}"
+    counts = f"{done}/{status.total}{truncated_count(status)}  {status.failed} failed{rate}"
     table.add_row("generate", ProgressBar(total=max(1, status.total), completed=done, width=30), counts)
     for view in status.stages:
         if view.state is StageState.SKIPPED:

@@ -24,6 +24,8 @@ class RunStatus:
     running: int
     generated: int
     failed: int
+    truncated: int
+    """generated jobs that max_tokens cut; curation rejects them"""
     kinds: dict[str, int]
     """number of failed jobs per failure kind"""
     kept: int | None
@@ -75,6 +77,7 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
         running=counts[JobState.RUNNING],
         generated=counts[JobState.GENERATED],
         failed=counts[JobState.FAILED],
+        truncated=ledger.jobs.truncated_count(run_id),
         kinds={kind.value: count for kind, count in ledger.jobs.failure_counts(run_id).items()},
         kept=int_or_none(curated.get("kept")),
         rejected=int_or_none(curated.get("rejected")),

@@ -84,6 +84,7 @@ class JobRunner:
             job_id=job_id,
             outcome=trajectory.outcome,
             failure=trajectory.failure.kind.value if trajectory.failure else None,
+            truncated=trajectory.truncated,
             calls=len(trajectory.tool_calls),
             seconds=round(trajectory.seconds, 2),
             stored=stored,

@@ -46,7 +46,7 @@ Keys of a run, all under applejack:run:ID: (config/topology.run_key)
     run                  hash    spec, fingerprint, total, created_ms, version (of the dataset, from 1)
     prompts              hash    job_id -> Prompt
     queued running generated failed   sets of job ids; a job is in exactly one of them
-    kind:K               set     jobs that failed with kind K
+    kind:K               set     jobs that failed with kind K; kind:truncated: generated jobs that max_tokens cut
     job:J                hash    attempt, deliveries, token, worker, history
     trajectory:J:A       string  the compressed trajectory of attempt A
     leases               zset    job id or stage:NAME -> when the lease expires, server milliseconds

@@ -7,12 +7,13 @@ from typing import Literal, cast
 
 import redis
 
-from config.errors import FailureKind, StoreError, UsageError
+from config.errors import FailureKind, RejectionReason, StoreError, UsageError
 from config.ledger.encoding import Event, events, ms, pack, unpack
 from config.ledger.store import Arg, decode, decode_list, redis_errors, run_script
 from config.records import JobState, Prompt, Trajectory
 from config.topology import ACTIVE, Stage, run_key
 
+TRUNCATED = RejectionReason.TRUNCATED.value  # kept in the place of a failure kind, for the job and in its set
 CHUNK = 500  # trajectories read at a time: 500 of 10 KB are 5 MB
 
 
@@ -49,6 +50,8 @@ class JobOutcome:
 
     job_id: str
     failure: FailureKind | None
+    truncated: bool
+    """max_tokens cut its last model turn; it completed, and curation will reject it"""
     worker: str
 
 
@@ -84,7 +87,7 @@ class Jobs:
         """
         run_id, job_id = trajectory.run_id, trajectory.job_id
         state = JobState.GENERATED if trajectory.outcome == "completed" else JobState.FAILED
-        kind = trajectory.failure.kind.value if trajectory.failure else ""
+        kind = trajectory.failure.kind.value if trajectory.failure else TRUNCATED if trajectory.truncated else ""
         keys = [
             *self._states(run_id),
             run_key(run_id, "leases"),
@@ -143,7 +146,7 @@ class Jobs:
             chunk = job_ids[start : start + CHUNK]
             cells = decode_list(run_script(self._redis, "outcomes", [], [run_key(run_id, "job:"), *chunk]))
             outcomes += [
-                JobOutcome(job_id, FailureKind(kind) if kind else None, worker)
+                JobOutcome(job_id, _failure(kind), kind == TRUNCATED, worker)
                 for job_id, kind, worker in zip(chunk, cells[::2], cells[1::2], strict=True)
             ]
         return outcomes
@@ -168,6 +171,11 @@ class Jobs:
                 pipe.scard(run_key(run_id, f"kind:{kind.value}"))
             return {kind: count for kind, count in zip(FailureKind, pipe.execute(), strict=True) if count}
 
+    def truncated_count(self, run_id: str) -> int:
+        """Number of generated jobs whose last model turn max_tokens cut."""
+        with redis_errors():
+            return int(self._redis.scard(run_key(run_id, f"kind:{TRUNCATED}")))
+
     def view(self, run_id: str, job_id: str) -> JobView:
         """State and history of one job; UsageError if the run does not have it."""
         with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
@@ -184,7 +192,7 @@ class Jobs:
             state=states[0],
             attempt=int(job.get("attempt", "1")),
             worker=job.get("worker", ""),
-            failure=FailureKind(job["kind"]) if job.get("kind") else None,
+            failure=_failure(job.get("kind", "")),
             history=events(job.get("history")),
         )
 
@@ -228,3 +236,8 @@ class Jobs:
     @staticmethod
     def _trajectory(run_id: str, job_id: str, attempt: int) -> str:
         return run_key(run_id, f"trajectory:{job_id}:{attempt}")
+
+
+def _failure(kind: str) -> FailureKind | None:
+    """The failure kind that a job's hash holds; None for a completed job."""
+    return FailureKind(kind) if kind and kind != TRUNCATED else None

@@ -63,6 +63,7 @@ class Metrics(Record):
     invented_turn_rate: float | None = None
     invented_result_rate: float | None = None
     call_in_text_rate: float | None = None
+    unsupported_claim_rate: float | None = None
     tool_when_needed_rate: float | None = None
     no_tool_when_not_needed_rate: float | None = None
     real_result_when_needed_rate: float | None = None

@@ -74,6 +74,7 @@ def _scores(scored: Sequence[Metrics | None], targets: Targets) -> list[Line]:
         rate("tool loops", "loop_rate", targets.loop_rate, atmost=True),
         rate("invented turns", "invented_turn_rate", targets.invented_turn_rate, atmost=True),
         rate("invented tool results", "invented_result_rate", targets.invented_turn_rate, atmost=True),
+        rate("answers that no result supports", "unsupported_claim_rate"),
         rate("calls written as text", "call_in_text_rate"),
         _line(
             "seconds per prompt, median (p90)",

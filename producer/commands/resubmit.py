@@ -30,7 +30,10 @@ def resubmit(
     ] = None,
     reason: Annotated[
         list[RejectionReason] | None,
-        typer.Option(metavar="REASON", help="Select jobs rejected for this reason (repeatable)."),
+        typer.Option(
+            metavar="REASON",
+            help="Select jobs rejected for this reason (repeatable); truncated also before curation.",
+        ),
     ] = None,
     job: Annotated[
         list[str] | None, typer.Option(metavar="JOB", help="Select a job by its id or number (repeatable).")
@@ -136,5 +139,7 @@ def candidates(ledger: Ledger, run_id: str) -> list[FinishedJob]:
     for outcome, prompt in zip(ledger.jobs.outcomes(run_id, ids), prompts, strict=True):
         verdict = verdicts.get(outcome.job_id)
         reasons = verdict.reasons if verdict else ()
+        if outcome.truncated and RejectionReason.TRUNCATED not in reasons:  # known before curation
+            reasons = (*reasons, RejectionReason.TRUNCATED)
         finished.append(FinishedJob(outcome.job_id, outcome.failure, reasons, outcome.worker, prompt))
     return finished

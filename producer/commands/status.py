@@ -5,11 +5,12 @@ import time
 from typing import Annotated
 
 import typer
+from pydantic import JsonValue
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from config.errors import UsageError
+from config.errors import RejectionReason, UsageError
 from config.ledger import Ledger
 from config.records import JsonObject, Provenance, Trajectory, Verdict
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
@@ -109,6 +110,8 @@ def why(
         console.print(f"  {at}  attempt {event.attempt}  {event.event:<12} {event.worker}  {escape(event.detail)}")
     if latest:
         print_trajectory(console, latest)
+    if latest and latest.truncated and not verdict:
+        console.print(f"[red]truncated[/red]: max_tokens ended model turn {len(latest.finish_reasons)}")
     for finding in verdict.findings if verdict else ():
         console.print(f"[red]rejected[/red] {finding.reason.value}: {escape(finding.detail)}")
     if verdict and verdict.kept:
@@ -125,6 +128,7 @@ def why(
                     if trajectory and trajectory.failure
                     else None,
                     "worker": trajectory.provenance.worker if trajectory and trajectory.provenance else None,
+                    "finish_reasons": list(trajectory.finish_reasons) if trajectory else [],
                     "messages": [m.model_dump(mode="json") for m in trajectory.messages] if trajectory else [],
                 }
                 for number, trajectory in enumerate(attempts, start=1)
@@ -135,7 +139,7 @@ def why(
             ],
             "outcome": latest.outcome if latest else None,
             "failure": latest.failure.model_dump(mode="json") if latest and latest.failure else None,
-            "reasons": [reason.value for reason in verdict.reasons] if verdict else [],
+            "reasons": reasons(latest, verdict),
             "rows": [{"split": verdict.split, "file": split_file(verdict), "row": row} for row in verdict.rows]
             if verdict
             else [],
@@ -144,6 +148,13 @@ def why(
             "prompt": prompt.model_dump(mode="json"),
         }
     )
+
+
+def reasons(latest: Trajectory | None, verdict: Verdict | None) -> list[JsonValue]:
+    """Why curation rejected a job; before curation, whether it is known to be truncated."""
+    if verdict:
+        return [reason.value for reason in verdict.reasons]
+    return [RejectionReason.TRUNCATED.value] if latest and latest.truncated else []
 
 
 def split_file(verdict: Verdict) -> str:

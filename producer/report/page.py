@@ -15,6 +15,7 @@ RATES = (  # drawn as bars: name in Metrics.of, label, whether more is better
     ("correct_rate", "Correct answers", True),
     ("loop_rate", "Tool loops", False),
     ("invented_turn_rate", "Invented turns", False),
+    ("unsupported_claim_rate", "Answers that no result supports", False),
 )
 CHART_WIDTH, CHART_HEIGHT, CHART_LEFT, CHART_BOTTOM = 640, 220, 48, 28  # in SVG units
 

@@ -274,6 +274,22 @@ def test_resubmitting_numbers_the_attempt_and_keeps_the_old_trajectory(ledger: L
     assert [one.answer for one in ledger.jobs.trajectories("r")] == ["new", "yes", "yes"]
 
 
+def test_jobs_that_max_tokens_cut_are_counted_until_they_run_again(ledger: Ledger) -> None:
+    job_ids = ledger.create(SPEC, PROMPTS).job_ids
+    reasons = [("length",), ("tool_calls", "length"), ("length", "stop"), ("stop",)]  # the third went on after its cut
+    for job_id, finish_reasons in zip(job_ids, reasons, strict=True):
+        claimed(ledger, job_id)
+        ledger.jobs.finish(trajectory(job_id).model_copy(update={"finish_reasons": finish_reasons}), worker="w1")
+    assert ledger.jobs.truncated_count("r") == 2
+    assert [outcome.truncated for outcome in ledger.jobs.outcomes("r", job_ids)] == [True, True, False, False]
+    assert ledger.jobs.failure_counts("r") == {}
+    assert ledger.jobs.counts("r")[JobState.GENERATED] == len(PROMPTS)
+    view = ledger.jobs.view("r", job_ids[0])
+    assert (view.state, view.failure, view.history[-1].detail) == (JobState.GENERATED, None, "truncated")
+    ledger.jobs.resubmit("r", job_ids[:1], train=False, evaluate=False)
+    assert ledger.jobs.truncated_count("r") == 1
+
+
 def test_resubmitting_a_job_in_flight_changes_nothing(ledger: Ledger) -> None:
     job_ids = ledger.create(SPEC, PROMPTS).job_ids
     claimed(ledger, job_ids[0])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import FailureKind
+from config.errors import FailureKind, RejectionReason
 from config.records import JsonObject, Limits, Pin, Prompt, Spec, Trajectory
 from tests.support.scripted_endpoint import (
     Call,
@@ -24,6 +24,7 @@ from tests.support.scripted_endpoint import (
     says,
     stalls,
 )
+from worker.curate.checks import LACKING_WHEN_CUT, all_checks, findings
 from worker.generate.agent import endpoint_teacher
 from worker.generate.rollout import run_rollout
 from worker.tools.workspace import Workspace
@@ -127,12 +128,8 @@ BROKEN = calls(Call("grep", '{"pattern": "App'))
         ([calls(Call("grep", '{"pattern": "Ap' + "p" * n)) for n in range(9)], FailureKind.MALFORMED_TOOL_CALL, "JSON"),
         # mlx_lm drops a call it cannot read, and may still announce it
         ([Reply(finish_reason="tool_calls")], FailureKind.MALFORMED_TOOL_CALL, "announced a tool call"),
-        # cut at max_tokens within a call, again and again
-        (
-            [Reply(calls=(Call("grep", '{"pattern": "' + "p" * n),), finish_reason="length") for n in range(9)],
-            FailureKind.MALFORMED_TOOL_CALL,
-            "max_tokens cut off a tool call",
-        ),
+        # and may have left some text
+        ([Reply(text='", "glob": "*.py"}}', finish_reason="tool_calls")], FailureKind.MALFORMED_TOOL_CALL, "announced"),
     ],
 )
 def test_fault_becomes_its_failure_kind(roll: Roll, script: list[Reply], kind: FailureKind, words: str) -> None:
@@ -243,10 +240,26 @@ def test_broken_call_is_answered_by_an_error_and_can_be_mended(roll: Roll, argum
     assert [message.is_error for message in trajectory.messages] == [False, False, True, False, False, False]
 
 
-def test_call_cut_at_max_tokens_can_be_mended_and_says_so(roll: Roll) -> None:
-    trajectory = roll([Reply(calls=BROKEN.calls, finish_reason="length"), LOOK, says("In a.py.")])
-    assert trajectory.finish_reasons == ("length", "tool_calls", "stop")
-    assert trajectory.messages[2].is_error
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(calls=BROKEN.calls),  # half of a call
+        LOOK,  # a whole call, and half of another that the server dropped
+        Reply(text='<tool_call>{"name": "gre'),  # half of a call as text
+        Reply(),  # nothing: the server could not parse half of a call
+        Reply(text="Apple is in"),
+        Reply(text="<think>Apple may be"),
+    ],
+)
+def test_an_answer_cut_at_max_tokens_ends_the_rollout_as_truncated(roll: Roll, reply: Reply) -> None:
+    trajectory = roll([LOOK, replace(reply, finish_reason="length"), LOOK, says("In a.py.")])
+    assert trajectory.outcome == "completed"
+    assert trajectory.truncated
+    assert trajectory.finish_reasons == ("tool_calls", "length")
+    assert [message.role for message in trajectory.messages] == ["user", "assistant", "tool", "assistant"]
+    reasons = {finding.reason for finding in findings(trajectory, all_checks(max_calls=8))}
+    assert RejectionReason.TRUNCATED in reasons
+    assert not reasons & LACKING_WHEN_CUT
 
 
 def test_request_limit_keeps_every_message(roll: Roll) -> None:

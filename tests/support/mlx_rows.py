@@ -27,6 +27,8 @@ def main() -> None:
     tokenizer = load(Path(sys.argv[1]))
     told = {"turns": [], "text": [], "requests": [], "calls": []}
     for name, masked in (("turns", True), ("text", False)):
+        if not asked[name]:
+            continue
         dataset = create_dataset(asked[name], tokenizer, types.SimpleNamespace(mask_prompt=masked))
         for index in range(len(dataset)):
             ids, offset = dataset.process(dataset[index])

@@ -1,9 +1,12 @@
 """Tiny students with the chat templates that real ones have."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.support.tiny_student import make_tiny_student
+from worker.student import templates
+from worker.student.tokenizer import Student
 
 TEMPLATES = Path(__file__).parent / "templates"
 NO_TOOLS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -23,3 +26,22 @@ def student_with(template: str, directory: Path) -> Path:
 def template(name: str) -> str:
     """The source of a template that a real model has."""
     return (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
+
+
+NOTATIONS: Mapping[str, Callable[[], str]] = {
+    "chatml_tools": lambda: templates.path(templates.CHATML_TOOLS).read_text(),
+    "qwen25": lambda: template("qwen25"),
+    "qwen3_coder": lambda: template("qwen3_coder"),
+    "qwen25_coder_fenced": lambda: templates.path(templates.QWEN25_CODER_FENCED).read_text(),
+}
+
+
+def student_of(notation: str, directory: Path) -> Student:
+    """A tiny student that writes its calls in this notation."""
+    student_with(NOTATIONS[notation](), directory)
+    if notation == templates.QWEN25_CODER_FENCED:
+        file = directory / "tokenizer_config.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "tool_parser_type": "fenced_json"}))
+    made = Student(directory)
+    made.require_tools()
+    return made

@@ -16,6 +16,7 @@ HEADS = 4
 CONTEXT = 4096
 SEED = 7
 VOCABULARY = 512  # before the special tokens
+LINE_BREAKS = ("\u010a", "\u010a")  # two in a row are one token, as in the tokenizers of real models
 SENTENCES = """system user assistant tool You answer questions about the code in your workspace. Use the tools to look
 before you answer. Tools: {"name": "read_file", "arguments": {"path": "string", "start": "integer?", "end": "integer?"}}
 {"name": "grep", "arguments": {"pattern": "string", "path": "string?", "glob": "string?"}} {"name": "find_files"}
@@ -67,7 +68,7 @@ def _merges(alphabet: list[str]) -> list[tuple[str, str]]:
     )
     tokenizer.train_from_iterator([SENTENCES], trainer)
     merges: list[list[str]] = json.loads(tokenizer.to_str())["model"]["merges"]
-    return [(left, right) for left, right in merges]
+    return [LINE_BREAKS, *((left, right) for left, right in merges)]
 
 
 def _weights(vocabulary: int) -> dict[str, np.ndarray]:

@@ -59,18 +59,24 @@ SOUND = {
         HIT,
         says("Widget0 is in shop/part0.py, run in shop/run.py."),
     ),
-    "a tool without required arguments": talk(
-        asks(call("count", glob="*.py")),
-        told("12 files", name="count"),
-        asks(call("count", "c2")),
-        told("31 files", "c2", name="count"),
-        says("Of 31 files 12 are Python files."),
+    "a tool without required arguments": trajectory(
+        [
+            user("How many files are there, and how many of them are Python files?"),
+            asks(call("count", glob="*.py")),
+            told("12 files", name="count"),
+            asks(call("count", "c2")),
+            told("31 files", "c2", name="count"),
+            says("Of 31 files 12 are Python files."),
+        ]
     ),
     "talk about a tool's name": answered("I used grep: shop/part0.py defines Widget0."),
-    "a path put together from a listing": talk(
-        asks(call("list_dir", path="shop")),
-        told("part0.py\nrun.py", name="list_dir"),
-        says("`shop/part0.py` holds it."),
+    "a path put together from a listing": trajectory(
+        [
+            user("Where is the file part0.py?"),
+            asks(call("list_dir", path="shop")),
+            told("part0.py\nrun.py", name="list_dir"),
+            says("It is `shop/part0.py`."),
+        ],
         tools=(),
     ),
     "JSON that is no call": answered('It reads {"name": "Widget0", "size": 3} from shop/part0.py.'),

@@ -20,7 +20,7 @@ WORDINGS = (
 def counted(question: str, number: int, **fields: object) -> Trajectory:
     talk = [
         user(question),
-        asks(call("count", path="app")),
+        asks(call("count", path=question.rpartition(" ")[2].strip("?."), glob="*.py")),
         told(f"{number} files", name="count"),
         says(f"There are {number}."),
     ]

@@ -258,6 +258,8 @@ def test_a_single_row_that_fails_the_proof_is_rejected(tmp_path: Path, student: 
     summary = run([*mixed(8), odd], tmp_path / "out", directory, format="turns").summary
     assert summary.reasons == {"malformed": 1}
     assert summary.loss_proof["passed"] is True
+    [rejected] = lines(tmp_path / "out" / "rejected.jsonl")
+    assert "a stop token stands inside an assistant's turn" in rejected["detail"][0]["detail"]
 
 
 def test_a_template_that_never_stops_fails_the_proof_of_the_whole(tmp_path: Path, student: Path) -> None:
@@ -265,7 +267,8 @@ def test_a_template_that_never_stops_fails_the_proof_of_the_whole(tmp_path: Path
     summary = run(mixed(8), tmp_path / "out", student_with(source, tmp_path / "student"), format="turns").summary
     assert summary.kept == 10
     assert summary.loss_proof["passed"] is False
-    assert any("the loss proof fails" in warning for warning in summary.warnings)
+    cause = "the template ends an assistant's turn without the stop token '<|im_end|>' (10 of 10 examples, one has"
+    assert any("the loss proof fails" in warning and cause in warning for warning in summary.warnings)
 
 
 def test_nothing_kept_still_leaves_the_reasons(tmp_path: Path, student: Path) -> None:

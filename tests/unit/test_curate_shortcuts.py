@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.support.tiny_student import make_tiny_student
 from tests.support.trajectories import looked_up
 from worker.curate.chat import chat_messages
-from worker.curate.checks.evidence import stands_whole
 from worker.curate.checks.markup import IN_MARKUP, MARKUP, NAMES
+from worker.curate.checks.support.answer import stands_whole
 from worker.student.tokenizer import RenderError, Student
 
 LETTERS = "ab_1 .é²\u4e00\n"  # word characters and none, of several kinds

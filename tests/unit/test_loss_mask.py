@@ -3,26 +3,18 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from config.records import JsonObject, ToolCall, Trajectory
-from tests.support.students import student_with, template
+from tests.support.students import NOTATIONS, student_of, student_with
 from tests.support.trajectories import asks, call, from_memory, looked_up, says, told, trajectory, user
 from worker.curate.loss_mask import Losses, losses, proof
 from worker.curate.render import Rendered, render_text, render_turns
-from worker.student import templates
 from worker.student.tokenizer import Student
 
-NOTATIONS: dict[str, Callable[[], str]] = {
-    "chatml_tools": lambda: templates.path(templates.CHATML_TOOLS).read_text(),
-    "qwen25": lambda: template("qwen25"),
-    "qwen3_coder": lambda: template("qwen3_coder"),
-    "qwen25_coder_fenced": lambda: templates.path(templates.QWEN25_CODER_FENCED).read_text(),
-}
 PARALLEL = trajectory(
     [
         user("Where are Widget0 and run defined?"),
@@ -47,13 +39,7 @@ SAMPLES = (looked_up(), from_memory(), PARALLEL, MENDED)
 
 @pytest.fixture(scope="module", params=NOTATIONS)
 def student(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Student:
-    directory = student_with(NOTATIONS[request.param](), tmp_path_factory.mktemp(request.param))
-    if request.param == templates.QWEN25_CODER_FENCED:
-        file = directory / "tokenizer_config.json"
-        file.write_text(json.dumps({**json.loads(file.read_text()), "tool_parser_type": "fenced_json"}))
-    made = Student(directory)
-    made.require_tools()
-    return made
+    return student_of(request.param, tmp_path_factory.mktemp(request.param))
 
 
 def as_sent(sample: Trajectory, upto: int) -> list[JsonObject]:

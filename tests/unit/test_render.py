@@ -53,6 +53,25 @@ def test_rendering_never_edits_a_result(student: Student) -> None:
     assert result in str(render_text(sample, student).rows[0]["text"])
 
 
+def test_white_space_at_the_ends_of_a_turn_is_not_its_text_and_that_inside_is(student: Student) -> None:
+    inside = "Let me look:\n\n    def f():\n        return  1\n\tand more"
+    sample = trajectory(
+        [
+            user(" q \n"),
+            asks(call(pattern="x"), call(key="c2", pattern="y"), text="\n"),
+            told("a.py:1: x"),
+            told("a.py:2: y", "c2"),
+            asks(call(key="c3", pattern="z"), text=f"\n\n{inside}\n"),
+            told("\n  z\n", "c3"),
+            says(f"\n{inside} \n\n"),
+        ]
+    )
+    contents = [message["content"] for message in chat_messages(sample)]
+    assert contents[1:] == [" q \n", "", "a.py:1: x", "a.py:2: y", inside, "\n  z\n", inside]
+    text = str(render_text(sample, student).rows[0]["text"])
+    assert text.count(inside) == 2
+
+
 REFUSED = [
     # a template, and what the message says of it
     (NO_TOOLS, "leaves out the tools and tool calls"),

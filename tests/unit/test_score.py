@@ -45,7 +45,7 @@ def trajectory(messages: Messages = SOUND, **fields: object) -> Trajectory:
 
 
 def calls_then_answer(*calls: Message) -> Messages:
-    between = tuple(part for call in calls for part in (call, result("one line", of=call)))
+    between = tuple(part for call in calls for part in (call, result(GREP_RESULT, of=call)))
     return (SOUND[0], *between, SOUND[-1])
 
 
@@ -105,7 +105,7 @@ PLANTED: list[tuple[AnswerFault, Trajectory]] = [
             (
                 SOUND[0],
                 Message(role="assistant", tool_calls=(ToolCall(id="m", name="grep", arguments="{pattern"),)),
-                Message(role="tool", tool_call_id="m", content="ok"),
+                Message(role="tool", tool_call_id="m", content=GREP_RESULT),
                 SOUND[-1],
             )
         ),
@@ -119,7 +119,18 @@ PLANTED: list[tuple[AnswerFault, Trajectory]] = [
     ),
     (AnswerFault.NO_REAL_RESULT, trajectory((SOUND[0], GREP, result("text", of=A), SOUND[-1]))),  # another call's
     (AnswerFault.WRONG_ANSWER, trajectory((*SOUND[:-1], says("Task is defined in worker/app.py.")))),
+    (
+        AnswerFault.UNSUPPORTED_CLAIM,
+        trajectory((*SOUND[:-1], says("Task is defined in app/base.py, on line 7."))),
+    ),
+    (
+        AnswerFault.UNSUPPORTED_CLAIM,
+        trajectory((SOUND[0], GREP, result("no matches in 12 files", of=GREP), says("Task is in app/base.py."))),
+    ),
 ]
+
+
+UNSUPPORTED_TOO = {AnswerFault.NO_REAL_RESULT, AnswerFault.INVENTED_RESULT, AnswerFault.WRONG_ANSWER}
 
 
 @pytest.mark.parametrize(("fault", "planted"), PLANTED)
@@ -128,7 +139,9 @@ def test_planted_fault_is_the_only_one_found(fault: AnswerFault, planted: Trajec
         # a limit is a loop and no answer; a wrong pairing leaves other calls as they are
         (AnswerFault.LOOP, "failed"): {AnswerFault.LOOP, AnswerFault.NO_FINAL_ANSWER},
     }
-    assert faults(planted) == follows.get((fault, planted.outcome), {fault})
+    # an answer after no real result, with an invented one or with an invented place is unsupported too
+    beside = {AnswerFault.UNSUPPORTED_CLAIM} if fault in UNSUPPORTED_TOO else set()
+    assert faults(planted) - beside == follows.get((fault, planted.outcome), {fault})
 
 
 HARMLESS: list[tuple[str, Trajectory]] = [
@@ -137,7 +150,7 @@ HARMLESS: list[tuple[str, Trajectory]] = [
     ("two in a row, twice", trajectory(calls_then_answer(A, A, B, B))),
     (
         "a class named User in a list",
-        trajectory((*SOUND[:-1], says("In app/base.py:\nUser: app/models.py\n- User: a b c d"))),
+        trajectory((*SOUND[:-1], says("In app/base.py:\nUser: app/base.py\n- User: a b c d"))),
     ),
     (
         "users in prose",
@@ -149,7 +162,7 @@ HARMLESS: list[tuple[str, Trajectory]] = [
         trajectory((*SOUND[:-1], says("./app/base.py:3:  class Task(Base):\nin app/base.py"))),
     ),
     ("talk about tool results", trajectory((*SOUND[:-1], says("The tool result shows app/base.py.")))),
-    ("a mended call", trajectory((SOUND[0], A, result("3", of=A), SOUND[-1]))),
+    ("a mended call", trajectory((SOUND[0], A, result(GREP_RESULT, of=A), SOUND[-1]))),
 ]
 
 
@@ -165,6 +178,7 @@ def test_rates_count_in_their_own_denominators() -> None:
     assert made.prompts == 3
     assert made.of["final_answer_rate"] == Fraction(count=2, of=3)
     assert made.of["invented_turn_rate"] == Fraction(count=0, of=2)  # one never spoke
+    assert made.of["unsupported_claim_rate"] == Fraction(count=0, of=1)  # the only answer after a result
     assert made.of["tool_when_needed_rate"] == Fraction(count=1, of=2)
     assert made.of["no_tool_when_not_needed_rate"] == Fraction(count=1, of=1)
     assert made.of["correct_rate"] == Fraction(count=1, of=2)

@@ -93,7 +93,10 @@ PLANTED: list[tuple[JsonObject, set[AnswerFault]]] = [
     ({"prompt": "q", "answer": "a", "expect": {"contains": ["b"]}}, {AnswerFault.WRONG_ANSWER}),
     ({"prompt": "q", "answer": "<tool_call>{oops</tool_call> a"}, {AnswerFault.MALFORMED_CALL, NO_RESULT}),
     # a recorded null is no result, nor is one that is not there
-    ({"query": "q", "tool_calls": [{"tool": "g", "args": {}, "result": None}], "answer": "a"}, {NO_RESULT}),
+    (
+        {"query": "q", "tool_calls": [{"tool": "g", "args": {}, "result": None}], "answer": "a"},
+        {NO_RESULT},
+    ),
     ({"query": "q", "tool_calls": [{"tool": "g", "args": {}}], "answer": "a"}, {NO_RESULT}),
     # the transcript ends in a call
     ({"text": chatml(("user", "q"), ("assistant", CALL))}, {NO_RESULT, AnswerFault.NO_FINAL_ANSWER}),

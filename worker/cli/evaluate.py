@@ -71,7 +71,7 @@ def score(
     files: Annotated[list[Path], typer.Argument(help="recorded answers or trajectories, .jsonl")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Score recorded answers without a model: loops, invented turns and results, missing answers and other faults."""
+    """Score recorded answers without a model: loops, invented turns, unsupported claims, missing answers and others."""
     recorded.require_record(files)
     seen: list[AnswerScore] = []
     found: dict[AnswerFault, list[JsonObject]] = {fault: [] for fault in AnswerFault}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from config.records import JsonObject, Message, ToolCall, Trajectory
+from config.records import JsonObject, Message, ToolCall, Trajectory, own_text
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def calls(trajectory: Trajectory) -> Iterator[tuple[int, ToolCall]]:
 
 
 def _chat_message(message: Message) -> JsonObject:
-    chat: JsonObject = {"role": message.role, "content": message.content or ""}
+    content = own_text(message.content) if message.role == "assistant" else message.content or ""
+    chat: JsonObject = {"role": message.role, "content": content}
     if message.tool_calls:
         chat["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}

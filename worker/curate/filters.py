@@ -80,7 +80,8 @@ def reject_unproven(entries: Sequence[CuratedRow], *, foreign_allowed: bool) -> 
     faulty = [(entry, faults) for entry in kept if (faults := entry.losses.faults(foreign_allowed=foreign_allowed))]
     if len(faulty) < len(kept):
         for entry, faults in faulty:
-            entry.reject(RejectionReason.MALFORMED, f"loss proof: {'; '.join(faults)}")
+            why = [f"{cause}: {evidence}" for cause, evidence in entry.unproven.items()]
+            entry.reject(RejectionReason.MALFORMED, f"loss proof: {'; '.join(why or faults)}")
 
 
 def sample_down(entries: Sequence[CuratedRow], share: float | None) -> None:

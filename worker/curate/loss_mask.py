@@ -6,12 +6,12 @@ length of everything before the last message, including the generation prompt. P
 the row: one more target per row, which no role wrote and which is never served. It is counted separately as `padding`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from operator import add, attrgetter
 
 from config.records import JsonObject
-from worker.curate.render import Rendered, Span
+from worker.curate.render import Rendered, Span, own_tokens
 from worker.student.tokenizer import Student
 
 
@@ -60,9 +60,13 @@ def losses(rendered: Rendered, student: Student, *, max_seq_length: int) -> Loss
     return (_text_losses if rendered.text_ids else _turn_losses)(rendered, student, max_seq_length)
 
 
-def proof(total: Losses, *, foreign_allowed: bool) -> JsonObject:
-    """The loss proof of dataset.json. `foreign_allowed`: tokens of other roles are counted, but are not a fault."""
+def proof(total: Losses, *, foreign_allowed: bool, causes: Sequence[str] = ()) -> JsonObject:
+    """The loss proof of dataset.json. `foreign_allowed`: tokens of other roles are counted, but are not a fault.
+
+    `causes` explain the faults and are listed after them.
+    """
     faults = total.faults(foreign_allowed=foreign_allowed)
+    faults = (*faults, *causes) if faults else faults
     share = total.non_assistant_tokens / total.loss_tokens if total.loss_tokens else 0.0
     return {
         "passed": not faults and total.loss_tokens > 0,
@@ -108,7 +112,7 @@ def _text_losses(rendered: Rendered, student: Student, max_seq_length: int) -> L
     for span in rendered.spans:
         start = len(span.prompt_ids)
         same = _continues(span) and ids[:start] == span.prompt_ids
-        turn = _own_tokens(span.through_ids[start:], student)
+        turn = own_tokens(span.through_ids[start:], student)
         complete = same and ids[start : start + len(turn)] == turn and start + len(turn) <= end
         mismatches += not same
         by_assistant += max(0, min(end, start + len(turn)) - start) if same else 0
@@ -134,17 +138,9 @@ def _continues(span: Span) -> bool:
     return len(span.through_ids) > offset and span.through_ids[:offset] == span.prompt_ids
 
 
-def _own_tokens(ids: tuple[int, ...], student: Student) -> tuple[int, ...]:
-    """A turn's tokens up to its first stop token. A template may add white space after it."""
-    for position, token in enumerate(ids):
-        if token in student.eos_ids:
-            return ids[: position + 1]
-    return ids
-
-
 def _stops(ids: tuple[int, ...], student: Student) -> bool:
     """Whether the turn has exactly one stop token, followed only by white space."""
-    own = _own_tokens(ids, student)
+    own = own_tokens(ids, student)
     if not own or own[-1] not in student.eos_ids:
         return False
     rest = ids[len(own) :]

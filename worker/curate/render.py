@@ -7,11 +7,12 @@ Each row also has a `job_id`. mlx_lm ignores unknown keys.
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 
 from config.records import JsonObject, Trajectory
 from worker.curate.chat import Turn, chat_messages, turns
-from worker.student.tokenizer import Student
+from worker.student.tokenizer import RenderError, Student
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,28 @@ def closed(text: str, student: Student) -> str:
     return stripped if any(stripped.endswith(stop) for stop in student.eos_texts) else text
 
 
+def own_tokens(ids: tuple[int, ...], student: Student) -> tuple[int, ...]:
+    """A turn's tokens up to its first stop token. A template may add white space after it."""
+    for position, token in enumerate(ids):
+        if token in student.eos_ids:
+            return ids[: position + 1]
+    return ids
+
+
 def row_bytes(row: JsonObject) -> bytes:
     """The row as one line of JSON."""
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+
+def _require_calls(message: JsonObject, text: str) -> None:
+    """Raises RenderError if the template leaves out a call: some write only the first of parallel calls."""
+    calls = message.get("tool_calls")
+    names = Counter(str(call["function"]["name"]) for call in calls) if isinstance(calls, list) else Counter[str]()  # type: ignore[call-overload, index]
+    for name, count in names.items():
+        if text.count(name) < count:
+            raise RenderError(
+                f"the student's chat template writes {text.count(name)} of {count} calls of {name!r} in one turn"
+            )
 
 
 def _spans(
@@ -75,6 +95,9 @@ def _spans(
 ) -> tuple[Span, ...]:
     prompts = student.render_each([messages[: turn.index] for turn in learnt], tools, prompt=True)
     throughs = student.render_each([messages[: turn.index + 1] for turn in learnt], tools)
+    for turn, prompt, through in zip(learnt, prompts, throughs, strict=True):
+        if through.startswith(prompt):  # the loss proof finds those that do not
+            _require_calls(messages[turn.index], through[len(prompt) :])
     ids = [tuple(row) for row in student.ids([*prompts, *throughs])]
     return tuple(
         Span(turn=turn, prompt=prompt, through=through, prompt_ids=before, through_ids=after)

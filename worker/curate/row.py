@@ -13,6 +13,7 @@ from worker.curate.dedup import Fingerprint, fingerprint
 from worker.curate.loss_mask import Losses, losses
 from worker.curate.numeric_answer import NumericAnswer, numeric_answer
 from worker.curate.options import Options
+from worker.curate.proof_causes import causes
 from worker.curate.render import Rendered, render_text, render_turns, row_bytes
 from worker.curate.review.marks import content_hash
 from worker.curate.split import SplitItem, group_keys, normalised, workspace_of
@@ -73,6 +74,8 @@ class CuratedRow:
     tokens: int = 0
     """tokens of the longest row"""
     losses: Losses = field(default_factory=Losses)
+    unproven: dict[str, str] = field(default_factory=dict)
+    """why the loss proof rejects it: cause -> evidence"""
     turns: int = 0
     findings: list[Finding] = field(default_factory=list)
     split: Split | None = None
@@ -159,6 +162,8 @@ def _render(entry: CuratedRow, trajectory: Trajectory, options: Options, student
         return
     entry.tokens = max(rendered.lengths)
     entry.losses = losses(rendered, student, max_seq_length=options.max_seq_length)
+    if entry.losses.prefix_mismatches or entry.losses.stop_tokens < entry.losses.turns:
+        entry.unproven = causes(trajectory, rendered, student)
     if entry.tokens > options.max_seq_length:
         entry.reject(
             RejectionReason.OVER_LENGTH,

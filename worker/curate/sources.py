@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from config.errors import UsageError
 from config.records import JsonObject, Trajectory
 from worker.curate import seed
+from worker.curate.foreign import as_recorded
 from worker.curate.jsonlines import MAX_LINE, first_error, numbered_lines, parse_object
 
 SHOWN = 60  # characters of a system prompt in an error message
@@ -78,7 +79,7 @@ def _trajectory(record: JsonObject, *, path: Path, number: int) -> Trajectory:
         return seed.to_trajectory(record, run_id=path.stem, number=number)
     if "outcome" not in record:
         raise ValueError("neither a trajectory (no 'outcome') nor a seed record (no 'query')")
-    return Trajectory.model_validate(_lift_system(record))
+    return Trajectory.model_validate(as_recorded(_lift_system(record)))
 
 
 def _lift_system(record: JsonObject) -> JsonObject:

@@ -15,6 +15,7 @@ CHAIN_SHARE = 0.05  # of examples with two or more calls; with a smaller share s
 BATCH = 4  # mlx_lm's default batch size; it raises with fewer rows
 SEED_LEAKS = "the seed pipeline's split ignores groups; --format text or turns keeps each group in one split"
 GIVEN_LEAKS = "their prompts request different splits; request the same one for all wordings of a question"
+CAUSES_NAMED = 3  # of a failed loss proof
 MIN_EXAMPLES = 20  # shares of fewer examples mean nothing
 
 
@@ -31,7 +32,13 @@ def summarise(
     kept = [entry for entry in entries if entry.kept]
     reasons = Counter(reason for entry in entries for reason in entry.verdict.reasons)
     seeded = options.format == "seed-text"
-    loss_proof = {} if seeded else proof(total(e.losses for e in kept), foreign_allowed=trains_on_all_roles(options))
+    loss_proof = (
+        {}
+        if seeded
+        else proof(
+            total(entry.losses for entry in kept), foreign_allowed=trains_on_all_roles(options), causes=_causes(kept)
+        )
+    )
     rows = {split: sum(len(entry.rows) for entry in sides[split]) for split in sides}
     return Summary(
         read=len(entries),
@@ -52,6 +59,16 @@ def summarise(
         loss_proof=loss_proof,
         broken=broken,
     )
+
+
+def _causes(kept: Sequence[CuratedRow]) -> list[str]:
+    """The most frequent causes of a failed loss proof, each with one evidence."""
+    counts = Counter(cause for entry in kept for cause in entry.unproven)
+    evidence = {cause: text for entry in kept for cause, text in entry.unproven.items()}
+    return [
+        f"{cause} ({count} of {len(kept)} examples, one has {evidence[cause]})"
+        for cause, count in counts.most_common(CAUSES_NAMED)
+    ]
 
 
 def _correct(entries: Sequence[CuratedRow]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from config.records import Message, ToolCall, Trajectory
 from config.report.metrics import Fraction, Metrics, Spread
 from worker.curate.checks.call_detection import call_text
 from worker.curate.checks.repetition import repetition
+from worker.curate.checks.support.verdict import is_judged, unsupported
 from worker.evaluate.call_parsing import parse_answer
 from worker.evaluate.invented import invented_result, invented_turn, texts
 from worker.evaluate.loops import loop
@@ -28,6 +29,7 @@ class AnswerFault(StrEnum):
     NO_FINAL_ANSWER = "no_final_answer"  # failed, empty at the end, or cut at max_tokens
     INVENTED_TURN = "invented_turn"  # the assistant writes another role's turn
     INVENTED_RESULT = "invented_result"  # the assistant writes a tool result itself
+    UNSUPPORTED_CLAIM = "unsupported_claim"  # the final answer asserts something that no result holds
     NO_TOOL_WHEN_NEEDED = "no_tool_when_needed"
     TOOL_WHEN_NOT_NEEDED = "tool_when_not_needed"
     MALFORMED_CALL = "malformed_call"  # arguments that are not an object
@@ -62,6 +64,8 @@ class AnswerScore:
     invented_turn: bool | None
     invented_result: bool | None
     call_in_text: bool | None
+    unsupported_claim: bool | None
+    """None without a final answer, without any tool result, or if the question needs no tools"""
     correct: bool | None
     failure: str | None
     found: tuple[AnswerFinding, ...]
@@ -77,6 +81,8 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> AnswerScore:
     written = next((piece for text in spoken if (piece := call_text(text, NO_NAMES))), None)
     loop_reason = loop(trajectory)
     missing = _missing_answer(trajectory)
+    judged = missing is None and is_judged(trajectory)
+    claim = next(unsupported(trajectory), None) if judged else None
     correct = None if trajectory.expect is None else missing is None and holds(trajectory.expect, trajectory.answer)
     malformed = [call for call in calls if not isinstance(call.arguments, dict)]
     real = _real_results(trajectory)
@@ -86,6 +92,7 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> AnswerScore:
         (AnswerFault.NO_FINAL_ANSWER, missing),
         (AnswerFault.INVENTED_TURN, turn),
         (AnswerFault.INVENTED_RESULT, result),
+        (AnswerFault.UNSUPPORTED_CLAIM, claim),
         (AnswerFault.NO_TOOL_WHEN_NEEDED, "no call was made" if needs_tools and not calls else None),
         (AnswerFault.TOOL_WHEN_NOT_NEEDED, _names(calls) if needs_tools is False and calls else None),
         (AnswerFault.MALFORMED_CALL, str(malformed[0].arguments) if malformed else None),
@@ -105,6 +112,7 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> AnswerScore:
         invented_turn=turn is not None if spoken else None,
         invented_result=result is not None if spoken else None,
         call_in_text=written is not None if spoken else None,
+        unsupported_claim=claim is not None if judged else None,
         correct=correct,
         failure=trajectory.failure.kind.value if trajectory.failure else None,
         found=tuple(AnswerFinding(fault, detail) for fault, detail in evidence if detail is not None),
@@ -124,6 +132,8 @@ def metrics(scores: Sequence[AnswerScore]) -> Metrics:
     invented_turn_rate            of prompts with any assistant text: the assistant writes another role's turn
     invented_result_rate          of the same: the assistant writes a result that no tool returned
     call_in_text_rate             of the same: the assistant writes a call as text, so that it is not run
+    unsupported_claim_rate        of final answers to prompts that need tools, after at least one tool result, empty and
+                                  failed ones included: asserts what no result holds (worker/curate/checks/support)
     tool_when_needed_rate         of prompts that need tools: at least one call was made
     real_result_when_needed_rate  of the same: at least one call got a real result
     no_tool_when_not_needed_rate  of prompts that need no tools: no call was made
@@ -142,6 +152,10 @@ def metrics(scores: Sequence[AnswerScore]) -> Metrics:
         "invented_turn_rate": _share(_with_text(scores), lambda answer: answer.invented_turn is True),
         "invented_result_rate": _share(_with_text(scores), lambda answer: answer.invented_result is True),
         "call_in_text_rate": _share(_with_text(scores), lambda answer: answer.call_in_text is True),
+        "unsupported_claim_rate": _share(
+            [answer for answer in scores if answer.unsupported_claim is not None],
+            lambda answer: answer.unsupported_claim is True,
+        ),
         "tool_when_needed_rate": _share(needing, lambda answer: answer.calls > 0),
         "real_result_when_needed_rate": _share(needing, lambda answer: answer.real_results > 0),
         "no_tool_when_not_needed_rate": _share(needless, lambda answer: answer.calls == 0),
@@ -189,13 +203,13 @@ def _missing_answer(trajectory: Trajectory) -> str | None:
     if trajectory.outcome == "failed":
         failure = trajectory.failure
         return f"{failure.kind.value}: {failure.message}" if failure else "it failed"
+    if trajectory.truncated:
+        return "cut at max_tokens"
     if not trajectory.answer.strip() or trajectory.messages[-1].tool_calls:
         return "no text at the end"
     parsed = parse_answer(trajectory.answer, row="")
     if call_text(trajectory.answer, NO_NAMES) and not (parsed.calls and parsed.after):
         return "the final text is a tool call"
-    if trajectory.finish_reasons[-1:] == ("length",):
-        return "cut at max_tokens"
     return None
 
 

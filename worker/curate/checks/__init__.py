@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from config.errors import RejectionReason
 from config.records import Finding, Trajectory
 from worker.curate.checks.answers import (
     empty_answer,
@@ -22,6 +23,17 @@ from worker.curate.checks.tool_results import null_result, placeholder_result, r
 from worker.curate.checks.unsupported import unsupported_claim
 
 Check = Callable[[Trajectory], Iterator[Finding]]
+# What a turn that max_tokens cut lacks: its call was not run or not read, and no answer follows.
+LACKING_WHEN_CUT = frozenset(
+    {
+        RejectionReason.NULL_RESULT,
+        RejectionReason.PHANTOM_CALL,
+        RejectionReason.RETRY_UNANSWERED,
+        RejectionReason.TOOLS_REQUIRED_BUT_NONE,
+        RejectionReason.EMPTY_ANSWER,
+        RejectionReason.MALFORMED,
+    }
+)
 
 
 def all_checks(*, max_calls: int, special: frozenset[str] = frozenset(), keep_wrong: bool = False) -> tuple[Check, ...]:
@@ -55,5 +67,11 @@ def all_checks(*, max_calls: int, special: frozenset[str] = frozenset(), keep_wr
 
 
 def findings(trajectory: Trajectory, checks: tuple[Check, ...]) -> tuple[Finding, ...]:
-    """All findings, in the order of the checks."""
-    return tuple(finding for check in checks for finding in check(trajectory))
+    """All findings, in the order of the checks. A turn that max_tokens cut is only truncated, not also incomplete."""
+    found = (finding for check in checks for finding in check(trajectory))
+    return tuple(finding for finding in found if not (trajectory.truncated and _follows_from_cut(finding, trajectory)))
+
+
+def _follows_from_cut(finding: Finding, trajectory: Trajectory) -> bool:
+    is_last = finding.message == len(trajectory.messages) - 1 or finding.reason is RejectionReason.RETRY_UNANSWERED
+    return is_last and finding.reason in LACKING_WHEN_CUT

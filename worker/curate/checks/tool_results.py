@@ -68,7 +68,7 @@ def unpaired_result(trajectory: Trajectory) -> Iterator[Finding]:
     for index, message in enumerate(trajectory.messages):
         for call in message.tool_calls:
             if call.id in open_calls:
-                yield _unpaired(f"the id {call.id!r} is used by two calls", index, call.id)
+                yield _unpaired(f"the id {call.id!r} is used by two calls at once", index, call.id)
             open_calls[call.id] = call.name
         if message.role != "tool":
             continue

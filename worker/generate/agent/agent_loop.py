@@ -12,7 +12,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_core import SchemaValidator, core_schema
 
 from config.errors import FailureKind, GenerationError, RolloutError
-from config.records import JsonObject, Limits, Message, Sampling, Usage
+from config.records import CUT, JsonObject, Limits, Message, Sampling, Usage
 from worker.generate.agent import history as chat_history
 from worker.generate.agent.error_mapping import to_generation_error
 from worker.generate.agent.teacher import Teacher, opened
@@ -75,21 +75,29 @@ async def _run(agent: Agent[None, str], prompt: str, limits: Limits) -> None:
         async for node in run:
             if isinstance(node, CallToolsNode):
                 response = node.model_response
-                if _is_empty(response):
+                if _is_cut(response) or _is_empty(response):
                     return
                 _count_calls(response, call_counts, limits)
 
 
+def _is_cut(response: ModelResponse) -> bool:
+    """True if max_tokens ended the response. It ends the rollout: its text or its call is incomplete."""
+    return chat_history.finish_reasons([response]) == (CUT,)
+
+
 def _is_empty(response: ModelResponse) -> bool:
-    """True for a response without text or calls. It ends the rollout: pydantic-ai would request another one."""
-    if response.tool_calls or (response.text or "").strip():
+    """True for a response without text or calls. It ends the rollout: pydantic-ai would request another one.
+
+    Raises RolloutError if the endpoint dropped the model's call. What is left of its text is not an answer.
+    """
+    if response.tool_calls:
         return False
     if chat_history.finish_reasons([response]) == ("tool_calls",):
         raise RolloutError(
             "the endpoint announced a tool call and sent none; it could not parse the model's output",
             kind=FailureKind.MALFORMED_TOOL_CALL,
         )
-    return True
+    return not (response.text or "").strip()
 
 
 def _count_calls(response: ModelResponse, call_counts: Counter[str], limits: Limits) -> None:

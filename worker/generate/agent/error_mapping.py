@@ -8,7 +8,6 @@ timeout: the job's own wall time ran out.
 import re
 
 from pydantic_ai.exceptions import (
-    IncompleteToolCall,
     ModelAPIError,
     ModelConnectionError,
     ModelContextWindowExceededError,
@@ -79,8 +78,6 @@ def error_in_stream(error: object) -> EndpointError:
 
 
 def _model_error(raised: UnexpectedModelBehavior) -> GenerationError:
-    if isinstance(raised, IncompleteToolCall):
-        return RolloutError("max_tokens cut off a tool call", kind=FailureKind.MALFORMED_TOOL_CALL)
     if "exceeded max retries" not in raised.message:
         return EndpointError(_quoted(str(raised)), kind=FailureKind.ENDPOINT_ERROR)
     last = str(raised.__cause__ or raised)

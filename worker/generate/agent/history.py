@@ -16,9 +16,8 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_core import from_json
 
-from config.records import Message, ToolCall, Usage
+from config.records import Message, ToolCall, Usage, parsed_arguments
 
 # The library's normalised finish reasons. The endpoint's own value is preferred where there is one.
 _FINISH_REASONS = {"tool_call": "tool_calls"}
@@ -27,7 +26,7 @@ _FINISH_REASONS = {"tool_call": "tool_calls"}
 def to_messages(history: Sequence[ModelMessage]) -> tuple[Message, ...]:
     """Every message after the system prompt. Results are matched to calls by id, never by name.
 
-    Thinking is left out: it is not part of the conversation that the student is trained on.
+    The text and the ids are those of later requests; see teacher.py. Reasoning is in neither.
     """
     messages: list[Message] = []
     for message in history:
@@ -59,14 +58,9 @@ def call_arguments(call: ToolCallPart) -> dict[str, JsonValue] | str:
 
     Only in the second case does the record differ from the next request, which has {"INVALID_JSON": text} instead.
     """
-    if isinstance(call.args, dict):
-        return dict(call.args)
-    text = call.args or "{}"  # some servers send no text for a call without arguments
-    try:
-        arguments = from_json(text, allow_inf_nan=False)  # the json module accepts NaN, which JSON messages cannot hold
-    except ValueError:
-        return text
-    return arguments if isinstance(arguments, dict) else text
+    arguments = parsed_arguments(dict(call.args) if isinstance(call.args, dict) else call.args)
+    assert isinstance(arguments, dict | str)
+    return arguments
 
 
 def _assistant(response: ModelResponse) -> Message:

@@ -1,8 +1,9 @@
 """The teacher of a rollout: a model behind an endpoint, or a scripted one."""
 
 import asyncio
+import re
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,7 +13,7 @@ import httpx2
 import openai
 from openai import AsyncOpenAI
 from pydantic_ai.exceptions import ModelAPIError, ModelTimeoutError
-from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponsePart, TextPart, ToolCallPart
+from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponsePart, TextPart, ThinkingPart, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.wrapper import WrapperModel
@@ -22,11 +23,14 @@ from pydantic_ai.settings import ModelSettings
 
 from config.address import is_loopback, without_secret
 from config.errors import EndpointError, FailureKind
-from config.records import DEFAULT_MODEL, Sampling
+from config.records import DEFAULT_MODEL, Sampling, own_text
 from worker.concurrency.observer import RequestObserver, no_observer
 from worker.generate.agent.streaming import STREAMED, StreamingClient
 
 CONNECT_SECONDS = 10.0  # the endpoint is on this machine or the local network
+
+# Reasoning whose opening tag is part of the generation prompt. pydantic-ai removes reasoning with both tags.
+_REASONING = re.compile(r"(?sm)\A.*?^</think>[ \t]*$")
 
 ModelSource = Model | Callable[[], AbstractAsyncContextManager[Model]]
 
@@ -123,7 +127,7 @@ class _Endpoint(WrapperModel):
             )
         responses = [message for message in messages if isinstance(message, ModelResponse)]
         taken = {call.tool_call_id for message in responses for call in message.tool_calls}
-        return replace(response, parts=[_sanitize_part(part, taken) for part in response.parts])
+        return replace(response, parts=list(_recorded_parts(response, taken)))
 
     async def _watched(
         self,
@@ -146,12 +150,22 @@ class _Endpoint(WrapperModel):
         return response
 
 
-def _sanitize_part(part: ModelResponsePart, taken: set[str]) -> ModelResponsePart:
-    if isinstance(part, TextPart):  # max_tokens can cut a surrogate pair in half, which cannot be encoded
-        return replace(part, content=part.content.encode(errors="replace").decode())
-    if isinstance(part, ToolCallPart):
-        return replace(part, tool_call_id=_unique_call_id(part.tool_call_id, taken))
-    return part
+def _recorded_parts(response: ModelResponse, taken: set[str]) -> Iterator[ModelResponsePart]:
+    """The parts that are recorded and sent in later requests: text and calls, but no reasoning.
+
+    The record then holds exactly the conversation that the teacher saw.
+    """
+    for part in response.parts:
+        if isinstance(part, TextPart):
+            # max_tokens can cut a surrogate pair in half, which cannot be encoded
+            text = _REASONING.sub("", part.content.encode(errors="replace").decode(), count=1)
+            text = own_text(text) if response.tool_calls else text  # an answer is not sent back: recorded as it came
+            if text:
+                yield replace(part, content=text)
+        elif isinstance(part, ToolCallPart):
+            yield replace(part, tool_call_id=_unique_call_id(part.tool_call_id, taken))
+        elif not isinstance(part, ThinkingPart):
+            yield part
 
 
 def _unique_call_id(given: str, taken: set[str]) -> str:

@@ -1,0 +1,117 @@
+"""Whether a search that found nothing would have found what the answer denies.
+
+"No classes inherit from Base." needs a search that matches `class Child(Base):`. A search for a misspelt name, in
+another file, or for something else that found nothing does not show it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from worker.curate.checks.support.answer import PATH
+from worker.curate.checks.support.asked import Asked
+from worker.curate.checks.support.evidence import Evidence
+from worker.curate.checks.support.results import Result, plain_path
+from worker.tools.patterns import RefusedError, compiled
+
+WORD = re.compile(r"[A-Za-z_]\w{2,}")
+ESCAPE = re.compile(r"\\[A-Za-z]")
+# Lines that would answer the question if they were in the code. A search that matches any of them counts.
+CLASS_LINES = ("class {name}:", "class {name}(Base):")
+FUNCTION_LINES = ("def {name}(self):", "    def {name}(self):", "async def {name}(")
+SUBCLASS_LINES = ("class Child({name}):", "class Child(Other, {name}):", "class Child(module.{name}):")
+IMPORT_LINES = (
+    "import {name}",
+    "from {name} import thing",
+    "import {name} as other",
+    "    import {name}",
+    "    from {name} import thing",
+    "from {parent} import {last}",
+)
+CONSTANT_LINES = ("{name} = 1", "{name}: int = 1", "    {name} = 1", "{name} = 'a'", '{name} = "a"')
+CONTENT_LINES = ("class Thing:", "class Thing(Base):", "def thing():", "def thing(self):")
+LINES: Mapping[str, Sequence[str]] = {
+    "subclasses": SUBCLASS_LINES,
+    "importers": IMPORT_LINES,
+    "parameters": FUNCTION_LINES,
+    "decorators": FUNCTION_LINES,
+    "docstring": FUNCTION_LINES,
+    "constant": CONSTANT_LINES,
+    "count_matches": ("{name}", "x {name} y", "x.{name}("),
+}
+OF_A_FILE = frozenset({"contents", "count_matches"})  # questions about one file, named in the slot `path`
+
+
+def would_have_found(query: Asked | None, evidence: Evidence) -> bool:
+    """Whether the searches and listings of the trajectory would have shown what the question asks for."""
+    return all(
+        any(_covers(query, lines, result, evidence) for result in evidence.results) for lines in _would_answer(query)
+    )
+
+
+def _covers(query: Asked | None, lines: Sequence[str], result: Result, evidence: Evidence) -> bool:
+    if result.call is None or not isinstance(result.call.arguments, dict):
+        return True  # a foreign trajectory: what was searched is not known
+    pattern, glob = result.argument("pattern"), result.argument("glob")
+    if query is None or not query.exact or result.call.name not in ("grep", "count"):
+        return _shares_a_word(evidence, result.arguments)
+    if result.message.is_error:
+        return _shares_a_word(evidence, result.path)
+    if query.category in ("find_file", "folder_files", "count_files"):
+        return not pattern and query.subject in f"{result.path}/{glob}"
+    return _covers_path(query, result) and _matches_any(pattern, lines)
+
+
+def _would_answer(query: Asked | None) -> list[list[str]]:
+    """Groups of lines. A denial needs, for each group, a search that matches one of its lines."""
+    if query is None:
+        return [[]]
+    slots = query.question.slots
+    name = slots.get("name") or slots.get("module") or ""
+    if query.category == "both_defined":  # a name with a capital is a class
+        return [
+            _filled(CLASS_LINES if each.lstrip("_")[:1].isupper() else FUNCTION_LINES, each) for each in slots.values()
+        ]
+    if query.category == "where_defined":
+        return [_filled(CLASS_LINES if slots["kind"] == "class" else FUNCTION_LINES, name)]
+    if query.category == "contents":
+        return [_filled(CONTENT_LINES[:2], ""), _filled(CONTENT_LINES[2:], "")]
+    return [_filled(LINES.get(query.category, ()), name)]
+
+
+def _filled(forms: Sequence[str], name: str) -> list[str]:
+    parent, _, last = name.rpartition(".")
+    return [form.format(name=name, parent=parent, last=last) for form in forms]
+
+
+def _covers_path(query: Asked, result: Result) -> bool:
+    """Whether the search looked at the file of the question, or at more than a single other file."""
+    glob = result.argument("glob")
+    if glob and not re.search(r"[*?]\W*(?:\w*py\w*)?$|\.py", glob):
+        return False
+    if query.category in OF_A_FILE:
+        file = plain_path(query.question.slots["path"])
+        at_file = f"/{result.path}".endswith(f"/{file}") or f"/{file}".endswith(f"/{result.path}")
+        return at_file or (bool(glob) and fnmatchcase(file.rpartition("/")[2], glob) and "*" not in glob[:1])
+    return not PATH.fullmatch(result.path) or result.path.lower() in query_text(query)
+
+
+def query_text(query: Asked) -> str:
+    """All slots of the question in lower case."""
+    return " ".join(query.question.slots.values()).lower()
+
+
+def _matches_any(pattern: str, lines: Sequence[str]) -> bool:
+    try:
+        search = compiled(pattern)
+    except RefusedError:
+        return False
+    return any(search.search(line.encode()) is not None for line in lines)
+
+
+def _shares_a_word(evidence: Evidence, arguments: str) -> bool:
+    """Whether the arguments hold a name of the question, or a part of one."""
+    words = set(WORD.findall(ESCAPE.sub(" ", arguments).lower()))
+    question = evidence.question
+    asked_words = set(WORD.findall(question))
+    return not words or any(word in asked_words or any(word in whole for whole in asked_words) for word in words)
