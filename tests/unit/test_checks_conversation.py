@@ -14,6 +14,7 @@ from worker.curate import sources
 from worker.curate.checks import all_checks, findings
 from worker.curate.checks.language import language, other_language
 from worker.curate.checks.lookalikes import lookalike_name
+from worker.curate.checks.question import other_question
 from worker.curate.checks.repetition import repetition
 from worker.evaluate.score import observe
 
@@ -78,7 +79,7 @@ SAME_QUESTIONS = [
 
 @pytest.mark.parametrize("sample", SAME_QUESTIONS)
 def test_the_jobs_own_conversation_passes(sample: Trajectory) -> None:
-    assert details(sample) == []
+    assert list(other_question(sample)) == []
 
 
 def read(tmp_path: Path, record: object) -> sources.Sourced:
