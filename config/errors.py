@@ -54,7 +54,9 @@ class RejectionReason(StrEnum):
     REPLAY_MISMATCH = "replay_mismatch"  # the recorded call returns another result at the recorded version of the code
     OVER_LENGTH = "over_length"  # longer than the training length, in the student's tokens
     DUPLICATE = "duplicate"  # same as another example
-    MALFORMED = "malformed"  # no chat template can render it: roles out of order, or a call that fits no schema
+    MALFORMED = (
+        "malformed"  # not the job's conversation, or not in its form: roles, schemas, question, system prompt, text
+    )
     SAMPLED_OUT = "sampled_out"  # valid, but left out to keep the requested proportions
     FAILED_GENERATION = "failed_generation"  # the rollout did not complete
 

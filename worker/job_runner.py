@@ -16,7 +16,7 @@ from config.records import Failure, Trajectory
 from config.settings import Settings
 from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint.supervisor import EndpointSupervisor
-from worker.fleet.leases import Leases
+from worker.fleet.leases import Lease, Leases
 from worker.fleet.redis_outage import retry_while_unavailable
 from worker.fleet.retry import RELEASED, TRANSIENT, retry_delay
 
@@ -66,14 +66,15 @@ class JobRunner:
         def release(why: str) -> bool:
             return self.ledger.jobs.release(claim, why=why, consume_attempt=False)
 
-        with self.leases.hold(LeaseRef(run_id, job_id, claim.token), release):
+        with self.leases.hold(LeaseRef(run_id, job_id, claim.token), release) as lease:
             began = time.monotonic()
             with self._track_request(run):
                 trajectory = self._generate(run, claim)
-            if trajectory.failure and self._release_for_retry(run, claim, trajectory.failure, began):
+            if trajectory.failure and self._release_for_retry(run, claim, lease, trajectory.failure, began):
                 return job_id
             if self.supervisor and not trajectory.failure and run.spec.teacher != "scripted":
                 self.supervisor.circuit_breaker.record_success()
+            lease.closing.set()
             stored = retry_while_unavailable(
                 lambda: self.ledger.jobs.finish(trajectory, worker=self.worker, token=claim.token)
             )
@@ -133,7 +134,7 @@ class JobRunner:
             log.exception("job.internal", run_id=claim.run_id, job_id=claim.job_id)
             return failed(FailureKind.INTERNAL, f"{type(error).__name__}: {error}")
 
-    def _release_for_retry(self, run: RunView, claim: Claim, failure: Failure, began: float) -> bool:
+    def _release_for_retry(self, run: RunView, claim: Claim, lease: Lease, failure: Failure, began: float) -> bool:
         """Release the job for another attempt; False when its failure is final.
 
         Endpoint outages do not count against its delivery limit; other transient failures do. A timeout is final unless
@@ -146,6 +147,7 @@ class JobRunner:
         if not outage and (not transient or claim.deliveries >= run.spec.delivery_limit):
             return False
         why = f"{failure.kind.value}: {failure.message}"
+        lease.closing.set()
         if not retry_while_unavailable(lambda: self.ledger.jobs.release(claim, why=why, consume_attempt=not outage)):
             return True  # another worker has taken it over
         log.info("job.released", run_id=claim.run_id, job_id=claim.job_id, why=why, consume_attempt=not outage)

@@ -177,6 +177,7 @@ class StageRunner:
 
         with self.leases.hold(LeaseRef(run_id, stage_member(stage), claim.token), release) as lease:
             result, error = retry_while_unavailable(lambda: self._attempt(claim, lease))
+            lease.closing.set()
             if error and lease.ending.is_set():
                 retry_while_unavailable(lambda: release("its worker shuts down"))
                 return run_id

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from config.address import http_parts, without_secret
+from config.did_you_mean import did_you_mean
 from config.errors import UsageError
+from config.records import TOOL_NAMES
 from config.settings import Settings, settings
 
 Json = Annotated[
@@ -29,6 +31,15 @@ def require_url(endpoint: str) -> None:
             f"the endpoint {without_secret(endpoint)!r} is not of the form http://HOST:PORT/PATH; "
             "give an --endpoint such as http://127.0.0.1:8080/v1"
         )
+
+
+def tool_names(text: str) -> list[str]:
+    """The tools in a comma-separated list. UsageError if one is not a tool."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in TOOL_NAMES:
+            raise UsageError(f"unknown tool {name!r}{did_you_mean(name, TOOL_NAMES)}")
+    return names
 
 
 def settings_with_dir(folder: Path | None) -> Settings:

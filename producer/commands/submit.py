@@ -1,6 +1,7 @@
 """`applejack submit`: queue a chord of one job per prompt."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,9 +12,11 @@ from pydantic import ValidationError
 from config.errors import RejectionReason, UsageError
 from config.hyperparameters import OVERRIDE_HELP, parse_overrides, resolve
 from config.prompts import load
+from config.questions.answering_tools import can_answer, needed
+from config.questions.wording import TOOL_FORMS, parse
 from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
 from producer import enqueue
-from producer.commands.options import Dir, Json, settings_with_dir
+from producer.commands.options import Dir, Json, settings_with_dir, tool_names
 from producer.connect import open_ledger
 from producer.follow import follow
 from producer.output import Output, pluralise
@@ -93,7 +96,7 @@ def submit(
         workspace=resolve_workspace(workspace),
         teacher=teacher,
         model=model,
-        tools=[name.strip() for name in tools.split(",") if name.strip()],
+        tools=tool_names(tools),
         allow_commands=allow_command or [],
         sampling={"temperature": temperature},
         limits={"max_tokens": max_tokens, "seconds": job_seconds},
@@ -107,6 +110,7 @@ def submit(
         **({"system_prompt": system_prompt} if system_prompt is not None else {}),
     )
     require_tools(loaded.prompts, spec)
+    require_sufficient_tools(loaded.prompts, spec)
     if student and (doubt := doubtful(student)):
         sys.stderr.write(f"applejack: {doubt}\n")
     with open_ledger(settings) as (ledger, reached):
@@ -140,9 +144,6 @@ def checked(**fields: object) -> Spec:
                 "and starts with a letter or digit"
             ) from error
         raise UsageError(f"{where} is {shown}: {fault['msg']}") from error
-    unknown = [name for name in spec.tools if name not in TOOL_NAMES]
-    if unknown:
-        raise UsageError(f"unknown tool {unknown[0]!r}; choose from {', '.join(TOOL_NAMES)}")
     return spec
 
 
@@ -163,6 +164,30 @@ def require_tools(prompts: Iterable[Prompt], spec: Spec) -> None:
                 f"the prompt {shown} needs tools, but the run has none, so {consequence}; "
                 'give --tools, or set "requires_tools": false in the prompt'
             )
+
+
+def require_sufficient_tools(prompts: Iterable[Prompt], spec: Spec) -> None:
+    """Raise UsageError if the run's tools cannot answer some of the mined questions about code.
+
+    Only questions in the miner's own wording are refused: what other prompts of the same category need is not known. A
+    program of --allow-command may answer anything.
+    """
+    possible = {category for category in TOOL_FORMS if can_answer(category, spec.tools)}
+    if spec.allow_commands or len(possible) == len(TOOL_FORMS):
+        return
+    wanting = Counter(
+        prompt.category
+        for prompt in prompts
+        if prompt.requires_tools and prompt.category in TOOL_FORMS and prompt.category not in possible
+        if (question := parse(prompt.prompt)) and question.category == prompt.category
+    )
+    if wanting:
+        tools = ",".join(spec.tools)
+        listed = "; ".join(f"{category} ({number}): {needed(category)}" for category, number in sorted(wanting.items()))
+        raise UsageError(
+            f"{pluralise(wanting.total(), 'prompt')} cannot be answered with --tools {tools}; the categories and "
+            f"what they need: {listed}. Add the tools, or mine prompts for these: applejack prompts --tools {tools}"
+        )
 
 
 def doubtful(student: str) -> str:

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from producer.mining.python_code import read
 
 HIGHEST: Final = {"plus": 99, "minus": 99, "times": 12}  # operands suitable for mental arithmetic
 MOST_UNITS: Final = 60
+NO_TOOLS_SHARE: Final = 0.3  # of the prompts, so that a student learns to answer without tools as well
 
 Group = Sequence[tuple[MinedQuestion, str | None]]  # candidates of one category, each with its workspace
 
@@ -28,23 +30,25 @@ def mine(
     *,
     count: int,
     seed: int,
-    no_tools_share: float = 0.3,
+    no_tools_share: float = NO_TOOLS_SHARE,
     categories: Collection[str] | None = None,
 ) -> list[Prompt]:
     """Mine `count` distinct prompts in random order; `no_tools_share` of them are general questions.
 
     Each category gets the same number of prompts, as far as the code allows. Every target appears once before any
-    target is repeated in other words. `categories` limits the questions about code. With several workspaces, each
-    prompt records its workspace.
-    Raises UsageError if a directory is missing, contains no Python, or yields fewer than `count` distinct prompts.
+    target is repeated in other words. `categories` limits the questions of their kind, about code or general ones. With
+    several workspaces, each prompt records its workspace.
+    Raises UsageError if a category is unknown, or if a directory is missing, contains no Python, or yields fewer than
+    `count` distinct prompts.
     """
     _check(workspaces, count, no_tools_share, categories)
     rng = random.Random(seed)  # noqa: S311 - not used for security
     general_count = round(count * no_tools_share)
     with _collector_paused():
-        groups = _code_groups(workspaces, categories or TOOL_FORMS)
+        groups = _code_groups(workspaces, _chosen(categories, TOOL_FORMS))
     about_code = _draw(groups, count - general_count, rng, what="questions about code")
-    general = _draw(_general_groups(), general_count, rng, what="questions that need no tools")
+    general_groups = _general_groups(_chosen(categories, GENERAL_FORMS))
+    general = _draw(general_groups, general_count, rng, what="questions that need no tools")
     prompts = [*about_code, *general]
     rng.shuffle(prompts)
     return prompts
@@ -77,9 +81,21 @@ def _check(workspaces: Sequence[Path], count: int, share: float, categories: Col
     for workspace in workspaces:
         if not workspace.is_dir():
             raise UsageError(f"workspace {str(workspace)!r} is not a directory")
-    for category in categories or ():
-        if category not in TOOL_FORMS:
-            raise UsageError(f"unknown category {category!r}; choose from {', '.join(TOOL_FORMS)}")
+    require_categories(categories or ())
+
+
+def require_categories(categories: Iterable[str]) -> None:
+    """Raise UsageError for a name that is not a category."""
+    for category in categories:
+        if category not in FORMS:
+            close = get_close_matches(category, FORMS, n=1)
+            meant = f"; did you mean {close[0]!r}?" if close else ";"
+            raise UsageError(f"unknown category {category!r}{meant} choose from {', '.join(FORMS)}")
+
+
+def _chosen(categories: Collection[str] | None, kind: Collection[str]) -> list[str]:
+    """The categories of one kind that are named, else all of that kind."""
+    return [category for category in categories or () if category in kind] or list(kind)
 
 
 def _code_groups(workspaces: Sequence[Path], categories: Iterable[str]) -> Mapping[str, Group]:
@@ -94,11 +110,12 @@ def _code_groups(workspaces: Sequence[Path], categories: Iterable[str]) -> Mappi
     return groups
 
 
-def _general_groups() -> Mapping[str, Group]:
-    groups: dict[str, list[tuple[MinedQuestion, str | None]]] = {category: [] for category in GENERAL_FORMS}
+def _general_groups(categories: Iterable[str]) -> Mapping[str, Group]:
+    groups: dict[str, list[tuple[MinedQuestion, str | None]]] = {category: [] for category in categories}
     for question in _general_questions():
-        candidate = MinedQuestion(question, expectation(question.category, question.slots))
-        groups[question.category].append((candidate, None))
+        if question.category in groups:
+            candidate = MinedQuestion(question, expectation(question.category, question.slots))
+            groups[question.category].append((candidate, None))
     return groups
 
 

@@ -13,7 +13,7 @@ from typer.main import get_command
 from config.errors import UsageError
 from config.records import Prompt, Spec
 from producer.cli import app
-from producer.commands.submit import doubtful, require_tools
+from producer.commands.submit import doubtful, require_sufficient_tools, require_tools
 from producer.workspace import resolve_workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,6 +127,59 @@ NEEDY, FREE = Prompt(prompt="Where is it?"), Prompt(prompt="What is 2 + 2?", req
 def test_prompts_that_would_be_rejected_are_not_queued(prompts: list[Prompt], spec: Spec, message: str | None) -> None:
     with pytest.raises(UsageError, match=message) if message else nullcontext():
         require_tools(prompts, spec)
+
+
+MINED = Prompt(prompt="What is the value of the constant LIMIT?", category="constant")
+LISTED = Prompt(prompt="Name the Python files in pkg.", category="folder_files")
+OWN = Prompt(prompt="What is constant about the tides?", category="constant")
+
+
+@pytest.mark.parametrize(
+    ("prompts", "tools", "message"),
+    [
+        (
+            [MINED, LISTED, OWN, FREE],
+            ("read_file",),
+            r"2 prompts cannot be answered with --tools read_file; .* constant \(1\): grep; "
+            r"folder_files \(1\): list_dir or find_files. Add the tools",
+        ),
+        ([MINED, LISTED], ("grep", "find_files"), None),
+        ([OWN, NEEDY.model_copy(update={"category": "tides"})], ("read_file",), None),  # not the miner's questions
+    ],
+)
+def test_mined_prompts_that_the_tools_cannot_answer_are_not_queued(
+    prompts: list[Prompt], tools: tuple[str, ...], message: str | None
+) -> None:
+    with pytest.raises(UsageError, match=message) if message else nullcontext():
+        require_sufficient_tools(prompts, Spec(run_id="r", workspace="/code", tools=tools))
+    require_sufficient_tools(prompts, Spec(run_id="r", workspace="/code", tools=tools, allow_commands=("git",)))
+
+
+@pytest.mark.parametrize(
+    ("options", "categories"),
+    [
+        (("--category", "constant", "--category", "contents"), {"constant", "contents"}),
+        (("--category", "constant", "--category", "units"), {"constant", "units"}),
+        (("--category", "units"), {"units"}),
+        (("--tools", "read_file", "--no-tools", "0"), {"contents"}),
+        (("--category", "constant", "--tools", "read_file"), "questions of category 'constant' need grep"),
+        (("--tools", ""), "no question about code can be answered with --tools ''"),
+        (("--tools", "read_files"), "unknown tool 'read_files'; did you mean 'read_file'?"),
+        (("--category", "constants"), "unknown category 'constants'; did you mean 'constant'? choose from subclasses"),
+    ],
+)
+def test_prompts_takes_categories_and_tools(
+    tmp_path: Path, options: tuple[str, ...], categories: set[str] | str
+) -> None:
+    for n in range(5):
+        (tmp_path / f"a{n}.py").write_text(f"LIMIT_{n} = {n + 20}\n\n\nclass A{n}:\n    pass\n")
+    done = applejack("prompts", ".", "--count", "5", "--out", "o.jsonl", "--json", *options, cwd=tmp_path)
+    body = json.loads(done.stdout.splitlines()[-1])
+    if isinstance(categories, str):
+        assert (done.returncode, body["error"].startswith(categories)) == (2, True), body
+        assert not (tmp_path / "o.jsonl").exists()
+    else:
+        assert (done.returncode, set(body["by_category"])) == (0, categories), body
 
 
 def test_a_missing_student_directory_gives_a_warning(tmp_path: Path) -> None:

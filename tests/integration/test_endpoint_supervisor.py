@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from config.broker import make_app
 from config.errors import FailureKind
 from config.ledger import Ledger
+from config.ledger.jobs import Claim
 from config.process import free_port
 from config.records import JobState, JsonObject, Limits, Spec
 from config.settings import Settings
@@ -194,10 +195,22 @@ def test_a_job_delivered_while_the_circuit_breaker_is_open_does_not_begin(ledger
 
 @pytest.mark.parametrize(("slower", "state"), [(True, JobState.QUEUED), (False, JobState.FAILED)])
 def test_a_job_whose_time_is_over_has_another_try_where_its_server_became_worse(
-    ledger: Ledger, tmp_path: Path, slower: bool, state: JobState
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slower: bool, state: JobState
 ) -> None:
-    """Fails without degraded_since in JobRunner._release_for_retry; with no cut the job has itself to blame."""
-    limiter = ConcurrencyLimiter(most=4)
+    """Fails without degraded_since in JobRunner._release_for_retry; with no cut the job has itself to blame.
+
+    And without `closing` there: a heartbeat behind the release takes the lease for lost.
+    """
+    limiter, leases, real = ConcurrencyLimiter(most=4), Leases(ledger.fleet, lease_seconds=9), ledger.jobs.release
+    lost: list[bool] = []
+
+    def release(claim: Claim, *, why: str, consume_attempt: bool) -> bool:
+        released = real(claim, why=why, consume_attempt=consume_attempt)
+        leases.renew()
+        lost.extend(lease.lost.is_set() for lease in leases.all())
+        return released
+
+    monkeypatch.setattr(ledger.jobs, "release", release)
 
     def reply(_: JsonObject) -> Reply:
         if slower:
@@ -210,10 +223,9 @@ def test_a_job_whose_time_is_over_has_another_try_where_its_server_became_worse(
     with ScriptedEndpoint(reply) as endpoint:
         chosen = Settings(dir=tmp_path, endpoint=endpoint.base_url)
         supervisor = EndpointSupervisor(chosen, pause=lambda _: None, resume=lambda: None)
-        JobRunner(ledger, Leases(ledger.fleet, lease_seconds=9), chosen, "w", limiter, supervisor=supervisor).run(
-            RUN, job
-        )
+        JobRunner(ledger, leases, chosen, "w", limiter, supervisor=supervisor).run(RUN, job)
     assert ledger.jobs.counts(RUN)[state] == 1
+    assert lost == ([False] if slower else [])
 
 
 def test_a_full_disk_closes_the_gate_and_room_opens_it(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ import os
 import signal
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from config.broker import make_app
 from config.errors import FailureKind
@@ -35,10 +37,14 @@ from tests.support.fleet import (
 )
 from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, says
 from tests.support.workers import WorkerProcess
+from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.fleet import broker_messages
 from worker.fleet.heartbeat import Heartbeat
 from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
+from worker.fleet.shutdown import GracefulShutdown
+from worker.job_runner import JobRunner
+from worker.stage_runner import StageRunner
 
 FOUND_SECONDS = LEASE + 6  # a lease, the election of another reconciler (5 s), a beat
 
@@ -125,6 +131,46 @@ def test_work_is_told_that_another_worker_has_it_now(ledger: Ledger) -> None:
         leases.renew()
         assert lease.lost.is_set()
         assert lease.cancelled()
+
+
+def test_work_that_this_worker_ends_is_not_lost(
+    ledger: Ledger, redis_url: SecretStr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without `closing`: a heartbeat between the ledger's script and the end of `hold` found no lease."""
+    settings = Settings(redis_url=redis_url, dir=tmp_path)
+    leases = Leases(ledger.fleet, lease_seconds=9)
+    beats: list[str] = []
+
+    def with_heartbeat_behind(part: object, name: str) -> None:
+        real = getattr(part, name)
+
+        def call(*args: object, **named: object) -> object:
+            reply = real(*args, **named)
+            beats.append(name)
+            leases.renew()  # as the heartbeat's thread does at this moment
+            assert not any(lease.cancelled() for lease in leases.all())
+            return reply
+
+        monkeypatch.setattr(part, name, call)
+
+    for name in ("finish", "release"):
+        with_heartbeat_behind(ledger.jobs, name)
+    with_heartbeat_behind(ledger.stages, "finish")
+    spec = Spec(run_id=RUN, dataset_format="seed-text", train=False, teacher="scripted")
+    job, other = ledger.create(spec, prompts(2)).job_ids
+    with capture_logs() as logged:
+        runner = JobRunner(ledger, leases, settings, "w", ConcurrencyLimiter(most=1))
+        runner.run(RUN, job)
+        claim = ledger.jobs.begin(RUN, other, worker="w", lease_seconds=9, delivery_limit=4)
+        assert isinstance(claim, Claim)
+        with leases.hold(
+            LeaseRef(RUN, other, claim.token), lambda why: ledger.jobs.release(claim, why=why, consume_attempt=False)
+        ):
+            GracefulShutdown(leases, seconds=0).release_all()
+        runner.run(RUN, other)
+        StageRunner(ledger, leases, settings, "w").run(RUN, Stage.CURATE)
+    assert beats == ["finish", "release", "finish", "finish"]
+    assert [line["event"] for line in logged if line["log_level"] == "warning"] == []
 
 
 def test_a_new_worker_has_no_more_in_hand_than_it_may_run(

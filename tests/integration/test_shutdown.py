@@ -52,7 +52,7 @@ def ended_within(worker: WorkerProcess, seconds: float) -> float:
 def test_a_warm_shutdown_finishes_the_short_and_hands_back_the_long(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
-    """Fails without GracefulShutdown._wait (it waits for the long job) and without GracefulShutdown._release_all (the
+    """Fails without GracefulShutdown._wait (it waits for the long job) and without GracefulShutdown.release_all (the
     lease has to lapse)."""
     with ScriptedEndpoint(slow) as endpoint:
         env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_DRAIN_SECONDS": str(DRAIN)}

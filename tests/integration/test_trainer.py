@@ -19,6 +19,9 @@ from config.records import Adapter, JsonObject, TrainProgress
 from config.settings import settings
 from tests.support.tiny_student import make_tiny_student
 from tests.support.training_set import make_training_set
+from tests.support.trajectories import looked_up
+from worker.curate.options import Options
+from worker.curate.pipeline import curate
 from worker.endpoint.host_lock import host_lock
 from worker.train.trainer import train
 
@@ -101,6 +104,34 @@ def test_train_tells_in_one_line_why_the_child_failed_and_keeps_the_log(
     assert "Traceback" in (tmp_path / "out" / "train.log").read_text()
     assert not (tmp_path / "out" / "adapter.json").exists()
     trained(dataset, student, tmp_path / "out")  # what a failure left does not stand in the way
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(format="turns", test_share=0, valid_share=0.3),
+        Options(format="turns", test_share=0, valid_share=0),
+        Options(format="seed-text"),  # has no test split
+    ],
+)
+def test_a_curated_dataset_with_empty_splits_can_be_trained_on(options: Options, student: Path, tmp_path: Path) -> None:
+    """Fails with mlx_lm's own load_dataset: an IndexError."""
+    dataset = tmp_path / "dataset"
+    curate([looked_up(number) for number in range(20)], out=dataset, options=options, student=student)
+    assert (dataset / "test.jsonl").read_text() == ""
+    adapter, lines = trained(dataset, student, tmp_path / "out")
+    assert adapter.iterations == 4
+    assert any(line.valid_loss is not None for line in lines) is bool((dataset / "valid.jsonl").read_text())
+
+
+def test_a_failed_training_does_not_name_a_log_that_could_not_be_kept(dataset: Path, tmp_path: Path) -> None:
+    """Fails where the message names the place before the log is there."""
+    broken = make_tiny_student(tmp_path / "broken")
+    config = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps({**config, "model_type": "no_such_model"}))
+    (tmp_path / "out" / "train.log").mkdir(parents=True)
+    with pytest.raises(TrainingError, match=r"its log could not be kept at .*train.log': Is a directory"):
+        trained(dataset, broken, tmp_path / "out")
 
 
 def test_a_loss_that_is_no_number_is_an_error(dataset: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,43 @@ def test_one_row_per_assistant_turn_is_sound(tmp_path: Path) -> None:
     assert told["clean"] is True
 
 
+def test_other_trajectories_of_a_question_are_noted_and_are_no_fault(tmp_path: Path) -> None:
+    """Fails where copies are only looked for across splits."""
+    again = [text_row("q"), text_row(" Q\n", answer="It is in a.py."), text_row("q", answer="a.py.")]
+    told = audited(tmp_path, train=[*again, text_row("q")], valid=[text_row("other")])
+    assert told["repeated_questions"] == {"train": 2, "valid": 0}
+    assert told["duplicates"] == {"train": 1, "valid": 0}  # a copy has its own kind
+    assert kinds(told) == {"repeated_question train": [2, 3], "duplicate train": [4]}
+    noted = audited(tmp_path, train=again, valid=[text_row("other")])
+    assert noted["clean"] is True
+    assert isinstance(noted["findings"], list)
+    assert noted["findings"][0]["note"] is True  # type: ignore[index,call-overload]
+    text = audit([tmp_path]).as_text()
+    assert "no faults found" in text
+    assert "2  repeated_question in train" in text
+    assert "rows 2, 3 (the first is the same as train:1)" in text
+
+
+def rows_per_turn(question: str, **fields: str) -> list[JsonObject]:
+    """One row per assistant turn; the last one is a second answer to a second question."""
+    messages = chat_row(question)["messages"]
+    assert isinstance(messages, list)
+    more = [*messages, {"role": "user", "content": "Sure?"}, {"role": "assistant", "content": f"Yes.{fields}"}]
+    return [{"messages": part, **fields} for part in (messages[:3], messages, more)]
+
+
+def test_rows_of_one_trajectory_do_not_repeat_its_question(tmp_path: Path) -> None:
+    """Fails where each row counts: `turns` has one per assistant turn."""
+    assert audited(tmp_path, train=rows_per_turn("q"))["repeated_questions"] == {"train": 0}
+    ours = rows_per_turn("q", job_id="1")
+    assert audited(tmp_path, train=ours)["repeated_questions"] == {"train": 0}
+    told = audited(tmp_path, train=[*ours, *rows_per_turn("q", job_id="2")])
+    assert told["repeated_questions"] == {"train": 1}
+    answers = [chat(("user", "q"), ("assistant", answer)) for answer in ("a", "b", "a b")]  # no one continues another
+    told = audited(tmp_path, train=[*rows_per_turn("q"), *answers])
+    assert kinds(told)["repeated_question train"] == [4, 5, 6]
+
+
 def test_a_failed_call_may_be_left_out_of_the_loss_when_the_next_one_has_it(tmp_path: Path) -> None:
     messages = chat_row("q")["messages"]
     assert isinstance(messages, list)
@@ -131,6 +169,36 @@ def test_a_tool_without_required_arguments_may_be_called_with_none(tmp_path: Pat
     told = audited(tmp_path, train=[row, listed])
     assert told["empty_argument_calls"] == 2
     assert kinds(told)["empty_arguments train"] == [1]
+
+
+def chat(*turns: tuple[str, str]) -> JsonObject:
+    return {"messages": [{"role": role, "content": text} for role, text in turns]}
+
+
+RESPONSES = "<tool_response>\na.py:1\n</tool_response>\n<tool_response>\n</tool_response>"
+TAGGED_CALL = '<tool_call>\n{"name": "grep", "arguments": {"pattern": "x"}}\n</tool_call>'
+DESCRIBED = "Results stand in <tool_response></tool_response>; a call without </tool_call> is lost."
+
+
+@pytest.mark.parametrize("form", [chat, chatml])
+def test_markup_that_a_template_writes_is_not_the_assistants(tmp_path: Path, form: Callable[..., JsonObject]) -> None:
+    """Fails where every tag counts, whoever wrote it: Qwen's template renders results as such user turns."""
+    asked = (("system", DESCRIBED), ("user", "q"), ("assistant", TAGGED_CALL + TAGGED_CALL))
+    rendered = [(*asked, ("user", RESPONSES)), (*asked, ("user", "<tool_response>\nb.py\n</tool_response>"))]
+    said = [
+        (*asked, ("user", RESPONSES), ("assistant", f"{RESPONSES} In a.py.")),  # the assistant's own
+        (*asked, ("user", RESPONSES), ("assistant", "In a.py.</tool_response>")),
+        (*asked, ("user", "<tool_response>a.py<|im_end"), ("assistant", "In a.py.")),  # half a token, not closed
+        (*asked, ("user", "It says <tool_response>"), ("assistant", "In a.py.")),  # no template writes half of it
+        (("system", f"{DESCRIBED}<|endoftext|>"), ("user", "q"), ("assistant", "a")),
+    ]
+    whole = [form(*turns, ("assistant", "In a.py.")) for turns in rendered]
+    found = kinds(audited(tmp_path, train=[*whole, *(form(*turns) for turns in said)]))
+    assert found["markup train"] == [3, 4, 5, 6, 7]
+
+
+def test_tags_in_a_tool_message_are_markup_because_its_template_writes_them_again(tmp_path: Path) -> None:
+    assert kinds(audited(tmp_path, train=[chat_row("q", result="<tool_response>x</tool_response>")]))["markup train"]
 
 
 def test_results_in_response_tags_are_no_markup(tmp_path: Path) -> None:

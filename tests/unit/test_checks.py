@@ -307,6 +307,30 @@ FOREIGN_RESULTS = [
     ("list_dir", {"path": "src"}, "a.py\nlib/", "lib/\na.py"),  # out of order
     ("find_files", {"glob": "*.py"}, "src/a.py", "src/a.md"),  # another glob's
     ("find_files", {"glob": "*.py", "path": "src"}, "src/a.py", "lib/a.py"),
+    *(  # names that real code bases have, and structure around a path
+        ("grep", {"pattern": "x"}, f"{path}:1: x", f"{structure}:1: x")
+        for path, structure in zip(
+            (
+                "my notes/read me (old).py",
+                "größe/файл.py",
+                "pages/[id]/{slug}.tsx",
+                "it's.txt",
+                "a, b.py",
+                "{{cookiecutter.name}}/{% if cookiecutter.docker == 'y' %}Dockerfile{% endif %}",
+            ),
+            (
+                '{"matches": [{"line": "log.py',
+                "[{'path': 'log.py",
+                "['log.py",
+                '{"line":"log.py',
+                "Found: log.py",
+                '"log.py',
+            ),
+            strict=True,
+        )
+    ),
+    ("list_dir", {"path": "src"}, "[id].tsx\nread me.md", '{"names": ["a.py", "b.py"]}'),
+    ("find_files", {"glob": "*"}, "my notes/[id].tsx", '["a.py", "b.py"]'),
     ("count", {"glob": "*.py"}, "12 files", "3 matching lines in 2 of 12 files"),  # of a pattern
     ("count", {"pattern": "x"}, "3 matching lines in 2 of 12 files", "12 files"),
 ]

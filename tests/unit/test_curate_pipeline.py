@@ -203,9 +203,9 @@ def test_names_that_differ_in_capitals_alone_are_other_subjects(tmp_path: Path, 
 
 
 def test_near_duplicates_in_other_words_are_found(tmp_path: Path, student: Path) -> None:
-    told = (
-        "The loader reads every record, checks its kind, and writes one line for each record that it could not use. "
-        * 4
+    told = "".join(
+        f"The loader {step} every record, checks its kind, and writes one line for each record that it could not use. "
+        for step in ("reads", "sorts", "counts", "stores")
     )
     twins = [
         trajectory([user(q), says(told + end)], job_id=q, requires_tools=False)
@@ -244,7 +244,7 @@ def test_mix_samples_down_and_says_so(tmp_path: Path, student: Path) -> None:
 
 
 def test_over_long_rows_are_rejected_and_the_limits_that_would_do_are_told(tmp_path: Path, student: Path) -> None:
-    long = looked_up(50, system_prompt="Be careful. " * 300)
+    long = looked_up(50, run_id="long", system_prompt="Be careful. " * 300)
     summary = run([*mixed(8), long], tmp_path / "out", student, max_seq_length=1024).summary
     assert summary.reasons == {"over_length": 1}
     assert summary.limits == {"2048": 0, "4096": 1, "8192": 1, "16384": 1, "32768": 1}

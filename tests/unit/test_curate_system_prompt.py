@@ -6,13 +6,56 @@ from pathlib import Path
 import pytest
 
 from config.errors import UsageError
-from config.records import JsonObject, Trajectory
+from config.records import JsonObject, Provenance, Trajectory
 from tests.support.tiny_student import make_tiny_student
 from tests.support.trajectories import SYSTEM, from_memory, looked_up
 from worker.curate.options import Format, Options
 from worker.curate.pipeline import curate
 
 PUNIE = "You are Punie, an AI coding assistant that helps with Python development via PyCharm."
+
+
+HERE = {"teacher": "t", "endpoint": "e", "worker": "w", "applejack_version": "0", "toolset_digest": "d"}
+OTHER = "Be rude."
+
+
+def prompted(number: int, system: str, **fields: object) -> Trajectory:
+    return looked_up(number, system_prompt=system, **fields)
+
+
+def rejected(sample: list[Trajectory], tmp_path: Path) -> dict[int, list[str]]:
+    """Rejected trajectories by number, with the details of their findings."""
+    done = curate(sample, out=tmp_path / "out", options=Options(format="seed-text"), student=None)
+    return {int(v.job_id[:6]): [f.detail for f in v.findings] for v in done.verdicts() if not v.kept}
+
+
+def test_another_system_prompt_inside_a_run_is_malformed(tmp_path: Path) -> None:
+    """Fails without reject_other_systems: the student would learn one prompt's habits under another's."""
+    run = [prompted(number, OTHER if number == 3 else SYSTEM) for number in range(5)]
+    other_run = [prompted(number, OTHER, run_id="second") for number in (10, 11)]  # another run may differ
+    assert rejected([*run, *other_run], tmp_path) == {
+        3: [f"the system prompt is {OTHER!r}, but most of run 'run' have {SYSTEM!r}"]
+    }
+    assert rejected([*run[:3], prompted(3, "")], tmp_path) == {}  # not recorded, as in many seed records
+    removed = prompted(3, "", provenance=Provenance.model_validate(HERE))
+    assert rejected([*run[:3], removed], tmp_path) == {
+        3: [f"the system prompt is '', but most of run 'run' have {SYSTEM!r}"]
+    }
+
+
+def test_a_run_without_a_most_common_system_prompt(tmp_path: Path) -> None:
+    """In a tie none is known to be the run's; a set made elsewhere may vary its prompts."""
+    tied = [prompted(number, f"{SYSTEM} {number % 2}") for number in range(4)]
+    assert rejected(tied, tmp_path) == {}
+    recorded = [one.model_copy(update={"provenance": Provenance.model_validate(HERE)}) for one in tied]
+    found = rejected(recorded, tmp_path)
+    assert list(found) == [0, 1, 2, 3]
+    assert found[0] == [f"the system prompt is '{SYSTEM} 0', but run 'run' has 2 and none is the most common"]
+    assert rejected(recorded[:1], tmp_path) == {}
+    replaced = curate(
+        recorded, out=tmp_path / "out", options=Options(format="seed-text", system_prompt=SYSTEM), student=None
+    )
+    assert replaced.summary.kept == 4  # --system-prompt gives all of them one
 
 
 @pytest.fixture(scope="module")

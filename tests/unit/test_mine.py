@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from config.errors import UsageError
+from config.questions.answering_tools import answerable, can_answer, needed
 from config.questions.expected_facts import holds, parse_expected
 from config.questions.wording import TOOL_FORMS, Question, parse
+from config.records import TOOL_NAMES
 from producer.mining import workspace_files
 from producer.mining.code_questions import candidates
 from producer.mining.mine import by_category, mine
@@ -172,7 +174,8 @@ def test_a_git_workspace_is_mined_at_its_commit(code: Path) -> None:
 BAD = [
     ({"count": 0}, "count is 0"),
     ({"no_tools_share": 1.5}, "1.5"),
-    ({"categories": ["subclass"]}, "unknown category 'subclass'"),
+    ({"categories": ["subclass"]}, "unknown category 'subclass'; did you mean 'subclasses'[?] choose from subclasses"),
+    ({"categories": ["zzz"]}, "unknown category 'zzz'; choose from subclasses, importers"),
     ({"workspaces": []}, "no workspace"),
     ({"workspaces": [Path("/nowhere/at/all")]}, "'/nowhere/at/all' is not a directory"),
 ]
@@ -183,6 +186,25 @@ def test_bad_arguments_raise_usage_error(code: Path, changed: dict[str, object],
     request: dict[str, object] = {"workspaces": [code], "count": 5, "seed": 0} | changed
     with pytest.raises(UsageError, match=message):
         mine(request.pop("workspaces"), **request)
+
+
+def test_categories_limit_the_questions_of_their_kind(code: Path) -> None:
+    both = mine([code], count=10, seed=0, categories=["constant", "importers", "arithmetic"])
+    assert {prompt.category for prompt in both} == {"constant", "importers", "arithmetic"}
+    general = mine([code], count=9, seed=0, no_tools_share=1, categories=["arithmetic"])
+    assert {prompt.category for prompt in general} == {"arithmetic"}
+
+
+def test_the_tools_that_a_category_needs() -> None:
+    assert answerable(TOOL_NAMES) == list(TOOL_FORMS)
+    assert answerable(["read_file"]) == ["contents"]
+    assert answerable(["grep", "count"]) == [
+        "subclasses", "importers", "count_files", "count_matches",
+        "where_defined", "contents", "both_defined", "constant",
+    ]  # fmt: skip
+    assert can_answer("a category of somebody else", [])
+    assert needed("decorators") == "grep and read_file"
+    assert needed("folder_files") == "list_dir or find_files"
 
 
 def test_a_workspace_without_python_raises_usage_error(tmp_path: Path) -> None:

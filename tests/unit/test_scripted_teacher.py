@@ -3,6 +3,7 @@ from pathlib import Path
 import celery
 import pytest
 
+from config.questions.answering_tools import SUFFICIENT
 from config.questions.expected_facts import holds
 from config.records import Prompt, Spec, Trajectory
 from producer.mining.mine import mine
@@ -38,6 +39,10 @@ def test_mined_questions_are_answered_rightly_by_real_calls(workspace: Workspace
     assert all(bool(said.tool_calls) == said.requires_tools for said in rolled)
     assert sum(len(said.tool_calls) > 1 for said in asked) >= 0.15 * len(asked)
     assert any(len(message.tool_calls) > 1 for said in asked for message in said.messages)  # parallel ones, too
+    used: dict[str, set[str]] = {"parameters": {"read_file"}}  # where a header spans lines, which is rare
+    for said in asked:
+        used.setdefault(said.category, set()).update(call.name for call in said.tool_calls)
+    assert used == {category: set(sets[0]) for category, sets in SUFFICIENT.items()}
     assert {call.name for said in asked for call in said.tool_calls} == set(SPEC.tools)
 
 

@@ -26,6 +26,34 @@ def reject_duplicates(entries: Sequence[CuratedRow]) -> None:
             seen.add(number, entry.print_)
 
 
+def reject_other_systems(entries: Sequence[CuratedRow]) -> None:
+    """Reject trajectories with another system prompt than most of their run, which sends one and the same.
+
+    All trajectories of a run count, failed ones as well; foreign ones without a prompt do not: it was not recorded.
+    Several runs in one dataset may differ; the audit reports that as other_system. Without a majority, the run's prompt
+    is unknown: those that applejack recorded are all rejected, and foreign ones are kept, because a set made elsewhere
+    may vary the prompt on purpose.
+    """
+    runs: defaultdict[str, list[CuratedRow]] = defaultdict(list)
+    for entry in entries:
+        if entry.system.recorded:
+            runs[entry.run_id].append(entry)
+    for run_id, rows in runs.items():
+        counts = Counter(row.system.digest for row in rows)
+        (commonest, times), *others = counts.most_common(2)
+        if not others:
+            continue
+        usual = next(row.system.start for row in rows if row.system.digest == commonest)
+        for row in rows:
+            detail = f"the system prompt is {row.system.start!r}, but "
+            if times * 2 <= len(rows):
+                if row.system.recorded_here:
+                    detail += f"run {run_id!r} has {len(counts)} and none is the most common"
+                    row.reject(RejectionReason.MALFORMED, detail)
+            elif row.system.digest != commonest:
+                row.reject(RejectionReason.MALFORMED, f"{detail}most of run {run_id!r} have {usual!r}")
+
+
 def reject_contradictions(entries: Sequence[CuratedRow]) -> None:
     """Reject answers that state another number than most answers to the same question; in a tie, reject all."""
     answers: defaultdict[bytes, list[CuratedRow]] = defaultdict(list)

@@ -17,6 +17,7 @@ from worker.curate.checks import all_checks
 from worker.curate.filters import (
     reject_contradictions,
     reject_duplicates,
+    reject_other_systems,
     reject_unproven,
     sample_down,
     split_kept,
@@ -125,6 +126,7 @@ def _write(
     replay: Replay | None,
     marks: Sequence[Mark],
 ) -> Curated:
+    reject_other_systems(entries)
     reject_duplicates(entries)
     reject_contradictions(entries)
     reject_unproven(entries, foreign_allowed=trains_on_all_roles(options))

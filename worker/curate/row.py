@@ -28,6 +28,21 @@ SHOWN = 60  # characters of a system prompt in an error message
 VOLATILE_FIELDS = {"run_id", "attempt", "seconds", "usage", "failure", "provenance"}  # not part of the content
 
 
+@dataclass(frozen=True, slots=True)
+class SystemPrompt:
+    """The system prompt of one trajectory, without most of its text."""
+
+    digest: bytes
+    start: str
+    recorded_here: bool
+    """recorded by applejack, which sends the prompt of the run's spec in every job"""
+
+    @property
+    def recorded(self) -> bool:
+        """False where a foreign record has none."""
+        return bool(self.start) or self.recorded_here
+
+
 @dataclass(slots=True)
 class CuratedRow:
     """Metadata of one trajectory, about 2 KB."""
@@ -48,6 +63,7 @@ class CuratedRow:
     member: SplitItem
     print_: Fingerprint
     prompt: Span
+    system: SystemPrompt
     content: str
     """content hash of the review: what a person's mark is about"""
     claim: NumericAnswer | None
@@ -109,6 +125,11 @@ def read_row(
         ),
         print_=fingerprint(trajectory),
         prompt=spool.put(_held_out(trajectory)),
+        system=SystemPrompt(
+            digest=hashlib.sha256(trajectory.system_prompt.encode()).digest()[:16],
+            start=trajectory.system_prompt[:SHOWN],
+            recorded_here=pin is not None,
+        ),
         content=content_hash(trajectory),
         claim=numeric_answer(trajectory),
         correct=is_correct(trajectory),

@@ -121,12 +121,17 @@ def _metadata(record: JsonObject) -> JsonObject:
 
 
 def _system_prompt(record: JsonObject) -> str:
-    """The first recorded system message, or ""."""
+    """The recorded system message, or "". Raises SeedError if there are two different ones."""
     messages = record.get("messages")
-    for message in messages if isinstance(messages, list) else ():
-        if isinstance(message, dict) and message.get("role") == "system" and isinstance(message.get("content"), str):
-            return str(message["content"])
-    return ""
+    recorded = [
+        str(message["content"])
+        for message in (messages if isinstance(messages, list) else ())
+        if isinstance(message, dict) and message.get("role") == "system" and isinstance(message.get("content"), str)
+    ]
+    if len(set(recorded)) > 1:
+        first, *others = dict.fromkeys(recorded)
+        raise SeedError(f"two system prompts in messages: {_short(first)} and {_short(others[0])}")
+    return recorded[0] if recorded else ""
 
 
 def _tools(record: JsonObject) -> tuple[JsonObject, ...]:

@@ -13,6 +13,8 @@ from worker.curate import seed
 from worker.curate.foreign import as_recorded
 from worker.curate.jsonlines import MAX_LINE, first_error, numbered_lines, parse_object
 
+SHOWN = 60  # characters of a system prompt in an error message
+
 
 @dataclass(frozen=True)
 class Sourced:
@@ -81,13 +83,19 @@ def _trajectory(record: JsonObject, *, path: Path, number: int) -> Trajectory:
 
 
 def _lift_system(record: JsonObject) -> JsonObject:
-    """Move a leading system message to `system_prompt` if that is empty."""
+    """Move a leading system message to `system_prompt`. Raises ValueError if that is another one, or for a second."""
     messages = record.get("messages")
-    first = messages[0] if isinstance(messages, list) and messages else None
-    if not isinstance(first, dict) or first.get("role") != "system" or record.get("system_prompt"):
+    if not isinstance(messages, list):
         return record
-    assert isinstance(messages, list)
-    return record | {"system_prompt": first.get("content"), "messages": messages[1:]}
+    places = [i for i, message in enumerate(messages) if isinstance(message, dict) and message.get("role") == "system"]
+    if not places:
+        return record
+    if places != [0]:
+        raise ValueError(f"messages[{places[-1]}] is a system message; a conversation has one, at its beginning")
+    content, recorded = messages[0].get("content"), record.get("system_prompt")  # type: ignore[union-attr]
+    if recorded and content != recorded:
+        raise ValueError(f"two system prompts: {str(recorded)[:SHOWN]!r} and, in messages[0], {str(content)[:SHOWN]!r}")
+    return record | {"system_prompt": content, "messages": messages[1:]}
 
 
 def _problem(error: ValueError, *, torn: bool) -> str:

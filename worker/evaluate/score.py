@@ -11,6 +11,7 @@ from config.questions.expected_facts import holds
 from config.records import Message, ToolCall, Trajectory
 from config.report.metrics import Fraction, Metrics, Spread
 from worker.curate.checks.call_detection import call_text
+from worker.curate.checks.repetition import repetition
 from worker.curate.checks.support.verdict import is_judged, unsupported
 from worker.evaluate.call_parsing import parse_answer
 from worker.evaluate.invented import invented_result, invented_turn, texts
@@ -33,6 +34,7 @@ class AnswerFault(StrEnum):
     TOOL_WHEN_NOT_NEEDED = "tool_when_not_needed"
     MALFORMED_CALL = "malformed_call"  # arguments that are not an object
     CALL_IN_TEXT = "call_in_text"  # a call as text, in a notation that the server does not parse
+    REPETITION = "repetition"  # the same sentence, list item or words again and again
     NO_REAL_RESULT = "no_real_result"  # a call with an error, an empty result or no result
     WRONG_ANSWER = "wrong_answer"  # a final answer without the expected facts
 
@@ -95,6 +97,7 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> AnswerScore:
         (AnswerFault.TOOL_WHEN_NOT_NEEDED, _names(calls) if needs_tools is False and calls else None),
         (AnswerFault.MALFORMED_CALL, str(malformed[0].arguments) if malformed else None),
         (AnswerFault.CALL_IN_TEXT, written),
+        (AnswerFault.REPETITION, next(filter(None, map(repetition, spoken)), None)),
         (AnswerFault.NO_REAL_RESULT, _names(unreal) if unreal else None),
         (AnswerFault.WRONG_ANSWER, trajectory.answer if correct is False and missing is None else None),
     ]

@@ -13,13 +13,18 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease of this worker; `lost` is set when it is no longer valid, `ending` when this worker shuts down."""
+    """A lease of this worker; `lost` is set when it is no longer valid, `ending` when this worker shuts down.
+
+    `closing` is set before this worker finishes or releases the work, which removes the lease from the ledger. A
+    renewal that arrives behind that does not find the lease, and must not take it for lost.
+    """
 
     ref: LeaseRef
     release: Callable[[str], bool]
     """requeue the work, with a reason"""
     lost: threading.Event = field(default_factory=threading.Event)
     ending: threading.Event = field(default_factory=threading.Event)
+    closing: threading.Event = field(default_factory=threading.Event)
 
     def cancelled(self) -> bool:
         """Whether the work should stop now."""
@@ -55,9 +60,11 @@ class Leases:
         with self._lock:
             leases = dict(self._leases)
         for ref in self._fleet.renew(list(leases), lease_seconds=self.lease_seconds):
-            if not leases[ref].lost.is_set():
-                log.warning("lease.lost", run_id=ref.run_id, member=ref.member)
-            leases[ref].lost.set()
+            lease = leases[ref]
+            if lease.closing.is_set() or lease.lost.is_set():
+                continue
+            log.warning("lease.lost", run_id=ref.run_id, member=ref.member)
+            lease.lost.set()
 
     def end(self) -> None:
         """Set `ending` on all leases, current and future ones."""

@@ -23,7 +23,7 @@ class GracefulShutdown:
     def begin(self) -> None:
         """Called for each signal, in the main thread; the second call ends the process."""
         if self._begun:
-            release = threading.Thread(target=self._release_all, daemon=True)
+            release = threading.Thread(target=self.release_all, daemon=True)
             release.start()
             release.join(RELEASE_SECONDS)
             os._exit(1)  # threads that still run a job would keep the interpreter alive
@@ -40,11 +40,13 @@ class GracefulShutdown:
         log.info("worker.draining", holds=len(self._leases), seconds=self._seconds)
         self._leases.end()
         threading.Event().wait(self._seconds)
-        self._release_all()
+        self.release_all()
         os._exit(0)
 
-    def _release_all(self) -> None:
+    def release_all(self) -> None:
+        """Release all leases, so that other workers need not wait until they expire."""
         for lease in self._leases.all():
+            lease.closing.set()
             try:
                 lease.release("the worker is shutting down")
                 log.info("lease.released", run_id=lease.ref.run_id, member=lease.ref.member)

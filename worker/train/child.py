@@ -8,16 +8,19 @@ import json
 import os
 import sys
 import types
+from collections.abc import Sized
 from pathlib import Path
 
 import mlx_lm
 import numpy as np
 from mlx_lm import lora
+from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.tuner.callbacks import TrainingCallback
-from mlx_lm.tuner.datasets import load_dataset
+from mlx_lm.tuner.datasets import create_dataset
 
 from config.records import JsonObject, TrainProgress
 from worker.student import fenced_json
+from worker.train.preflight import SPLITS, read_rows
 
 
 class Progress(TrainingCallback):
@@ -60,10 +63,19 @@ def train(hyperparameters: JsonObject, progress_fd: int) -> None:
     fenced_json.register()  # students may use it as tool parser
     model, tokenizer = mlx_lm.load(args.model)[:2]
     args.num_layers = min(args.num_layers, len(model.layers))
-    training, validation, test = load_dataset(args, tokenizer)  # type: ignore[arg-type]  # it takes what load gives
+    training, validation, test = datasets(args, tokenizer)
     lora.train_model(args, model, training, validation, Progress(progress_fd, args.iters))
     if args.test:
         lora.evaluate_model(args, model, test)
+
+
+def datasets(args: types.SimpleNamespace, tokenizer: TokenizerWrapper) -> list[Sized]:
+    """The splits as mlx_lm trains on them; an empty or missing file is an empty split.
+
+    mlx_lm's own load_dataset raises an IndexError on an empty file, even of a split that the training does not use.
+    """
+    rows = [read_rows(Path(args.data) / f"{split}.jsonl") for split in SPLITS]
+    return [create_dataset(found, tokenizer, args) if found else [] for found in rows]  # type: ignore[arg-type]  # too narrow
 
 
 if __name__ == "__main__":

@@ -21,13 +21,12 @@ def reports(
     *,
     environment: dict[str, str],
     log_file: Path,
-    kept_log: Path,
     cancelled: Callable[[], bool],
 ) -> Generator[str]:
     """Run the child with `config` and yield each line of progress.
 
-    Its stdout and stderr go to `log_file`, which the caller moves to `kept_log` after a failure. Its session is killed
-    when the generator closes or this process dies. Raises TrainingError if `cancelled` returns true or the child fails.
+    Its stdout and stderr go to `log_file`. Its session is killed when the generator closes or this process dies.
+    Raises TrainingError if `cancelled` returns true or the child fails.
     """
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb", buffering=0) as progress:
@@ -42,7 +41,7 @@ def reports(
         finally:
             child.kill()
     if code:
-        raise TrainingError(f"training ended with {_ending(code)}: {_last_error(child)} (log: {kept_log})")
+        raise TrainingError(f"training ended with {_ending(code)}: {_last_error(child)}")
 
 
 def _lines(descriptor: int, cancelled: Callable[[], bool]) -> Iterator[str]:

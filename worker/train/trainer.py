@@ -44,8 +44,8 @@ def train(
 
     Replaces `out` only when the adapter is complete. Returns the existing adapter if dataset, student and
     hyperparameters are the same. Waits for the host's model lock.
-    Raises UsageError for bad input, and TrainingError if the training cannot start, fails or is cancelled. Its log is
-    then at `out`/train.log.
+    Raises UsageError for bad input, and TrainingError if the training cannot start, fails or is cancelled. The message
+    names the log, which is then at `out`/train.log.
     """
     plan = preflight(dataset, student=student, out=out, overrides=overrides, file=file)
     recipe = recipe_of(dataset, student, plan)
@@ -113,7 +113,7 @@ def _trained(
 ) -> Adapter:
     started = time.monotonic()
     with replace_directory(out.absolute()) as fresh, _log_kept(fresh, out):
-        losses = _losses(dataset, student, fresh, out / LOG, plan, on_progress, cancelled)
+        losses = _losses(dataset, student, fresh, plan, on_progress, cancelled)
         adapter = Adapter(
             path=str(out),
             student=str(student),
@@ -132,7 +132,6 @@ def _losses(
     dataset: Path,
     student: Path,
     fresh: Path,
-    kept_log: Path,
     plan: Plan,
     on_progress: Callable[[TrainProgress], None],
     cancelled: Callable[[], bool],
@@ -143,7 +142,7 @@ def _losses(
     environment = {**os.environ, **mlx_environment()}
     losses = []
     with contextlib.closing(
-        reports(config, environment=environment, log_file=fresh / LOG, kept_log=kept_log, cancelled=cancelled)
+        reports(config, environment=environment, log_file=fresh / LOG, cancelled=cancelled)
     ) as lines:
         for line in lines:
             progress = TrainProgress.model_validate(json.loads(line))
@@ -176,7 +175,7 @@ def _mean_rate(losses: list[TrainProgress]) -> float:
 def _seal(fresh: Path, out: Path, adapter: Adapter, recipe: JsonObject) -> None:
     """Write the records of a finished adapter."""
     if not (fresh / WEIGHTS).is_file():
-        raise TrainingError(f"training ended without {WEIGHTS}; see {out / LOG}")
+        raise TrainingError(f"training ended without {WEIGHTS}")
     mlx_config = json.loads((fresh / MLX_CONFIG).read_text(encoding="utf-8"))
     mlx_config["adapter_path"] = str(out)
     for name, content in (
@@ -189,11 +188,27 @@ def _seal(fresh: Path, out: Path, adapter: Adapter, recipe: JsonObject) -> None:
 
 @contextlib.contextmanager
 def _log_kept(fresh: Path, out: Path) -> Iterator[None]:
-    """Move the log of a failed training to `out`; an adapter already in `out` is not changed."""
+    """Move the log of a failed training to `out`, and name its place in the error.
+
+    Everything else of an adapter already in `out` is not changed.
+    """
     try:
         yield
+    except TrainingError as error:
+        raise TrainingError(f"{error}{_keep_log(fresh, out)}") from error
     except BaseException:
-        with contextlib.suppress(OSError):
-            out.mkdir(parents=True, exist_ok=True)
-            (fresh / LOG).replace(out / LOG)
+        _keep_log(fresh, out)
         raise
+
+
+def _keep_log(fresh: Path, out: Path) -> str:
+    """Move the log to `out`; returns where it is, for an error message, "" if the training has not written one."""
+    log_file, kept = fresh / LOG, out.absolute() / LOG
+    if not log_file.exists():
+        return ""
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        log_file.replace(kept)
+    except OSError as error:
+        return f" (its log could not be kept at {str(kept)!r}: {error.strerror or error})"
+    return f" (log: {kept})"

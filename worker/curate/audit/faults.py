@@ -14,6 +14,7 @@ class AuditFault(StrEnum):
     LEAKED_ROW = "leaked_row"
     LEAKED_QUESTION = "leaked_question"
     COUNTED_LEAK = "counted_leak"
+    REPEATED_QUESTION = "repeated_question"
     NO_SYSTEM = "no_system"
     OTHER_SYSTEM = "other_system"
     LOST_CALL = "lost_call"
@@ -34,6 +35,7 @@ MEANING = {
     AuditFault.LEAKED_ROW: "rows that are also in an earlier split: scores on them measure memory",
     AuditFault.LEAKED_QUESTION: "rows whose question is also in an earlier split",
     AuditFault.COUNTED_LEAK: "questions or subjects also in an earlier split, according to dataset.json",
+    AuditFault.REPEATED_QUESTION: "other trajectories of a question of the same split: no fault, but it weighs more",
     AuditFault.NO_SYSTEM: "rows without a system line; a server sends one",
     AuditFault.OTHER_SYSTEM: "rows whose system line differs from the most common one",
     AuditFault.LOST_CALL: "rows with a call that gets no loss under --mask-prompt in any row of the split",
@@ -47,6 +49,9 @@ MEANING = {
     AuditFault.MARKUP: "rows with chat markup inside a turn, or a tool result in an assistant turn",
     AuditFault.OVER_LENGTH: "rows over the maximum length: training cuts off their end, with the stop token",
 }
+
+NOTES = frozenset({AuditFault.REPEATED_QUESTION})
+"""kinds that inform and are not faults: a set with nothing else is clean"""
 
 
 @dataclass
@@ -104,6 +109,7 @@ class Findings:
                 "split": split,
                 "count": found.count,
                 "meaning": MEANING[fault],
+                **({"note": True} if fault in NOTES else {}),
                 "rows": list(found.rows),
                 **({"same_as": list(found.same_as)} if found.same_as else {}),
                 **({"example": found.example} if found.example else {}),

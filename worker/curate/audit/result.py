@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 from config.records import JsonObject
-from worker.curate.audit.faults import MEANING, AuditFault
+from worker.curate.audit.faults import MEANING, NOTES, AuditFault
 from worker.curate.audit.tally import Tally
 
 SHOWN_ROWS = 12  # row numbers of one finding on a terminal; --json has them all
@@ -24,8 +24,8 @@ class Audit:
 
     @property
     def clean(self) -> bool:
-        """True when nothing was found."""
-        return not self.tally.findings.found
+        """True when no fault was found; notes are not faults."""
+        return all(fault in NOTES for fault, _ in self.tally.findings.found)
 
     def as_json(self) -> JsonObject:
         """Every count and every finding with all its row numbers."""
@@ -38,6 +38,9 @@ class Audit:
             "leaked_rows": {pair: self.tally.leaked_rows[pair] for pair in pairs},
             "leaked_questions": {pair: self.tally.leaked_questions[pair] for pair in pairs},
             "counted_leaks": dict(self.counted_leaks),
+            "repeated_questions": {
+                name: self.tally.findings.count(AuditFault.REPEATED_QUESTION, name) for name in splits
+            },
             "no_system": {name: split.no_system for name, split in splits.items()},
             "lost_call_rows": {name: split.lost_call_rows for name, split in splits.items()},
             "empty_argument_calls": self.tally.empty_argument_calls,
@@ -62,9 +65,9 @@ class Audit:
             if split.lost_call_rows:
                 lines.append(f"{name}: {split.lost_call_rows} rows have their call in an earlier turn than the last")
         if self.clean:
-            return "\n".join([*lines, "no faults found"])
-        lines += ["", *self._findings()]
-        return "\n".join(lines)
+            lines.append("no faults found")
+        found = self._findings()
+        return "\n".join([*lines, *(["", *found] if found else [])])
 
     def _findings(self) -> list[str]:
         lines = []

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from pydantic import JsonValue
 
@@ -16,6 +17,7 @@ ROLES = {"developer": "system", "function": "tool"}  # other names of the same s
 KNOWN_ROLES = frozenset({"system", "user", "assistant", "tool"})
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 RESPONSE = re.compile(r"<tool_response>\n?(.*?)\n?</tool_response>", re.S)
+RESULT_TAG = re.compile(r"</?(?:tool_response|tool_result|function_results?)>")
 RESULT_PREFIX = "Tool result:"  # a result as a user turn
 SAID_RESULT = re.compile(TOOL_RESULT.pattern + r"[^\S\n]*(?P<result>.*)", TOOL_RESULT.flags)
 TOOLS_BLOCK = re.compile(r"<tools>\s*(.*?)\s*</tools>", re.S)
@@ -46,13 +48,26 @@ class Row:
     @property
     def identity(self) -> bytes:
         """A digest of what the student would see; the same for rows that train the same."""
-        return digest(self.source["text"] if self.is_text else [self.source["messages"], self.source.get("tools")])
+        return digest(self.source["text"] if self.is_text else [self.whole.hex(), self.source.get("tools")])
+
+    @cached_property
+    def whole(self) -> bytes:
+        """A digest of all turns; only of a row of messages."""
+        return digest(self.source["messages"])
 
     @property
     def question(self) -> bytes | None:
         """A digest of the first user message, lower-cased, white space folded."""
         first = next((turn.text for turn in self.turns if turn.role == "user"), None)
         return None if first is None else digest(" ".join(first.lower().split()))
+
+    @property
+    def conversation(self) -> bytes:
+        """A digest that rows of one trajectory share: of the job_id in a row of messages, else of the turns."""
+        if self.is_text:
+            return self.identity
+        job_id = self.source.get("job_id")
+        return digest(f"job {job_id}") if isinstance(job_id, str) else self.whole
 
     @property
     def system(self) -> str:
@@ -64,11 +79,13 @@ class Row:
         """Indexes of the turns that make a call."""
         return tuple(index for index, turn in enumerate(self.turns) if turn.calls)
 
-    def prefix(self, index: int) -> bytes:
-        """A digest of the turns up to and with the one at `index`."""
+    @cached_property
+    def prefixes(self) -> Mapping[int, bytes]:
+        """By index of an assistant turn that has more behind it: a digest of the turns up to and with it."""
         messages = self.source["messages"]
         assert isinstance(messages, list)
-        return digest(messages[: index + 1])
+        earlier = (index for index, turn in enumerate(self.turns[:-1]) if turn.role == "assistant")
+        return {index: digest(messages[: index + 1]) for index in earlier}
 
 
 def digest(value: JsonValue) -> bytes:
@@ -158,6 +175,19 @@ def _results(role: str, text: str) -> tuple[str | None, ...]:
     if responses := RESPONSE.findall(text):
         return tuple(responses)
     return (text[len(RESULT_PREFIX) :].strip(),) if text.startswith(RESULT_PREFIX) else ()
+
+
+def without_template_tags(row: Row, turn: Turn) -> str:
+    """The text of a turn without the tags that a template writes around tool results; an assistant's is unchanged.
+
+    Qwen's template renders each result as a user turn of <tool_response> blocks, and takes a user message of that form
+    for one. The message of a tool is not rendered yet: tags in it would be written twice. System texts describe tags.
+    """
+    if turn.role == "system":
+        return RESULT_TAG.sub("", turn.text)
+    if turn.role == "user" or (turn.role == "tool" and row.is_text):
+        return RESPONSE.sub(r"\1", turn.text)
+    return turn.text
 
 
 def said_results(turn: Turn) -> tuple[tuple[str, str], ...]:

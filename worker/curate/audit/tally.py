@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from worker.curate.audit.faults import AuditFault, Findings
 from worker.curate.audit.notations import Notation
-from worker.curate.audit.rows import RESPONSE, Row, digest, no_argument_tools, said_results
+from worker.curate.audit.rows import Row, digest, no_argument_tools, said_results, without_template_tags
 from worker.curate.checks.markup import MARKUP
 from worker.curate.checks.tool_results import LEFTOVER, PLACEHOLDER
 
@@ -31,6 +31,10 @@ class SplitTally:
     """prefixes that end in a call and have more behind them"""
     ends: list[tuple[int, bytes]] = field(default_factory=list)
     """(row, its digest) where a row ends in a call"""
+    asked: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+    """(row, its question, its conversation), without copies"""
+    continued: set[bytes] = field(default_factory=set)
+    """prefixes that end in an assistant turn and have more behind them in some row"""
 
 
 class Tally:
@@ -61,6 +65,7 @@ class Tally:
         """Add findings that need all rows: odd system lines and notations, calls whose loss is in another row."""
         for split, tally in self.splits.items():
             self._continued(split, tally)
+            self._repeated(split, tally)
         self._odd(AuditFault.OTHER_SYSTEM, {name: tally.systems for name, tally in self.splits.items()})
         self._odd(AuditFault.MIXED_NOTATION, {name: tally.notations for name, tally in self.splits.items()})
 
@@ -78,8 +83,9 @@ class Tally:
                 self.findings.add(AuditFault.LEAKED_QUESTION, split, number, same_as=f"{earlier}:{first}")
         if (first := tally.seen.setdefault(identity, number)) != number:
             self.findings.add(AuditFault.DUPLICATE, split, number, same_as=f"{split}:{first}")
-        if question is not None:
+        elif question is not None:
             tally.questions.setdefault(question, number)
+            self._asked(tally, number, row, question)
 
     def _system(self, tally: SplitTally, split: str, number: int, row: Row) -> None:
         system = row.system
@@ -106,10 +112,10 @@ class Tally:
             )
         if fault := next((call.fault for call in calls if call.fault), ""):
             self.findings.add(AuditFault.BAD_CALL, split, number, example=fault)
-        prefixes = () if row.is_text else tuple(row.prefix(index) for index in calling if index != last)
+        prefixes = () if row.is_text else tuple(row.prefixes[index] for index in calling if index != last)
         tally.going_on.update(prefixes)
         if calling[-1] == last:
-            tally.ends.append((number, b"" if row.is_text else row.prefix(last)))
+            tally.ends.append((number, b"" if row.is_text else row.whole))
             return
         tally.lost_call_rows += 1
         if not row.is_text:
@@ -133,8 +139,7 @@ class Tally:
         if row.stray:
             self.findings.add(AuditFault.OUTSIDE_TURNS, split, number, example=row.stray)
         for turn in row.turns:
-            text = RESPONSE.sub(r"\1", turn.text) if row.is_text and turn.role in ("user", "tool") else turn.text
-            if found := MARKUP.search(text):
+            if found := MARKUP.search(without_template_tags(row, turn)):
                 self.findings.add(
                     AuditFault.MARKUP, split, number, example=f"{found.group()!r} in the {turn.role[:20]}'s text"
                 )
@@ -154,6 +159,23 @@ class Tally:
         for number, prefix in tally.ends:
             if prefix not in tally.going_on:
                 self.findings.add(AuditFault.UNANSWERED_CALL, split, number)
+
+    def _asked(self, tally: SplitTally, number: int, row: Row, question: bytes) -> None:
+        conversation = row.conversation
+        if not row.is_text and conversation == row.whole:  # no job_id: a row per turn is a prefix of the next one
+            tally.continued.update(row.prefixes.values())
+        tally.asked.append((number, question, conversation))
+
+    def _repeated(self, split: str, tally: SplitTally) -> None:
+        """Several trajectories of one question are legitimate; rows of one trajectory are no repetition."""
+        first: dict[bytes, int] = {}
+        conversations: set[tuple[bytes, bytes]] = set()
+        for number, question, conversation in tally.asked:
+            if conversation in tally.continued or (question, conversation) in conversations:
+                continue
+            conversations.add((question, conversation))
+            if (earlier := first.setdefault(question, number)) != number:
+                self.findings.add(AuditFault.REPEATED_QUESTION, split, number, same_as=f"{split}:{earlier}")
 
     def _odd(
         self, fault: AuditFault, by_split: dict[str, dict[bytes, list[int]]] | dict[str, dict[Notation, list[int]]]

@@ -11,8 +11,12 @@ from worker.curate.checks.answers import (
     truncated,
     wrong_answer,
 )
+from worker.curate.checks.language import other_language
+from worker.curate.checks.lookalikes import lookalike_name
 from worker.curate.checks.markup import chat_markup, leaked_tool_call
+from worker.curate.checks.question import other_question
 from worker.curate.checks.repeats import repeated_call, too_many_calls
+from worker.curate.checks.repetition import repeated_text
 from worker.curate.checks.result_matches_call import result_matches_call
 from worker.curate.checks.shape import malformed, phantom_call
 from worker.curate.checks.tool_results import null_result, placeholder_result, retry_unanswered, unpaired_result
@@ -54,6 +58,10 @@ def all_checks(*, max_calls: int, special: frozenset[str] = frozenset(), keep_wr
         unsupported_claim,
         *(() if keep_wrong else (wrong_answer,)),
         malformed,
+        other_question,
+        repeated_text,
+        other_language,
+        lookalike_name,
         failed_generation,
     )
 

@@ -18,6 +18,9 @@ from worker.tools.toolset import digest
 
 NOTE = re.compile(r"^\[.*\bnot (?:shown|searched)\b.*\]$")
 HIT = re.compile(r"^(?P<path>\S.*?):(?P<number>\d+): ?(?P<text>.*)$")
+# Structure around a path, such as {"line": "a.py or [{'path': 'a.py. Names on disk hold spaces, brackets, single quotes
+# and any letter, but no control characters and, where Windows users take part, no double quotes.
+STRUCTURE = re.compile(r"[\"\x00-\x1f\x7f]|: |[\[{(]\s*'")
 NUMBERED = re.compile(r"^(\d+): ?")
 CUT = re.compile(r" \[\d+ more characters\]$")
 COUNTED = re.compile(r"^\d+ files?$")
@@ -89,7 +92,7 @@ def _grep(arguments: JsonObject, text: str) -> str:
         return ""
     lines = _without_notes(text)
     hits = [HIT.match(line) for line in lines]
-    found = [hit for hit in hits if hit]
+    found = [hit for hit in hits if hit and not STRUCTURE.search(hit["path"])]
     if len(found) < len(lines) or not found:
         return "it has lines that are not matches"
     if len(found) < HITS_SHOWN and re.search(r"\[\d+ more matches not shown", text) and len(text) < 3000:
@@ -110,6 +113,8 @@ def _find_files(arguments: JsonObject, text: str) -> str:
     glob = str(arguments.get("glob") or "*")
     for line in _without_notes(text):
         name = line.rsplit("/", 1)[-1]
+        if STRUCTURE.search(line):
+            return f"{line[:60]!r} is not a path"
         if not _under(line, {"path": arguments.get("path")}):
             return f"{line[:60]!r} is outside the searched path"
         if "/" not in glob and not fnmatchcase(name, glob):
@@ -121,7 +126,7 @@ def _list_dir(_: JsonObject, text: str) -> str:
     lines = _without_notes(text)
     if text == "the directory is empty":
         return ""
-    if any("/" in line.rstrip("/") or HIT.match(line) or NUMBERED.match(line) for line in lines):
+    if any("/" in line.rstrip("/") or any(form.search(line) for form in (HIT, NUMBERED, STRUCTURE)) for line in lines):
         return "it is not a list of names"
     return "its names are not sorted" if lines != sorted(lines, key=lambda line: line.rstrip("/")) else ""
 
