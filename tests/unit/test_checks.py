@@ -206,6 +206,8 @@ FAULTY = [
         R.UNSUPPORTED_CLAIM,
         talk(ASK, told("no matches in 214 files"), says("Widget0 extends `Gizmo`.")),
     ),  # after nothing
+    (R.CHAT_MARKUP, answered("<think>It should be there.</think>It is defined in shop/part0.py.")),
+    (R.CHAT_MARKUP, talk(asks(call(pattern="class Widget0"), text="<think>Let me look.</think>"), HIT, ANSWER)),
     (R.WRONG_ANSWER, talk(ASK, HIT, ANSWER, expect={"contains": ["shop/part1.py"]})),
     (R.UNSUPPORTED_CLAIM, answered("`Gizmo`, `Gadget`, `Widget0`.")),  # a list with strangers
     (

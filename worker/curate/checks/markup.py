@@ -21,6 +21,7 @@ MARKUP = re.compile(
 )
 IN_MARKUP = ("<", "|>", "INST]")  # every match of MARKUP contains one of these; a much faster pre-filter
 CALL_TAGS = re.compile(r"</?tool_call>|<function=\w|</function>\s*</tool_call>")  # in a user's or a tool's text
+REASONING = re.compile(r"</?(?:think|thinking|reasoning)>")  # in an assistant's text; capture leaves it out
 INVENTED = re.compile(
     r"(?m)^\s*(?:\*\*)?(?:user|human)(?:\*\*)?\s*:(?:.*\n)+?\s*(?:\*\*)?(?:assistant|ai)(?:\*\*)?\s*:", re.I
 )
@@ -40,7 +41,7 @@ def chat_markup(special: frozenset[str] = frozenset()) -> Callable[[Trajectory],
                 if pattern and (found := pattern.search(text)):
                     yield _markup(f"{found.group()!r} in {where}", index)
                     break
-        yield from _tags_of_others(trajectory)
+        yield from _tags_of_role(trajectory)
         yield from _invented_turns(trajectory)
         yield from _split_markup(trajectory)
 
@@ -94,9 +95,10 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(inner)
 
 
-def _tags_of_others(trajectory: Trajectory) -> Iterator[Finding]:
+def _tags_of_role(trajectory: Trajectory) -> Iterator[Finding]:
     for index, message in enumerate(trajectory.messages):
-        if message.role != "assistant" and (found := CALL_TAGS.search(message.content or "")):
+        tags = REASONING if message.role == "assistant" else CALL_TAGS
+        if found := tags.search(message.content or ""):
             yield _markup(f"{found.group()!r} in the {message.role}'s text", index)
 
 

@@ -21,9 +21,9 @@ COUNTED = re.compile(
     r"(?:files?|matches|matche?s?|lines?|class(?:es)?|subclasses|functions?|methods?|modules?|occurrences?|times"
     r"|results?|tests?|imports?|importers|parameters?|arguments?|decorators?|directories|director(?:y|ies)|entries)\b"
 )
-NUMBER = re.compile(r"(?<![\w.,:/#$-])\d[\d,_]*(?:\.\d+)?(?![\w/]|[-:.,]\d|[.)]\s)")
+NUMBER = re.compile(r"(?<![\w.,:/#$-])\d[\d,_]*(?:\.\d+)?(?![\w/]|[-:.,]\d)")
 MARKUP = re.compile(r"</?\|?\w+\|?>")
-LIST_MARK = re.compile(r"(?m)^\s*\d+[.)]\s")
+LIST_MARK = re.compile(r"(?m)(?:^\s*|[,;] )\(?\d+[.)]\s")
 LINE_NUMBER = re.compile(
     r"(?P<path>[\w./-]+\.\w{1,6}):(?P<at>\d+)(?:[-\u2013](?P<till>\d+))?"
     r"|\b[Ll]ines?\s+`?(?P<line>\d+)`?(?:\s*(?:-|\u2013|to|through)\s*(?P<last>\d+))?"

@@ -26,6 +26,7 @@ DEFAULT = re.compile(rf"`?\b(\w+)`?(?:\s*=\s*|,? (?:which |that |it )?(?:default
 MOSTLY = 0.5  # of the symbols in an answer
 HOW_MANY = re.compile(r"(?i)\bhow many\b|\bcount\b|\bnumber of\b")
 CODE_COUNTS = 20  # things in shown code that a reader counts; a search result is counted exactly
+PLAIN_DIRECTORY = re.compile(r"(?<![\w/`.-])\w+(?:/\w+)+(?![\w/`]|\.\w)")  # not in backticks; or "read/write"
 GARBLED = 0.84  # similarity of a misspelt name to the real one: one letter of six, two of twelve
 
 
@@ -39,12 +40,10 @@ def _files(answer: Answer, evidence: Evidence) -> str:
     for path in dict.fromkeys(paths(answer.claims)):
         if not evidence.asked(path) and not evidence.holds_path(path):
             return f"the answer names {path!r}, which is not in any result"
-    for directory in DIRECTORY.findall(answer.claims):
-        if (
-            not PATH.fullmatch(directory)
-            and not evidence.asked(directory.strip("/"))
-            and not evidence.holds_directory(directory)
-        ):
+    directories = [directory for directory in DIRECTORY.findall(answer.claims) if not PATH.fullmatch(directory)]
+    bare = [plain for plain in PLAIN_DIRECTORY.findall(answer.claims) if _is_garbled(plain, evidence)]
+    for directory in (*directories, *bare):
+        if not evidence.asked(directory.strip("/")) and not evidence.holds_directory(directory):
             return f"the answer names {directory!r}, which is not in any result"
     return ""
 
@@ -62,9 +61,10 @@ def _symbols(answer: Answer, evidence: Evidence) -> str:
 
 
 def _is_garbled(name: str, evidence: Evidence) -> bool:
-    """Whether the name is nearly one of the question or the results."""
+    """Whether the name or directory is nearly one of the question or the results."""
     matcher = SequenceMatcher(b=name.lower(), autojunk=False)
-    for word in set(re.findall(r"\w{5,}", f"{evidence.question}\n{evidence.text}")):
+    words = r"\w+(?:/\w+)+" if "/" in name else r"\w{5,}"
+    for word in set(re.findall(words, f"{evidence.question}\n{evidence.text}")):
         matcher.set_seq1(word)
         if matcher.real_quick_ratio() > GARBLED and matcher.quick_ratio() > GARBLED and matcher.ratio() > GARBLED:
             return True

@@ -11,7 +11,10 @@ from worker.curate.checks.support.asked import Asked
 from worker.curate.checks.support.evidence import Evidence
 from worker.curate.checks.support.searched import would_have_found
 
-REPORTS = re.compile(r"(?i)\b(?:missing|absent|fail(?:s|ed)?|lacks?|empty|error|invalid|refused|outside)\b")
+REPORTS = re.compile(
+    r"(?i)\b(?:missing|absent|fail(?:s|ed)?|lacks?|empty|error|invalid|refused|outside|in vain"
+    r"|without (?:success|luck|results?))\b"
+)
 SEARCHING = re.compile(
     r"(?i)\b(?:search\w*|look\w*|tried|ran|grep\w*|checked|patterns?|called|used|using|quer\w+|tools?)\b"
 )
