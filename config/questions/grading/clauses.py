@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-RAW_LINE: Final = re.compile(r"^\s*(?:[\w./+-]+:\d+:|\d+:)\s*\S.*$", re.MULTILINE)  # as grep and read_file print
+RAW_LINE: Final = re.compile(r"^\s*(?:[-*+]\s+)?(?:[\w./+-]+:\d+:|\d+:)\s*\S.*$", re.MULTILINE)  # as grep and read_file print
 BULLET: Final = re.compile(r"^(\s*)(?:[-*+\u2022]|\d{1,2}[.)])\s+|^(\s*)\|\s*")
-SENTENCE_END: Final = re.compile(r"\n+|(?<=[.!?])[\"')*]*\s+(?=[A-Z`\"'(*_\d-]|\./)|;\s+")
+SENTENCE_END: Final = re.compile(r"\n+|(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)(?<!vs\.)[\"')*]*\s+|;\s+")
+LIST_NUMBER: Final = re.compile(r"^(\s*)\d{1,2}[.)]\s+(?=\S)", re.MULTILINE)
 CLAUSE_END: Final = re.compile(
     r",?\s+(?:but|while|whereas|where|which|although|though|because|since)\s+|\s+[\u2013\u2014]\s+"
+    r"|\s\((?=[^()]*(?:\bnot\b|n't\b|\bno\b))"
     r"|,?\s+(?:and\s+|or\s+)?(?=not\s+(?:in|from|by|under)\b)"
     r"|,?\s+and\s+(?=(?:it\s+|they\s+)?(?:does|do|did|is|are|was|were|has|have|can|will)(?:\s+not\b|n't))",
     re.IGNORECASE,
@@ -17,7 +19,8 @@ CLAUSE_END: Final = re.compile(
 NOT_DENYING: Final = re.compile(
     r"\b(?:not\s+(?:only|just|counting|including|considering)|no\s+(?:other|others|further|more|additional|matter)"
     r"|no\s+(?:\w+\s+){1,3}(?:other\s+than|except|besides|but)|nothing\s+else|none\s+other"
-    r"|(?:not|n't)\s+(?:\w+\s+){0,3}(?:anywhere\s+else|elsewhere|any\s+other|anything\s+else))\b",
+    r"|(?:not|n't)\s+(?:\w+\s+){0,3}(?:anywhere\s+else|elsewhere|any\s+other|anything\s+else))\b"
+    r"|(?:\b(?:not|never|cannot)\b|n't\b)(?=[^.;\n]*\b(?:until|unless|except)\b)",
     re.IGNORECASE,
 )
 NEGATION: Final = re.compile(r"\b(?:not|never|no|none|neither|nor|nothing|nowhere|cannot)\b|n't\b", re.IGNORECASE)
@@ -42,6 +45,9 @@ ADVERBS: Final = frozenset(_ADVERBS.split())
 KIND_WORD: Final = re.compile(r"(?i)\b(?:function|class|method|constant|module|file|directory)\s+$")
 TOKEN: Final = re.compile(r"@?(?:\.{0,2}/)?[A-Za-z_][\w]*(?:[./-]\w+)*|\*{1,2}\w+")
 CODE: Final = re.compile(r"_|[a-z][A-Z]|[A-Z]{2}[a-z]|\w[./]\w|^[A-Z]\w*[A-Z0-9]")  # looks like a name in code
+
+
+MOST_WORDS: Final = 2  # of a subject that is a plain word: "the wheel is", not "it checks that the wheel is"
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,8 @@ def is_raw(answer: str) -> bool:
 
 def clauses(text: str) -> tuple[Clause, ...]:
     """The clauses of a cleaned answer."""
-    parts = ((number, part) for number, sentence in enumerate(SENTENCE_END.split(text)) for part in _split(sentence))
+    unnumbered = LIST_NUMBER.sub(r"\1- ", text)
+    parts = ((number, part) for number, sentence in enumerate(SENTENCE_END.split(unnumbered)) for part in _split(sentence))
     return tuple(_clause(part, number) for number, part in parts if part.strip())
 
 
@@ -113,7 +120,7 @@ def about_something_else(clause: Clause, about: Iterable[str], expected: Iterabl
     known = {item.rpartition("/")[2] for item in expected} | {*expected}
     for word in words:
         name = word.group().lstrip("@*./")
-        named = CODE.search(name) or KIND_WORD.search(before[: word.start()]) or word is words[-1]
+        named = CODE.search(name) or KIND_WORD.search(before[: word.start()]) or (word is words[-1] and len(words) <= MOST_WORDS)
         if named and name not in known and name.rpartition("/")[2] not in known and not _plain(name):
             return name
     return None

@@ -1,10 +1,10 @@
 """Grades a complete set of names, and the parameters of a function."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from config.questions.grading.clauses import NOT_DENYING, Clause, about_something_else, clauses, whole
+from config.questions.grading.clauses import CODE, NOT_DENYING, Clause, about_something_else, clauses, whole
 from config.questions.grading.lists import PLAIN, enumerations, rows
 from config.questions.grading.quantities import noun_of, quantities
 
@@ -16,7 +16,7 @@ NOUNS: Final = {  # kind of name -> words for it
     "file": ("file", "files", "module", "modules"),
 }
 INHERITS: Final = re.compile(
-    r"(?i)\b(?:inherits?(?:\s+directly)?\s+from|extends?|subclass(?:es)?\s+of|derives?\s+from|derived\s+from)\s+"
+    r"(?i)\b(?:inherits?(?:\s+directly)?\s+from|inherit(?:s|ing)?\s+from|extends?|subclass(?:es)?\s+of|derives?\s+from|derived\s+from)\s+"
     r"(?:the\s+)?(?:class\s+)?[`'\"]*([A-Za-z_][\w.]*\w)"
 )
 SHOWN: Final = 4  # names in a fault
@@ -30,7 +30,8 @@ def names_faults(expected: Sequence[str], kind: str | None, about: Sequence[str]
     missing = [name for name in expected if name not in stated]
     if missing:
         return [recall_fault(expected, missing)]
-    added = [name for name in _listed_with(expected, text) if not _is_expected(name, (*expected, *about))]
+    listed = (*_listed_with(expected, text), *(_subclasses(about, text) if kind == "subclass" else ()))
+    added = [name for name in dict.fromkeys(listed) if not _is_expected(name, (*expected, *about))]
     if added:
         return [f"adds {_few(added)}"]
     return _count_faults(expected, kind, text)
@@ -82,6 +83,15 @@ def _reversed(kind: str | None, about: Sequence[str], expected: Sequence[str], t
         wrong = next((base for base in bases if _is_expected(base, expected)), None)
         return f"takes {wrong} for the base, not {about[0]}" if wrong else None
     return None
+
+
+def _subclasses(about: Sequence[str], text: str) -> Iterator[str]:
+    """Names that some clause calls subclasses of what is asked about."""
+    for clause in clauses(text):
+        for match in INHERITS.finditer(clause.text):
+            if _is_expected(match[1], about) and clause.asserts(*match.span(1)):
+                before = clause.text[: match.start()]
+                yield from (item.name for chain in enumerations(before) for item in chain if CODE.search(item.name))
 
 
 def _is_stated(name: str, expected: Sequence[str], about: Sequence[str], text: str) -> bool:

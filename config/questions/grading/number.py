@@ -90,10 +90,11 @@ def _other_subject(clause: Clause, quantity: Quantity, counts: str | None, about
     for scope in SCOPE.finditer(f"{head} {text}"):
         if CODE.search(scope[1]) and not any(_same(scope[1], name) for name in about):
             return scope[1]
+    known = {part for name in about for part in (name, *name.split("/"))}
     bare = re.sub(r"[\w./-]*/[\w./-]*|\w+\.\w+", " ", f"{head} {text}")
     for word in TOKEN.finditer(bare):
         name = word.group()
-        if name.lower() not in GENERIC and not noun_of(name) and not any(name in part for part in about):
+        if name.lower() not in GENERIC and not noun_of(name) and name not in known:
             return name
     return None
 

@@ -45,7 +45,7 @@ class Place:
             shown.append(self.path.removeprefix(f"{self.folder}/"))
         for form in shown:
             yield form
-            if module and form.endswith(".py"):
+            if module and not self.folder and form.endswith(".py"):
                 yield form.removesuffix(".py").removesuffix("/__init__")
 
     def _is(self, form: str, text: str) -> bool:
@@ -68,6 +68,8 @@ def paths_faults(places: Sequence[Place], kind: str | None, about: Sequence[str]
     if fault := denies_all("file" if kind == "importer" else None, about, expected, text):
         return [fault]
     stated, added, foreign = _stated(places, kind, about, text)
+    if denied := next((place.path for place in places if _is_denied(place, about, text)), None):
+        return [f"denies {denied}"]
     missing = [place.path for place in places if place not in stated]
     if missing and foreign:
         return [f"is about {foreign!r}, not about {about[0]!r}"]
@@ -139,24 +141,37 @@ def _stated(
                 continue
             if hit := next((place for place in places if place.is_named(token.group())), None):
                 stated.add(hit)
-            elif _is_other(token.group(), places, about) and not _is_aside(clause, token.start(), kind):
+            elif _is_other(token.group(), places, about) and not _is_aside(clause, token.start(), kind, about):
                 added.append(token.group())
     return stated, added, foreign
 
 
+def _is_denied(place: Place, about: Sequence[str], text: str) -> bool:
+    """Whether a clause about the question says that it is not in this path."""
+    return any(
+        place.is_named(token.group()) and any(at < token.start() for at in clause.negations)
+        for clause in clauses(text)
+        for token in PATH.finditer(clause.text)
+        if not about_something_else(clause, about, [token.group()])
+    )
+
+
 def _is_other(token: str, places: Sequence[Place], about: Sequence[str]) -> bool:
     """Whether a token is the path of a file that is neither expected nor asked about."""
-    if any(place.is_named(token) for place in places) or any(token.rstrip("/").endswith(name) for name in about):
+    known = (*about, *(place.file for place in places if place.path != place.file))
+    if any(place.is_named(token) for place in places) or token in known:
         return False
     return token.endswith((".py", ".pyi", ".md", ".txt", ".toml", ".cfg"))
 
 
-def _is_aside(clause: Clause, at: int, kind: str | None) -> bool:
+def _is_aside(clause: Clause, at: int, kind: str | None, names: Sequence[str]) -> bool:
     """Whether a path is in brackets or has another relation to the subject: "defined in a.py and used by b.py"."""
     before = clause.text[:at]
     if before.count("(") > before.count(")") and not re.search(r"\((?:and|or|also)\b[^()]*$", before):
         return True
     last = before[max((token.end() for token in PATH.finditer(before) if token.group().endswith(".py")), default=0) :]
+    for name in names:
+        last = whole(name).sub("", last)
     other = DEFINES if kind == "importer" else IMPORTS
     return bool(OTHER_RELATION.search(last) or other.search(last))
 
@@ -184,7 +199,7 @@ def _assigned(sentence: Sequence[Clause], pairs: Mapping[str, Place]) -> Iterato
         hits += [
             (match.start(), match.end(), match.group(), False)
             for match in paths
-            if not _is_aside(clause, match.start(), None)
+            if not _is_aside(clause, match.start(), None, [*pairs])
         ]
         for start, end, token, is_name in sorted(hits):
             if not is_name and not clause.asserts(start, end):

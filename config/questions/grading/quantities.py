@@ -159,7 +159,7 @@ def _with_nouns(found: list[Quantity], text: str) -> list[Quantity]:
         unit = next((unit for word in words[:2] if (unit := unit_of(word))), None)
         noun = next((noun for word in words if (noun := noun_of(word))), None)
         if named and OF.match(following):
-            noun = named[-1].noun
+            noun = named.pop().noun  # the total that it is a part of
         named.append(replace(quantity, unit=unit, noun=noun))
     return named[::-1]
 

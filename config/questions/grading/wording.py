@@ -9,7 +9,7 @@ from config.questions.grading.lists import enumerations
 
 BOUNDARY: Final = re.compile(rf"(?:[.!?;\n]\s|{CLAUSE_END.pattern})", re.IGNORECASE)
 LITERAL: Final = re.compile(
-    r"(?i)\b(?:is|are|was|to|or|of|equals|now)\s+(?:the\s+)?(?:string\s+|value\s+)?(['\"`])(?P<value>[^'\"`\n]*)\1"
+    r"(?i)\b(?:is|are|was|to|or|equals|now)\s+(?:the\s+)?(?:string\s+|value\s+)?(['\"`])(?P<value>[^'\"`\n]*)\1"
 )
 BOOLEANS: Final = ("True", "False", "None")
 _FILLER: Final = (  # words that carry no content of a docstring
@@ -23,7 +23,7 @@ FILLER: Final = frozenset(_FILLER.split())
 OTHER_ASPECT: Final = re.compile(  # where something is, what it takes, names of files: not what it does
     r"(?i)\b(?:is|are)\s+(?:defined|located|found|implemented|declared)\s+(?:in|at|on)\s+\S+"
     r"|\btakes?\s+(?:the\s+|an?\s+)?(?:parameters?\s+|arguments?\s+)?[\w`*]+(?:(?:,\s*|\s+and\s+)[\w`*]+)*[.`]*$"
-    r"|[\w./-]*\w(?:/|\.py\b)[\w./-]*|\w+_\w+"
+    r"|[\w./-]*\w\.py\b[\w./-]*|\w+_\w+"
 )
 ENOUGH: Final = 0.75  # of a sentence's content words, for a quotation with small changes
 
@@ -90,21 +90,24 @@ def value_faults(value: str, about: Sequence[str], text: str) -> list[str]:
 def sentence_faults(sentence: str, about: Sequence[str], text: str) -> list[str] | None:
     """What is wrong with an answer that has to say what a docstring's sentence says; None if that cannot be decided.
 
-    Right: nearly all content words of the sentence, in any form. Wrong: none of them, or a denial. An answer between the two
-    may be a paraphrase.
+    Right: nearly all content words of the sentence, in any form. Wrong: none of them, or a denial. An answer between
+    the two may be a paraphrase.
     """
+    if any(not _denied(plain(text)[: match.start()]) for match in mentions(sentence, plain(text))):
+        return []
     about_stems = _stems(" ".join(about).replace("_", " "))
     wanted = _stems(sentence)
     wanted = {stem for stem in wanted if not any(_same(stem, other) for other in about_stems)} or wanted
     said: set[str] = set()
     for clause in clauses(text):
+        denying = clause.negations and not NEGATION.search(sentence)
         if about_something_else(clause, about, ()):
             continue
         stems = _stems(OTHER_ASPECT.sub(" ", clause.text))
         found = {stem for stem in wanted if any(_same(stem, other) for other in stems)}
-        if len(found) * 2 > len(wanted) and clause.negations and not NEGATION.search(sentence):
+        if denying and len(found) * 2 > len(wanted):
             return ["denies what the docstring says"]
-        said |= found
+        said |= set() if denying else found
     if not wanted or len(said) >= ENOUGH * len(wanted):
         return []
     return None if said else ["states nothing of what the docstring says"]
