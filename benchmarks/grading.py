@@ -1,8 +1,8 @@
 """Measures how far grading agrees with people: python benchmarks/grading.py [FILE] [--show]
 
-FILE has labelled answers in the form of tests/data/labelled_answers.jsonl (see labelled_answers.md beside it), or
-trajectories with `--labels A.jsonl B.jsonl`, the readers' lines of {"run_id", "job_id", "correct"}. Answers from before
-expectations had types are graded on typed ones: those that are mined from `--code DIR`, else what `expect` itself tells.
+FILE has labelled answers in the form of tests/data/labelled_answers.jsonl (labelled_answers.md describes it), or
+trajectories with `--labels A.jsonl B.jsonl`, the readers' lines of {"run_id", "job_id", "correct"}. Answers from
+before expectations had types are graded on typed ones: as mined from `--code DIR`, else as `expect` itself allows.
 """
 
 import argparse

@@ -1,5 +1,7 @@
 """Mined questions, answered in the styles of models: every right style passes, every wrong one fails."""
 
+# ruff: noqa: ARG005, E501 - a style uses the facts that it needs
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,11 +37,15 @@ RIGHT: dict[str, list[Answer]] = {
     "subclasses": [
         lambda q, n: f"The classes that inherit from `{q['name']}` are {_and(_ticked(n))}.",
         lambda q, n: f"{len(n)} classes inherit from `{q['name']}`:\n\n{_bullets(n)}",
-        lambda q, n: f"The direct subclasses of {q['name']} are:\n\n{_bullets(n, '- **{}** (in `app/base.py`, line 12)')}",
+        lambda q, n: (
+            f"The direct subclasses of {q['name']} are:\n\n{_bullets(n, '- **{}** (in `app/base.py`, line 12)')}"
+        ),
         lambda q, n: f"Here they are:\n{_bullets(n, '1. `{}`: defined in `worker/state.py`')}",
         lambda q, n: f"{_and(_ticked(n))}. They are found with a search for `class .*{q['name']}`.",
         lambda q, n: "\n".join(n),
-        lambda q, n: f"{_and(n)} extend{'s' if len(n) == 1 else ''} {q['name']}, which is itself derived from `object`.",
+        lambda q, n: (
+            f"{_and(n)} extend{'s' if len(n) == 1 else ''} {q['name']}, which is itself derived from `object`."
+        ),
         lambda q, n: f"| Class | File |\n|---|---|\n{_bullets(n, '| `{}` | `app/base.py` |')}",
         lambda q, n: f"I found {len(n)} that have {q['name']} as a base class: {_and(n)}. No other class extends it.",
     ],
@@ -53,7 +59,9 @@ RIGHT: dict[str, list[Answer]] = {
     "parameters": [
         lambda q, n: f"The function `{q['name']}` takes the parameters {_and(_ticked(n))}.",
         lambda q, n: f"`{q['name']}(self, {', '.join(n)})`",
-        lambda q, n: f"```python\ndef {q['name']}(\n    self,\n    {', '.join(f'{item}: str = None' for item in n)},\n) -> None:\n```",
+        lambda q, n: (
+            f"```python\ndef {q['name']}(\n    self,\n    {', '.join(f'{item}: str = None' for item in n)},\n) -> None:\n```"
+        ),
         lambda q, n: f"It accepts {len(n)} arguments: {_and(_ticked(n))}. It is defined in `app/base.py` on line 5.",
         lambda q, n: f"The parameters of `{q['name']}` are:\n\n{_bullets(n, '- `{}`: what it works on')}",
         lambda q, n: f"{q['name']} takes {_and(n)}.",
@@ -70,12 +78,16 @@ RIGHT: dict[str, list[Answer]] = {
         lambda q, n: f"The file `{q['path']}` defines the following at the top level:\n\n{_bullets(n)}",
         lambda q, n: f"It defines:\n{_bullets(n, '- **{}** (line 10): does its work')}",
         lambda q, n: f"{q['path']} defines {_and(n)}.",
-        lambda q, n: f"Top-level definitions in `{q['path']}`:\n{_bullets(n, '1. `{}`')}\n\nThere are {len(n)} in total.",
+        lambda q, n: (
+            f"Top-level definitions in `{q['path']}`:\n{_bullets(n, '1. `{}`')}\n\nThere are {len(n)} in total."
+        ),
     ],
     "folder_files": [
         lambda q, n: f"The directory `{q['folder']}` holds {_and(_ticked([i.rpartition('/')[2] for i in n]))}.",
         lambda q, n: _bullets(n, "- {}"),
-        lambda q, n: f"There are {len(n)} Python files in {q['folder']}:\n\n{_bullets([i.rpartition('/')[2] for i in n])}",
+        lambda q, n: (
+            f"There are {len(n)} Python files in {q['folder']}:\n\n{_bullets([i.rpartition('/')[2] for i in n])}"
+        ),
         lambda q, n: _and(n),
     ],
     "where_defined": [
@@ -235,7 +247,9 @@ def mined() -> dict[str, list[MinedQuestion]]:
     code = read(CODE)
     found = {category: candidates(code, category) for category in RIGHT}
     # as the miner does: a question that repeats its answer is not asked
-    return {key: [each for each in list_ if not holds(each.expect, render(each.question))] for key, list_ in found.items()}
+    return {
+        key: [each for each in list_ if not holds(each.expect, render(each.question))] for key, list_ in found.items()
+    }
 
 
 def _graded(

@@ -45,7 +45,7 @@ class AnswerFinding:
 
 @dataclass(frozen=True)
 class AnswerScore:
-    """The score of one trajectory. None means not applicable: no `expect`, an answer that cannot be graded, or no assistant text."""
+    """The score of one trajectory. None means not applicable: nothing to compare with, or no assistant text."""
 
     calls: int
     well_formed: int

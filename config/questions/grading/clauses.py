@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-RAW_LINE: Final = re.compile(r"^\s*(?:[-*+]\s+)?(?:[\w./+-]+:\d+:|\d+:)\s*\S.*$", re.MULTILINE)  # as grep and read_file print
+RAW_LINE: Final = re.compile(
+    r"^\s*(?:[-*+]\s+)?(?:[\w./+-]+:\d+:|\d+:)\s*\S.*$", re.MULTILINE
+)  # as grep and read_file print
 BULLET: Final = re.compile(r"^(\s*)(?:[-*+\u2022]|\d{1,2}[.)])\s+|^(\s*)\|\s*")
 SENTENCE_END: Final = re.compile(r"\n+|(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)(?<!vs\.)[\"')*]*\s+|;\s+")
 LIST_NUMBER: Final = re.compile(r"^(\s*)\d{1,2}[.)]\s+(?=\S)", re.MULTILINE)
@@ -89,7 +91,9 @@ def is_raw(answer: str) -> bool:
 def clauses(text: str) -> tuple[Clause, ...]:
     """The clauses of a cleaned answer."""
     unnumbered = LIST_NUMBER.sub(r"\1- ", text)
-    parts = ((number, part) for number, sentence in enumerate(SENTENCE_END.split(unnumbered)) for part in _split(sentence))
+    parts = (
+        (number, part) for number, sentence in enumerate(SENTENCE_END.split(unnumbered)) for part in _split(sentence)
+    )
     return tuple(_clause(part, number) for number, part in parts if part.strip())
 
 
@@ -120,7 +124,11 @@ def about_something_else(clause: Clause, about: Iterable[str], expected: Iterabl
     known = {item.rpartition("/")[2] for item in expected} | {*expected}
     for word in words:
         name = word.group().lstrip("@*./")
-        named = CODE.search(name) or KIND_WORD.search(before[: word.start()]) or (word is words[-1] and len(words) <= MOST_WORDS)
+        named = (
+            CODE.search(name)
+            or KIND_WORD.search(before[: word.start()])
+            or (word is words[-1] and len(words) <= MOST_WORDS)
+        )
         if named and name not in known and name.rpartition("/")[2] not in known and not _plain(name):
             return name
     return None

@@ -19,7 +19,8 @@ ITEM: Final = re.compile(
     rf"[`'\"*)\]]*(?:\s*\([^()]*\))?)"
 )
 SEPARATOR: Final = re.compile(
-    r"(?i)\s*(?:,\s*(?:and|or|plus|as well as|then)?|&|\band\b|\bor\b|\bas well as\b|\bplus\b|\band/or\b)\s*(?:also|even|in|by|the)?\s*"
+    r"(?i)\s*(?:,\s*(?:and|or|plus|as well as|then)?|&|\band\b|\bor\b|\bas well as\b|\bplus\b|\band/or\b)"
+    r"\s*(?:also|even|in|by|the)?\s*"
 )
 _PLAIN: Final = "self cls etc others other more too respectively here nothing anything else is are in"
 PLAIN: Final = frozenset(_PLAIN.split())

@@ -68,9 +68,9 @@ def denies_all(kind: str | None, about: Sequence[str], expected: Sequence[str], 
     for clause in clauses(text):
         exempt = [match.span() for match in NOT_DENYING.finditer(clause.text)]
         for match in pattern.finditer(clause.text):
-            if not any(start <= match.start() < end for start, end in exempt):
-                if not about_something_else(clause, about, expected):
-                    return f"denies that there is any: {match.group()!r}"
+            is_exempt = any(start <= match.start() < end for start, end in exempt)
+            if not is_exempt and not about_something_else(clause, about, expected):
+                return f"denies that there is any: {match.group()!r}"
     return None
 
 

@@ -34,7 +34,7 @@ def number_faults(
     for clause in clauses(text):
         said = -1  # where the clause has said the wanted number
         for quantity in quantities(clause.text):
-            value = _value(quantity, unit, counts)
+            value = _value(quantity, wanted, unit, counts)
             if value is None:
                 others.append(clause.text[quantity.start : quantity.end + 20].strip())
             elif _is_given(quantity, wanted, unit, question):
@@ -60,7 +60,7 @@ def number_faults(
     return [f"states {others[0]!r}, expected {called}" if others else f"does not state {called}"]
 
 
-def _value(quantity: Quantity, unit: str | None, counts: str | None) -> Fraction | None:
+def _value(quantity: Quantity, wanted: Fraction, unit: str | None, counts: str | None) -> Fraction | None:
     """The quantity as an answer to the question; None if it measures or counts something else."""
     if unit is not None:
         name = unit_of(unit) or unit
@@ -68,7 +68,7 @@ def _value(quantity: Quantity, unit: str | None, counts: str | None) -> Fraction
     if counts is not None:
         kind = noun_of(counts) or counts
         return quantity.value if quantity.noun in (None, kind) and quantity.unit is None else None
-    return None if quantity.noun else quantity.value
+    return quantity.value if quantity.noun is None or quantity.value == wanted else None
 
 
 def _is_given(quantity: Quantity, wanted: Fraction, unit: str | None, question: str) -> bool:

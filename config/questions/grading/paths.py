@@ -79,7 +79,7 @@ def paths_faults(places: Sequence[Place], kind: str | None, about: Sequence[str]
     return [f"adds {added[0]}"] if added else []
 
 
-def file_faults(place: Place, about: Sequence[str], text: str) -> list[str]:
+def file_faults(place: Place, text: str) -> list[str]:
     """The same for where a file is: its path, or its directory alone."""
     faults = paths_faults([place], None, (), text)
     folder = place.path.rpartition("/")[0]
@@ -188,7 +188,7 @@ def _sentences(text: str) -> Iterator[list[Clause]]:
 
 
 def _assigned(sentence: Sequence[Clause], pairs: Mapping[str, Place]) -> Iterator[tuple[str, str]]:
-    """(name, path) as a sentence assigns them: "A is in a.py and B in b.py", "a.py has A", "A and B are in a.py and b.py"."""
+    """(name, path) as a sentence assigns them: "A is in a.py and B in b.py", "A and B are in a.py and b.py"."""
     runs: list[tuple[bool, list[str]]] = []  # alternating runs of names and of paths
     names = {name: whole(name) for name in pairs}
     for clause in sentence:

@@ -24,7 +24,7 @@ NEEDS: Final = {  # key that only describes another -> the keys that it may desc
     "kind": ("names", "paths"),
     "root": ("paths", "file", "pairs"),
     "folder": ("paths",),
-    "about": ("number", "names", "parameters", "paths", "file", "value", "sentence"),
+    "about": ("number", "names", "parameters", "paths", "value", "sentence"),
 }
 KEYS: Final = (*FACTS, *NEEDS)
 KINDS: Final = ("importer", *NOUNS)

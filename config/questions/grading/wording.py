@@ -16,7 +16,7 @@ _FILLER: Final = (  # words that carry no content of a docstring
     "a an the of to in on for from by with at as is are be been being it its this that these those and or if "
     "then else when which who whose what into onto up out so such any all each every some one given function "
     "method returns return returned used using use uses does do not no can may will would should must has have "
-    "had there their they them than but also only just more most other same new current docstring says "
+    "had there their they them than but also only just more most other same new current docstring say says "
     "describes called python"
 )
 FILLER: Final = frozenset(_FILLER.split())
@@ -108,7 +108,9 @@ def sentence_faults(sentence: str, about: Sequence[str], text: str) -> list[str]
         if denying and len(found) * 2 > len(wanted):
             return ["denies what the docstring says"]
         said |= set() if denying else found
-    if not wanted or len(said) >= ENOUGH * len(wanted):
+    if not wanted:
+        return None
+    if len(said) >= ENOUGH * len(wanted):
         return []
     return None if said else ["states nothing of what the docstring says"]
 
