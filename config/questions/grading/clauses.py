@@ -49,6 +49,7 @@ TOKEN: Final = re.compile(r"@?(?:\.{0,2}/)?[A-Za-z_][\w]*(?:[./-]\w+)*|\*{1,2}\w
 CODE: Final = re.compile(r"_|[a-z][A-Z]|[A-Z]{2}[a-z]|\w[./]\w|^[A-Z]\w*[A-Z0-9]")  # looks like a name in code
 
 
+MOST_CHARS: Final = 4000  # right answers to these questions are far shorter; endless ones take quadratic time
 MOST_WORDS: Final = 2  # of a subject that is a plain word: "the wheel is", not "it checks that the wheel is"
 
 
@@ -63,7 +64,8 @@ class Clause:
 
     def asserts(self, start: int, end: int) -> bool:
         """Whether the clause asserts what it says from `start` to `end`: "not in a.py" and "a.py is not" deny."""
-        return not any(at < start for at in self.negations) and not any(at >= end for at in self.denying_verbs)
+        before = bool(self.negations) and self.negations[0] < start
+        return not before and not (self.denying_verbs and self.denying_verbs[-1] >= end)
 
     def says(self, name: str) -> bool:
         """Whether the clause contains the name as a whole name; also a path in a longer one, or with a final slash."""
@@ -77,8 +79,10 @@ def whole(name: str) -> re.Pattern[str]:
 
 
 def cleaned(answer: str) -> str:
-    """The answer without raw result lines, code fences and bold marks, with plain quotes and minus signs."""
-    text = answer.replace("\u2212", "-").replace("\u2019", "'").replace("\u201c", '"').replace("\u201d", '"')
+    """The start of an answer without raw result lines, code fences and bold marks, with plain quotes and minus signs."""
+    text = (
+        answer[:MOST_CHARS].replace("\u2212", "-").replace("\u2019", "'").replace("\u201c", '"').replace("\u201d", '"')
+    )
     text = re.sub(r"^\s*(?:```|~~~).*$", "", text.replace("\u00a0", " "), flags=re.MULTILINE)
     return re.sub(r"\*\*(?=\S)(.+?)(?<=\S)\*\*(?!\w)", r"\1", RAW_LINE.sub("", text)).strip()
 

@@ -149,10 +149,11 @@ def _stated(
 def _is_denied(place: Place, about: Sequence[str], text: str) -> bool:
     """Whether a clause about the question says that it is not in this path."""
     return any(
-        place.is_named(token.group()) and any(at < token.start() for at in clause.negations)
+        not about_something_else(clause, about, [token.group()])
         for clause in clauses(text)
+        if clause.negations
         for token in PATH.finditer(clause.text)
-        if not about_something_else(clause, about, [token.group()])
+        if clause.negations[0] < token.start() and place.is_named(token.group())
     )
 
 

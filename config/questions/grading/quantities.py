@@ -60,6 +60,7 @@ OPERATION: Final = re.compile(
 EQUALS: Final = re.compile(r"(?i)^[\s*`]*(?:[a-z]+\s+)?(?:=|is|are|equals|gives|makes|comes to|is equal to)[\s*`]*$")
 PER: Final = re.compile(r"(?i)^\s*\w+\s+(?:in|per|for|to|make|makes)\s+(?:a|an|one|1|each|every|the)\b")
 ONE_IS: Final = re.compile(r"(?i)\b(?:a|an|one|1|each|every)\s+(\w+)\s+(?:is|has|=|equals|contains|are|holds)\s+$")
+MOST: Final = 60  # quantities read from one clause
 PHRASE_END: Final = re.compile(r"[,;:()=+\u00d7]|\.(?:\s|$)|\b(?:and|or|is|are|was|were|that|which)\b")
 OF: Final = re.compile(r"(?i)^\s*(?:out\s+)?of\s+(?:the\s+)?$")
 APPLY: Final = {"+": operator.add, "-": operator.sub, "*": operator.mul}
@@ -122,7 +123,7 @@ def noun_of(word: str) -> str | None:
 def quantities(text: str) -> list[Quantity]:
     """The quantities of a text, without line numbers, versions, numbers in names, and the terms of true equations."""
     masked = NOT_QUANTITIES.sub(lambda match: "_" * len(match.group()), text)
-    found = sorted((*_digits(masked), *_words(masked)), key=lambda quantity: quantity.start)
+    found = sorted((*_digits(masked), *_words(masked)), key=lambda quantity: quantity.start)[:MOST]
     return _without_terms(_with_nouns(found, text), text)
 
 
