@@ -79,7 +79,7 @@ def whole(name: str) -> re.Pattern[str]:
 
 
 def cleaned(answer: str) -> str:
-    """The start of an answer without raw result lines, code fences and bold marks, with plain quotes and minus signs."""
+    """The start of an answer without raw result lines, code fences and bold marks, with plain quotes and minus."""
     text = (
         answer[:MOST_CHARS].replace("\u2212", "-").replace("\u2019", "'").replace("\u201c", '"').replace("\u201d", '"')
     )
