@@ -12,7 +12,6 @@ from pydantic import JsonValue, ValidationError
 from config.atomic_files import write_lines, writing
 from config.did_you_mean import did_you_mean
 from config.errors import UsageError
-from config.questions.expected_facts import parse_expected
 from config.records import Prompt
 
 BAD_LINES_NAMED: Final = 10  # the others are only counted
@@ -94,6 +93,8 @@ def _prompt(line: bytes) -> Prompt:
             raise UsageError(f"unknown key {key!r}{did_you_mean(key, KNOWN)}")
     prompt = _checked(record)
     if prompt.expect is not None:
+        from config.questions.expected_facts import parse_expected  # 45 ms that no other command needs
+
         parse_expected(prompt.expect)
     return prompt
 

@@ -1,121 +1,90 @@
-"""Facts that a correct answer must state: the format of a prompt's `expect`, and the check of an answer.
+"""Facts that a correct answer must state: the format of a prompt's `expect`, and the grading of an answer.
 
-    {"contains": ["Task", "app/base.py"], "any": ["LIFO", "last in, first out"], "number": 12, "absent": ["celery"]}
+    {"number": 120, "unit": "minutes"}      also 120min, 2 h, "two hours"; no other number for the same
+    {"number": 2, "counts": "files"}        2 lines are not 2 files
+    {"names": ["Abort", "Exit"], "kind": "subclass"}    all of them, and no others in the list
+    {"parameters": ["name", "options"]}     the same, also as a signature; self and cls may be there
+    {"paths": ["app/base.py"], "root": "celery"}        also ./app/base.py, celery/app/base.py, celery.app.base
+    {"paths": ["app/base.py"], "folder": "app"}         also base.py alone
+    {"file": "app/base.py"}                 where a file is: its path, or its directory
+    {"pairs": {"Task": "app/task.py"}}      each name with its own path
+    {"value": "prefork"}                    an exact string, and no other
+    {"sentence": "Release lock"}            what a docstring says
+    {"contains": [...], "any": [...], "absent": [...]}  phrases: all, at least one, none
+    {"no_call": true}                       no tool was called
 
-Items match whole words only: `foo` does not match in `foobar` or `foo.py`, nor 12 in 112 or 12.5. Lower-case words and
-phrases ignore case. Items that look like code (capitals, digits, `_./` and similar) match exactly.
-Not detected: negation, and which fact belongs to which name.
+Every key must hold. `about` lists what the question asks about; an answer about something else is wrong. `root` is the
+directory name of the workspace. `kind` is one of KINDS in grading/schema.py. What an answer denies, it does not state.
+
+`contains`, `any` and `absent` match whole words. Lower-case words and phrases ignore case; items that look like code
+(capitals, digits, `_./` and similar) match exactly.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
-from pydantic import JsonValue
-
-from config.did_you_mean import did_you_mean
-from config.errors import UsageError
+from config.questions.grading.clauses import cleaned, is_raw
+from config.questions.grading.names import names_faults, parameters_faults
+from config.questions.grading.number import number_faults
+from config.questions.grading.paths import file_faults, pairs_faults, paths_faults
+from config.questions.grading.schema import ExpectedFacts, parse_expected
+from config.questions.grading.wording import sentence_faults, value_faults, words_faults
 from config.records import JsonObject
 
-KEYS: Final = ("contains", "any", "number", "absent")
-NUMBER_WORDS: Final = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
-)
-TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-SCALES: Final = ("hundred", "thousand", "million", "billion")
+__all__ = ["ExpectedFacts", "Grade", "grade", "holds", "parse_expected"]
 
 
 @dataclass(frozen=True)
-class ExpectedFacts:
-    """A validated `expect`."""
+class Grade:
+    """Whether an answer is right, None if that cannot be decided, and what is missing or false in it."""
 
-    contains: tuple[str, ...] = ()
-    any: tuple[str, ...] = ()
-    number: int | None = None
-    absent: tuple[str, ...] = ()
+    correct: bool | None
+    faults: tuple[str, ...] = ()
 
 
-def parse_expected(expect: JsonObject) -> ExpectedFacts:
-    """Validate an `expect` object; UsageError describes what is invalid."""
-    if not expect:
-        raise UsageError(f"expect is empty; give at least one of {', '.join(KEYS)}, or remove it")
-    for key in expect:
-        if key not in KEYS:
-            raise UsageError(f"expect has an unknown key {key!r}{did_you_mean(key, KEYS)}")
-    lists = {key: _texts(key, expect[key]) for key in ("contains", "any", "absent") if key in expect}
-    number = _number(expect["number"]) if "number" in expect else None
-    return ExpectedFacts(number=number, **lists)
+def grade(expect: JsonObject, answer: str, *, question: str = "", calls: int = 0) -> Grade:
+    """Grade an answer that was given after `calls` tool calls; UsageError if `expect` is invalid.
 
-
-def holds(expect: JsonObject, answer: str) -> bool:
-    """Whether the answer states every fact of `expect`; UsageError if `expect` is invalid."""
+    What the question says is not an answer to it: "2 hours are 2 hours" does not convert them.
+    """
     expected = parse_expected(expect)
-    text = _plain(answer)
-    return (
-        all(_mentions(item, text) for item in expected.contains)
-        and (not expected.any or any(_mentions(item, text) for item in expected.any))
-        and (expected.number is None or _has_number(expected.number, text))
-        and not any(_mentions(item, text) for item in expected.absent)
-    )
+    faults: list[str] = []
+    if expected.no_call and calls:
+        faults.append(f"made {calls} {'call' if calls == 1 else 'calls'}, although the question needs none")
+    if is_raw(answer) and not {"contains", "any", "absent"}.issuperset(expect):
+        faults.append("is a dump of raw results")
+        return Grade(correct=False, faults=tuple(faults))
+    graded = False
+    for found in _faults(expected, answer, question):
+        if found is not None:
+            graded = True
+            faults += found
+    return Grade(correct=False if faults else (True if graded else None), faults=tuple(faults))
 
 
-def _texts(key: str, value: JsonValue) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value:
-        raise UsageError(f"expect.{key} must be a list of strings with at least one item, not {value!r}")
-    for item in value:
-        if not isinstance(item, str) or not item.strip():
-            raise UsageError(f"expect.{key} contains {item!r}; every item must be a non-empty string")
-    return tuple(str(item) for item in value)
+def holds(expect: JsonObject, answer: str, *, question: str = "") -> bool:
+    """Whether the answer states every fact of `expect`; UsageError if `expect` is invalid."""
+    return grade(expect, answer, question=question).correct is True
 
 
-def _number(value: JsonValue) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UsageError(f"expect.number must be a whole number, not {value!r}")
-    return value
-
-
-def _plain(text: str) -> str:
-    """Collapse white space and write `./app.py` as `app.py`."""
-    return re.sub(r"(?<![\w./])\./(?=\w)", "", " ".join(text.split()))
-
-
-def _mentions(item: str, text: str) -> bool:
-    phrase = _plain(item)
-    whole = r"(?<!\w)(?<!\w-)(?<!/)" + re.escape(phrase)
-    if re.match(r"\w", phrase[-1]):
-        whole += r"(?!\w|[./-]\w|/)"
-    return re.search(whole, text, 0 if _is_code(phrase) else re.IGNORECASE) is not None
-
-
-def _is_code(phrase: str) -> bool:
-    return " " not in phrase and not re.fullmatch(r"[^\W\d_A-Z]+", phrase)
-
-
-def _has_number(number: int, text: str) -> bool:
-    """Whether the text contains the number in digits (also as 1,234 or 12.0), or as a word up to twenty."""
-    forms = "|".join(re.escape(form) for form in {str(number), f"{number:,}"})
-    if re.search(rf"(?<![\w.,:/-])(?:{forms})(?:\.0+)?(?!\w|[.,:/]\d|-\w)", text):
-        return True
-    return 0 <= number < len(NUMBER_WORDS) and any(map(_is_complete(text), _words(NUMBER_WORDS[number], text)))
-
-
-def _words(word: str, text: str) -> list[re.Match[str]]:
-    return list(re.finditer(rf"(?<![\w-]){word}(?![\w-])", text, re.IGNORECASE))
-
-
-def _is_complete(text: str) -> Callable[[re.Match[str]], bool]:
-    """Predicate: the number word is a whole number, not part of "twenty one", "two hundred" or "one of"."""
-
-    def complete(match: re.Match[str]) -> bool:
-        before = text[: match.start()].lower().split()[-1:]
-        after = re.findall(r"\w+", text[match.end() :].lower())[:1]
-        word = match.group().lower()
-        if after and (after[0] in SCALES or (word in TENS and after[0] in NUMBER_WORDS[1:10])):
-            return False
-        if before and (before[0] in TENS or before[0] in SCALES):
-            return False
-        return not (word == "one" and (after == ["of"] or before == ["no"]))
-
-    return complete
+def _faults(expected: ExpectedFacts, answer: str, question: str) -> Iterator[list[str] | None]:
+    """The faults by each key of `expect`; None where a key cannot be decided."""
+    text, about = cleaned(answer), expected.about
+    if expected.contains or expected.any or expected.absent:
+        yield words_faults(expected.contains, expected.any, expected.absent, answer)
+    if expected.number is not None:
+        yield number_faults(expected.number, expected.unit, expected.counts, about, text, question)
+    if expected.names:
+        yield names_faults(expected.names, expected.kind, about, text)
+    if expected.parameters:
+        yield parameters_faults(expected.parameters, about, text)
+    if expected.paths:
+        yield paths_faults(expected.paths, expected.kind, about, text)
+    if expected.file:
+        yield file_faults(expected.file, text)
+    if expected.pairs:
+        yield pairs_faults(expected.pairs, text)
+    if expected.value is not None:
+        yield value_faults(expected.value, about, text)
+    if expected.sentence is not None:
+        yield sentence_faults(expected.sentence, about, text)

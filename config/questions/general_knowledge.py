@@ -22,21 +22,17 @@ class Unit:
     factor: int
 
 
-Entries = Mapping[str, tuple[str, tuple[str, ...]]]
-"""name -> (the meaning that follows it in an answer, words of which a correct answer holds at least one)"""
+Entries = Mapping[str, str]
+"""name -> the meaning that follows it in an answer"""
 
 _DATA: Final = json.loads((files("config.questions") / "general_knowledge.json").read_text(encoding="utf-8"))
 
 
-def _entries(name: str) -> Entries:
-    return {key: (meaning, tuple(words)) for key, (meaning, words) in _DATA[name].items()}
-
-
 UNITS: Final = tuple(Unit(*entry) for entry in _DATA["units"])
-TERMS: Final = _entries("terms")
-BUILTINS: Final = _entries("builtins")
-KEYWORDS: Final = _entries("keywords")
-EXCEPTIONS: Final = _entries("exceptions")
+TERMS: Final[Entries] = _DATA["terms"]
+BUILTINS: Final[Entries] = _DATA["builtins"]
+KEYWORDS: Final[Entries] = _DATA["keywords"]
+EXCEPTIONS: Final[Entries] = _DATA["exceptions"]
 
 Slots = Mapping[str, str]
 
@@ -55,22 +51,25 @@ def expectation(category: str, slots: Slots) -> JsonObject:
 def _arithmetic(slots: Slots) -> tuple[str, JsonObject]:
     a, b, operator = int(slots["a"]), int(slots["b"]), slots["operator"]
     result = {"plus": a + b, "minus": a - b, "times": a * b}[operator]
-    return f"{a} {operator} {b} is {result}.", {"number": result}
+    return f"{a} {operator} {b} is {result}.", {"number": result, "no_call": True}
 
 
 def _units(slots: Slots) -> tuple[str, JsonObject]:
     amount, large, small = int(slots["amount"]), slots["large"], slots["small"]
     factor = next((unit.factor for unit in UNITS if (unit.large, unit.small) == (large, small)), None)
     if factor is None:
-        return f"I cannot convert {large} to {small}.", {"contains": ["cannot"]}
-    return f"{amount} {large} are {amount * factor} {small}.", {"number": amount * factor}
+        return f"I cannot convert {large} to {small}.", {"contains": ["cannot"], "no_call": True}
+    return f"{amount} {large} are {amount * factor} {small}.", {
+        "number": amount * factor,
+        "unit": small,
+        "no_call": True,
+    }
 
 
 def _entry(entries: Entries, slot: str, sentence: str, slots: Slots) -> tuple[str, JsonObject]:
     name = slots[slot]
-    meaning, words = entries[name]
-    answer = sentence.format(name=name, meaning=meaning)
-    return answer[0].upper() + answer[1:], {"any": list(words)}
+    answer = sentence.format(name=name, meaning=entries[name])
+    return answer[0].upper() + answer[1:], {"no_call": True}
 
 
 _ANSWERS: Final[Mapping[str, Callable[[Slots], tuple[str, JsonObject]]]] = {

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeGuard
 
+from config.questions import typed_expectations as expect
 from config.questions.wording import Question, fits
-from config.records import JsonObject
 from producer.mining.file_questions import contents, count_files, count_matches, find_file, folder_files, importers
-from producer.mining.mined_question import MinedQuestion, contains, few, hits
+from producer.mining.mined_question import MinedQuestion, few, hits
 from producer.mining.python_code import Code, Definition, FunctionNode, Source
 
 MOST_WIDTH: Final = 160  # characters of a line that holds an answer; the tools cut longer lines
@@ -39,7 +39,7 @@ def _subclasses(code: Code) -> Iterator[MinedQuestion]:
         if name and few(found) and len({child.name for child in found}) == len(found):
             lines = {(hit.path, hit.number) for hit in hits(question, code.defining)}
             if lines == {(child.source.path, child.line) for child in found}:
-                yield MinedQuestion(question, contains(child.name for child in found))
+                yield MinedQuestion(question, expect.names("subclass", sorted(child.name for child in found), name))
 
 
 def _parameters(code: Code) -> Iterator[MinedQuestion]:
@@ -49,7 +49,8 @@ def _parameters(code: Code) -> Iterator[MinedQuestion]:
         starred = [argument for argument in (arguments.vararg, arguments.kwarg) if argument]
         names = [argument.arg for argument in (*plain, *starred) if argument.arg not in ("self", "cls")]
         if few(names) and _header_end(node) - node.lineno < HEADER_LINES:
-            yield MinedQuestion(Question("parameters", {"name": function.name}), contains(names))
+            expected = expect.names("parameter", names, function.name)
+            yield MinedQuestion(Question("parameters", {"name": function.name}), expected)
 
 
 def _decorators(code: Code) -> Iterator[MinedQuestion]:
@@ -59,7 +60,8 @@ def _decorators(code: Code) -> Iterator[MinedQuestion]:
         names = [_dotted(decorator) for decorator in node.decorator_list]
         single_lines = all(decorator.lineno == decorator.end_lineno for decorator in node.decorator_list)
         if names and all(names) and len(names) <= MOST_DECORATORS and single_lines and lines == above:
-            yield MinedQuestion(Question("decorators", {"name": function.name}), contains(names))
+            expected = expect.names("decorator", names, function.name)
+            yield MinedQuestion(Question("decorators", {"name": function.name}), expected)
 
 
 def _docstring(code: Code) -> Iterator[MinedQuestion]:
@@ -68,14 +70,15 @@ def _docstring(code: Code) -> Iterator[MinedQuestion]:
         below = function.source.lines[node.lineno] if node.lineno < len(function.source.lines) else ""
         opened = re.match(r'\s*[rR]?"""(.*)', below)
         if opened and SENTENCE.fullmatch(first) and first in opened[1]:
-            yield MinedQuestion(Question("docstring", {"name": function.name}), contains([first.removesuffix(".")]))
+            expected = expect.sentence(first.removesuffix("."), function.name)
+            yield MinedQuestion(Question("docstring", {"name": function.name}), expected)
 
 
 def _where_defined(code: Code) -> Iterator[MinedQuestion]:
     for name, found in code.by_name.items():
         question = Question("where_defined", {"kind": found[0].kind, "name": name})
         if len(found) == 1 and not name.startswith("__") and len(hits(question, code.defining)) == 1:
-            yield MinedQuestion(question, contains([found[0].source.path]))
+            yield MinedQuestion(question, expect.paths([found[0].source.path], name, root=code.root))
 
 
 def _both_defined(code: Code) -> Iterator[MinedQuestion]:
@@ -86,7 +89,8 @@ def _both_defined(code: Code) -> Iterator[MinedQuestion]:
         searches = [Question("both_defined", {"name": target, "other": target}) for target in (name, other_name)]
         paths = [definition.source.path, other.source.path]
         if paths[0] != paths[1] and all(len(hits(search, code.defining)) == 1 for search in searches):
-            yield MinedQuestion(Question("both_defined", {"name": name, "other": other_name}), contains(paths))
+            expected = expect.pairs({name: paths[0], other_name: paths[1]}, root=code.root)
+            yield MinedQuestion(Question("both_defined", {"name": name, "other": other_name}), expected)
 
 
 def _constant(code: Code) -> Iterator[MinedQuestion]:
@@ -94,9 +98,15 @@ def _constant(code: Code) -> Iterator[MinedQuestion]:
     for source in code.sources:
         for node in source.tree.body if source.tree else ():
             if _in_one_line(node) and isinstance(node.value, ast.Constant) and len(node.targets) == 1:
-                target, expect = node.targets[0], _value(node.value, source)
-                if isinstance(target, ast.Name) and target.id.isupper() and assigned[target.id] == 1 and expect:
-                    yield MinedQuestion(Question("constant", {"name": target.id}), expect)
+                target, value = node.targets[0], _value(node.value, source)
+                if (
+                    isinstance(target, ast.Name)
+                    and target.id.isupper()
+                    and assigned[target.id] == 1
+                    and value is not None
+                ):
+                    expected = expect.value(value, target.id)
+                    yield MinedQuestion(Question("constant", {"name": target.id}), expected)
 
 
 def _in_one_line(node: ast.stmt) -> TypeGuard[ast.Assign]:
@@ -104,14 +114,13 @@ def _in_one_line(node: ast.stmt) -> TypeGuard[ast.Assign]:
     return isinstance(node, ast.Assign) and node.lineno == node.end_lineno
 
 
-def _value(node: ast.Constant, source: Source) -> JsonObject | None:
+def _value(node: ast.Constant, source: Source) -> int | float | bool | str | None:
+    """The value of a constant that is written plainly, so that an answer can repeat it."""
     written = source.lines[node.lineno - 1][node.col_offset : node.end_col_offset]
-    if type(node.value) is int and written == str(node.value):
-        return {"number": node.value}
-    if isinstance(node.value, bool | float) and written == str(node.value):
-        return contains([written])
+    if isinstance(node.value, int | float) and written == str(node.value):
+        return node.value
     if isinstance(node.value, str) and written[1:-1] == node.value and TEXT_VALUE.fullmatch(node.value):
-        return contains([node.value])
+        return node.value
     return None
 
 

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from config.questions import typed_expectations as expect
 from config.questions.wording import Question, needle
-from producer.mining.mined_question import MinedQuestion, contains, few, hits
+from producer.mining.mined_question import MinedQuestion, few, hits
 from producer.mining.python_code import Code, FunctionNode, Source
 
 MOST_COUNTED: Final = 60
@@ -25,7 +26,7 @@ def importers(code: Code) -> Iterator[MinedQuestion]:
     for module, found in files.items():
         question = Question("importers", {"module": module})
         if few(found) and found == {hit.path for hit in hits(question, code.importing)}:
-            yield MinedQuestion(question, contains(found))
+            yield MinedQuestion(question, expect.paths(sorted(found), module, root=code.root, kind="importer"))
 
 
 def _imported(source: Source) -> set[str]:
@@ -50,7 +51,7 @@ def contents(code: Code) -> Iterator[MinedQuestion]:
         pattern = re.compile(needle(question))
         lines = [number for number, text in enumerate(source.lines, 1) if pattern.search(text)]
         if few(nodes) and lines == [node.lineno for node in nodes] and len({node.name for node in nodes}) == len(nodes):
-            yield MinedQuestion(question, contains(node.name for node in nodes))
+            yield MinedQuestion(question, expect.names("definition", [node.name for node in nodes], source.path))
 
 
 def count_files(code: Code) -> Iterator[MinedQuestion]:
@@ -58,7 +59,7 @@ def count_files(code: Code) -> Iterator[MinedQuestion]:
     counts = Counter(parent for source in code.sources for parent in _parents(source.path))
     for folder, number in counts.items():
         if number <= MOST_COUNTED:
-            yield MinedQuestion(Question("count_files", {"folder": folder}), {"number": number})
+            yield MinedQuestion(Question("count_files", {"folder": folder}), expect.count(number, "files", [folder]))
 
 
 def count_matches(code: Code) -> Iterator[MinedQuestion]:
@@ -74,7 +75,8 @@ def count_matches(code: Code) -> Iterator[MinedQuestion]:
             lines = sum(name in line for line in source.lines)
             # Counting words, substrings or lines, case-sensitive or not, must give the same number.
             if counts[name] == text.count(name) == folded.count(name.lower()) == lines:
-                yield MinedQuestion(Question("count_matches", {"path": source.path, "name": name}), {"number": lines})
+                expected = expect.count(lines, "lines", [source.path, name])
+                yield MinedQuestion(Question("count_matches", {"path": source.path, "name": name}), expected)
 
 
 def _named(source: Source) -> set[str]:
@@ -91,9 +93,11 @@ def _named(source: Source) -> set[str]:
 def folder_files(code: Code) -> Iterator[MinedQuestion]:
     """Python files directly in a directory."""
     for folder in {parent: None for source in code.sources for parent in _parents(source.path)}:
-        files = [source.file for source in code.sources if source.folder == folder]
+        files = [source.path for source in code.sources if source.folder == folder]
         if few(files) and code.entries[folder] <= MOST_ENTRIES:
-            yield MinedQuestion(Question("folder_files", {"folder": folder}), contains(files))
+            yield MinedQuestion(
+                Question("folder_files", {"folder": folder}), expect.folder_files(folder, files, root=code.root)
+            )
 
 
 def find_file(code: Code) -> Iterator[MinedQuestion]:
@@ -101,7 +105,7 @@ def find_file(code: Code) -> Iterator[MinedQuestion]:
     counts = Counter(source.file for source in code.sources)
     for source in code.sources:
         if source.folder and counts[source.file] == 1:
-            yield MinedQuestion(Question("find_file", {"file": source.file}), contains([source.path]))
+            yield MinedQuestion(Question("find_file", {"file": source.file}), expect.file(source.path, root=code.root))
 
 
 def _parents(path: str) -> list[str]:

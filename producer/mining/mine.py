@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from config.errors import UsageError
-from config.questions.expected_facts import holds
 from config.questions.general_knowledge import BUILTINS, EXCEPTIONS, KEYWORDS, TERMS, UNITS, expectation
 from config.questions.wording import FORMS, GENERAL_FORMS, TOOL_FORMS, Question, render
 from config.records import Prompt
@@ -156,6 +155,8 @@ def _draw(groups: Mapping[str, Group], count: int, rng: random.Random, *, what: 
 
 def _worded(group: Group, rng: random.Random) -> Iterator[Prompt]:
     """Every candidate in its first wording, then every candidate in the next, until the wordings are used up."""
+    from config.questions.expected_facts import holds  # its patterns take 45 ms, which other commands need not spend
+
     order = list(group)
     rng.shuffle(order)
     starts = [rng.randrange(len(FORMS[candidate.question.category])) for candidate, _ in order]

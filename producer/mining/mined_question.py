@@ -1,7 +1,7 @@
 """A question about a code base, with its expected facts and helpers to build them."""
 
 import re
-from collections.abc import Iterable, Sized
+from collections.abc import Sized
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,8 +30,3 @@ def hits(question: Question, index: Index) -> list[Line]:
 def few(items: Sized) -> bool:
     """True for 1 to MOST_NAMES items."""
     return 1 <= len(items) <= MOST_NAMES
-
-
-def contains(names: Iterable[str]) -> JsonObject:
-    """The `expect` of an answer that must contain all names."""
-    return {"contains": [*sorted(names)]}

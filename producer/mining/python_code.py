@@ -101,6 +101,11 @@ class Code:
     entries: Mapping[str, int]
     """number of files and directories in each directory, of any kind"""
 
+    @property
+    def root(self) -> str:
+        """Name of the workspace's directory, with which people may begin a path."""
+        return self.workspace.resolve().name
+
     @cached_property
     def definitions(self) -> tuple[Definition, ...]:
         """Every class and function at any depth."""

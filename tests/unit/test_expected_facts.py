@@ -22,6 +22,8 @@ ANSWERS = [
     ({"contains": ["Set default app"]}, "set  default\napp.", True),  # white space and case of a phrase
     ({"any": ["LIFO", "last"]}, "the last one", True),  # one is enough
     ({"any": ["LIFO", "last"]}, "the first one", False),
+    ({"any": ["LIFO", "last"]}, "It is not the last one.", False),  # denied
+    ({"contains": ["lock"]}, "It never takes the lock. It waits for the lock.", True),  # denied once, stated once
     ({"absent": ["celery"]}, "no celery here", False),
     ({"absent": ["celery"]}, "nothing here", True),
     ({"number": 12}, "There are 12 files.", True),
@@ -42,7 +44,7 @@ ANSWERS = [
     ({"number": 1}, "one of them", False),  # a pronoun
     ({"number": 1}, "There is one file", True),
     ({"number": 0}, "zero files", True),
-    ({"number": 21}, "twenty-one", False),  # words go up to twenty
+    ({"number": 21}, "twenty-one", True),
     ({"number": 3, "contains": ["a.py"]}, "a.py has 4", False),  # every key counts
 ]
 
@@ -60,8 +62,14 @@ SHAPES = [
     ({"contains": []}, "list of strings"),
     ({"any": [" "]}, "non-empty"),
     ({"any": [3]}, "3"),
-    ({"number": True}, "whole number"),  # a bool is an int to Python
-    ({"number": 1.5}, "1.5"),
+    ({"number": True}, "must be a number"),  # a bool is an int to Python
+    ({"number": "12"}, "'12'"),
+    ({"unit": "minutes"}, "needs number"),
+    ({"number": 2, "counts": ""}, "non-empty string"),
+    ({"names": ["a"], "kind": "animal"}, "'animal'"),
+    ({"pairs": {"A": 3}}, "names and their paths"),
+    ({"no_call": False}, "must be true"),
+    ({"about": ["x"]}, "needs number"),
 ]
 
 

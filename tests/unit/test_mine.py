@@ -51,32 +51,53 @@ def code(tmp_path: Path) -> Path:
     return tmp_path / "code"
 
 
+def _importers(module: str, *paths: str) -> dict[str, object]:
+    return {"paths": [*paths], "kind": "importer", "about": [module], "root": "code"}
+
+
 EXPECTED = [
-    ("importers", {"module": "json"}, {"contains": ["pkg/shapes.py", "top.py"]}),
-    ("importers", {"module": "os"}, {"contains": ["pkg/work.py"]}),
+    ("importers", {"module": "json"}, _importers("json", "pkg/shapes.py", "top.py")),
+    ("importers", {"module": "os"}, _importers("os", "pkg/work.py")),
     ("importers", {"module": "sys"}, None),  # a search for "import sys" misses "import re, sys"
-    ("parameters", {"name": "spread"}, {"contains": ["one", "others", "rest", "two"]}),
+    ("parameters", {"name": "spread"}, {"parameters": ["one", "two", "rest", "others"], "about": ["spread"]}),
     ("parameters", {"name": "area"}, None),  # defined twice
     ("parameters", {"name": "side"}, None),  # no parameters but self
-    ("decorators", {"name": "spread"}, {"contains": ["first", "second.third"]}),
-    ("decorators", {"name": "side"}, {"contains": ["property"]}),
+    ("decorators", {"name": "spread"}, {"names": ["first", "second.third"], "kind": "decorator", "about": ["spread"]}),
+    ("decorators", {"name": "side"}, {"names": ["property"], "kind": "decorator", "about": ["side"]}),
     ("decorators", {"name": "helper"}, None),
-    ("docstring", {"name": "describe"}, {"contains": ["Say what it is"]}),
+    ("docstring", {"name": "describe"}, {"sentence": "Say what it is", "about": ["describe"]}),
     ("docstring", {"name": "helper"}, None),
-    ("where_defined", {"kind": "class", "name": "Round"}, {"contains": ["pkg/shapes.py"]}),
+    (
+        "where_defined",
+        {"kind": "class", "name": "Round"},
+        {"paths": ["pkg/shapes.py"], "about": ["Round"], "root": "code"},
+    ),
     ("where_defined", {"kind": "class", "name": "Hidden"}, None),  # in a directory that the tools skip
-    ("contents", {"path": "pkg/work.py"}, {"contains": ["describe", "helper", "spread"]}),
+    (
+        "contents",
+        {"path": "pkg/work.py"},
+        {"names": ["spread", "describe", "helper"], "kind": "definition", "about": ["pkg/work.py"]},
+    ),
     ("contents", {"path": "pkg/shapes.py"}, None),  # a text search matches Ghost, which is not a class
     ("subclasses", {"name": "Shape"}, None),  # Ghost again
-    ("count_files", {"folder": "pkg"}, {"number": 5}),  # broken.py counts, the symlink does not
-    ("count_matches", {"path": "pkg/work.py", "name": "helper"}, {"number": 2}),
-    ("folder_files", {"folder": "pkg/deep"}, {"contains": ["broken.py", "latin.py"]}),
-    ("find_file", {"file": "latin.py"}, {"contains": ["pkg/deep/latin.py"]}),
-    ("constant", {"name": "LIMIT"}, {"number": 12}),
-    ("constant", {"name": "NAME"}, {"contains": ["red"]}),
+    # broken.py counts, the symlink does not
+    ("count_files", {"folder": "pkg"}, {"number": 5, "counts": "files", "about": ["pkg"]}),
+    (
+        "count_matches",
+        {"path": "pkg/work.py", "name": "helper"},
+        {"number": 2, "counts": "lines", "about": ["pkg/work.py", "helper"]},
+    ),
+    (
+        "folder_files",
+        {"folder": "pkg/deep"},
+        {"paths": ["pkg/deep/broken.py", "pkg/deep/latin.py"], "folder": "pkg/deep", "root": "code"},
+    ),
+    ("find_file", {"file": "latin.py"}, {"file": "pkg/deep/latin.py", "root": "code"}),
+    ("constant", {"name": "LIMIT"}, {"number": 12, "about": ["LIMIT"]}),
+    ("constant", {"name": "NAME"}, {"value": "red", "about": ["NAME"]}),
     ("constant", {"name": "TWICE"}, None),  # two values
     ("constant", {"name": "WRAPPED"}, None),  # the matching line ends in "("
-    ("constant", {"name": "PAREN"}, {"contains": ["blue"]}),
+    ("constant", {"name": "PAREN"}, {"value": "blue", "about": ["PAREN"]}),
 ]
 
 
@@ -91,7 +112,7 @@ def test_candidates_carry_the_facts_of_the_code(
 def test_subclasses_are_mined_when_no_string_looks_like_a_class(code: Path) -> None:
     (code / "pkg/shapes.py").write_text(FILES["pkg/shapes.py"].replace("class Ghost(Shape): in a text", ""))
     expects = {candidate.question.slots["name"]: candidate.expect for candidate in candidates(read(code), "subclasses")}
-    assert expects == {"Shape": {"contains": ["Round", "Square"]}}
+    assert expects == {"Shape": {"names": ["Round", "Square"], "kind": "subclass", "about": ["Shape"]}}
 
 
 def test_prompts_depend_on_the_seed_only(code: Path) -> None:
@@ -166,7 +187,7 @@ def test_a_git_workspace_is_mined_at_its_commit(code: Path) -> None:
     committed = read(code)
     assert [source.path for source in committed.sources] == ["pkg/work.py", "top.py"]
     assert [c.expect for c in candidates(committed, "constant") if c.question.slots["name"] == "LIMIT"] == [
-        {"number": 12}
+        {"number": 12, "about": ["LIMIT"]}
     ]
     assert [source.path for source in read(code / "pkg").sources] == ["work.py"]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.questions import general_knowledge
-from config.questions.expected_facts import holds
+from config.questions.expected_facts import grade, holds
 from config.questions.wording import (
     FORMS,
     GENERAL_FORMS,
@@ -73,13 +73,15 @@ TABLES = [
 
 
 @pytest.mark.parametrize(("category", "slot", "table"), TABLES)
-def test_every_general_answer_meets_its_expectation(
-    category: str, slot: str, table: Mapping[str, tuple[str, tuple[str, ...]]]
+def test_every_general_entry_has_an_answer_and_needs_no_call(
+    category: str, slot: str, table: Mapping[str, str]
 ) -> None:
     for entry in table:
         answer = general_knowledge.answer(category, {slot: entry})
+        expect = general_knowledge.expectation(category, {slot: entry})
         assert answer is not None
-        assert holds(general_knowledge.expectation(category, {slot: entry}), answer), answer
+        assert grade(expect, answer).correct is None  # no sound check of such an answer is known
+        assert grade(expect, answer, calls=1).correct is False
 
 
 SUMS = [("plus", "42", "58"), ("minus", "16", "50"), ("times", "56", "400")]

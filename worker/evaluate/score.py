@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from config.questions.expected_facts import holds
+from config.questions.expected_facts import Grade, grade
 from config.records import Message, ToolCall, Trajectory
 from config.report.metrics import Fraction, Metrics, Spread
 from worker.curate.checks.call_detection import call_text
@@ -36,7 +36,7 @@ class AnswerFault(StrEnum):
     CALL_IN_TEXT = "call_in_text"  # a call as text, in a notation that the server does not parse
     REPETITION = "repetition"  # the same sentence, list item or words again and again
     NO_REAL_RESULT = "no_real_result"  # a call with an error, an empty result or no result
-    WRONG_ANSWER = "wrong_answer"  # a final answer without the expected facts
+    WRONG_ANSWER = "wrong_answer"  # a final answer without the expected facts, or after a call that was not needed
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class AnswerFinding:
 
 @dataclass(frozen=True)
 class AnswerScore:
-    """The score of one trajectory. None means not applicable: no `expect`, or no assistant text."""
+    """The score of one trajectory. None means not applicable: nothing to compare with, or no assistant text."""
 
     calls: int
     well_formed: int
@@ -83,7 +83,8 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> AnswerScore:
     missing = _missing_answer(trajectory)
     judged = missing is None and is_judged(trajectory)
     claim = next(unsupported(trajectory), None) if judged else None
-    correct = None if trajectory.expect is None else missing is None and holds(trajectory.expect, trajectory.answer)
+    graded = _graded(trajectory, answered=missing is None)
+    correct = graded.correct if graded else None
     malformed = [call for call in calls if not isinstance(call.arguments, dict)]
     real = _real_results(trajectory)
     unreal = [call for call in calls if call.id not in real]
@@ -99,7 +100,7 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> AnswerScore:
         (AnswerFault.CALL_IN_TEXT, written),
         (AnswerFault.REPETITION, next(filter(None, map(repetition, spoken)), None)),
         (AnswerFault.NO_REAL_RESULT, _names(unreal) if unreal else None),
-        (AnswerFault.WRONG_ANSWER, trajectory.answer if correct is False and missing is None else None),
+        (AnswerFault.WRONG_ANSWER, _wrong(trajectory, graded) if missing is None else None),
     ]
     return AnswerScore(
         calls=len(calls),
@@ -137,7 +138,7 @@ def metrics(scores: Sequence[AnswerScore]) -> Metrics:
     tool_when_needed_rate         of prompts that need tools: at least one call was made
     real_result_when_needed_rate  of the same: at least one call got a real result
     no_tool_when_not_needed_rate  of prompts that need no tools: no call was made
-    correct_rate                  of prompts with `expect`: a final answer with its facts
+    correct_rate                  of prompts with `expect` whose answer can be graded: a final answer with its facts
     grounded_correct_rate         of those that also need tools: the same, with at least one real result
     calls_well_formed_rate        of all calls: the arguments are an object
     calls_with_real_result_rate   of all calls: a tool message of the same id with text that is not an error
@@ -196,6 +197,19 @@ def _share(scores: Sequence[AnswerScore], counts: Callable[[AnswerScore], bool])
 
 def _with_text(scores: Sequence[AnswerScore]) -> list[AnswerScore]:
     return [score for score in scores if score.invented_turn is not None]
+
+
+def _graded(trajectory: Trajectory, *, answered: bool) -> Grade | None:
+    """The grade of the answer; a missing one is wrong. None without `expect`."""
+    if trajectory.expect is None:
+        return None
+    calls = len(trajectory.tool_calls)
+    found = grade(trajectory.expect, trajectory.answer, question=trajectory.prompt, calls=calls)
+    return found if answered else Grade(correct=None if set(trajectory.expect) == {"no_call"} else False)
+
+
+def _wrong(trajectory: Trajectory, graded: Grade | None) -> str | None:
+    return f"{trajectory.answer} ({'; '.join(graded.faults)})" if graded and graded.correct is False else None
 
 
 def _missing_answer(trajectory: Trajectory) -> str | None:

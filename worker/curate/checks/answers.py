@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from config.errors import RejectionReason, UsageError
-from config.questions.expected_facts import holds
+from config.questions.expected_facts import Grade, grade
 from config.records import Finding, Trajectory
 
 NO_CONTENT = re.compile(r"(?i)^\W*(?:none|null|n/?a|todo|tbd|undefined|nan|\.\.\.)?\W*$")
@@ -67,20 +67,29 @@ def tools_required_but_none(trajectory: Trajectory) -> Iterator[Finding]:
 
 
 def is_correct(trajectory: Trajectory) -> bool | None:
-    """Whether a completed rollout's answer has the facts of `expect`; None if it failed or has no valid `expect`."""
-    if trajectory.outcome != "completed" or trajectory.expect is None:
-        return None
-    try:
-        return holds(trajectory.expect, trajectory.answer)
-    except UsageError:  # submit refuses such prompts, but files from elsewhere may hold anything
-        return None
+    """Whether a completed rollout's answer has the facts of `expect`.
+
+    None if the rollout failed, has no valid `expect`, or the answer cannot be decided.
+    """
+    found = _graded(trajectory)
+    return found.correct if found else None
 
 
 def wrong_answer(trajectory: Trajectory) -> Iterator[Finding]:
-    """An answer that does not have the facts of `expect`."""
-    if trajectory.answer.strip() and is_correct(trajectory) is False:
+    """An answer that does not have the facts of `expect`, or was given after a call that `expect` excludes."""
+    found = _graded(trajectory)
+    if trajectory.answer.strip() and found and found.correct is False:
         yield Finding(
             reason=RejectionReason.WRONG_ANSWER,
-            detail=f"the answer {trajectory.answer.strip()[:80]!r} does not have the expected facts",
+            detail=f"the answer {trajectory.answer.strip()[:80]!r} {'; '.join(found.faults)}",
             message=len(trajectory.messages) - 1,
         )
+
+
+def _graded(trajectory: Trajectory) -> Grade | None:
+    if trajectory.outcome != "completed" or trajectory.expect is None:
+        return None
+    try:
+        return grade(trajectory.expect, trajectory.answer, question=trajectory.prompt, calls=len(trajectory.tool_calls))
+    except UsageError:  # submit refuses such prompts, but files from elsewhere may hold anything
+        return None
