@@ -36,7 +36,7 @@ __all__ = ["ExpectedFacts", "Grade", "grade", "holds", "parse_expected"]
 
 @dataclass(frozen=True)
 class Grade:
-    """Whether an answer is right, None if that cannot be decided, and what is missing or false in it."""
+    """Whether an answer is right, None if no fact of it can be decided, and what is missing or false in it."""
 
     correct: bool | None
     faults: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ def grade(expect: JsonObject, answer: str, *, question: str = "", calls: int = 0
         if found is not None:
             graded = True
             faults += found
-    return Grade(correct=False if faults else (True if graded else None), faults=tuple(faults))
+    return Grade(correct=not faults if graded else None, faults=tuple(faults))
 
 
 def holds(expect: JsonObject, answer: str, *, question: str = "") -> bool:

@@ -268,6 +268,7 @@ def test_a_call_that_was_not_needed_is_a_fault() -> None:
     assert grade({"no_call": True}, "A queue is FIFO.", calls=1).faults == (
         "made 1 call, although the question needs none",
     )
+    assert grade({"no_call": True}, "A queue is FIFO.", calls=1).correct is None  # nothing of the answer was graded
     assert grade({"no_call": True}, "A queue is FIFO.").correct is None
     assert grade({"number": 5, "no_call": True}, "It is 5.").correct is True
 

@@ -209,7 +209,7 @@ def _graded(trajectory: Trajectory, *, answered: bool) -> Grade | None:
 
 
 def _wrong(trajectory: Trajectory, graded: Grade | None) -> str | None:
-    return f"{trajectory.answer} ({'; '.join(graded.faults)})" if graded and graded.correct is False else None
+    return f"{trajectory.answer} ({'; '.join(graded.faults)})" if graded and graded.faults else None
 
 
 def _missing_answer(trajectory: Trajectory) -> str | None:

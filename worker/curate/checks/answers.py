@@ -78,7 +78,7 @@ def is_correct(trajectory: Trajectory) -> bool | None:
 def wrong_answer(trajectory: Trajectory) -> Iterator[Finding]:
     """An answer that does not have the facts of `expect`, or was given after a call that `expect` excludes."""
     found = _graded(trajectory)
-    if trajectory.answer.strip() and found and found.correct is False:
+    if trajectory.answer.strip() and found and found.faults:
         yield Finding(
             reason=RejectionReason.WRONG_ANSWER,
             detail=f"the answer {trajectory.answer.strip()[:80]!r} {'; '.join(found.faults)}",

@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
 
-from pydantic import JsonValue
-
+from config.records import JsonObject
 from worker.curate.checks.support.answer import (
     DIRECTORY,
     LINE_NUMBER,
@@ -162,7 +161,7 @@ def _expected(answer: Answer, evidence: Evidence) -> str:
         if not known:
             return f"the answer states {number}, which no result supports"
     claims = answer.claims.lower()
-    for item in (*_texts(expect.get("contains")), *_texts(expect.get("any"))):
+    for item in _facts(expect):
         if stands_whole(item.lower(), claims) and not _supported(item, evidence):
             return f"the answer states {item!r}, which is not in any result"
     return ""
@@ -173,5 +172,9 @@ def _supported(item: str, evidence: Evidence) -> bool:
     return evidence.asked(folded) or folded in " ".join(evidence.text.split()) or evidence.holds_path(item)
 
 
-def _texts(value: JsonValue) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+def _facts(expect: JsonObject) -> Iterator[str]:
+    """The texts that an expectation holds, whatever its type (config/questions/expected_facts.py)."""
+    for key in ("contains", "any", "names", "parameters", "paths", "file", "pairs", "value", "sentence"):
+        value = expect.get(key)
+        listed = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        yield from (item for item in listed if isinstance(item, str))
