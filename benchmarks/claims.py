@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from benchmarks.mutate import Fault, answer, edit, emptied, tool_places
+from benchmarks.sound import facts
 from config.questions.wording import Question, parse
 from config.records import Trajectory
 
@@ -22,8 +23,7 @@ def question_of(t: Trajectory) -> Question | None:
 
 
 def items(t: Trajectory) -> list[str]:
-    found = (t.expect or {}).get("contains")
-    return [str(item) for item in found] if isinstance(found, list) else []
+    return facts(t.expect)
 
 
 def says(t: Trajectory, text: str) -> Trajectory:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from config.questions.general_knowledge import answer as general_answer
 from config.questions.wording import Question, needle, parse
 from config.records import JsonObject, Limits, Message, Pin, Prompt, Provenance, ToolCall, Trajectory
 from producer.mining.mine import mine
@@ -121,7 +122,7 @@ def _converse(talk: Recorder, prompt: Prompt, rng: random.Random) -> None:
                 ("read_file", {"path": "src/main_entry.py"})
             )  # a wrong guess: an error, which the next call corrects
         _look(talk, question, rng)
-    talk.answer(_answer(prompt.expect, rng))
+    talk.answer(_answer(question, prompt.expect, rng))
 
 
 def _look(talk: Recorder, question: Question, rng: random.Random) -> None:
@@ -148,13 +149,26 @@ def _look(talk: Recorder, question: Question, rng: random.Random) -> None:
             talk.call(("read_file", {"path": path, "start": start, "end": start + 16}))
 
 
-def _answer(expect: JsonObject, rng: random.Random) -> str:
+def facts(expect: JsonObject | None) -> list[str]:
+    """The names, paths and texts that an `expect` holds. A whole number is not one of them."""
+    known = expect or {}
+    folder = f"{known.get('folder')}/"
+    for key in ("names", "parameters", "paths", "pairs", "contains"):
+        found = known.get(key)
+        if isinstance(found, dict | list):
+            return [str(item).removeprefix(folder) for item in (found.values() if isinstance(found, dict) else found)]
+    single = [known[key] for key in ("file", "value", "sentence", "number") if key in known]
+    return [str(item) for item in single if not isinstance(item, int)]
+
+
+def _answer(question: Question, expect: JsonObject, rng: random.Random) -> str:
+    if told := general_answer(question.category, question.slots):
+        return told
     if isinstance(number := expect.get("number"), int):
         return rng.choice(COUNTS).format(n=number)
-    items = expect.get("contains") or expect.get("any")
-    assert isinstance(items, list)
-    texts = [str(item) for item in items]
-    quoted = [f"`{text}`" for text in texts] if rng.random() < 0.6 else texts
+    pairs = expect.get("pairs")
+    texts = [f"{name} in {path}" for name, path in pairs.items()] if isinstance(pairs, dict) else facts(expect)
+    quoted = [f"`{text}`" for text in texts] if rng.random() < 0.6 and not pairs else texts
     bullets = "\n".join(f"- {text}" for text in quoted)
     return rng.choice(LISTS).format(n=len(texts), items=", ".join(quoted), bullets=bullets)
 

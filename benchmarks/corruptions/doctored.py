@@ -22,7 +22,7 @@ from benchmarks.corruptions.kinds import (
     tell_items,
     tell_number,
 )
-from benchmarks.corruptions.phrases import number_of
+from benchmarks.corruptions.phrases import facts_of, number_of
 from benchmarks.corruptions.pinned_code import Code, hits
 from config.records import Trajectory
 
@@ -138,10 +138,10 @@ def count_result(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | 
 @kind("text of a read line altered, answer as it reads", REPLAY, WRONG)
 def altered_read(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
     places = [i for i in results(t) if t.messages[i].name in ("read_file", "grep")]
-    names = (t.expect or {}).get("contains")
-    if t.category not in ("parameters", "decorators", "constant") or not places or not isinstance(names, list):
+    names = facts_of(t.expect)
+    if t.category not in ("parameters", "decorators", "constant") or not places or not names:
         return None
-    old = str(rng.choice(names))
+    old = rng.choice(names)
     new = absent(("payload", "handler", "strict", "timeout_ms", "backup"), evidence(t), rng)
     if t.category == "constant":
         new = str(rng.randrange(41, 99)) if old.replace(".", "").isdigit() else new
@@ -160,7 +160,7 @@ def altered_aside(t: Trajectory, code: Code, rng: random.Random) -> Trajectory |
     shown = [
         i
         for i, line in enumerate(lines)
-        if re.search(r"\b(return|self|None|True|is|the)\b", line) and not any(says(line, f) for f in _facts(t))
+        if re.search(r"\b(return|self|None|True|is|the)\b", line) and not any(says(line, f) for f in facts_of(t.expect))
     ]
     if not place or not shown:
         return None
@@ -168,10 +168,6 @@ def altered_aside(t: Trajectory, code: Code, rng: random.Random) -> Trajectory |
     words = {"return": "yield", "self": "this", "None": "0", "True": "False", "is": "was", "the": "every"}
     lines[i] = re.sub(r"\b(return|self|None|True|is|the)\b", lambda m: words[m[1]], lines[i], count=1)
     return _with_lines(t, place, lines)
-
-
-def _facts(t: Trajectory) -> list[str]:
-    return [str(item) for item in (t.expect or {}).get("contains") or []]  # type: ignore[union-attr]
 
 
 @kind("digit added to a count in result and answer", REPLAY, WRONG)

@@ -4,18 +4,13 @@ import json
 import random
 from importlib.resources import files
 
+from benchmarks.sound import facts as facts_of
 from config.questions.general_knowledge import answer as general_answer
 from config.questions.wording import Question
 from config.records import JsonObject
 
 _DATA = json.loads((files("benchmarks.corruptions") / "phrases.json").read_text(encoding="utf-8"))
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-
-def facts_of(expect: JsonObject | None) -> list[str]:
-    """The names and texts of an `expect`."""
-    items = (expect or {}).get("contains") or []
-    return [str(item) for item in items] if isinstance(items, list) else []
 
 
 def number_of(expect: JsonObject | None) -> int | None:

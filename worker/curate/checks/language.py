@@ -95,7 +95,10 @@ def _other_words(text: str, prompt: str, evidence: list[str]) -> str:
     asked = language(_prose_words(prompt))
     if not asked:
         return ""
-    words = _unquoted(_prose_words(text), evidence)
+    prose = _prose_words(text)
+    if all(len(_hits(prose, name)) < LEAST_HITS for name in FUNCTION_WORDS if name != asked):
+        return ""  # the usual case, decided before the results are read
+    words = _unquoted(prose, evidence)
     answered = language(words)
     if not answered or answered == asked:
         return ""

@@ -5,7 +5,7 @@ Not judged: code in fences, tables, loops of numbers and values such as True. A 
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -68,7 +68,7 @@ def _repeated_item(prose: str) -> str:
 def _loop(prose: str) -> str:
     """The shortest run of words that stands several times in a row."""
     words = [word for word in _words(prose) if word not in ("and", "or")]
-    for size in range(1, min(LONGEST_LOOP, len(words) // 2) + 1):
+    for size in _possible_loops(words):
         least = LOOPS.get(size, LONG_LOOP)
         same = 0  # words in a row that equal the word `size` before them
         for place in range(size, len(words)):
@@ -79,6 +79,19 @@ def _loop(prose: str) -> str:
             if times >= (2 if size > 1 and all(map(NAME.search, loop)) else least):
                 return f"{_shown(loop)} {times} times in a row"
     return ""
+
+
+def _possible_loops(words: list[str]) -> list[int]:
+    """Lengths at which enough words equal the word that far before them, in ascending order."""
+    equal: Counter[int] = Counter()
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, word in enumerate(words):
+        for before in reversed(places[word]):
+            if place - before > LONGEST_LOOP:
+                break
+            equal[place - before] += 1
+        places[word].append(place)
+    return sorted(size for size, times in equal.items() if times >= size)
 
 
 def _is_value(word: str) -> bool:
