@@ -163,7 +163,8 @@ def _worded(group: Group, rng: random.Random) -> Iterator[Prompt]:
     for round_ in range(max((len(FORMS[candidate.question.category]) for candidate, _ in order[:1]), default=0)):
         for (candidate, workspace), start in zip(order, starts, strict=True):
             prompt = _prompt(candidate, start + round_, workspace)
-            if not holds(candidate.expect, prompt.prompt):  # otherwise repeating the question would count as an answer
+            # Where repeating the question would count as an answer, the question is not asked.
+            if not holds(candidate.expect, prompt.prompt, question=prompt.prompt):
                 yield prompt
 
 

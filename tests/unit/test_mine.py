@@ -8,7 +8,7 @@ import pytest
 from config.errors import UsageError
 from config.questions.answering_tools import answerable, can_answer, needed
 from config.questions.expected_facts import holds, parse_expected
-from config.questions.wording import TOOL_FORMS, Question, parse
+from config.questions.wording import GENERAL_FORMS, TOOL_FORMS, Question, parse
 from config.records import TOOL_NAMES
 from producer.mining import workspace_files
 from producer.mining.code_questions import candidates
@@ -242,3 +242,8 @@ def test_every_category_can_be_mined() -> None:
     from producer.mining.code_questions import GENERATORS
 
     assert set(GENERATORS) == set(TOOL_FORMS)
+
+
+def test_every_general_category_is_mined(code: Path) -> None:
+    """A grader that took a question's own words for its answer would leave its category out."""
+    assert by_category(mine([code], count=60, seed=0, no_tools_share=1)).keys() == set(GENERAL_FORMS)
