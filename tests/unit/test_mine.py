@@ -145,7 +145,8 @@ def test_prompts_are_distinct_balanced_and_parseable(code: Path) -> None:
         assert question.category == prompt.category
         assert prompt.expect is not None
         parse_expected(prompt.expect)
-        assert not holds(prompt.expect, prompt.prompt, question=prompt.prompt)  # repeating the question is not an answer
+        repeated = prompt.prompt  # is not an answer
+        assert not holds(prompt.expect, repeated, question=prompt.prompt)
 
 
 def test_every_target_is_used_once_before_any_is_repeated(code: Path) -> None:
