@@ -1,8 +1,9 @@
 """Measures how many faults of teachers and datasets curation catches: python -m benchmarks.corruptions [--each N]
 
 Sound trajectories come from real code at a pinned commit and the real tools. Each kind of fault is planted in some of
-them, in half of these without the `expect` of the prompt. The whole curate stage runs on the sound sets and, apart from
-them, on the planted faults. "caught" counts any reason that the sound original does not have, "named" only a true one.
+them, in half of these without the `expect` of the prompt (but for arithmetic and units, which nothing else
+contradicts). The whole curate stage runs on the sound sets and, apart from them, on the planted faults. "caught" counts
+any reason that the sound original does not have, "named" only a true one.
 """
 
 import argparse

@@ -153,7 +153,7 @@ def swapped_pair(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | 
     return answered(t, pair(asked(t), first, second, rng))
 
 
-@kind("conversion, right number with the wrong unit", WRONG, sets=("plain", "prose"))
+@kind("conversion, right number with the wrong unit", WRONG, sets=("plain", "prose"), needs_expect=True)
 def wrong_unit(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
     if t.category != "units" or t.tool_calls:
         return None
@@ -165,7 +165,7 @@ def wrong_unit(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | No
     )
 
 
-@kind("conversion with a wrong factor", WRONG, sets=("plain", "prose"))
+@kind("conversion with a wrong factor", WRONG, sets=("plain", "prose"), needs_expect=True)
 def wrong_factor(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
     number = number_of(t.expect)
     if t.category != "units" or t.tool_calls or number is None:
@@ -175,7 +175,7 @@ def wrong_factor(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | 
     return answered(t, f"{amount} {slots['large']} are {wrong:,} {slots['small']}.")
 
 
-@kind("arithmetic wrong by one or by ten", WRONG, sets=("plain", "prose"))
+@kind("arithmetic wrong by one or by ten", WRONG, sets=("plain", "prose"), needs_expect=True)
 def wrong_sum(t: Trajectory, code: Code, rng: random.Random) -> Trajectory | None:
     number = number_of(t.expect)
     if t.category != "arithmetic" or number is None:

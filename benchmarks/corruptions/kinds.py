@@ -32,17 +32,21 @@ class Kind:
     plant: Plant
     sets: tuple[str, ...]
     """sound sets that it is planted in"""
+    needs_expect: bool = False
+    """nothing but `expect` contradicts it, so that it is not planted without"""
 
 
 KINDS: dict[str, Kind] = {}
 
 
-def kind(name: str, *reasons: str, sets: tuple[str, ...] = ANSWERED) -> Callable[[Plant], Plant]:
+def kind(
+    name: str, *reasons: str, sets: tuple[str, ...] = ANSWERED, needs_expect: bool = False
+) -> Callable[[Plant], Plant]:
     """Register a plant under its name."""
 
     def register(plant: Plant) -> Plant:
         assert name not in KINDS, name
-        KINDS[name] = Kind(name, frozenset(reasons), plant, sets)
+        KINDS[name] = Kind(name, frozenset(reasons), plant, sets, needs_expect)
         return plant
 
     return register

@@ -146,7 +146,10 @@ def plant(code: Code, sets: Sets, each: int, seed: int, *, only: Sequence[str] =
                 continue
             if broken.messages == sound.messages and broken == sound:
                 raise ValueError(f"{kind.name!r} changed nothing in {sound.job_id!r}")
-            fields = {"job_id": f"{kind.name}/{len(made)}", **({"expect": None} if len(made) % 2 else {})}
+            fields = {
+                "job_id": f"{kind.name}/{len(made)}",
+                **({"expect": None} if len(made) % 2 and not kind.needs_expect else {}),
+            }
             made.append(Planted(kind, sound, broken.model_copy(update=fields)))
         if not made:
             raise ValueError(f"{kind.name!r} could be planted in none of {len(pool)} sound trajectories")

@@ -31,7 +31,8 @@ def names_faults(expected: Sequence[str], kind: str | None, about: Sequence[str]
     if missing:
         return [recall_fault(expected, missing)]
     listed = (*_listed_with(expected, text), *(_subclasses(about, text) if kind == "subclass" else ()))
-    added = [name for name in dict.fromkeys(listed) if not _is_expected(name, (*expected, *about))]
+    exempt = () if kind == "subclass" else about  # a class is not a subclass of itself
+    added = [name for name in dict.fromkeys(listed) if not _is_expected(name, (*expected, *exempt))]
     if added:
         return [f"adds {_few(added)}"]
     return _count_faults(expected, kind, text)

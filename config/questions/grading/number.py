@@ -39,6 +39,8 @@ def number_faults(
                 others.append(clause.text[quantity.start : quantity.end + 20].strip())
             elif _is_given(quantity, wanted, unit, question):
                 continue
+            elif other := _other_unit(clause, quantity, unit, question):
+                others.append(f"{clause.text[quantity.start : quantity.end]} {other}")
             elif not clause.asserts(quantity.start, quantity.end):
                 denied = denied or (str(expected) if value == wanted else "")
             elif subject := _other_subject(clause, quantity, counts, about):
@@ -69,6 +71,15 @@ def _value(quantity: Quantity, wanted: Fraction, unit: str | None, counts: str |
         kind = noun_of(counts) or counts
         return quantity.value if quantity.noun in (None, kind) and quantity.unit is None else None
     return quantity.value if quantity.noun is None or quantity.value == wanted else None
+
+
+def _other_unit(clause: Clause, quantity: Quantity, unit: str | None, question: str) -> str | None:
+    """The unit in which the clause gives a bare number: "In hours: 3900" to a question about centimetres."""
+    if unit is None or quantity.unit is not None:
+        return None
+    allowed = {unit_of(unit), *(unit_of(word.lower()) for word in TOKEN.findall(question))}
+    words = [word.lower() for word in TOKEN.findall(clause.text) if len(word) > 2]
+    return next((word for word in words if unit_of(word) and unit_of(word) not in allowed), None)
 
 
 def _is_given(quantity: Quantity, wanted: Fraction, unit: str | None, question: str) -> bool:

@@ -7,6 +7,8 @@ from config.errors import RejectionReason, UsageError
 from config.questions.expected_facts import Grade, grade
 from config.records import Finding, Trajectory
 
+# Words that no English sentence or list of names ends in.
+NEVER_LAST = frozenset({"a", "an", "the", "and", "or", "of", "its", "which", "whose", "where", "because", "that", "it"})
 NO_CONTENT = re.compile(r"(?i)^\W*(?:none|null|n/?a|todo|tbd|undefined|nan|\.\.\.)?\W*$")
 
 
@@ -21,20 +23,33 @@ def failed_generation(trajectory: Trajectory) -> Iterator[Finding]:
 
 
 def truncated(trajectory: Trajectory) -> Iterator[Finding]:
-    """A model turn ended at max_tokens, or the answer ends inside a code fence."""
+    """A model turn ended at max_tokens, or the answer stops inside a code fence, a quotation or a sentence."""
     for number, reason in enumerate(trajectory.finish_reasons):
         if reason == "length":
             yield Finding(
                 reason=RejectionReason.TRUNCATED,
                 detail=f"model turn {number + 1} of {len(trajectory.finish_reasons)} ended with finish_reason 'length'",
             )
-    fences = re.findall(r"(?m)^\s*```", trajectory.answer)
-    if len(fences) % 2:
+    if place := _open_end(trajectory.answer):
         yield Finding(
             reason=RejectionReason.TRUNCATED,
-            detail="the answer ends inside a code fence",
+            detail=f"the answer ends {place}",
             message=len(trajectory.messages) - 1,
         )
+
+
+def _open_end(answer: str) -> str:
+    """Where the answer stops in the middle; "" if it ends. A list may end without a full stop, a sentence in "the"
+    may not."""
+    if len(re.findall(r"(?m)^\s*```", answer)) % 2:
+        return "inside a code fence"
+    last = answer.rstrip().rpartition("\n")[2]
+    if last.count("`") % 2:
+        return f"inside a quotation, {last[last.rindex('`') :][:40]!r}"
+    word = re.search(r"(\w+)$", last)
+    if word and word[1] in NEVER_LAST and " " in last:
+        return f"in the middle of a sentence, {last[-40:]!r}"
+    return ""
 
 
 def empty_answer(trajectory: Trajectory) -> Iterator[Finding]:

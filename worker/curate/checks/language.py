@@ -45,7 +45,7 @@ FUNCTION_WORDS: Mapping[str, frozenset[str]] = {
         "were its what where how many who when why did can could should would you they them list find up",
         "de": "die der das dem des ist sind und oder nicht ein eine einen einem einer eines wird werden wurde wurden "
         "mit für von zu zum zur im auf aus bei nach über wie wo welche welcher welches dass diese dieser "
-        "dieses es gibt kein keine auch als sich er sie wir nur wenn dann hat haben",
+        "dieses ich habe es gibt kein keine auch als sich er sie wir nur wenn dann hat haben",
         "fr": "le la les un une des du de et ou est sont dans pour pas ne que qui sur avec par ce cette ces il "
         "elle ils au aux se sa ses leur nous vous à y où quel quelle quels plus aucun aucune comme définie "
         "défini",
@@ -92,7 +92,7 @@ def _other_script(text: str, evidence: list[str]) -> str:
 
 
 def _other_words(text: str, prompt: str, evidence: list[str]) -> str:
-    asked = language(_prose_words(prompt))
+    asked = language(_prose_words(prompt), least=1)
     if not asked:
         return ""
     prose = _prose_words(text)
@@ -108,13 +108,13 @@ def _other_words(text: str, prompt: str, evidence: list[str]) -> str:
     return f"the question is in {asked!r}, this text in {answered!r}: {', '.join(dict.fromkeys(theirs))[:60]}"
 
 
-def language(words: list[str]) -> str:
-    """The language of these lower-case words, as in FUNCTION_WORDS; "" if there are too few signs of one."""
+def language(words: list[str], *, least: int = LEAST_HITS) -> str:
+    """The language of these lower-case words, as in FUNCTION_WORDS; "" if it has fewer than `least` of them."""
     if len(words) < LEAST_WORDS:
         return ""
     hits = {name: len(_hits(words, name)) for name in FUNCTION_WORDS}
     best = max(hits, key=lambda name: hits[name])
-    return best if hits[best] >= max(LEAST_HITS, SHARE * len(words)) else ""
+    return best if hits[best] >= max(least, SHARE * len(words)) else ""
 
 
 @lru_cache(maxsize=1024)

@@ -59,10 +59,13 @@ def _repeated_sentence(prose: str) -> str:
 
 def _repeated_item(prose: str) -> str:
     items = Counter(tuple(_words(line)) for line in prose.splitlines() if MARKER.match(line))
-    return next(
-        (f"the list item {_shown(item)} {times} times" for item, times in items.items() if item and times >= ANYWHERE),
-        "",
-    )
+    often = ((item, times) for item, times in items.items() if times >= (2 if _is_name(item) else ANYWHERE))
+    return next((f"the list item {_shown(item)} {times} times" for item, times in often if item), "")
+
+
+def _is_name(item: tuple[str, ...]) -> bool:
+    """Whether a list item is a name and nothing else: such a list names a thing once."""
+    return len(item) == 1 and NAME.search(item[0]) is not None
 
 
 def _loop(prose: str) -> str:

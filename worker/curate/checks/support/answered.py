@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from worker.curate.checks.support.answer import PATH, WORDS, Answer, Clause, numbers, paths, stands_whole
 from worker.curate.checks.support.asked import Asked
 from worker.curate.checks.support.claims import CODE
+from worker.curate.checks.support.counted import miscounted
 from worker.curate.checks.support.evidence import Evidence
-from worker.curate.checks.support.results import Result, plain_path
+from worker.curate.checks.support.results import plain_path
 from worker.curate.checks.support.searched import would_have_found
 from worker.curate.checks.support.shown import Item, shown, spellings, subclasses_of
 
@@ -36,13 +37,17 @@ BASE = re.compile(r"\b(?:inherit|deriv|subclass|extend)\w*\s+(?:directly\s+)?(?:
 PLACE = re.compile(r"\b(?:is|are|defined|imported|located|found) (?:in|under) `?([a-z][\w-]{2,})`?\W*$")
 ANY_CODE = frozenset({"code", "total", "full", "general"})
 DEFINED_IN = re.compile(r"defined (?:in|at) ((?:`?[\w./-]+\.\w{1,4}`?(?:,? and (?:also |again )?(?:in )?|, )?)+)")
+TWO = re.compile(
+    r"\b(?:constants|files|functions|classes|methods|modules|directories|under)\s+`?([\w./-]*\w)`?"
+    r"(?:,? and (?:how many (?:are )?under )?)`?([\w./-]*\w)`?\W*$"
+)
 SEGMENT = re.compile(r",\s*(?:and\s+)?|\s+and\s+")
 
 
 def mismatch(answer: Answer, query: Asked, evidence: Evidence) -> str:
     """How the answer differs from what the results show of the question, "" if it does not."""
     if query.category in ("count_files", "count_matches"):
-        return _miscounted(answer, query, evidence)
+        return miscounted(answer, query, evidence)
     items = shown(query, evidence)
     if items is None:
         return ""
@@ -59,22 +64,27 @@ def mismatch(answer: Answer, query: Asked, evidence: Evidence) -> str:
     )
 
 
+def one_of_two(answer: Answer, evidence: Evidence) -> str:
+    """What an answer leaves out of a question about two things: "Where are a.py and b.py?"."""
+    asked_two = TWO.search(evidence.trajectory.prompt)
+    if asked_two is None:
+        return ""
+    stated = {name: stands_whole(name, answer.text) for name in asked_two.groups()}
+    left_out = next((name for name, is_stated in stated.items() if not is_stated), "")
+    single = len(re.findall(r"(?m)^\s*(?:[-*]|\d+[.)])\s", answer.text)) < 2
+    if not left_out or not any(stated.values()) or not single or answer.denies:
+        return ""
+    return f"the answer leaves out {left_out!r}, for which the question also asks"
+
+
 def _nothing_shown(answer: Answer, query: Asked, evidence: Evidence) -> str:
-    if not query.exact or not all(map(_is_read, evidence.found)):
+    if not query.exact or not all(result.is_read for result in evidence.found):
         return ""
     if not answer.denies:
         return f"no result shows what the question asks about {query.subject!r}, and the answer does not say so"
     if query.category in ("parameters", "decorators", "docstring") and evidence.holds(f"def {query.subject}"):
         return f"no result shows the lines on which the answer about {query.subject!r} depends"
     return "" if would_have_found(query, evidence) else "the answer denies what none of its searches would have found"
-
-
-def _is_read(result: Result) -> bool:
-    """Whether the result has the format of one of applejack's tools."""
-    name = result.call.name if result.call else ""
-    if name in ("grep", "read_file"):
-        return all(line.number for line in result.lines)
-    return name == "count" or bool(result.listed)
 
 
 def _left_out(answer: Answer, query: Asked, items: list[Item]) -> str:
@@ -129,7 +139,8 @@ def _strange(answer: Answer, query: Asked, items: list[Item], evidence: Evidence
         for name in listed:
             shown_here = evidence.holds(name) if query.category != "subclasses" else not evidence.holds(f"class {name}")
             plain = query.category != "parameters" and not CODE.search(name)
-            if name not in known and not shown_here and not evidence.asked(name) and not plain:
+            whole = f"`{name}`" in clause.text and name in parts and query.category in ("parameters", "decorators")
+            if name not in known and (whole or not shown_here) and not evidence.asked(name) and not plain:
                 return f"the answer lists {name!r}, which the results do not show as such"
     return ""
 
@@ -151,6 +162,9 @@ def _other_base(answer: Answer, query: Asked, evidence: Evidence) -> str:
             known = base == query.subject or not evidence.holds(f"class {base}")
             if not known and not subclasses_of(base, evidence):
                 return f"the answer names subclasses of {base!r}, of which no result shows any"
+        parts = [part.strip(" `*.") for part in SEGMENT.split(re.split(r"\s(?:inherit|extend)", clause.text)[0])]
+        if clause.asserts and len(parts) > 1 and query.subject in parts:
+            return f"the answer lists {query.subject!r} as a subclass of itself"
     return ""
 
 
@@ -183,7 +197,7 @@ def _unmatched(answer: Answer, query: Asked, evidence: Evidence) -> str:
     for clause in answer.clauses:
         found = list(_placed(clause, homes))
         pairs = list(zip(found[::2], found[1::2], strict=False))
-        if len(found) == 4 and all(first in homes and second not in homes for first, second in pairs):
+        if len(found) in (2, 4) and all(first in homes and second not in homes for first, second in pairs):
             for name, path in pairs:
                 if homes[name] and path not in homes[name]:
                     return f"the answer gives {path!r} for {name!r}, which no result shows"
@@ -202,37 +216,3 @@ def _placed(clause: Clause, homes: dict[str, set[str]]) -> Iterator[str]:
         plain = plain_path(word)
         if plain in homes or any(plain in paths for paths in homes.values()):
             yield plain
-
-
-def _miscounted(answer: Answer, query: Asked, evidence: Evidence) -> str:
-    if not all(map(_is_read, evidence.found)):
-        return ""
-    stated = set(numbers(answer.affirmed)) | {
-        float(number) for number, word in enumerate(WORDS) if stands_whole(word, answer.text.lower())
-    }
-    if answer.denies and not stated:
-        stated = {0.0}
-    counted = set(_counted(query, evidence))
-    if stated & counted or (answer.denies and not counted and would_have_found(query, evidence)):
-        return ""
-    return f"no result counts what the question asks about {query.subject!r} as the answer does"
-
-
-def _counted(query: Asked, evidence: Evidence) -> Iterator[float]:
-    """Counts in results of calls that are about what was asked."""
-    slots = query.question.slots
-    name, place = slots.get("name", ""), plain_path(slots.get("path") or slots.get("folder") or "")
-    files: set[str] = set()
-    for result in evidence.results:
-        arguments = result.arguments
-        about = place.rpartition("/")[2] in arguments and (not result.argument("pattern") or name in arguments)
-        if result.message.is_error or not about:
-            continue
-        if result.call and result.call.name == "count":
-            if (number := re.match(r"(\d+) ", result.text)) and (name or "py" in result.argument("glob")):
-                yield float(number[1])
-        elif name:
-            yield float(sum(name in line.text for line in result.lines) + result.left_out)
-        else:
-            files |= {path for path in (result.listed or [line.path for line in result.lines]) if path.endswith(".py")}
-            yield float(len(files) + result.left_out)

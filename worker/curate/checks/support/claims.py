@@ -17,7 +17,7 @@ from worker.curate.checks.support.answer import (
     paths,
     stands_whole,
 )
-from worker.curate.checks.support.evidence import STANDARD, Evidence
+from worker.curate.checks.support.evidence import LANGUAGE, STANDARD, Evidence
 
 CODE = re.compile(r"[a-z0-9][A-Z]|\w_\w|\w\.\w")  # clearly a symbol: CamelCase, snake_case, dotted
 LITERAL = r"(True|False|None|-?\d[\d_]*(?:\.\d+)?\b|'[^'\n]*'|\"[^\"\n]*\")"
@@ -52,11 +52,19 @@ def _symbols(answer: Answer, evidence: Evidence) -> str:
     named = dict(names(answer.claims)) | dict.fromkeys(items, True)
     unknown = [name for name in named if not evidence.knows(name)]
     if not unknown:
-        return ""
+        respelt = next((name for name, quoted in named.items() if quoted and _is_respelt(name, evidence)), "")
+        return f"the answer names {respelt!r}, which the results write with other capitals" if respelt else ""
     sure = [name for name in unknown if CODE.search(name) and (named[name] or "_" in name) and name not in STANDARD]
     alone = len(unknown) > MOSTLY * len(named) or evidence.is_weak or items or len(unknown) > 1
     wrong = sure or (unknown if alone else [name for name in unknown if _is_garbled(name, evidence)])
     return f"the answer names {wrong[0]!r}, which is not in any result" if wrong else ""
+
+
+def _is_respelt(name: str, evidence: Evidence) -> bool:
+    """Whether the results hold the name in other capitals only; the question's own spelling may be any."""
+    if evidence.asked(name) or name.lower() in LANGUAGE or not evidence.holds(name):
+        return False
+    return not stands_whole(name, evidence.spelt)
 
 
 def _is_garbled(name: str, evidence: Evidence) -> bool:

@@ -60,6 +60,11 @@ class Evidence:
         return "\n".join([*contents, *self.paths]).lower()
 
     @cached_property
+    def spelt(self) -> str:
+        """The same with the capitals of the results."""
+        return "\n".join([*(result.text if result.found else result.hint for result in self.results), *self.paths])
+
+    @cached_property
     def paths(self) -> frozenset[str]:
         """Every path that a result shows or that a successful call looked at."""
         hinted = (path for result in self.results for path in re.split(r",\s*", result.hint))

@@ -37,6 +37,8 @@ def assertion(answer: Answer, query: Asked | None, evidence: Evidence) -> str:
     for clause in answer.clauses:
         if not clause.denies and not clause.hedged and (claim := _claim(clause, evidence)):
             return f"every result is empty or failed, but the answer asserts {claim!r}"
+        if clause.hedged and (guess := next((path for path in paths(clause.text) if not evidence.asked(path)), "")):
+            return f"every result is empty or failed, but the answer guesses {guess!r}"
     if denials and all(PART.search(clause.text) and not EXISTENCE.search(clause.text) for clause in denials):
         return f"every result is empty or failed, but the answer describes {evidence_subject(query, evidence)}"
     if not would_have_found(query, evidence):

@@ -75,6 +75,14 @@ class Result:
         return not self.message.is_error and bool(text.strip()) and not EMPTY.match(text) and not FAILED.match(text)
 
     @cached_property
+    def is_read(self) -> bool:
+        """Whether the result has the format of one of applejack's tools."""
+        name = self.call.name if self.call else ""
+        if name in ("grep", "read_file"):
+            return all(line.number for line in self.lines)
+        return name == "count" or bool(self.listed)
+
+    @cached_property
     def hint(self) -> str:
         """The paths that a failed call suggested instead."""
         suggested = HINT.search(self.text) if not self.found else None

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from config.records import Trajectory
 from worker.curate.checks.support.answer import Answer
-from worker.curate.checks.support.answered import mismatch
+from worker.curate.checks.support.answered import mismatch, one_of_two
 from worker.curate.checks.support.asked import asked, needs_no_tool
 from worker.curate.checks.support.claims import unsupported_names
 from worker.curate.checks.support.evidence import Evidence
@@ -37,6 +37,6 @@ def unsupported(trajectory: Trajectory) -> Iterator[str]:
         if detail := assertion(answer, query, evidence):
             yield detail
         return
-    if query and (detail := mismatch(answer, query, evidence)):
+    if detail := mismatch(answer, query, evidence) if query else one_of_two(answer, evidence):
         yield detail
     yield from unsupported_names(answer, evidence)
