@@ -88,12 +88,17 @@ def test_the_size_is_one_a_hub_knows_and_cells_stay_cells(rows: int, category: s
 @pytest.mark.parametrize(
     ("keep_wrong", "kept", "correct"),
     [
-        (False, 5, "- Correct: 4 of 7 answers to prompts with an expected answer; 4 of 4 of the kept."),
+        (
+            False,
+            5,
+            "- Correct: 4 of 7 answers to prompts with an expected answer; 4 of 4 of the kept. "
+            "Kept with an answer that could not be checked: 1.",
+        ),
         (
             True,
             8,
             "- Correct: 4 of 7 answers to prompts with an expected answer; 4 of 7 of the kept. "
-            "Wrong answers were kept on request (`--keep-wrong`).",
+            "Kept with an answer that could not be checked: 1. Wrong answers were kept on request (`--keep-wrong`).",
         ),
     ],
 )
@@ -110,4 +115,7 @@ def test_the_card_counts_right_answers(keep_wrong: bool, kept: int, correct: str
 
 def test_without_expected_answers_the_card_claims_no_correctness(tmp_path: Path) -> None:
     curate([from_memory(n) for n in range(3)], out=tmp_path / "out", options=Options(format="seed-text"), student=None)
-    assert "- Correct: not known; the prompts have no expected answers." in (tmp_path / "out/README.md").read_text()
+    assert (
+        "- Correct: not known; no prompt has an expected answer that can be checked."
+        in (tmp_path / "out/README.md").read_text()
+    )

@@ -67,16 +67,16 @@ def _body(manifest: JsonObject) -> list[str]:
 
 
 def _correct(manifest: JsonObject) -> list[str]:
-    """How many answers are right, of those with a known answer; nothing if no answer is known."""
+    """How many answers are right, of those with a known answer, and how many kept ones could not be checked."""
     graded, kept = _object(manifest["correct"]), _object(manifest["kept_correct"])
     if not graded["of"]:
-        return ["- Correct: not known; the prompts have no expected answers."]
-    wrong = (
-        ". Wrong answers were kept on request (`--keep-wrong`)" if _object(manifest["options"])["keep_wrong"] else ""
-    )
+        return ["- Correct: not known; no prompt has an expected answer that can be checked."]
+    unknown = int(str(manifest["kept"])) - int(str(kept["of"]))
+    keep_wrong = _object(manifest["options"])["keep_wrong"]
     return [
         f"- Correct: {graded['count']} of {graded['of']} answers to prompts with an expected answer; "
-        f"{kept['count']} of {kept['of']} of the kept{wrong}."
+        f"{kept['count']} of {kept['of']} of the kept. Kept with an answer that could not be checked: {unknown}."
+        + (" Wrong answers were kept on request (`--keep-wrong`)." if keep_wrong else "")
     ]
 
 
