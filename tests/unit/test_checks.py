@@ -31,6 +31,8 @@ def answered(text: str) -> Trajectory:
 
 
 SOUND = {
+    "ends in a code fence": answered("It is in shop/part0.py:\n\n```python\nclass Widget0(Base):\n```"),
+    "ends in a name": answered("Widget0 is defined in `shop/part0.py`"),
     "one call, one result": looked_up(),
     "no tool needed": from_memory(),
     "nothing found, and told so": talk(ASK, told("no matches in 214 files"), says("Widget0 is not defined here.")),
@@ -206,6 +208,8 @@ FAULTY = [
         R.UNSUPPORTED_CLAIM,
         talk(ASK, told("no matches in 214 files"), says("Widget0 extends `Gizmo`.")),
     ),  # after nothing
+    (R.TRUNCATED, answered("The class Widget0 is defined in `shop/par")),
+    (R.TRUNCATED, answered("It is in shop/part0.py. In addition, it is the")),
     (R.CHAT_MARKUP, answered("<think>It should be there.</think>It is defined in shop/part0.py.")),
     (R.CHAT_MARKUP, talk(asks(call(pattern="class Widget0"), text="<think>Let me look.</think>"), HIT, ANSWER)),
     (R.WRONG_ANSWER, talk(ASK, HIT, ANSWER, expect={"contains": ["shop/part1.py"]})),

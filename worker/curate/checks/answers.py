@@ -44,6 +44,8 @@ def _open_end(answer: str) -> str:
     if len(re.findall(r"(?m)^\s*```", answer)) % 2:
         return "inside a code fence"
     last = answer.rstrip().rpartition("\n")[2]
+    if last.lstrip().startswith("```"):  # the end of a code fence
+        return ""
     if last.count("`") % 2:
         return f"inside a quotation, {last[last.rindex('`') :][:40]!r}"
     word = re.search(r"(\w+)$", last)
