@@ -210,6 +210,7 @@ FAULTY = [
     ),  # after nothing
     (R.TRUNCATED, answered("The class Widget0 is defined in `shop/par")),
     (R.TRUNCATED, answered("It is in shop/part0.py. In addition, it is the")),
+    (R.TRUNCATED, answered("It is in shop/part0.py. Note that the first of these")),
     (R.CHAT_MARKUP, answered("<think>It should be there.</think>It is defined in shop/part0.py.")),
     (R.CHAT_MARKUP, talk(asks(call(pattern="class Widget0"), text="<think>Let me look.</think>"), HIT, ANSWER)),
     (R.WRONG_ANSWER, talk(ASK, HIT, ANSWER, expect={"contains": ["shop/part1.py"]})),

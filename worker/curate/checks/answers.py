@@ -9,6 +9,8 @@ from config.records import Finding, Trajectory
 
 # Words that no English sentence or list of names ends in.
 NEVER_LAST = frozenset({"a", "an", "the", "and", "or", "of", "its", "which", "whose", "where", "because", "that", "it"})
+# Four or more words behind a sentence, without an end: who ends one sentence with a full stop ends the next one.
+HALF_SENTENCE = re.compile(r"[.!?] [A-Z][a-z']*(?: [\w'-]+,?){2,} [a-z]+$")
 NO_CONTENT = re.compile(r"(?i)^\W*(?:none|null|n/?a|todo|tbd|undefined|nan|\.\.\.)?\W*$")
 
 
@@ -49,7 +51,7 @@ def _open_end(answer: str) -> str:
     if last.count("`") % 2:
         return f"inside a quotation, {last[last.rindex('`') :][:40]!r}"
     word = re.search(r"(\w+)$", last)
-    if word and word[1] in NEVER_LAST and " " in last:
+    if HALF_SENTENCE.search(last) or (word and word[1] in NEVER_LAST and " " in last):
         return f"in the middle of a sentence, {last[-40:]!r}"
     return ""
 

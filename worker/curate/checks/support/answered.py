@@ -139,7 +139,7 @@ def _strange(answer: Answer, query: Asked, items: list[Item], evidence: Evidence
         for name in listed:
             shown_here = evidence.holds(name) if query.category != "subclasses" else not evidence.holds(f"class {name}")
             plain = query.category != "parameters" and not CODE.search(name)
-            whole = f"`{name}`" in clause.text and name in parts and query.category in ("parameters", "decorators")
+            whole = f"`{name}`" in clause.text and name in parts and query.category != "subclasses"
             if name not in known and (whole or not shown_here) and not evidence.asked(name) and not plain:
                 return f"the answer lists {name!r}, which the results do not show as such"
     return ""
@@ -194,8 +194,8 @@ def _unmatched(answer: Answer, query: Asked, evidence: Evidence) -> str:
     absent = next((name for name in homes if not stands_whole(name, answer.text)), None)
     if absent and not all(homes.values()):
         return f"the results do not show where {absent!r} is defined, and the answer does not say so"
-    for clause in answer.clauses:
-        found = list(_placed(clause, homes))
+    for part in map(Clause, re.split(r"\n|[;.]\s", answer.text)):  # a clause ends at a colon, "- `Task`: a.py" does not
+        found = [] if part.denies else list(_placed(part, homes))
         pairs = list(zip(found[::2], found[1::2], strict=False))
         if len(found) in (2, 4) and all(first in homes and second not in homes for first, second in pairs):
             for name, path in pairs:
