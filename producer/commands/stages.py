@@ -57,12 +57,13 @@ def worker_command(name: str, *arguments: str) -> list[str]:
 def with_local_run(arguments: list[str]) -> list[str]:
     """The arguments with the run id in front replaced by a directory with the run's dataset and trajectories.
 
-    The directory is runs/RUN under --dir, as of `applejack fetch`. Paths and options in front stay as they are.
+    The directory is runs/RUN under --dir, as of `applejack fetch`. Paths and options in front stay as they are, without
+    --dir, which only the id of a run needs.
     """
-    if not arguments or arguments[0].startswith("-") or Path(arguments[0]).exists():
-        return arguments
-    run, *others = arguments
-    folder, others = _take_dir(others)
+    folder, others = _take_dir(arguments)
+    if not others or others[0].startswith("-") or Path(others[0]).exists():
+        return others
+    run, *others = others
     settings = settings_with_dir(folder)
     target = settings.runs / run
     try:

@@ -38,7 +38,7 @@ def verify(
 
     Only code on this machine is read, and `run_command` is never executed. A dataset does not contain its trajectories:
     they are the trajectories.jsonl in or beside its directory, or those of its run in the ledger.
-    Exit code 1: some results differ.
+    Exit code 1: some results differ, or no call could be executed.
     """
     settings = settings_with_dir(folder)
     with trajectories_of(targets, settings) as files:

@@ -83,14 +83,17 @@ def test_curate_rejects_stale_results_and_counts_what_it_cannot_replay(
     counts = {"calls": 33, "matched": 30, "differing": 3, "not_replayed": {"no_provenance": 1, "unreachable": 1}}
     assert told["replayed"] == counts
     assert told["reasons"] == {"replay_mismatch": 3}
-    assert "33 calls, 30 match, 3 differ; trajectories not replayed: no_provenance 1, unreachable 1" in done.stderr
+    assert (
+        "33 calls executed again, 30 match, 3 differ; trajectories not replayed: no_provenance 1, unreachable 1"
+        in done.stderr
+    )
     rejected = [json.loads(line) for line in (tmp_path / "out/rejected.jsonl").read_text().splitlines()]
     (detail,) = next(one["detail"] for one in rejected if one["job_id"] == stale[0].job_id)
     assert "'pkg/part30.py:1: class Widget30(Base):'" in detail["detail"]
     assert "'pkg/part30.py:2: class Widget30(Base):'" in detail["detail"]
     assert json.loads((tmp_path / "out/dataset.json").read_text())["replayed"] == counts
     card = (tmp_path / "out/README.md").read_text()
-    assert "30 of 33 recorded tool calls returned the recorded result" in card
+    assert "30 of 33 executed tool calls returned the recorded result" in card
     assert "no_provenance 1, unreachable 1" in card
 
     off = last_json(command(tmp_path, *curate, "--out", "off", "--no-replay", "--json"))
@@ -131,7 +134,7 @@ def test_verify_prints_both_texts_and_exits_with_1_where_some_differ(
     assert "recorded: 'pkg/part30.py:1: class Widget30(Base):'" in done.stdout
     assert "replayed: 'pkg/part30.py:2: class Widget30(Base):'" in done.stdout
     done = command(tmp_path, "verify", written(tmp_path / "none.jsonl", [looked_up(1)]))
-    assert done.returncode == 0
+    assert done.returncode == 1  # nothing was verified
     assert "they do not record which code was read (no_provenance)" in done.stdout
 
 

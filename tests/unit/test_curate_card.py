@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from config.records import JsonObject
 from tests.support.trajectories import from_memory, looked_up
-from worker.curate.card import card
+from worker.curate.card import card, review_section
 from worker.curate.licences import licence_of
 from worker.curate.options import Options
 from worker.curate.pipeline import curate
@@ -119,3 +120,13 @@ def test_without_expected_answers_the_card_claims_no_correctness(tmp_path: Path)
         "- Correct: not known; no prompt has an expected answer that can be checked."
         in (tmp_path / "out/README.md").read_text()
     )
+
+
+def test_a_weighted_rate_is_not_shown_as_a_plain_share() -> None:
+    plain = {"count": 9, "of": 10, "rate": 0.9, "interval95": [0.6, 0.98]}
+    weighted = {"count": 4, "of": 6, "rate": 0.9, "interval95": [0.82, 0.96]}
+    review: JsonObject = {"people": 1, "marked": 16, "precision": plain, "recall": weighted, "agreement": None}
+    text = "\n".join(review_section({"review": review}))
+    assert "90.0% (9 of 10 marked, 95% interval 60.0% to 98.0%)" in text
+    assert "90.0% (estimated from 6 marks, weighted for how" in text
+    assert "4 of 6" not in text

@@ -69,6 +69,7 @@ SHAPES = [
     ({"names": ["a"], "kind": "animal"}, "'animal'"),
     ({"pairs": {"A": 3}}, "names and their paths"),
     ({"no_call": False}, "must be true"),
+    ({"number": 3, "counts": "fiels"}, "counts must be one of files, lines, .*, not 'fiels'"),
     ({"about": ["x"]}, "needs number"),
 ]
 

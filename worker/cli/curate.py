@@ -151,7 +151,7 @@ def replay_line(counts: JsonObject) -> str:
     causes = counts["not_replayed"]
     assert isinstance(causes, dict)
     listed = ", ".join(f"{cause} {count}" for cause, count in causes.items())
-    told = f"{counts['calls']} calls, {counts['matched']} match, {counts['differing']} differ"
+    told = f"{counts['calls']} calls executed again, {counts['matched']} match, {counts['differing']} differ"
     return f"{told}; trajectories not replayed: {listed}" if causes else told
 
 

@@ -34,6 +34,9 @@ def precision(
 ) -> None:
     """Show precision and recall of curation, from people's marks in DATASET.marks.jsonl.
 
+    With the id of a run, --dir D names the directory of its stack (default:
+    $APPLEJACK_DIR, else ./data). The dataset is then D/runs/RUN/dataset.
+
     Precision is the share of the kept examples that are right. Recall is the
     share of the right examples that were kept. Both have 95% intervals. Marks
     are weighted, because kept and rejected examples are sampled at different
@@ -52,7 +55,10 @@ def precision(
     file = marks_file(dataset)
     marks = read_marks(file)
     if not any(mark.mark for mark in marks):
-        raise UsageError(f"there are no marks in {str(file)!r}; make some with `applejack review {dataset} --mark`")
+        raise UsageError(
+            f"there are no marks in {str(file)!r}; make some with `applejack review {dataset} --mark` "
+            "(with --trajectories FILE... for a dataset that was curated from files)"
+        )
     measured = measure(examples, marks)
     print("\n".join(lines(measured)), file=sys.stderr if as_json else sys.stdout)
     update(dataset, measured)

@@ -57,6 +57,10 @@ def review(
 ) -> None:
     """Write an HTML file with the kept and rejected trajectories, with the evidence.
 
+    With the id of a run, --dir D names the directory of its stack (default:
+    $APPLEJACK_DIR, else ./data). A dataset that was curated from files needs
+    --trajectories.
+
     With --mark, serve the page on this machine instead. There a person marks
     kept and rejected examples as right (deserves to be in the dataset) or wrong.
     Each mark is saved at once to DATASET.marks.jsonl, beside the dataset. Ctrl-C

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from config.exit_codes import EXIT_INCOMPLETE
+from config.records import JsonObject
 from config.settings import settings
 from worker.cli.curate import Lines, progress, replay_line
 from worker.curate import sources
 from worker.curate.replay import NotReplayed, Replay
 from worker.curate.replay.difference import Difference
 
-SHOWN = 50  # differences that are printed; --json counts all
+SHOWN = 50  # differences that are listed; all are counted
 
 MEANING = {
     NotReplayed.NO_PROVENANCE: "they do not record which code was read",
@@ -33,16 +34,19 @@ def verify(
     files: Annotated[list[Path], typer.Argument(help="trajectories, JSONL")],
     as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
 ) -> None:
-    """Execute recorded tool calls again on their pinned code and compare the results. Exit code 1: some differ."""
+    """Execute recorded tool calls again on their pinned code and compare the results. Exit code 1: some differ, or none
+    could be executed."""
     sources.require_trajectory(files)
     out = sys.stderr if as_json else sys.stdout
     lines, replay = Lines(files), Replay(settings().cache)
     read = shown = 0
+    listed: list[JsonObject] = []
     for trajectory in lines.trajectories():
         read += 1
         for difference in replay.differences(trajectory)[: SHOWN - shown]:
             shown += 1
             print(described(difference), file=out)
+            listed.append({"job_id": difference.job_id, "call": difference.call.id, "detail": difference.detail})
         progress(read)
     if replay.differing > shown:
         print(f"and {replay.differing - shown} more calls that differ", file=out)
@@ -51,8 +55,8 @@ def verify(
     counts = replay.counts()
     print(f"{read} trajectories: {replay_line(counts)}", file=out)
     if as_json:
-        print(json.dumps({**counts, "trajectories": read, "broken": lines.broken}))
-    if replay.differing:
+        print(json.dumps({**counts, "trajectories": read, "broken": lines.broken, "differences": listed}))
+    if replay.differing or (replay.not_replayed and not replay.matched):
         raise typer.Exit(EXIT_INCOMPLETE)
 
 

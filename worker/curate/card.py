@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from config.records import JsonObject
 
+ROUNDING = 1e-4  # of a stored rate
 REVIEW_TITLE = "## Review by people"
 HUB_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")  # the hubs' size_categories
 
@@ -85,9 +86,10 @@ def _replay(manifest: JsonObject) -> str:
         return "off; no recorded tool call was executed again"
     counts = _object(manifest["replayed"])
     causes = ", ".join(f"{cause} {count}" for cause, count in _object(counts["not_replayed"]).items())
+    missing = f". Trajectories not replayed, by cause: {causes}" if causes else ""
     return (
-        f"{counts['matched']} of {counts['calls']} recorded tool calls returned the recorded result when they were "
-        "executed again on the pinned code" + (f". Trajectories not replayed, by cause: {causes}" if causes else "")
+        f"of all trajectories read, {counts['matched']} of {counts['calls']} executed tool calls returned the recorded "
+        f"result on the pinned code; an example with another result is rejected{missing}"
     )
 
 
@@ -122,7 +124,14 @@ def _rate(value: JsonValue) -> str:
     interval = rate["interval95"]
     assert isinstance(interval, list)
     low, high = (f"{float(str(limit)):.1%}" for limit in interval)
-    return f"{float(str(rate['rate'])):.1%} ({rate['count']} of {rate['of']} marked, 95% interval {low} to {high})"
+    share, count, of = (float(str(rate[key])) for key in ("rate", "count", "of"))
+    is_weighted = of and abs(share - count / of) > ROUNDING
+    counted = (
+        f"estimated from {of:.0f} marks, weighted for how kept and rejected examples were sampled"
+        if is_weighted
+        else f"{count:.0f} of {of:.0f} marked"
+    )
+    return f"{share:.1%} ({counted}, 95% interval {low} to {high})"
 
 
 def _teachers(manifest: JsonObject) -> str:

@@ -10,6 +10,7 @@ from config.did_you_mean import did_you_mean
 from config.errors import UsageError
 from config.questions.grading.names import NOUNS
 from config.questions.grading.paths import Place
+from config.questions.grading.quantities import COUNTED, noun_of
 from config.records import JsonObject
 
 LISTS: Final = ("contains", "any", "absent", "names", "parameters", "paths", "about")
@@ -65,6 +66,8 @@ def parse_expected(expect: JsonObject) -> ExpectedFacts:
     texts = {key: _text(key, expect[key]) for key in TEXTS if key in expect}
     if texts.get("kind", KINDS[0]) not in KINDS:
         raise UsageError(f"expect.kind must be one of {', '.join(KINDS)}, not {texts['kind']!r}")
+    if (counted := texts.get("counts")) is not None and noun_of(counted) is None:
+        raise UsageError(f"expect.counts must be one of {', '.join(COUNTED)}, not {counted!r}")
     root, folder = texts.get("root"), texts.get("folder")
     return ExpectedFacts(
         contains=lists.get("contains", ()),

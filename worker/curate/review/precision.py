@@ -238,4 +238,4 @@ def _plain(count: int, of: int) -> Estimate:
 
 def _json(rate: Estimate) -> JsonObject:
     low, high = rate.interval95
-    return {**asdict(rate), "rate": round(rate.rate, 4), "interval95": [round(low, 4), round(high, 4)]}
+    return {**asdict(rate), "rate": round(rate.rate, 6), "interval95": [round(low, 6), round(high, 6)]}
