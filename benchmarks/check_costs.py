@@ -1,8 +1,8 @@
 """Measures what each check costs: python benchmarks/check_costs.py [--code DIR] [--count 300] [--repeats 3]
 
-Curates the same sound trajectories of pinned code with all checks, and without each check in turn, in one process.
-Prints the median CPU time per trajectory of each check alone, and of the whole curation without it relative to all of
-it. The last rows are replay and all checks together.
+Curates the same sound trajectories of pinned code with every check, and right after it without one of them, in one
+process. Prints the median CPU time per trajectory of each check alone, and the median ratio of the curation without it
+to the one with it. The last lines are the curation without any check, and with replay.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--code", type=Path, help="code that the questions are about; default: the installed celery")
     parser.add_argument("--count", type=int, default=300, help="number of trajectories")
-    parser.add_argument("--repeats", type=int, default=3, help="measurements of each figure")
+    parser.add_argument("--repeats", type=int, default=5, help="measurements of each figure")
     options = parser.parse_args()
     spec = importlib.util.find_spec("celery")
     code = options.code or Path(str(spec.origin)).parent if spec else options.code
@@ -76,20 +76,22 @@ def main() -> None:
         folder = Path(name)
         student = make_tiny_student(folder / "student")
 
-        def whole(without: str = "", *, replayed: bool = True) -> float:
-            return median(
-                options.repeats, lambda: curation(samples, folder, student, without=without, replayed=replayed)
-            )
+        def whole(without: str = "", *, replayed: bool = False) -> float:
+            return curation(samples, folder, student, without=without, replayed=replayed)
 
-        whole()  # fills the caches
-        base = whole()
-        print(f"{len(samples)} trajectories, curation with all checks and replay: {base:.3f} CPU ms each")
-        print(f"{'check':28} {'alone, ms':>10} {'curation without it, of all':>28}")
+        def ratio(without: str = "", *, replayed: bool = False) -> float:
+            """The curation relative to one with every check and no replay, just before it."""
+            return median(options.repeats, lambda: (1 / whole()) * whole(without, replayed=replayed))
+
+        whole(replayed=True)  # fills the caches
+        base = median(options.repeats, whole)
+        print(f"{len(samples)} trajectories, curation with every check and without replay: {base:.3f} CPU ms each")
+        print(f"{'check':28} {'alone, ms':>10} {'curation without it':>20}")
         for check in all_checks(max_calls=8):
             cost = median(options.repeats, lambda check=check: alone(check, samples))  # type: ignore[misc]
-            print(f"{name_of(check):28} {cost:10.3f} {whole(name_of(check)) / base:28.2f}")
-        print(f"{'replay':28} {'':10} {whole(replayed=False) / base:28.2f}")
-        print(f"{'every check, and replay':28} {'':10} {whole('any check', replayed=False) / base:28.2f}")
+            print(f"{name_of(check):28} {cost:10.3f} {ratio(name_of(check)):20.2f}", flush=True)
+        print(f"{'every check':28} {'':10} {ratio('any check'):20.2f}")
+        print(f"curation with replay: {ratio(replayed=True):.2f} times that without")
 
 
 if __name__ == "__main__":

@@ -108,8 +108,9 @@ def wrong_directory(t: Trajectory, code: Code, rng: random.Random) -> Trajectory
         return None
     path = rng.choice(paths)
     folders = sorted({p.rpartition("/")[0] for p in code.paths if "/" in p} - {path.rpartition("/")[0]})
-    made = [f"{folder}/{path.rpartition('/')[2]}" for folder in folders]
-    return answered(t, swap(t.answer, path, rng.choice([p for p in made if p not in code.paths])))
+    made = (f"{folder}/{path.rpartition('/')[2]}" for folder in folders)
+    absent_here = [p for p in made if p not in code.paths]
+    return answered(t, swap(t.answer, path, rng.choice(absent_here))) if absent_here else None
 
 
 @kind("another file of the code", WRONG, UNSUPPORTED)
