@@ -86,7 +86,7 @@ def main() -> None:
         verdicts = {}
         for start in range(0, len(lone), 500):  # without their sound originals, which would make them duplicates
             verdicts |= {v.job_id: v for v in run(lone[start : start + 500], Path(folder) / f"{start}").verdicts()}
-        dropped = [v for v in mixed.verdicts() if RejectionReason.DUPLICATE in v.reasons]
+        dropped = len(kept) + len(repeats) - sum(v.kept for v in mixed.verdicts())
     total, caught, named = Counter[str](), Counter[str](), Counter[str]()
     for job_id, (kind, _) in planted.items():
         total[kind] += 1
@@ -98,7 +98,7 @@ def main() -> None:
         if not found:
             print(f"missed: {kind}: {job_id}", file=sys.stderr)
     for kind in ("the same again", "the same in capitals"):  # one of each pair is rejected, in either order
-        caught[kind] = named[kind] = min(total[kind], len(dropped) * total[kind] // max(1, len(repeats)))
+        caught[kind] = named[kind] = min(total[kind], dropped * total[kind] // max(1, len(repeats)))
     all_caught, everything = sum(caught.values()), sum(total.values())
     false = len(all_sound) - len(kept)
     print(f"{'kind':38} {'reason':24} caught named total")
