@@ -182,7 +182,7 @@ DESCRIBED = "Results stand in <tool_response></tool_response>; a call without </
 
 @pytest.mark.parametrize("form", [chat, chatml])
 def test_markup_that_a_template_writes_is_not_the_assistants(tmp_path: Path, form: Callable[..., JsonObject]) -> None:
-    """Fails where every tag counts, whoever wrote it: Qwen's template renders results as such user turns."""
+    """Fails if a tag counts regardless of its author: Qwen's template renders results as such user turns."""
     asked = (("system", DESCRIBED), ("user", "q"), ("assistant", TAGGED_CALL + TAGGED_CALL))
     rendered = [(*asked, ("user", RESPONSES)), (*asked, ("user", "<tool_response>\nb.py\n</tool_response>"))]
     said = [

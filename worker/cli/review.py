@@ -135,7 +135,7 @@ def locate(dataset: Path, trajectories: list[Path] | None) -> tuple[Path, list[P
     found = beside(dataset, "").parent / "trajectories.jsonl"
     if not found.is_file() and (dataset / "rejected.jsonl").exists():
         raise UsageError(
-            f"there is no trajectories.jsonl beside {str(dataset)!r}; name the files that it was curated from with "
+            f"there is no trajectories.jsonl beside {str(dataset)!r}; give the files that it was curated from with "
             "--trajectories IN.jsonl, or get those of a run with `applejack archive RUN --keep --out DIR`"
         )
     return dataset, [found]

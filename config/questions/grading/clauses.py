@@ -1,8 +1,9 @@
 """Splits an answer into clauses, and finds what each asserts, denies and speaks about."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 RAW_LINE: Final = re.compile(
@@ -92,17 +93,16 @@ def is_raw(answer: str) -> bool:
     return bool(answer.strip()) and not cleaned(answer)
 
 
+@lru_cache(maxsize=16)  # an answer is split once for each expected name
 def clauses(text: str) -> tuple[Clause, ...]:
     """The clauses of a cleaned answer."""
     unnumbered = LIST_NUMBER.sub(r"\1- ", text)
     parts = (
-        (number, part) for number, sentence in enumerate(SENTENCE_END.split(unnumbered)) for part in _split(sentence)
+        (number, part)
+        for number, sentence in enumerate(SENTENCE_END.split(unnumbered))
+        for part in CLAUSE_END.split(sentence)
     )
     return tuple(_clause(part, number) for number, part in parts if part.strip())
-
-
-def _split(sentence: str) -> Iterator[str]:
-    yield from CLAUSE_END.split(sentence)
 
 
 def _clause(text: str, sentence: int) -> Clause:

@@ -35,7 +35,7 @@ MEANING = {
     AuditFault.LEAKED_ROW: "rows that are also in an earlier split: scores on them measure memory",
     AuditFault.LEAKED_QUESTION: "rows whose question is also in an earlier split",
     AuditFault.COUNTED_LEAK: "questions or subjects also in an earlier split, according to dataset.json",
-    AuditFault.REPEATED_QUESTION: "other trajectories of a question of the same split: no fault, but it weighs more",
+    AuditFault.REPEATED_QUESTION: "other trajectories of a question of the same split: not a fault, but it weighs more",
     AuditFault.NO_SYSTEM: "rows without a system line; a server sends one",
     AuditFault.OTHER_SYSTEM: "rows whose system line differs from the most common one",
     AuditFault.LOST_CALL: "rows with a call that gets no loss under --mask-prompt in any row of the split",

@@ -167,7 +167,7 @@ class Tally:
         tally.asked.append((number, question, conversation))
 
     def _repeated(self, split: str, tally: SplitTally) -> None:
-        """Several trajectories of one question are legitimate; rows of one trajectory are no repetition."""
+        """Several trajectories of one question are legitimate; rows of one trajectory do not count as a repeat."""
         first: dict[bytes, int] = {}
         conversations: set[tuple[bytes, bytes]] = set()
         for number, question, conversation in tally.asked:

@@ -1,7 +1,9 @@
 """Checks of how a rollout ended: failed, truncated, empty, or answered without tools."""
 
+import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from config.errors import RejectionReason, UsageError
 from config.questions.expected_facts import Grade, grade
@@ -108,7 +110,12 @@ def wrong_answer(trajectory: Trajectory) -> Iterator[Finding]:
 def _graded(trajectory: Trajectory) -> Grade | None:
     if trajectory.outcome != "completed" or trajectory.expect is None:
         return None
+    return _grade(json.dumps(trajectory.expect), trajectory.answer, trajectory.prompt, len(trajectory.tool_calls))
+
+
+@lru_cache(maxsize=16)  # the check and the count of right answers both grade a trajectory
+def _grade(expect: str, answer: str, question: str, calls: int) -> Grade | None:
     try:
-        return grade(trajectory.expect, trajectory.answer, question=trajectory.prompt, calls=len(trajectory.tool_calls))
+        return grade(json.loads(expect), answer, question=question, calls=calls)
     except UsageError:  # submit refuses such prompts, but files from elsewhere may hold anything
         return None

@@ -1,7 +1,7 @@
 """Finds degenerate text: the same sentence, list item or run of words again and again. Used by curation and evaluation.
 
 Not judged: code in fences, tables, loops of numbers and values such as True. A span in backticks is one word, so that
-`f(int, int, int)` is no loop. Lists with a common beginning ("- a.py: a test", "- b.py: a test") repeat no whole item.
+`f(int, int, int)` is not a loop. Items with a common beginning ("- a.py: a test", "- b.py: a test") are not repeats.
 """
 
 import re

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from config.questions.grading.quantities import noun_of
 from worker.curate.checks.support.answer import WORDS, Answer, numbers, stands_whole
 from worker.curate.checks.support.asked import Asked
 from worker.curate.checks.support.evidence import Evidence
@@ -15,10 +16,6 @@ COUNTED_NOUN = re.compile(
     r"(files?|modules?|lines?|class(?:es)?|functions?|methods?|director(?:y|ies)|folders?|packages?|times|matches"
     r"|occurrences?|places?|mentions?|scripts?)\b"
 )
-LINE_NOUNS = frozenset({"line", "lines", "time", "times", "match", "matches", "occurrence", "occurrences"}) | frozenset(
-    {"place", "places", "mention", "mentions"}
-)
-FILE_NOUNS = frozenset({"file", "files", "module", "modules", "script", "scripts"})
 
 
 def miscounted(answer: Answer, query: Asked, evidence: Evidence) -> str:
@@ -40,9 +37,8 @@ def miscounted(answer: Answer, query: Asked, evidence: Evidence) -> str:
 
 def _miscalled(answer: Answer, query: Asked) -> bool:
     """Whether every number of the answer counts something else than was asked for: "2 classes" for 2 lines."""
-    nouns = [noun for noun in COUNTED_NOUN.findall(answer.affirmed.lower()) if noun]
-    right = LINE_NOUNS if query.category == "count_matches" else FILE_NOUNS
-    return bool(nouns) and not right.intersection(nouns)
+    kinds = {noun_of(noun) for noun in COUNTED_NOUN.findall(answer.affirmed.lower())}
+    return bool(kinds) and ("lines" if query.category == "count_matches" else "files") not in kinds
 
 
 def _counted(query: Asked, evidence: Evidence) -> Iterator[float]:
