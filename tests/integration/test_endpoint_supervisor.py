@@ -321,9 +321,10 @@ def test_a_wedged_server_is_found_where_another_worker_shares_its_folder(
         one.start()
         two.start()
         until(lambda: not one.circuit_breaker.reason and not two.circuit_breaker.reason, "both speak", seconds=30)
-        assert one._server is not None
-        assert one._server.child is not None
-        one._server.child.send(signal.SIGSTOP)
+        assert one.served is not None
+        assert one.served.server is not None
+        assert one.served.server.child is not None
+        one.served.server.child.send(signal.SIGSTOP)
         until(lambda: any("is wedged" in reason for reason in said["one"]), "found", seconds=15)
     finally:
         one.stop()

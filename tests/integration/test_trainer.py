@@ -22,7 +22,7 @@ from tests.support.training_set import make_training_set
 from tests.support.trajectories import looked_up
 from worker.curate.options import Options
 from worker.curate.pipeline import curate
-from worker.endpoint.host_lock import host_lock
+from worker.device.device_lock import device_lock
 from worker.train.trainer import train
 
 QUICK: JsonObject = {"iters": 4, "batch_size": 2, "steps_per_report": 1, "grad_checkpoint": False}
@@ -211,12 +211,12 @@ def test_a_killed_parent_leaves_no_child(dataset: Path, student: Path, tmp_path:
 
 def test_host_lock_is_held_by_one_at_a_time_and_waiting_can_be_cancelled(tmp_path: Path) -> None:
     with (
-        host_lock(folder=tmp_path),
+        device_lock(folder=tmp_path),
         pytest.raises(TrainingError, match="cancelled"),
-        host_lock(lambda: True, folder=tmp_path),
+        device_lock(lambda: True, folder=tmp_path),
     ):
         pass
-    with host_lock(folder=tmp_path):  # the first has let go
+    with device_lock(folder=tmp_path):  # the first has let go
         pass
 
 

@@ -1,1 +1,1 @@
-"""The worker's model endpoint: supervision, circuit breaker, model server, host lock."""
+"""The worker's model endpoint: supervision, circuit breaker, model server."""

@@ -7,12 +7,10 @@ consumes no jobs.
 
 import shutil
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from config import logs
 from config.endpoint.health import HealthCheck, health_check
@@ -20,16 +18,12 @@ from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, Failure
 from config.settings import Settings
 from worker.endpoint.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
-from worker.endpoint.model_server import ModelServer, ServerFlags
+from worker.endpoint.served_model import ServedModel
 from worker.fleet.retry import ENDPOINT_FAILURES
 
 log = logs.get(__name__)
 
 MIN_FREE_BYTES = 1 << 30  # for workspaces, logs and the server's files; with less, jobs would fail one by one
-LONGEST_BACKOFF = 60.0  # seconds between starts of a server that keeps dying
-DECODE_CONCURRENCY = (
-    64  # above a worker's jobs in flight: in a full batch a health check waits, and the server looks hung
-)
 
 
 @dataclass
@@ -45,13 +39,13 @@ class EndpointSupervisor:
     worker: str = "worker"
     """used in the server log's file name, so that two workers in one directory do not read each other's log"""
     circuit_breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
-    _server: ModelServer | None = None
+    served: ServedModel | None = None
+    """the child server; None until `start`, and without `--serve`"""
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _in_flight: Counter[str] = field(default_factory=Counter)
     """jobs that use the endpoint now, by model"""
     _completed: int = 0
-    _starts: int = 0
 
     def __post_init__(self) -> None:
         self._thread = threading.Thread(target=self._run, name="endpoint-supervisor", daemon=True)
@@ -59,21 +53,25 @@ class EndpointSupervisor:
     @property
     def endpoint(self) -> str:
         """The base URL of this worker's teacher."""
-        return self._server.url if self._server else self.settings.endpoint
+        return self.served.server.url if self.served and self.served.server else self.settings.endpoint
 
     def start(self) -> None:
         """Start supervising. A worker with `--serve` takes no job before its server has answered."""
         if self.settings.serve:
+            log_file = self.settings.dir / "logs" / f"model-server-{self.worker}.log"
+            self.served = ServedModel(self.settings.serve, log_file, self.trip)
             self.trip(f"starting the server of {self.settings.serve}")
         self._thread.start()
 
     def stop(self) -> None:
         """Stop supervising, and stop the child server."""
         self._stop.set()
+        if self.served:
+            self.served.cancel()
         if self._thread.ident:  # only a generate worker starts it
             self._thread.join(timeout=30)
-        if self._server:
-            self._server.stop()
+        if self.served:
+            self.served.stop()
 
     @contextmanager
     def track_request(self, model: str) -> Iterator[None]:
@@ -103,7 +101,7 @@ class EndpointSupervisor:
 
     def health_check(self, model: str | None = None) -> HealthCheck:
         """Request one token, of `model` where one is named."""
-        if self.settings.serve and self._server is None:
+        if self.settings.serve and not (self.served and self.served.server):
             gone = EndpointError("the model server is not running", kind=FailureKind.ENDPOINT_UNREACHABLE)
             return HealthCheck(gone)
         if model in (None, DEFAULT_MODEL, self.settings.serve):  # by its own name mlx_lm would load it a second time
@@ -126,9 +124,9 @@ class EndpointSupervisor:
             self._stop.wait(self.settings.health_check_seconds)
 
     def _tick(self) -> None:
-        if self.settings.serve:
+        if self.served:
             with self._reconcile_in_background():
-                self._restart_if_unhealthy(self.settings.serve)
+                self.served.ensure(self.health_check)
         elif not self.circuit_breaker.reason:
             self._check_busy_endpoint()
         if reason := self._disk():
@@ -181,47 +179,3 @@ class EndpointSupervisor:
         self.settings.dir.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.settings.dir).free
         return f"{free >> 20} MB free in {str(self.settings.dir)!r}" if free < self.min_free_bytes else ""
-
-    def _restart_if_unhealthy(self, model: str) -> None:
-        """Start the child server if there is none; stop one that died or hangs, so that the next tick starts it."""
-        server = self._server
-        if server is None:
-            self._serve(model)
-            return
-        if not server.alive:
-            self._mark_down(f"the server of {model} died: {server.log_tail()}")
-            return
-        log_size = server.log_size
-        health = self.health_check()
-        if health.wedged and server.log_size == log_size:  # a busy server logs its progress, a hung one logs nothing
-            self._mark_down(f"the server of {model} is wedged: {health.error}; {server.log_tail()}")
-        elif not health.answers and not health.wedged:
-            self._mark_down(f"the server of {model} does not answer: {health.error}; {server.log_tail()}")
-        else:
-            self._starts = 0
-
-    def _mark_down(self, reason: str) -> None:
-        self.trip(reason)
-        log.warning("model_server.lost", reason=reason)
-        if self._server:
-            self._server.stop()  # breaks its connections, so that jobs waiting on it are released now
-            self._server = None
-
-    def _serve(self, model: str) -> None:
-        self._starts += 1
-        wait = min(LONGEST_BACKOFF, 2.0 ** (self._starts - 2)) if self._starts > 1 else 0.0
-        if wait and self._stop.wait(wait):
-            return
-        folder = Path(model).expanduser()
-        log_file = self.settings.dir / "logs" / f"model-server-{self.worker}.log"
-        flags = ServerFlags(decode_concurrency=DECODE_CONCURRENCY)
-        server = ModelServer(folder if folder.is_dir() else model, log=log_file, flags=flags)
-        started = time.monotonic()
-        try:
-            server.start()
-        except EndpointError as error:
-            self.trip(str(error))
-            log.warning("model_server.failed", error=str(error), starts=self._starts)
-            return
-        self._server = server
-        log.info("model_server.ready", url=server.url, seconds=round(time.monotonic() - started, 1))

@@ -10,7 +10,7 @@ from config.atomic_files import write_lines
 from config.errors import EndpointError, EvaluationError, WorkspaceError
 from config.records import DEFAULT_MODEL, Prompt, Sampling, Spec, Trajectory, job_id
 from config.report.model import Report
-from worker.endpoint.host_lock import host_lock
+from worker.device.device_lock import device_lock
 from worker.endpoint.model_server import ModelServer, ServerFlags
 from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
 from worker.evaluate.score import score
@@ -65,7 +65,7 @@ def evaluate(
         questions = _questions(prompts, workspace_for)
         out.mkdir(parents=True, exist_ok=True)
         evaluator = Evaluator(_evaluation_spec(spec), questions, student, out, on_progress, worker, concurrency)
-        with host_lock():
+        with device_lock():
             before = evaluator.ask("before", None)
             noise = prove_constant(before.canaries, who="the base model")
             after = (

@@ -16,7 +16,7 @@ from config import logs
 from config.atomic_files import replace_directory
 from config.errors import TrainingError, UsageError
 from config.records import Adapter, JsonObject, TrainProgress
-from worker.endpoint.host_lock import host_lock
+from worker.device.device_lock import device_lock
 from worker.student.cpu_blas.blas import mlx_environment
 from worker.train.preflight import SPLITS, Plan, preflight
 from worker.train.process import reports
@@ -54,7 +54,7 @@ def train(
         log.info("train.found", adapter=str(out), iterations=found.iterations)
         return found
     require_replaceable(out)
-    with host_lock(cancelled):
+    with device_lock(cancelled):
         log.info("train.started", dataset=str(dataset), student=str(student), rows=plan.rows, longest=plan.longest)
         adapter = _trained(dataset, student, out, plan, recipe, on_progress, cancelled)
     log.info("train.finished", adapter=str(out), iterations=adapter.iterations, seconds=adapter.seconds)

@@ -21,7 +21,7 @@ def _never() -> bool:
 
 
 @contextmanager
-def host_lock(cancelled: Callable[[], bool] = _never, *, folder: Path | None = None) -> Iterator[None]:
+def device_lock(cancelled: Callable[[], bool] = _never, *, folder: Path | None = None) -> Iterator[None]:
     """Hold this host's model lock during the block. Waits for it, and logs that once.
 
     The kernel releases the lock when its holder dies. It belongs to the user, not to a data directory: two checkouts on
@@ -29,13 +29,13 @@ def host_lock(cancelled: Callable[[], bool] = _never, *, folder: Path | None = N
     """
     lock = FileLock((folder or Path(tempfile.gettempdir())) / "applejack-model.lock")
     if not _acquired(lock):
-        log.info("host_lock.waiting", lock=lock.lock_file, reason="another training or evaluation runs on this host")
+        log.info("device_lock.waiting", lock=lock.lock_file, reason="another training or evaluation runs on this host")
         started = time.monotonic()
         while not _acquired(lock):
             if cancelled():
                 raise TrainingError("cancelled while waiting for another training or evaluation on this host")
             time.sleep(POLL_SECONDS)
-        log.info("host_lock.acquired", seconds=round(time.monotonic() - started, 1))
+        log.info("device_lock.acquired", seconds=round(time.monotonic() - started, 1))
     try:
         yield
     finally:
