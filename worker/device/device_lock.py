@@ -129,8 +129,8 @@ def _queue(folder: Path, device: str, *, create: bool = False) -> Iterator[list[
             yield [use for number, file in _claim_files(folder, device) if (use := _live(number, file))]
     except OSError as error:
         raise DeviceError(
-            f"the lock directory {str(folder)!r} cannot be used: {error}; let every user write to it (sudo chmod 777), "
-            "or set APPLEJACK_LOCK_DIR to one directory for all users of this machine"
+            f"the lock directory {str(folder)!r} cannot be used: {error.strerror or error}; let every user write to it "
+            "(sudo chmod 777), or set APPLEJACK_LOCK_DIR to one directory for all users of this machine"
         ) from error
 
 
