@@ -74,7 +74,8 @@ def test_serving_training_and_evaluation_of_a_stack_follow_each_other(tmp_path: 
         url = stack.running.redis_url
         assert url is not None
         ledger = Ledger.connect(url.get_secret_value())
-        until(lambda: endpoints(ledger) == [stack.urls["model"]] * 2, "two workers of one server")
+        both = [stack.urls["model"]] * 2
+        until(lambda: endpoints(ledger) == both, "two workers of one server")
         submit(ledger, url, prompts(6), limits=Limits(seconds=60, max_tokens=20, requests=2), model=str(student))
 
         def progress(_: TrainProgress) -> None:
@@ -92,6 +93,7 @@ def test_serving_training_and_evaluation_of_a_stack_follow_each_other(tmp_path: 
             on_progress=lambda *_: None, worker="test",
         )  # fmt: skip
         all_terminal(ledger)
+        until(lambda: endpoints(ledger) == both, "the server is back")
     assert max(map(len, looks)) == 1, next(look for look in looks if len(look) > 1)
     order = [command for (command,) in filter(None, looks)]
     kinds = [command.partition(" ")[0].rpartition(".")[2] for command in dict.fromkeys(order)]
