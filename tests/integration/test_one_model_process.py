@@ -30,6 +30,8 @@ from worker.fleet.leases import Leases
 from worker.job_runner import JobRunner
 from worker.train.trainer import train
 
+SERVER = "tests.support.planted.scripted_server"  # after python -P -m
+
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -106,6 +108,11 @@ def test_serving_training_and_evaluation_of_a_stack_follow_each_other(tmp_path: 
     )
 
 
+def files_of_children() -> set[str]:
+    children = psutil.Process(os.getpid()).children(recursive=True)
+    return {file.path for child in children if SERVER in child.cmdline()[:4] for file in child.open_files()}
+
+
 def endpoints(ledger: Ledger) -> list[object]:
     """The endpoints of the generate workers that take jobs."""
     fields = [view.fields for view in ledger.fleet.workers()]
@@ -122,7 +129,7 @@ def test_jobs_in_flight_when_the_server_makes_room(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """The first fails without the wait in EndpointSupervisor._make_room, the second without its limit."""
-    monkeypatch.setattr(model_server, "CHILD", "tests.support.planted.scripted_server")
+    monkeypatch.setattr(model_server, "CHILD", SERVER)
     monkeypatch.setenv("TEST_ANSWER_SECONDS", str(answer_seconds))
     chosen = Settings(dir=tmp_path, serve="scripted", health_check_seconds=0.2, drain_seconds=drain_seconds)
     paused: list[str] = []
@@ -140,6 +147,8 @@ def test_jobs_in_flight_when_the_server_makes_room(
         running = threading.Thread(target=jobs.run, args=(RUN, job))
         running.start()
         until(supervisor._busy, "the job uses the server")
+        (claim,) = chosen.lock_dir.glob("*.1")
+        assert str(claim) in files_of_children()  # so that the device stays in use if this worker is killed
         training = Claim("training", "night-1")
         until(lambda: training.ahead() == [], "the device is free", seconds=30)
         assert supervisor.served is not None

@@ -22,6 +22,7 @@ from tests.support.training_set import make_training_set
 from tests.support.trajectories import looked_up
 from worker.curate.options import Options
 from worker.curate.pipeline import curate
+from worker.device.device_lock import uses
 from worker.train.trainer import train
 
 QUICK: JsonObject = {"iters": 4, "batch_size": 2, "steps_per_report": 1, "grad_checkpoint": False}
@@ -198,9 +199,12 @@ def test_a_killed_parent_leaves_no_child(dataset: Path, student: Path, tmp_path:
         assert parent.stdout is not None
         first = parent.stdout.readline()
         orphans = psutil.Process(parent.pid).children(recursive=True)
+        claims = [[file.path for file in orphan.open_files() if "locks" in file.path] for orphan in orphans]
         parent.send_signal(signal.SIGKILL)
     assert (first, len(orphans) > 0) == (b"0\n", True)  # it was training
+    assert all(claims)  # the device is not free before they have ended: `keep` in reports()
     assert psutil.wait_procs(orphans, timeout=PATIENCE)[1] == []
+    assert uses(settings().lock_dir) == []
 
 
 def test_command_prints_the_contract_s_keys_last(dataset: Path, student: Path, tmp_path: Path) -> None:
