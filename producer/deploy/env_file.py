@@ -32,6 +32,6 @@ def values(file: Path) -> dict[str, str]:
 def filled(template: str, known: Mapping[str, str]) -> str:
     """The template with the values of these variables; a variable in a comment is set too."""
     for name, value in known.items():
-        line = f"{name}={shlex.quote(value)}"
-        template = re.sub(rf"(?m)^#?{name}=.*$", lambda _, line=line: line, template)
+        before, _, after = re.split(rf"(?m)^(#?{name}=.*)$", template, maxsplit=1)
+        template = f"{before}{name}={shlex.quote(value)}{after}"
     return template

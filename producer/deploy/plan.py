@@ -119,7 +119,8 @@ def redis(request: Request) -> Plan:
         f"{str(request.env_file)!r}"
     )
     open_ = () if request.bind else ("Redis listens on 127.0.0.1 only; --bind ADDRESS opens it to a trusted network",)
-    return Plan((*files, *made.files), made.commands, (*made.notes, note, *open_), (*made.folders, folder))
+    env, service = made.files
+    return Plan((env, *files, service), made.commands, (*made.notes, note, *open_), made.folders)
 
 
 def with_service(
@@ -156,7 +157,7 @@ def with_service(
             f"log: {service.log}",
             *protected(request.home, directory, Path(sys.executable)),
         )
-        folders = (directory, target.parent, service.log.parent)
+        folders = [directory, target.parent, service.log.parent]
     else:
         target = request.home / ".config" / "systemd" / "user" / service.unit
         commands = (
@@ -166,8 +167,8 @@ def with_service(
             "loginctl enable-linger   # keep it running after you log out",
         )
         notes = (f"log: journalctl --user -u {service.unit} -f; stop: systemctl --user disable --now {service.unit}",)
-        folders = (directory, target.parent)
-    return Plan((env, File(target, service.render(request.system))), commands, notes, folders)
+        folders = [directory, target.parent]
+    return Plan((env, File(target, service.render(request.system))), commands, notes, tuple(folders))
 
 
 def compose(root: Path) -> Plan:
