@@ -150,7 +150,8 @@ def with_service(
     if request.system == "launchd":
         target = request.home / "Library" / "LaunchAgents" / f"{service.label}.plist"
         domain = f"gui/{os.getuid()}"
-        again = (f"launchctl bootout {domain}/{service.label}",) if target.exists() else ()
+        unload = f"launchctl bootout {domain}/{service.label}   # if it runs; it ends within {service.stop_seconds} s"
+        again = (unload,) if target.exists() else ()
         commands = (*edit, *again, f"launchctl bootstrap {domain} {shlex.quote(str(target))}")
         notes = (
             f"state: launchctl print {domain}/{service.label}; stop: launchctl bootout {domain}/{service.label}",
