@@ -25,6 +25,7 @@ STOP_MARGIN = 30  # seconds after the drain: to release jobs and to stop the mod
 REDIS_PORT = 6379  # of config/deploy/redis.conf
 PROTECTED = ("Desktop", "Documents", "Downloads")  # macOS keeps background agents out of these without a question
 URL, PASSWORD = "APPLEJACK_REDIS_URL", "REDIS_PASSWORD"
+HUB = "HF_HOME"
 COMPOSE = ("REDIS_PASSWORD", "FLOWER_USER", "FLOWER_PASSWORD")
 
 
@@ -60,6 +61,7 @@ class Request:
     endpoint: str | None = None
     bind: tuple[str, ...] = ()
     home: Path = field(default_factory=Path.home)
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     checkout: Path = Path(config.__file__).resolve().parents[1]
 
     def __post_init__(self) -> None:
@@ -99,6 +101,7 @@ def plan(request: Request) -> Plan:
     arguments += ["--endpoint", request.endpoint] if request.endpoint else []
     known = {URL: url.get_secret_value()} if (url := request.settings.redis_url) else {}
     known |= {"APPLEJACK_ENDPOINT_KEY": key.get_secret_value()} if (key := request.settings.endpoint_key) else {}
+    known |= {HUB: hub} if (hub := request.environment.get(HUB)) else {}  # else the service downloads the model again
     return with_service(request, request.name or request.role, arguments, request.settings.dir, known, needs=URL)
 
 
@@ -165,6 +168,7 @@ def with_service(
             *edit,
             "systemctl --user daemon-reload",
             f"systemctl --user enable --now {service.unit}",
+            *((f"systemctl --user restart {service.unit}",) if target.exists() else ()),
             "loginctl enable-linger   # keep it running after you log out",
         )
         notes = (f"log: journalctl --user -u {service.unit} -f; stop: systemctl --user disable --now {service.unit}",)

@@ -175,6 +175,24 @@ def test_a_missing_secret_is_the_first_command(tmp_path: Path) -> None:
     assert plan(request("flower", "systemd", tmp_path)).commands[0].startswith("$EDITOR")
 
 
+def test_the_private_file_gets_what_this_shell_knows(tmp_path: Path) -> None:
+    settings = Settings(dir=tmp_path, redis_url=SecretStr(URL), endpoint_key=SecretStr("k'e y"))
+    made = Request("generate", settings, "launchd", home=tmp_path, environment={"HF_HOME": "/Volumes/My Models"})
+    env = install(plan(made), force=False)[0].file.path
+    read = subprocess.run(
+        ["/bin/sh", "-c", 'set -a; . "$1"; exec env', "sh", str(env)], capture_output=True, text=True, env={}
+    ).stdout.splitlines()
+    assert {f"APPLEJACK_REDIS_URL={URL}", "APPLEJACK_ENDPOINT_KEY=k'e y", "HF_HOME=/Volumes/My Models"} <= set(read)
+
+
+def test_a_running_unit_is_restarted_with_its_new_file(tmp_path: Path) -> None:
+    made = plan(request("train", "systemd", tmp_path))
+    restart = "systemctl --user restart applejack-train.service"
+    assert restart not in made.commands
+    install(made, force=False)
+    assert restart in plan(request("train", "systemd", tmp_path)).commands
+
+
 def test_an_installed_agent_is_unloaded_before_it_is_loaded_again(tmp_path: Path) -> None:
     made = plan(request("train", "launchd", tmp_path))
     assert [command.split()[1] for command in made.commands] == ["bootstrap"]
