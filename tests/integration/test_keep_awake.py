@@ -2,12 +2,15 @@
 
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from config.ledger import Ledger
+from producer.cli import app
+from producer.commands import stack
 from producer.commands.status import state
 from producer.run_status import worker_rows
 from tests.integration.conftest import StartWorker
@@ -75,6 +78,20 @@ def test_nothing_is_started_when_switched_off_or_on_another_system(record: Path,
     keep.adjust(busy=True)
     assert not keep.status().get("awake")
     assert recorded(record) == []
+
+
+@pytest.mark.parametrize(("options", "setting"), [([], None), (["--no-caffeinate"], "0")])
+def test_no_caffeinate_reaches_the_workers(
+    options: list[str], setting: str | None, redis_url: SecretStr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[Mapping[str, str]] = []
+    monkeypatch.setenv("APPLEJACK_REDIS_URL", redis_url.get_secret_value())
+    monkeypatch.setattr(os, "execve", lambda _program, _command, environment: started.append(environment))
+    monkeypatch.setattr(stack, "run_up", lambda up, **_: started.append(up.env))
+    monkeypatch.chdir(tmp_path)  # the command goes to another directory
+    for command in ("worker curate", "up"):
+        app([*command.split(), *options, "--dir", str(tmp_path)], standalone_mode=False)
+    assert [environment.get("APPLEJACK_CAFFEINATE") for environment in started] == [setting, setting]
 
 
 def test_a_caffeinate_that_ends_by_itself_is_not_restarted_in_a_tight_loop(record: Path) -> None:
