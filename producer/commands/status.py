@@ -90,11 +90,12 @@ def device_line(device: JsonObject) -> str:
 
 
 def state(worker: JsonObject) -> str:
-    """State of a worker: silent, the reason of its pause, or consuming."""
+    """State of a worker: silent, the reason of its pause, or consuming; and whether it keeps its Mac awake."""
     silent = worker["silent_seconds"]
     if isinstance(silent, float) and silent > SILENT_SECONDS:
         return "silent"
-    return str(worker.get("paused") or "consuming")
+    shown = str(worker.get("paused") or "consuming")
+    return f"{shown}, keeps its Mac awake" if worker.get("awake") else shown
 
 
 def why(
