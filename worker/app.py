@@ -23,9 +23,10 @@ from config.ledger import Ledger
 from config.ledger.store import ledger_client
 from config.records import JsonObject
 from config.settings import Settings, settings
-from config.topology import GENERATE, QUEUE_GENERATE, ROUTES
+from config.topology import GENERATE, QUEUE_GENERATE, QUEUE_TRAIN, ROUTES
 from config.version import version
 from worker.concurrency.limiter import ConcurrencyLimiter, Qos
+from worker.device.device_lock import occupancy
 from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet import visibility_timeout
 from worker.fleet.broker_messages import Message
@@ -123,11 +124,17 @@ class Worker:
             "pid": os.getpid(),
             "endpoint": self.supervisor.endpoint if self._generates else None,
             "paused": self.supervisor.circuit_breaker.reason or None,
+            **({"device": device} if (device := self._device(queues)) else {}),
             **self.limiter.status(),
             **self.keep_awake.status(),
             "version": version(),
             "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
         }
+
+    def _device(self, queues: list[str]) -> JsonObject:
+        """Who uses this host's device, from a worker that may load a model."""
+        loads = QUEUE_TRAIN in queues or (self._generates and self._settings.serve)
+        return occupancy(self._settings.lock_dir) if loads else {}
 
     def _before_heartbeat(self, consumer: Consumer) -> None:
         if self._generates:

@@ -51,7 +51,7 @@ def teacher_of(spec: Spec, settings: Settings, watch: RequestObserver = no_obser
     # mlx_lm serves the model that it loaded with --model under the name DEFAULT_MODEL
     return endpoint_teacher(
         settings.endpoint,
-        model=DEFAULT_MODEL if spec.model == settings.serve else spec.model,
+        model=DEFAULT_MODEL if spec.model == settings.loaded_model else spec.model,
         api_key=key,
         sampling=spec.sampling,
         request_seconds=spec.limits.request_seconds,
