@@ -8,6 +8,7 @@ ApplejackError
 │   └── RolloutError      the rollout itself: limits, tool retries, malformed calls
 ├── CurationError         a dataset cannot be created
 ├── StudentError          the student's model cannot be created or loaded
+├── DownloadError         a model cannot be downloaded now: hub, network or disk
 ├── TrainingError         the preflight check or the training process failed
 ├── EvaluationError       scores cannot be trusted, so none are reported
 └── StoreError            the ledger failed or rejected a command
@@ -105,6 +106,10 @@ class CurationError(ApplejackError):
 
 class StudentError(ApplejackError):
     """The student's model cannot be created or loaded."""
+
+
+class DownloadError(ApplejackError):
+    """A model cannot be downloaded now: the hub, the network or the disk is at fault; a retry may help."""
 
 
 class TrainingError(ApplejackError):

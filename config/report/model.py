@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from config.atomic_files import write_text
 from config.errors import UsageError
@@ -24,6 +24,9 @@ class Report(Record):
     schema_version: Literal[1] = 1
     run_id: str
     student: str
+    """a directory or a hub id"""
+    revision: str | None = Field(None, exclude_if=lambda revision: revision is None)
+    """the hub's commit of the student; None for a directory"""
     adapter: str | None = None
     before: Metrics | None = None
     after: Metrics | None = None

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from config import logs
 from config.endpoint.health import HealthCheck
-from config.errors import EndpointError
+from config.errors import DownloadError, EndpointError, UsageError
 from worker.endpoint.model_server import ModelServer, ServerFlags
+from worker.models.progress import Downloads
+from worker.models.resolve import LocalModel
 
 log = logs.get(__name__)
 
@@ -27,8 +29,12 @@ class ServedModel:
     log_file: Path
     trip: Callable[[str], None]
     """opens the worker's circuit breaker, with the reason"""
+    downloads: Downloads = field(default_factory=Downloads)
+    """where the progress of a download is published"""
     server: ModelServer | None = None
     """None until it has generated a token, and after it was lost"""
+    local: LocalModel | None = None
+    """the model on this machine; None until it has been found or downloaded"""
     _stopping: threading.Event = field(default_factory=threading.Event)
     _starts: int = 0
 
@@ -71,15 +77,24 @@ class ServedModel:
         wait = min(LONGEST_BACKOFF, 2.0 ** (self._starts - 2)) if self._starts > 1 else 0.0
         if wait and self._stopping.wait(wait):
             return
-        folder = Path(self.model).expanduser()
         flags = ServerFlags(decode_concurrency=DECODE_CONCURRENCY)
-        server = ModelServer(folder if folder.is_dir() else self.model, log=self.log_file, flags=flags)
-        started = time.monotonic()
         try:
+            self.local = self._downloaded()
+            server = ModelServer(self.local.path, log=self.log_file, flags=flags)
+            started = time.monotonic()
             server.start()
-        except EndpointError as error:
+        except (EndpointError, UsageError, DownloadError) as error:
             self.trip(str(error))
             log.warning("model_server.failed", error=str(error), starts=self._starts)
             return
         self.server = server
         log.info("model_server.ready", url=server.url, seconds=round(time.monotonic() - started, 1))
+
+    def _downloaded(self) -> LocalModel:
+        """The model on this machine, downloaded first where it is missing; the pause names the progress."""
+        from worker.models.download import ensure_local  # its HTTP client takes half a second to import
+
+        with self.downloads.shown(lambda progress: self.trip(str(progress))) as on_progress:
+            found = ensure_local(self.model, on_progress=on_progress, cancelled=self._stopping.is_set)
+        self.trip(f"starting the server of {self.model}")
+        return found

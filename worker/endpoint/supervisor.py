@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from config import logs
 from config.endpoint.health import HealthCheck, health_check
 from config.errors import EndpointError, FailureKind
+from config.model_names import is_served
 from config.records import DEFAULT_MODEL, Failure
 from config.settings import Settings
 from worker.endpoint.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
 from worker.endpoint.served_model import ServedModel
 from worker.fleet.retry import ENDPOINT_FAILURES
+from worker.models.progress import Downloads
 
 log = logs.get(__name__)
 
@@ -41,6 +43,8 @@ class EndpointSupervisor:
     circuit_breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     served: ServedModel | None = None
     """the child server; None until `start`, and without `--serve`"""
+    downloads: Downloads = field(default_factory=Downloads)
+    """what this worker downloads, for its status"""
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _in_flight: Counter[str] = field(default_factory=Counter)
@@ -59,7 +63,7 @@ class EndpointSupervisor:
         """Start supervising. A worker with `--serve` takes no job before its server has answered."""
         if self.settings.serve:
             log_file = self.settings.dir / "logs" / f"model-server-{self.worker}.log"
-            self.served = ServedModel(self.settings.serve, log_file, self.trip)
+            self.served = ServedModel(self.settings.serve, log_file, self.trip, self.downloads)
             self.trip(f"starting the server of {self.settings.serve}")
         self._thread.start()
 
@@ -104,7 +108,8 @@ class EndpointSupervisor:
         if self.settings.serve and not (self.served and self.served.server):
             gone = EndpointError("the model server is not running", kind=FailureKind.ENDPOINT_UNREACHABLE)
             return HealthCheck(gone)
-        if model in (None, DEFAULT_MODEL, self.settings.serve):  # by its own name mlx_lm would load it a second time
+        # by its own name mlx_lm would load it a second time
+        if model in (None, DEFAULT_MODEL) or is_served(self.settings.serve, model):
             model = self.settings.model
         key = self.settings.endpoint_key.get_secret_value() if self.settings.endpoint_key else None
         return health_check(self.endpoint, model=model, api_key=key, seconds=self.settings.health_check_timeout)
