@@ -139,6 +139,11 @@ class Spec(Record):
     seed: int = 0
     """Seed of the dataset split."""
 
+    @property
+    def trained_student(self) -> str | None:
+        """The model to train and evaluate."""
+        return self.train_student or self.student
+
 
 class ToolCall(Record):
     """One tool call of an assistant message."""

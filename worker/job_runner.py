@@ -96,7 +96,7 @@ class JobRunner:
         return job_id
 
     def _run_view(self, run_id: str) -> RunView:
-        """The run, cached: generation reads only its spec, which never changes."""
+        """The run, cached: generation reads only its spec, of which `resubmit` changes only the student."""
         with self._lock:
             if run_id not in self._runs:
                 self._runs[run_id] = self.ledger.run(run_id)

@@ -4,16 +4,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
 import psutil
 from filelock import FileLock, Timeout
-from huggingface_hub.constants import HF_HUB_CACHE
 
 from config.diagnostics import Check, Diagnosis
+from worker.models.resolve import hub_cache
 from worker.student.cpu_blas import blas
 
 # Command lines of processes that load a model: one word, or `mlx_lm` and the next word.
@@ -53,7 +53,7 @@ def of_kind(processes: Iterable[Process], kind: frozenset[str]) -> list[Process]
 class Host:
     """This machine. Its inputs are fields, so that tests can plant a fault."""
 
-    hub: Path = Path(HF_HUB_CACHE)
+    hub: Path = field(default_factory=hub_cache)
     """the hub cache directory that an mlx_lm server started here would use"""
     locks: Path = Path(tempfile.gettempdir())
     processes: Callable[[], Iterable[Process]] = running

@@ -32,6 +32,7 @@ from worker.models.resolve import (
     TOKENIZER_FILES,
     LocalModel,
     NotHereError,
+    hub_cache,
     is_needed,
     local_model,
     pull_name,
@@ -102,7 +103,7 @@ def pull(
         except NotHereError as error:
             raise NotHereError(f"{error} (HF_HUB_OFFLINE is set: unset it for that)") from None
     disable_progress_bars()  # ours counts what earlier tries have left
-    logging.set_verbosity_error()  # its warnings repeat our errors
+    logging.set_verbosity(logging.ERROR)  # its warnings repeat our errors
     with hub_errors(name.id, revision):
         HfApi().model_info(name.id, revision=revision)  # without a hub this raises; the next line warns and goes on
         resolved = HfApi().resolve_revision(name.id, revision=revision)
@@ -253,7 +254,7 @@ class Transfer:
 @contextmanager
 def _alone(remote: Remote, on_progress: OnProgress, cancelled: Callable[[], bool]) -> Iterator[None]:
     """Hold this machine's lock of one model; while another process holds it, report that process's progress."""
-    folder = Path(constants.HF_HUB_CACHE).expanduser() / ".locks" / remote.folder.name
+    folder = hub_cache() / ".locks" / remote.folder.name
     folder.mkdir(parents=True, exist_ok=True)
     lock, owner = FileLock(folder / "applejack-pull.lock"), folder / "applejack-pull.owner"
     while True:

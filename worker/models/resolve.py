@@ -74,9 +74,14 @@ def hub_name(directory: Path) -> tuple[str, str | None]:
     return (found[1].replace("--", "/"), found[2]) if found else (str(directory), None)
 
 
+def hub_cache() -> Path:
+    """The hub cache of this user; HF_HUB_CACHE and HF_HOME move it."""
+    return Path(constants.HF_HUB_CACHE).expanduser()
+
+
 def repo_folder(model_id: str) -> Path:
-    """The folder of a model in the hub cache, which HF_HUB_CACHE and HF_HOME move."""
-    return Path(constants.HF_HUB_CACHE).expanduser() / f"models--{model_id.replace('/', '--')}"
+    """The folder of a model in the hub cache."""
+    return hub_cache() / f"models--{model_id.replace('/', '--')}"
 
 
 def is_needed(file: str, patterns: Sequence[str]) -> bool:
