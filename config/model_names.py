@@ -7,7 +7,7 @@ from pathlib import Path
 from config.errors import UsageError
 
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
-_ID = re.compile(rf"{_PART}(?:/{_PART})?")
+_ID = re.compile(rf"{_PART}/{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
 _LONGEST_ID = 96  # the hub's limit
 

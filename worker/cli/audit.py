@@ -17,7 +17,7 @@ def audit(
     student: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL", help="Also find rows that are too long for it: directory or hub id on this machine."
+            metavar="MODEL", help="Also find rows that are too long for this directory or hub id on this machine."
         ),
     ] = None,
     max_seq_length: Annotated[int, typer.Option(min=1, help="Tokens of one row, with --student.")] = 2048,
