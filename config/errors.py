@@ -9,6 +9,7 @@ ApplejackError
 ├── CurationError         a dataset cannot be created
 ├── StudentError          the student's model cannot be created or loaded
 ├── DeviceError           this machine's accelerator cannot be claimed
+├── DownloadError         a model cannot be downloaded now: hub, network or disk
 ├── TrainingError         the preflight check or the training process failed
 ├── EvaluationError       scores cannot be trusted, so none are reported
 └── StoreError            the ledger failed or rejected a command
@@ -110,6 +111,10 @@ class StudentError(ApplejackError):
 
 class DeviceError(ApplejackError):
     """This machine's accelerator cannot be claimed, or waiting for it was cancelled."""
+
+
+class DownloadError(ApplejackError):
+    """A model cannot be downloaded now: the hub, the network or the disk is at fault; a retry may help."""
 
 
 class TrainingError(ApplejackError):

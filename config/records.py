@@ -113,7 +113,9 @@ class Spec(Record):
     delivery_limit: int = Field(4, ge=1)
     """Attempts of one job that may end in a lost worker or a transient failure before the job fails."""
     student: str | None = None
-    """Directory of the model to render for, train and evaluate."""
+    """Model to render for, train and evaluate: a directory or a hub id, optionally ID@REVISION."""
+    train_student: str | None = Field(None, exclude_if=lambda model: model is None)
+    """Model to train and evaluate, if it is named differently there: the same model at another path."""
     dataset_format: Literal["text", "turns", "seed-text"] = "text"
     """Row format of the dataset."""
     max_seq_length: int = Field(2048, ge=64)
@@ -136,6 +138,11 @@ class Spec(Record):
     """Overrides of config/lora.yaml, with mlx_lm's names; config/hyperparameters.py checks them."""
     seed: int = 0
     """Seed of the dataset split."""
+
+    @property
+    def trained_student(self) -> str | None:
+        """The model to train and evaluate."""
+        return self.train_student or self.student
 
 
 class ToolCall(Record):
@@ -243,6 +250,8 @@ class Provenance(Record):
     """Digest of the tools that were offered."""
     workspace: Pin | None = None
     """Version of the code that the tools read."""
+    revision: str | None = Field(None, exclude_if=lambda revision: revision is None)
+    """The hub's commit of the teacher, where its worker serves it from the hub."""
 
 
 class Trajectory(BaseModel):
@@ -385,7 +394,9 @@ class Adapter(Record):
     path: str
     """Directory of the adapter."""
     student: str
-    """Directory of the base model."""
+    """The base model: a directory or a hub id."""
+    revision: str | None = Field(None, exclude_if=lambda revision: revision is None)
+    """The hub's commit of the base model; None for a directory."""
     dataset_hash: str
     """Hash of the dataset it was trained on."""
     iterations: int

@@ -36,6 +36,7 @@ from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
 from worker.fleet.shutdown import GracefulShutdown
 from worker.job_runner import JobRunner
+from worker.models.progress import Downloads
 from worker.stage_runner import StageRunner
 from worker.tasks import register
 
@@ -70,15 +71,20 @@ class Worker:
         self._ledger = Ledger(self._client)
         self._leases = Leases(self._ledger.fleet, lease_seconds=settings.lease_seconds)
         self._settings = settings
+        self._downloads = Downloads()
         self.supervisor = EndpointSupervisor(
-            settings, pause=self._pause, resume=self._resume, consuming=self._is_consuming
+            settings,
+            pause=self._pause,
+            resume=self._resume,
+            consuming=self._is_consuming,
+            downloads=self._downloads,
         )
         name = f"worker-{os.getpid()}@{platform.node()}"  # until Celery has named it
         self.limiter = ConcurrencyLimiter(most=1)  # until the size of the pool is known
         self.jobs = JobRunner(
             self._ledger, self._leases, settings, name, self.limiter, supervisor=self.supervisor, requeue=self._requeue
         )
-        self.stages = StageRunner(self._ledger, self._leases, settings, name)
+        self.stages = StageRunner(self._ledger, self._leases, settings, name, self._downloads)
         self.keep_awake = KeepAwake(settings.caffeinate)
         self.shutdown = GracefulShutdown(self._leases, seconds=settings.drain_seconds)
         self._generates = False
@@ -125,6 +131,7 @@ class Worker:
             "endpoint": self.supervisor.endpoint if self._generates else None,
             "paused": self.supervisor.circuit_breaker.reason or None,
             **({"device": device} if (device := self._device(queues)) else {}),
+            **({"downloading": download} if (download := self._downloads.status()) else {}),
             **self.limiter.status(),
             **self.keep_awake.status(),
             "version": version(),

@@ -96,7 +96,7 @@ class JobRunner:
         return job_id
 
     def _run_view(self, run_id: str) -> RunView:
-        """The run, cached: generation reads only its spec, which never changes."""
+        """The run, cached: generation reads only its spec, of which `resubmit` changes only the student."""
         with self._lock:
             if run_id not in self._runs:
                 self._runs[run_id] = self.ledger.run(run_id)
@@ -125,10 +125,13 @@ class JobRunner:
         try:
             endpoint = self.supervisor.endpoint if self.supervisor else self.settings.endpoint
             settings = self.settings.model_copy(update={"endpoint": endpoint})
+            served = self.supervisor.served.local if self.supervisor and self.supervisor.served else None
             observer = self.limiter.job(run.spec.limits.seconds)
             # only ledger reads before the rollout can raise StoreUnavailableError, so a retry repeats no model request
             return retry_while_unavailable(
-                lambda: run_job(run.spec, prompt, claim, self.ledger, settings, self.worker, watch=observer)
+                lambda: run_job(
+                    run.spec, prompt, claim, self.ledger, settings, self.worker, watch=observer, served=served
+                )
             )
         except Exception as error:  # a header task that raises aborts its chord, so every error becomes a record
             log.exception("job.internal", run_id=claim.run_id, job_id=claim.job_id)

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from config.records import JsonObject
+from producer.commands.model_options import absolute
 from producer.commands.options import Dir, Json, require_url, settings_with_dir
-from producer.commands.submit import absolute
 from producer.deploy.install import Installed, install, state
 from producer.deploy.plan import Request, Role, default_system, plan
 from producer.deploy.service import System

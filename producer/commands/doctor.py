@@ -1,7 +1,6 @@
 """`applejack doctor`: known misconfigurations on this machine and in the fleet, each with its remedy."""
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from config.diagnostics import DoctorReport
-from config.errors import UsageError
+from config.model_names import parse_model
 from producer.commands.options import Dir, Json, settings_with_dir
 from producer.commands.stages import WORKER_PACKAGES
 from producer.doctor import run_all
@@ -22,10 +21,10 @@ COLOUR = {"error": "red", "warning": "yellow"}
 
 def doctor(
     student: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="MODEL",
-            help="Also check this model directory: template, markers, stop token, loss, tool parser.",
+            help="Also check this model (directory or hub id): template, markers, stop token, loss, tool parser.",
         ),
     ] = None,
     endpoint: Annotated[
@@ -38,8 +37,8 @@ def doctor(
 
     Prints each finding with its remedy, and changes nothing. The exit code is 1 if a finding is an error.
     """
-    if student is not None and not student.is_dir():
-        raise UsageError(f"there is no directory {str(student)!r}; give a model directory with its tokenizer files")
+    if student is not None:
+        parse_model(student)
     output = Output(as_json)
     settings = settings_with_dir(folder)
     if endpoint:

@@ -10,8 +10,8 @@ import typer
 
 from config.errors import UsageError
 from config.settings import Settings
+from producer.commands.model_options import absolute
 from producer.commands.options import Dir, Json, require_url, settings_with_dir
-from producer.commands.submit import absolute
 from producer.connect import open_ledger
 from producer.output import Output
 from producer.stack.local_stack import Stack, run_up, worker_command
@@ -71,7 +71,10 @@ def worker(
     role: Annotated[Literal["generate", "curate", "train"], typer.Argument(help="The queue to consume.")],
     serve: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="Start mlx_lm's server with this model, and restart it if it fails."),
+        typer.Option(
+            metavar="MODEL",
+            help="Start mlx_lm's server with this model (hub id or directory), downloaded first, and restart it.",
+        ),
     ] = None,
     endpoint: Annotated[
         str | None, typer.Option(help="URL of the model server [default: $APPLEJACK_ENDPOINT].")

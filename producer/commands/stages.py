@@ -22,6 +22,7 @@ WORKER_COMMANDS = {
     "train": "Fine-tune a student on a dataset with LoRA.",
     "evaluate": "Test a student on held-out prompts, with and without its adapter.",
     "score": "Score recorded answers or trajectories without a model.",
+    "pull": "Download a model from the hub; a killed download continues where it ended.",
 }
 OF_A_RUN = ("review", "precision")  # these accept the id of a run instead of a dataset directory
 WORKER_PACKAGES = ("pydantic_ai", "mlx_lm")  # the largest packages of the `worker` extra

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from config.errors import RejectionReason, UsageError
 from config.ledger import Ledger
+from config.model_names import download_text
 from config.records import JsonObject, Provenance, Trajectory, Verdict
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
@@ -94,8 +95,16 @@ def state(worker: JsonObject) -> str:
     silent = worker["silent_seconds"]
     if isinstance(silent, float) and silent > SILENT_SECONDS:
         return "silent"
-    shown = str(worker.get("paused") or "consuming")
+    shown = str(worker.get("paused") or downloading(worker) or "consuming")
     return f"{shown}, keeps its Mac awake" if worker.get("awake") else shown
+
+
+def downloading(worker: JsonObject) -> str:
+    """What a worker downloads for a stage; "" if nothing."""
+    match worker.get("downloading"):
+        case {"model": str(model), "bytes": int(done), "of": int(total)}:
+            return download_text(model, done, total)
+    return ""
 
 
 def why(
@@ -215,7 +224,8 @@ def origin(provenance: Provenance) -> str:
     )
     sampling = provenance.sampling
     sampled = f", temperature {sampling.temperature}, top_p {sampling.top_p}" if sampling else ""
+    revision = f" (revision {provenance.revision})" if provenance.revision else ""
     return (
-        f"from {provenance.teacher} at {provenance.endpoint}{sampled}{code}, "
+        f"from {provenance.teacher}{revision} at {provenance.endpoint}{sampled}{code}, "
         f"by {provenance.worker}, applejack {provenance.applejack_version}, tools {provenance.toolset_digest}"
     )

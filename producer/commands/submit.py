@@ -16,6 +16,7 @@ from config.questions.answering_tools import can_answer, needed
 from config.questions.wording import TOOL_FORMS, parse
 from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
 from producer import enqueue
+from producer.commands.model_options import STUDENT_HELP, doubtful, parse_students
 from producer.commands.options import Dir, Json, settings_with_dir, tool_names
 from producer.connect import open_ledger
 from producer.follow import follow
@@ -34,9 +35,7 @@ def submit(
         str | None, typer.Option(help="Code that the tools read: PATH, PATH@REV or URL@REV of a git repository.")
     ] = None,
     train: Annotated[bool, typer.Option(metavar="", help="Train and evaluate a student after curation.")] = True,
-    student: Annotated[
-        str | None, typer.Option(help="Directory of the model to render for, train and evaluate.")
-    ] = None,
+    student: Annotated[list[str] | None, typer.Option(metavar="MODEL", help=STUDENT_HELP)] = None,
     format_: Annotated[
         Literal["text", "turns", "seed-text"],
         typer.Option("--format", metavar="FORMAT", help="Dataset format: text, turns or seed-text."),
@@ -81,13 +80,14 @@ def submit(
     """Queue one generation job per prompt; a chord then starts curation, training and evaluation.
 
     All lines of PROMPTS are checked first. If any line is invalid, the error names it and nothing is queued.
-    Example: applejack submit prompts.jsonl --run night-1 --workspace ~/src/celery@v5.5.0 --student models/qwen --wait
+    Example: applejack submit prompts.jsonl --run night-1 --workspace ~/src/celery@v5.5.0 --student ORG/NAME --wait
     """
     settings, output = settings_with_dir(folder), Output(as_json)
     loaded = load(prompts)
-    if train and student is None:
+    students = parse_students(student or [])
+    if train and not (students.train or students.curate):
         raise UsageError("training needs a student: give --student MODEL, or --no-train to stop after curation")
-    if student is None and format_ != "seed-text":
+    if students.curate is None and format_ != "seed-text":
         raise UsageError(f"--format {format_} needs the student's chat template: give --student MODEL")
     overrides = parse_overrides(lora or [])
     resolve(overrides, turns=format_ == "turns")  # otherwise the train stage would reject them hours later
@@ -100,7 +100,8 @@ def submit(
         allow_commands=allow_command or [],
         sampling={"temperature": temperature},
         limits={"max_tokens": max_tokens, "seconds": job_seconds},
-        student=absolute(student) if student else None,
+        student=students.curate,
+        train_student=students.train,
         dataset_format=format_,
         max_seq_length=max_seq_length,
         keep_wrong=keep_wrong,
@@ -111,7 +112,7 @@ def submit(
     )
     require_tools(loaded.prompts, spec)
     require_sufficient_tools(loaded.prompts, spec)
-    if student and (doubt := doubtful(student)):
+    for doubt in filter(None, (doubtful(name) for name in students if name)):
         sys.stderr.write(f"applejack: {doubt}\n")
     with open_ledger(settings) as (ledger, reached):
         new, total = enqueue.submit(ledger, reached, spec, loaded.prompts)
@@ -188,26 +189,3 @@ def require_sufficient_tools(prompts: Iterable[Prompt], spec: Spec) -> None:
             f"{pluralise(wanting.total(), 'prompt')} cannot be answered with --tools {tools}; the categories and "
             f"what they need: {listed}. Add the tools, or mine prompts for these: applejack prompts --tools {tools}"
         )
-
-
-def doubtful(student: str) -> str:
-    """Return a warning if the model directory is not on this machine, else "".
-
-    A name that is not a path is a model on the hub. A path may exist on the GPU host only. UsageError if it is a file.
-    """
-    path = Path(student).expanduser()
-    if path.is_file():
-        raise UsageError(f"--student {student!r} is a file; give the model's directory, which holds config.json")
-    if not (student.startswith(("/", ".", "~")) or path.exists()) or (path / "config.json").is_file():
-        return ""
-    return (
-        f"--student {student!r} is not a model directory on this machine: there is no {str(path / 'config.json')!r}; "
-        "make sure that the machines that curate and train have it"
-    )
-
-
-def absolute(student: str) -> str:
-    """Make the path of an existing directory absolute, because workers run elsewhere; other names are unchanged."""
-    if Path(student).expanduser().exists():
-        return str(Path(student).expanduser().resolve())
-    return student

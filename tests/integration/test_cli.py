@@ -13,7 +13,8 @@ from typer.main import get_command
 from config.errors import UsageError
 from config.records import Prompt, Spec
 from producer.cli import app
-from producer.commands.submit import doubtful, require_sufficient_tools, require_tools
+from producer.commands.model_options import doubtful
+from producer.commands.submit import require_sufficient_tools, require_tools
 from producer.workspace import resolve_workspace
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,6 +18,7 @@ from config.settings import settings
 from worker.curate.jsonlines import numbered_lines, parse_object
 from worker.evaluate import recorded
 from worker.evaluate.score import AnswerFault, AnswerScore, metrics, observe
+from worker.models.resolve import local_model
 
 HELD_OUT = "held_out.jsonl"  # in a dataset's directory: prompts that are not in the training rows
 DETAIL = 200  # characters of evidence
@@ -28,7 +29,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="last line of stdout is o
 
 def evaluate(
     prompts: Annotated[Path, typer.Argument(help="prompts.jsonl, or a dataset's directory")],
-    student: Annotated[Path, typer.Option(help="model directory")],
+    student: Annotated[str, typer.Option(metavar="MODEL", help="model: directory or hub id on this machine")],
     out: Annotated[Path, typer.Option(help="directory for report.json, answers and logs")],
     adapter: Annotated[Path | None, typer.Option(help="adapter directory; omit it to evaluate the base only")] = None,
     workspace: Annotated[str | None, typer.Option(help="code that the tools read: PATH or PATH@REV")] = None,
@@ -50,7 +51,7 @@ def evaluate(
     report = run(
         selected,
         spec=spec,
-        student=student,
+        student=local_model(student).path,
         adapter=adapter,
         workspace_for=lambda prompt: (
             open_workspace(named, cache=settings().cache) if (named := prompt.workspace or workspace) else None

@@ -10,13 +10,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from config import hyperparameters
 from config.records import Adapter, TrainProgress
+from worker.models.resolve import local_model
 from worker.train.trainer import LOG
 from worker.train.trainer import train as run_train
 
 
 def train(
     dataset: Annotated[Path, typer.Argument(help="directory with train.jsonl and valid.jsonl")],
-    student: Annotated[Path, typer.Option(help="model directory")],
+    student: Annotated[str, typer.Option(metavar="MODEL", help="model: directory or hub id on this machine")],
     out: Annotated[Path, typer.Option(help="directory of the adapter")],
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=hyperparameters.OVERRIDE_HELP)
@@ -31,7 +32,7 @@ def train(
         task = bar.add_task("loading", total=None, losses="")
         adapter = run_train(
             dataset,
-            student=student,
+            student=local_model(student).path,
             out=out,
             overrides=settings,
             on_progress=lambda line: show(bar, task, line),

@@ -155,9 +155,14 @@ def _rendered(manifest: JsonObject) -> str:
     if manifest["student"] is None:
         return ", independent of the student; no token limit was applied"
     return (
-        f", rendered for the student `{_shared(str(manifest['student']))}` "
+        f", rendered for the student `{_shared(str(manifest['student']))}` {_revision(manifest)}"
         f"(template sha256 `{manifest['template_hash']}`), at most {manifest['max_seq_length']} tokens per row"
     )
+
+
+def _revision(manifest: JsonObject) -> str:
+    """The hub's commit, "" for a directory and for datasets of earlier versions."""
+    return f"at revision `{revision}` " if (revision := manifest.get("revision")) else ""
 
 
 def _parquet(manifest: JsonObject) -> list[str]:

@@ -9,13 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import psutil
-from huggingface_hub.constants import HF_HUB_CACHE
 
 from config.diagnostics import Check, Diagnosis
 from config.errors import DeviceError
 from config.settings import settings
 from worker.device import device_lock
 from worker.device.backend import has_gpu_backend
+from worker.models.resolve import hub_cache
 from worker.student.cpu_blas import blas
 
 # Command lines of processes that load a model: one word, or `mlx_lm` and the next word.
@@ -55,7 +55,7 @@ def of_kind(processes: Iterable[Process], kind: frozenset[str]) -> list[Process]
 class Host:
     """This machine. Its inputs are fields, so that tests can plant a fault."""
 
-    hub: Path = Path(HF_HUB_CACHE)
+    hub: Path = field(default_factory=hub_cache)
     """the hub cache directory that an mlx_lm server started here would use"""
     locks: Path = field(default_factory=lambda: settings().lock_dir)
     processes: Callable[[], Iterable[Process]] = running

@@ -21,7 +21,7 @@ import config
 from config.endpoint.client import complete, request
 from config.errors import EndpointError, FailureKind
 from config.process import ChildProcess, describe_exit, free_port, last_error, start_child
-from worker.student.cpu_blas.blas import fast_blas, mlx_environment
+from worker.student.cpu_blas.blas import mlx_environment
 
 CHILD = "worker.endpoint.serve_child"
 GIB = 2**30
@@ -61,13 +61,13 @@ class ServerFlags:
 
 @dataclass
 class ModelServer:
-    """One served model. `model` is a directory or a hub name, `adapter` a directory written by training.
+    """One served model. `model` is its directory, `adapter` a directory written by training.
 
     Entering raises EndpointError if the model cannot be loaded or does not answer within `ready_seconds`. The message
     is one line and quotes the server's log. Binds to loopback only, because the server has no authentication.
     """
 
-    model: Path | str
+    model: Path
     adapter: Path | None = None
     log: Path = field(kw_only=True)
     host: str = field(default="127.0.0.1", kw_only=True)
@@ -132,13 +132,13 @@ class ModelServer:
         return f"last log line: {_log_tail(self.tail(LOOK_BACK_LINES))} (log: {str(self.log)!r})"
 
     def _check_paths(self) -> None:
-        if isinstance(self.model, Path) and not (self.model / "config.json").is_file():
+        if not (self.model / "config.json").is_file():
             raise _not_served(f"{str(self.model)!r} is not a model directory: it has no config.json")
         if self.adapter is not None and not (self.adapter / "adapter_config.json").is_file():
             raise _not_served(f"{str(self.adapter)!r} is not an adapter directory: it has no adapter_config.json")
 
     def _spawn(self) -> None:
-        model = str(self.model.resolve()) if isinstance(self.model, Path) else self.model
+        model = str(self.model.resolve())
         adapter = ["--adapter-path", str(self.adapter.resolve())] if self.adapter else []
         address = ["--host", self.host, "--port", str(self.port)]
         # -P: do not import a folder named worker in the current directory
@@ -148,9 +148,7 @@ class ModelServer:
         )
 
     def _environment(self) -> dict[str, str]:
-        # A model directory is used offline; a hub name needs the hub.
-        mlx = mlx_environment() if isinstance(self.model, Path) else fast_blas()
-        return os.environ | mlx | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        return os.environ | mlx_environment() | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
     def _wait_until_ready(self, deadline: float) -> None:
         """Wait for a token; /health returns 200 long before the model is loaded."""

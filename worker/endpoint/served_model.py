@@ -8,10 +8,12 @@ from pathlib import Path
 
 from config import logs
 from config.endpoint.health import HealthCheck
-from config.errors import DeviceError, EndpointError
+from config.errors import DeviceError, DownloadError, EndpointError, UsageError
 from worker.device.device_lock import Use
 from worker.endpoint.device_turn import DeviceTurn
 from worker.endpoint.model_server import ModelServer, ServerFlags
+from worker.models.progress import Downloads
+from worker.models.resolve import LocalModel
 
 log = logs.get(__name__)
 
@@ -32,10 +34,15 @@ class ServedModel:
     turn: DeviceTurn
     port: int = 0
     """0: any free port"""
+    downloads: Downloads = field(default_factory=Downloads)
+    """where the progress of a download is published"""
     server: ModelServer | None = None
     """None until it has generated a token, and after it was lost"""
+    local: LocalModel | None = None
+    """the model on this machine; None until it has been found or downloaded"""
     _stopping: threading.Event = field(default_factory=threading.Event)
-    _starts: int = 0
+    _failures: int = 0
+    """starts that failed and servers that were lost, since the last successful health check"""
 
     def ensure(self, health_check: Callable[[], HealthCheck]) -> None:
         """Start the server if there is none; stop one that died or hangs, so that the next call starts it."""
@@ -53,7 +60,7 @@ class ServedModel:
         elif not health.answers and not health.wedged:
             self._lose(f"the server of {self.model} does not answer: {health.error}; {server.log_tail()}")
         else:
-            self._starts = 0
+            self._failures = 0
 
     def cancel(self) -> None:
         """End a wait between two starts."""
@@ -75,34 +82,42 @@ class ServedModel:
         self.server = None
 
     def _lose(self, reason: str) -> None:
+        self._failures += 1
         self.trip(reason)
         log.warning("model_server.lost", reason=reason)
         if self.server:
             self.give_way()  # breaks its connections, so that jobs waiting on it are released now
 
     def _start(self) -> None:
-        try:
-            occupied = self.turn.take()
-        except DeviceError as error:
-            occupied = str(error)
-        if occupied:
-            self.trip(occupied)
-            return
-        self._starts += 1
-        wait = min(LONGEST_BACKOFF, 2.0 ** (self._starts - 2)) if self._starts > 1 else 0.0
+        wait = min(LONGEST_BACKOFF, 2.0 ** (self._failures - 2)) if self._failures > 1 else 0.0
         if wait and self._stopping.wait(wait):
             return
-        folder = Path(self.model).expanduser()
-        flags = ServerFlags(decode_concurrency=DECODE_CONCURRENCY)
-        model, keep = folder if folder.is_dir() else self.model, [self.turn.descriptor]
-        server = ModelServer(model, log=self.log_file, flags=flags, port=self.port, keep=keep)
-        started = time.monotonic()
         try:
+            self.local = self._downloaded()  # before the device is claimed, which others can use meanwhile
+            if occupied := self.turn.take():
+                self.trip(occupied)
+                return
+            started = time.monotonic()
+            server = self._server(self.local.path)
             server.start()
-        except EndpointError as error:
+        except (DeviceError, EndpointError, UsageError, DownloadError) as error:
             self.turn.release()
+            self._failures += 1
             self.trip(str(error))
-            log.warning("model_server.failed", error=str(error), starts=self._starts)
+            log.warning("model_server.failed", error=str(error), failures=self._failures)
             return
         self.server = server
         log.info("model_server.ready", url=server.url, seconds=round(time.monotonic() - started, 1))
+
+    def _server(self, folder: Path) -> ModelServer:
+        flags = ServerFlags(decode_concurrency=DECODE_CONCURRENCY)
+        return ModelServer(folder, log=self.log_file, flags=flags, port=self.port, keep=[self.turn.descriptor])
+
+    def _downloaded(self) -> LocalModel:
+        """The model on this machine, downloaded first where it is missing; the pause names the progress."""
+        from worker.models.download import ensure_local  # its HTTP client takes half a second to import
+
+        with self.downloads.shown(lambda progress: self.trip(str(progress))) as on_progress:
+            found = ensure_local(self.model, on_progress=on_progress, cancelled=self._stopping.is_set)
+        self.trip(f"starting the server of {self.model}")
+        return found

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from config import logs
 from config.endpoint.health import HealthCheck, health_check
 from config.errors import EndpointError, FailureKind
+from config.model_names import is_served
 from config.records import DEFAULT_MODEL, Failure
 from config.settings import Settings
 from worker.device.device_lock import Use
@@ -23,6 +24,7 @@ from worker.endpoint.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
 from worker.endpoint.device_turn import DeviceTurn
 from worker.endpoint.served_model import ServedModel
 from worker.fleet.retry import ENDPOINT_FAILURES
+from worker.models.progress import Downloads
 
 log = logs.get(__name__)
 
@@ -47,6 +49,8 @@ class EndpointSupervisor:
     circuit_breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     served: ServedModel | None = None
     """the child server; None until `start`, and without `--serve`"""
+    downloads: Downloads = field(default_factory=Downloads)
+    """what this worker downloads, for its status"""
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _in_flight: Counter[str] = field(default_factory=Counter)
@@ -66,7 +70,9 @@ class EndpointSupervisor:
         if self.settings.serve:
             log_file = self.settings.dir / "logs" / f"model-server-{self.worker}.log"
             turn = DeviceTurn(self.worker, self.settings.lock_dir, GRACE_CHECKS * self.settings.health_check_seconds)
-            self.served = ServedModel(self.settings.serve, log_file, self.trip, turn, self.settings.serve_port)
+            self.served = ServedModel(
+                self.settings.serve, log_file, self.trip, turn, self.settings.serve_port, self.downloads
+            )
             self.trip(f"starting the server of {self.settings.serve}")
         self._thread.start()
 
@@ -112,7 +118,8 @@ class EndpointSupervisor:
             why = self.circuit_breaker.reason or "the model server is not running"
             gone = EndpointError(why, kind=FailureKind.ENDPOINT_UNREACHABLE)
             return HealthCheck(gone)
-        if model in (None, DEFAULT_MODEL, self.settings.loaded_model):  # by its own name mlx_lm would load it again
+        # by its own name mlx_lm would load it a second time
+        if model in (None, DEFAULT_MODEL) or is_served(self.settings.loaded_model, model):
             model = self.settings.model
         key = self.settings.endpoint_key.get_secret_value() if self.settings.endpoint_key else None
         return health_check(self.endpoint, model=model, api_key=key, seconds=self.settings.health_check_timeout)

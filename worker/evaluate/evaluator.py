@@ -16,6 +16,7 @@ from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_d
 from worker.evaluate.score import score
 from worker.generate.agent import endpoint_teacher
 from worker.generate.rollout import run_rollout
+from worker.models.resolve import hub_name
 from worker.tools.workspace import Workspace
 
 CONCURRENCY = 4  # prompts in flight; the server batches them
@@ -83,7 +84,8 @@ def evaluate(
         identity = prove_different(before.canaries[0], after.canaries[0], noise=noise, adapter=adapter)
     report = Report(
         run_id=spec.run_id,
-        student=str(student),
+        student=hub_name(student)[0],
+        revision=hub_name(student)[1],
         adapter=str(adapter) if adapter else None,
         before=score(before.trajectories),
         after=score(after.trajectories) if after else None,

@@ -1,16 +1,18 @@
 """Opens a job's workspace at the run's pin, chooses the teacher, and runs the rollout."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.errors import WorkspaceError
 from config.ledger import Ledger
 from config.ledger.jobs import Claim
+from config.model_names import is_served
 from config.records import DEFAULT_MODEL, Failure, Pin, Prompt, Spec, Trajectory
 from config.settings import Settings
 from worker.concurrency.observer import RequestObserver, no_observer
 from worker.generate.agent import Teacher, endpoint_teacher
 from worker.generate.rollout import run_rollout
 from worker.generate.scripted_teacher import scripted_teacher
+from worker.models.resolve import LocalModel
 from worker.tools.workspace import Workspace, open_workspace
 
 
@@ -43,20 +45,29 @@ def content(pin: Pin) -> str:
     return pin.commit or pin.digest or "unknown"
 
 
-def teacher_of(spec: Spec, settings: Settings, watch: RequestObserver = no_observer) -> Teacher:
-    """The run's teacher: the endpoint of this machine, or the scripted teacher if the spec names it."""
+def teacher_of(
+    spec: Spec, settings: Settings, watch: RequestObserver = no_observer, *, served: LocalModel | None = None
+) -> Teacher:
+    """The run's teacher: the endpoint of this machine, or the scripted teacher if the spec names it.
+
+    `served` is the model that this worker serves itself; if it came from the hub, the teacher has its id and revision.
+    """
     if spec.teacher == "scripted":
         return scripted_teacher()
     key = settings.endpoint_key.get_secret_value() if settings.endpoint_key else None
     # mlx_lm serves the model that it loaded with --model under the name DEFAULT_MODEL
-    return endpoint_teacher(
+    model = DEFAULT_MODEL if is_served(settings.loaded_model, spec.model) else spec.model
+    teacher = endpoint_teacher(
         settings.endpoint,
-        model=DEFAULT_MODEL if spec.model == settings.loaded_model else spec.model,
+        model=model,
         api_key=key,
         sampling=spec.sampling,
         request_seconds=spec.limits.request_seconds,
         watch=watch,
     )
+    if model == DEFAULT_MODEL and served and served.revision:
+        return replace(teacher, name=served.model, revision=served.revision)
+    return teacher
 
 
 def run_job(
@@ -68,6 +79,7 @@ def run_job(
     worker: str,
     *,
     watch: RequestObserver = no_observer,
+    served: LocalModel | None = None,
 ) -> Trajectory:
     """The trajectory of one claimed job. A failed rollout or a missing workspace is an outcome, not an exception."""
     try:
@@ -87,6 +99,6 @@ def run_job(
         job_id=claim.job_id,
         attempt=claim.attempt,
         workspace=workspace,
-        teacher=teacher_of(spec, settings, watch),
+        teacher=teacher_of(spec, settings, watch, served=served),
         worker=worker,
     )

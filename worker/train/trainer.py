@@ -17,6 +17,7 @@ from config.atomic_files import replace_directory
 from config.errors import TrainingError, UsageError
 from config.records import Adapter, JsonObject, TrainProgress
 from worker.device.device_lock import Claim, device_lock
+from worker.models.resolve import hub_name
 from worker.student.cpu_blas.blas import mlx_environment
 from worker.train.preflight import SPLITS, Plan, preflight
 from worker.train.process import reports
@@ -77,9 +78,11 @@ def recipe_of(dataset: Path, student: Path, plan: Plan) -> JsonObject:
     """The inputs that determine the adapter."""
     weights = {file.name: file.stat().st_size for file in sorted(student.glob("model*.safetensors"))}
     config = hashlib.sha256((student / "config.json").read_bytes()).hexdigest()
+    model, revision = hub_name(student)
+    origin: JsonObject = {"model": model, "revision": revision} if revision else {"path": str(student.absolute())}
     return {
         "dataset_hash": dataset_hash(dataset),
-        "student": {"path": str(student.absolute()), "config_sha256": config, "weights": cast("JsonObject", weights)},
+        "student": {**origin, "config_sha256": config, "weights": cast("JsonObject", weights)},
         "hyperparameters": plan.hyperparameters,
     }
 
@@ -119,7 +122,8 @@ def _trained(
         losses = _losses(dataset, student, fresh, plan, on_progress, cancelled, claim)
         adapter = Adapter(
             path=str(out),
-            student=str(student),
+            student=hub_name(student)[0],
+            revision=hub_name(student)[1],
             dataset_hash=str(recipe["dataset_hash"]),
             iterations=cast("int", plan.hyperparameters["iters"]),
             losses=tuple(losses),

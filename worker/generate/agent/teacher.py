@@ -45,6 +45,8 @@ class Teacher:
     model: ModelSource
     """a model without a connection, or a context manager that opens one for a single rollout"""
     sampling: Sampling | None = None
+    revision: str | None = None
+    """the hub's commit, if this worker serves the model from the hub"""
 
 
 def endpoint_teacher(

@@ -34,8 +34,7 @@ log = logs.get(__name__)
 def mlx_environment() -> dict[str, str]:
     """Variables to add to os.environ for a child that runs mlx on a model directory.
 
-    Disables the hub. HF_HOME must exist, otherwise mlx_lm's /v1/models returns 200 with an empty body. For a model with
-    a hub name, use only `fast_blas()`.
+    Disables the hub. HF_HOME must exist, otherwise mlx_lm's /v1/models returns 200 with an empty body.
     """
     home = settings().cache.absolute() / "hf"
     (home / "hub").mkdir(parents=True, exist_ok=True)
