@@ -30,9 +30,9 @@ def parse_model(text: str) -> ModelName:
     UsageError if it is a file, or neither a path nor a hub id.
     """
     path = Path(text).expanduser() if text else Path()
+    if path.is_file():
+        raise UsageError(f"{text!r} is a file; give the model's directory, which holds config.json")
     if text.startswith(("/", ".", "~")) or (text and path.is_dir()):
-        if path.is_file():
-            raise UsageError(f"{text!r} is a file; give the model's directory, which holds config.json")
         return ModelName(path=path)
     name, separator, revision = text.partition("@")
     valid = _ID.fullmatch(name) and len(name) <= _LONGEST_ID and "--" not in name and ".." not in name

@@ -42,7 +42,7 @@ def test_every_command_has_a_summary(command: str) -> None:
 def test_a_bad_line_in_the_prompts_file_is_named_and_nothing_is_queued(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt": "a"}\n{"prompt": 3}\n')
     done = applejack(
-        "submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", cwd=tmp_path,
+        "submit", "p.jsonl", "--run", "r", "--no-train", "--student", "org/s", cwd=tmp_path,
         APPLEJACK_REDIS_URL="redis://127.0.0.1:1/0",  # no server: the command must fail before it connects
     )  # fmt: skip
     assert done.returncode == 2
@@ -53,17 +53,29 @@ def test_a_bad_line_in_the_prompts_file_is_named_and_nothing_is_queued(tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", "--workspace", "nowhere"), 2, "'nowhere'"),
+        (
+            ("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "org/s", "--workspace", "nowhere"),
+            2,
+            "'nowhere'",
+        ),
         (("submit", "p.jsonl", "--run", "r"), 2, "--student"),  # training needs one
-        (("submit", "p.jsonl", "--run", "a b", "--no-train", "--student", "s"), 2, "--run is 'a b'; a run's id"),
-        (("submit", "p.jsonl", "--run", "r" * 99, "--no-train", "--student", "s"), 2, f"--run is '{'r' * 80}...'"),
-        (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", "--tools", "rm"), 2, "unknown tool 'rm'"),
-        (("submit", "p.jsonl", "--run", "r", "--student", "s", "--lora", "iters"), 2, "KEY=VALUE"),
+        (("submit", "p.jsonl", "--run", "a b", "--no-train", "--student", "org/s"), 2, "--run is 'a b'; a run's id"),
+        (("submit", "p.jsonl", "--run", "r" * 99, "--no-train", "--student", "org/s"), 2, f"--run is '{'r' * 80}...'"),
+        (
+            ("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "org/s", "--tools", "rm"),
+            2,
+            "unknown tool 'rm'",
+        ),
+        (("submit", "p.jsonl", "--run", "r", "--student", "org/s", "--lora", "iters"), 2, "KEY=VALUE"),
         # otherwise mlx_lm would reject it hours later, when training starts
-        (("submit", "p.jsonl", "--run", "r", "--student", "s", "--lora", "iter=6"), 2, "did you mean 'iters'?"),
-        (("submit", "p.jsonl", "--run", "r", "--student", "p.jsonl"), 2, "--student 'p.jsonl' is a file"),
-        (("submit", "p.jsonl", "--run", "r", "--student", "s", "--workspace", "p.jsonl"), 2, "'p.jsonl' is a file"),
-        (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s"), 2, "applejack up"),  # no stack is running
+        (("submit", "p.jsonl", "--run", "r", "--student", "org/s", "--lora", "iter=6"), 2, "did you mean 'iters'?"),
+        (("submit", "p.jsonl", "--run", "r", "--student", "p.jsonl"), 2, "'p.jsonl' is a file; give the model"),
+        (("submit", "p.jsonl", "--run", "r", "--student", "org/s", "--workspace", "p.jsonl"), 2, "'p.jsonl' is a file"),
+        (
+            ("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "org/s"),
+            2,
+            "applejack up",
+        ),  # no stack is running
         (("status",), 2, "applejack up"),
         (("demo", "--jobs", "3"), 2, "--jobs 3"),
         (("frobnicate",), 2, "frobnicate"),

@@ -15,8 +15,9 @@ from huggingface_hub import constants
 
 from config.errors import ApplejackError, DownloadError, UsageError
 from tests.support.hub_server import Hub, hub_server
-from worker.models.download import PARTIAL, ensure_local, never, pull
+from worker.models.download import ensure_local, never, pull
 from worker.models.progress import Progress
+from worker.models.remote import PARTIAL
 from worker.models.resolve import local_model
 
 ROOT = Path(__file__).resolve().parents[2]

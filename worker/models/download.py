@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ import httpx2
 from filelock import FileLock, Timeout
 from huggingface_hub import HfApi, constants, get_session, hf_hub_url, hf_raise_for_status, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers, disable_progress_bars, logging
 
 from config import logs
@@ -27,19 +26,17 @@ from config.errors import DownloadError
 from config.model_names import parse_model
 from worker.models.hub_errors import hub_errors
 from worker.models.progress import OnProgress, Progress
+from worker.models.remote import Remote, RemoteFile, list_files, size_of
 from worker.models.resolve import (
     MODEL_FILES,
     TOKENIZER_FILES,
     LocalModel,
     NotHereError,
     hub_cache,
-    is_needed,
     local_model,
     pull_name,
-    repo_folder,
 )
 
-PARTIAL = ".applejack-partial"
 MARGIN_BYTES = 1 << 30  # the same minimum that a worker needs to take jobs
 RETRIES = 8  # connections in a row without a byte: two minutes in all
 LONGEST_WAIT = 30.0  # seconds between them
@@ -120,63 +117,6 @@ def pull(
     return LocalModel(Path(path), name.id, resolved.resolved)
 
 
-@dataclass(frozen=True)
-class RemoteFile:
-    """One file of a commit."""
-
-    name: str
-    size: int
-    sha256: str | None
-    """of a large file; None: a small one, which git stores itself"""
-
-
-@dataclass(frozen=True)
-class Remote:
-    """The files that are needed of one commit, and their places in the cache."""
-
-    model: str
-    commit: str
-    files: tuple[RemoteFile, ...]
-
-    @property
-    def folder(self) -> Path:
-        """The model's folder in the cache."""
-        return repo_folder(self.model)
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size for file in self.files)
-
-    def blob(self, file: RemoteFile) -> Path:
-        """Where a large file's content belongs."""
-        return self.folder / "blobs" / str(file.sha256)
-
-    def partial(self, file: RemoteFile) -> Path:
-        """What has arrived of it so far."""
-        return self.folder / "blobs" / f"{file.sha256}{PARTIAL}"
-
-    def has(self, file: RemoteFile) -> bool:
-        """Whether the file is complete."""
-        link = self.folder / "snapshots" / self.commit / file.name
-        return link.is_file() or (file.sha256 is not None and self.blob(file).is_file())
-
-    def present(self) -> int:
-        """Bytes that have arrived, in this or an earlier try."""
-        parts = (file.size if self.has(file) else _size(self.partial(file)) for file in self.files)
-        return sum(parts)
-
-
-def list_files(model: str, commit: str, patterns: Sequence[str]) -> tuple[RemoteFile, ...]:
-    """The files of a commit that match."""
-    found = HfApi().list_repo_tree(model, revision=commit, recursive=True)
-    return tuple(
-        RemoteFile(file.path, file.lfs.size if file.lfs else file.size, file.lfs.sha256 if file.lfs else None)
-        for file in found
-        if isinstance(file, RepoFile) and is_needed(file.path, patterns)
-    )
-
-
 class Reporter:
     """Reports progress, at most twice a second, and stops a cancelled download."""
 
@@ -212,9 +152,9 @@ class Transfer:
         """Download, check and rename. A lost connection is made again; DownloadError or the last error otherwise."""
         partial = self.remote.partial(self.file)
         partial.parent.mkdir(parents=True, exist_ok=True)
-        if _size(partial) > self.file.size:
+        if size_of(partial) > self.file.size:
             partial.unlink()
-        while _size(partial) < self.file.size:
+        while size_of(partial) < self.file.size:
             try:
                 self._receive(partial)
             except (httpx2.TransportError, HfHubHTTPError) as error:
@@ -235,7 +175,7 @@ class Transfer:
 
     def _receive(self, partial: Path) -> None:
         """Append what the hub sends to the partial file, unbuffered: a kill loses nothing that has arrived."""
-        start = _size(partial)
+        start = size_of(partial)
         headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
@@ -295,7 +235,3 @@ def _passes(error: httpx2.TransportError | HfHubHTTPError) -> bool:
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code >= 500 or error.response.status_code in {408, 429}
     return True
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.is_file() else 0
