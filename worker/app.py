@@ -5,9 +5,10 @@ celery -A worker.app worker -Q generate --pool threads      (what `applejack wor
 
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ from kombu.exceptions import OperationalError
 from config import logs
 from config.address import is_loopback
 from config.broker import make_app
+from config.errors import StoreError
+from config.exit_codes import EXIT_BAD_INPUT
 from config.ledger import Ledger
 from config.ledger.store import ledger_client
 from config.records import JsonObject
@@ -69,7 +72,7 @@ class Worker:
         self._leases = Leases(self._ledger.fleet, lease_seconds=settings.lease_seconds)
         self._settings = settings
         self.supervisor = EndpointSupervisor(
-            settings, pause=self._pause, resume=self._resume, consuming=self._is_consuming
+            settings, pause=self._pause, resume=self._resume, consuming=self._is_consuming, give_up=self._give_up
         )
         name = f"worker-{os.getpid()}@{platform.node()}"  # until Celery has named it
         self.limiter = ConcurrencyLimiter(most=1)  # until the size of the pool is known
@@ -120,6 +123,7 @@ class Worker:
             "pid": os.getpid(),
             "endpoint": self.supervisor.endpoint if self._generates else None,
             "paused": self.supervisor.circuit_breaker.reason or None,
+            "refuses": dict(self.supervisor.refused.all()),
             **self.limiter.status(),
             "version": version(),
             "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
@@ -148,6 +152,14 @@ class Worker:
     def _resume(self) -> None:
         with log_broker_errors("resume.not_sent"):
             self.app.control.add_consumer(QUEUE_GENERATE, destination=[self.jobs.worker])
+
+    def _give_up(self, reason: str) -> None:
+        """End this worker, which has taken no job: nothing else in the process waits for the supervisor's thread."""
+        with suppress(StoreError):  # leaves the list of workers; an unavailable ledger does not delay the exit
+            self._ledger.fleet.leave(self.jobs.worker)
+        sys.stderr.write(f"applejack: {reason}\n")
+        sys.stderr.flush()
+        os._exit(EXIT_BAD_INPUT)
 
     def _is_consuming(self) -> bool | None:
         consuming = getattr(self._consumer and self._consumer.task_consumer, "consuming_from", None)

@@ -79,11 +79,14 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
 
 
 def state(worker: JsonObject) -> str:
-    """State of a worker: silent, the reason of its pause, or consuming."""
+    """State of a worker: silent, the reason of its pause, or consuming, with the models it was asked for in vain."""
     silent = worker["silent_seconds"]
     if isinstance(silent, float) and silent > SILENT_SECONDS:
         return "silent"
-    return str(worker.get("paused") or "consuming")
+    if paused := worker.get("paused"):
+        return str(paused)
+    refused = worker.get("refuses")
+    return f"consuming; does not serve {', '.join(refused)}" if isinstance(refused, dict) and refused else "consuming"
 
 
 def why(

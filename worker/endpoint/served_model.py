@@ -1,4 +1,7 @@
-"""The child model server of a worker with `--serve`: started, checked, and restarted with exponential backoff."""
+"""The child model server of a worker with `--serve`: started, checked, and restarted with exponential backoff.
+
+A server that has answered once is restarted for ever. One that has never answered is given up after three starts.
+"""
 
 import threading
 import time
@@ -13,6 +16,8 @@ from worker.endpoint.model_server import ModelServer, ServerFlags
 
 log = logs.get(__name__)
 
+FIRST_BACKOFF = 1.0  # seconds between the first two starts; doubled each time
+FIRST_STARTS = 3  # of a server that has never answered: its model does not exist, or does not fit
 LONGEST_BACKOFF = 60.0  # seconds between starts of a server that keeps dying
 DECODE_CONCURRENCY = (
     64  # above a worker's jobs in flight: in a full batch a health check waits, and the server looks hung
@@ -27,10 +32,14 @@ class ServedModel:
     log_file: Path
     trip: Callable[[str], None]
     """opens the worker's circuit breaker, with the reason"""
+    give_up: Callable[[str], None]
+    """ends the worker, with the reason: the model cannot be served"""
     server: ModelServer | None = None
     """None until it has generated a token, and after it was lost"""
     _stopping: threading.Event = field(default_factory=threading.Event)
     _starts: int = 0
+    _answered: bool = False
+    """whether a server of this model has ever generated a token"""
 
     def ensure(self, health_check: Callable[[], HealthCheck]) -> None:
         """Start the server if there is none; stop one that died or hangs, so that the next call starts it."""
@@ -68,7 +77,7 @@ class ServedModel:
 
     def _start(self) -> None:
         self._starts += 1
-        wait = min(LONGEST_BACKOFF, 2.0 ** (self._starts - 2)) if self._starts > 1 else 0.0
+        wait = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** (self._starts - 2)) if self._starts > 1 else 0.0
         if wait and self._stopping.wait(wait):
             return
         folder = Path(self.model).expanduser()
@@ -80,6 +89,8 @@ class ServedModel:
         except EndpointError as error:
             self.trip(str(error))
             log.warning("model_server.failed", error=str(error), starts=self._starts)
+            if self._starts >= FIRST_STARTS and not self._answered and not self._stopping.is_set():
+                self.give_up(f"cannot serve {self.model!r}, tried {self._starts} times: {error}")
             return
-        self.server = server
+        self.server, self._answered = server, True
         log.info("model_server.ready", url=server.url, seconds=round(time.monotonic() - started, 1))
