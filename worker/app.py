@@ -29,14 +29,16 @@ from config.settings import Settings, settings
 from config.topology import GENERATE, QUEUE_GENERATE, ROUTES
 from config.version import version
 from worker.concurrency.limiter import ConcurrencyLimiter, Qos
+from worker.endpoint.served_models import served_models
 from worker.endpoint.supervisor import EndpointSupervisor
-from worker.fleet import visibility_timeout
+from worker.fleet import control, visibility_timeout
 from worker.fleet.broker_messages import Message
 from worker.fleet.heartbeat import Heartbeat
 from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
 from worker.fleet.shutdown import GracefulShutdown
 from worker.job_runner import JobRunner
+from worker.models.on_this_machine import student_here
 from worker.stage_runner import StageRunner
 from worker.tasks import register
 
@@ -85,6 +87,7 @@ class Worker:
         self._heartbeat: Heartbeat | None = None
         self._consumer: Consumer | None = None
         register(self.app, self.jobs, self.stages)
+        control.register(self._models)
 
     def start(self, consumer: Consumer, queues: list[str]) -> None:
         """Start heartbeat and supervision, under the name that Celery gave this worker."""
@@ -127,6 +130,12 @@ class Worker:
             **self.limiter.status(),
             "version": version(),
             "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
+        }
+
+    def _models(self, teacher: str | None, student: str | None) -> JsonObject:
+        return {
+            "teacher": served_models(self.supervisor, teacher) if self._generates else None,
+            "student": student_here(student) if student else None,
         }
 
     def _before_heartbeat(self, consumer: Consumer) -> None:
