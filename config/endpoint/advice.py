@@ -88,7 +88,7 @@ def _other_address(base_url: str, server: Server, root: Response) -> str:
         return f"give the address with its path: {without_secret(right)}"
     if server.kind is not ServerKind.OTHER or entries_of(root) is not None:
         return ""
-    name = root.headers.get("server")
+    name = root.headers.get("server", "").strip()
     program = f" ({name})" if name else ""
     return f"another program{program} listens on this port, or the path is wrong: give the model server's address"
 
