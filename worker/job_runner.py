@@ -81,7 +81,10 @@ class JobRunner:
         with self.leases.hold(LeaseRef(run_id, job_id, claim.token), release) as lease:
             began = time.monotonic()
             with self._track_request(run):
-                trajectory = self._generate(run, claim, unserved)
+                if unserved:
+                    trajectory = self._failed(run, claim, FailureKind.WRONG_MODEL, unserved)
+                else:
+                    trajectory = self._generate(run, claim)
             if (
                 trajectory.failure
                 and not unserved
@@ -147,21 +150,20 @@ class JobRunner:
             return nullcontext()
         return self.supervisor.track_request(run.spec.model)
 
-    def _generate(self, run: RunView, claim: Claim, unserved: str) -> Trajectory:
-        """Run the job; `unserved` is why no worker serves its model, then it fails without a request."""
+    def _failed(self, run: RunView, claim: Claim, kind: FailureKind, message: str) -> Trajectory:
         prompt = retry_while_unavailable(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
+        failure = Failure(kind=kind, message=message)
+        return Trajectory.failed(
+            run.spec, prompt, failure, run_id=claim.run_id, job_id=claim.job_id, attempt=claim.attempt
+        )
 
-        def failed(kind: FailureKind, message: str) -> Trajectory:
-            failure = Failure(kind=kind, message=message)
-            return Trajectory.failed(
-                run.spec, prompt, failure, run_id=claim.run_id, job_id=claim.job_id, attempt=claim.attempt
-            )
-
-        if unserved:
-            return failed(FailureKind.WRONG_MODEL, unserved)
+    def _generate(self, run: RunView, claim: Claim) -> Trajectory:
         if claim.exhausted:
             lost = [event.worker for event in claim.history if event.event == "lost"]
-            return failed(FailureKind.WORKER_LOST, f"{len(lost)} workers died on it: {', '.join(lost)}")
+            return self._failed(
+                run, claim, FailureKind.WORKER_LOST, f"{len(lost)} workers died on it: {', '.join(lost)}"
+            )
+        prompt = retry_while_unavailable(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
         from worker.generate.job import run_job  # pydantic-ai takes a second and 60 MB to import: only where it is used
 
         try:
@@ -174,7 +176,7 @@ class JobRunner:
             )
         except Exception as error:  # a header task that raises aborts its chord, so every error becomes a record
             log.exception("job.internal", run_id=claim.run_id, job_id=claim.job_id)
-            return failed(FailureKind.INTERNAL, f"{type(error).__name__}: {error}")
+            return self._failed(run, claim, FailureKind.INTERNAL, f"{type(error).__name__}: {error}")
 
     def _release_for_retry(self, run: RunView, claim: Claim, lease: Lease, failure: Failure, began: float) -> bool:
         """Release the job for another attempt; False when its failure is final.
