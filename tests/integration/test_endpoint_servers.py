@@ -1,5 +1,6 @@
 """Other model servers: recognised by what they send, and a fault is answered with the remedy that fits them."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -7,21 +8,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from config.endpoint.advice import remedy
 from config.endpoint.client import is_same_model, names_no_model
-from config.endpoint.completion_assembler import CompletionAssembler
 from config.endpoint.health import health_check, require_answer
 from config.endpoint.server_kind import ServerKind, detect
+from config.endpoint.tool_check import TOOL
 from config.errors import EndpointError, FailureKind
 from config.process import free_port
+from config.records import JsonObject, Limits
 from producer.doctor.endpoint import Endpoint
 from tests.support.http_server import QuietHandler
 from tests.support.scripted_endpoint import Call, Reply, ScriptedEndpoint, call, calls, fails, says
-from tests.support.served_answers import SERVED
+from tests.support.served_answers import SERVED, replaying
+from worker.generate.agent import converse, endpoint_teacher
 
 LLAMA_CPP = SERVED / "llama_cpp"  # recorded from llama.cpp's server with SmolLM2-135M, see the README there
 NOT_FOUND = (404, '{"detail": "Not Found"}')
@@ -233,27 +235,36 @@ def test_a_tool_round_trip_finds_its_fault(replies: list[Reply], found: list[str
         assert "\n" not in finding.message + finding.remedy
 
 
-def test_llama_cpps_streamed_call_and_answer_are_read() -> None:
-    """It sends the arguments in pieces, an id with the first only, and the usage in a chunk without choices."""
+def test_llama_cpps_streams_become_a_conversation() -> None:
+    """It sends a call's arguments in pieces, the id with the first only, and the usage in a chunk without choices."""
+    requests: list[JsonObject] = []
+    tool = TOOL["function"]
+    assert isinstance(tool, dict)
+    read: list[JsonObject] = []
 
-    def read(path: Path) -> CompletionAssembler:
-        answer = CompletionAssembler()
-        for line in path.read_text().splitlines():
-            if line.startswith("data: {"):
-                answer.add(json.loads(line.removeprefix("data: ")))
-        assert answer.finished
-        return answer
+    def count_lines(arguments: JsonObject) -> str:
+        read.append(arguments)
+        return "417"
 
-    body = json.dumps(read(LLAMA_CPP / "call.sse").completion())
-    [choice] = json.loads(body)["choices"]
-    [made] = choice["message"]["tool_calls"]
-    assert choice["finish_reason"] == "tool_calls"
-    assert made["function"] == {"name": "count_lines", "arguments": '{"path": "notes.txt"}'}
-    assert made["id"]
-    assert json.loads(body)["usage"]["prompt_tokens"] > 100
-    said = json.loads(json.dumps(read(LLAMA_CPP / "answer.sse").completion()))
-    assert said["choices"][0]["message"]["content"]
-    assert said["model"] == "smollm2"
+    streams = [(LLAMA_CPP / name).read_bytes() for name in ("call.sse", "answer.sse")]
+    with replaying(streams, requests) as url:
+        said = asyncio.run(
+            converse(
+                "How many lines does notes.txt have?",
+                system_prompt="",
+                teacher=endpoint_teacher(url, model="smollm2", sampling=None, request_seconds=10),
+                limits=Limits(),
+                schemas=[TOOL],
+                tools={"count_lines": count_lines},
+            )
+        )
+    assert said.error is None
+    assert [message.role for message in said.messages] == ["user", "assistant", "tool", "assistant"]
+    [made] = said.messages[1].tool_calls
+    assert (made.name, made.arguments, read) == ("count_lines", {"path": "notes.txt"}, [{"path": "notes.txt"}])
+    assert said.messages[2].tool_call_id == made.id
+    assert said.finish_reasons == ("tool_calls", "length")
+    assert said.usage.input_tokens > 466
 
 
 @pytest.mark.parametrize(

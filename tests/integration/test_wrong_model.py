@@ -175,3 +175,31 @@ def test_when_a_model_counts_as_served_by_nobody(
 def test_an_old_refusal_does_not_count() -> None:
     """The worker did not refuse again: it was not asked, or it serves the model now."""
     assert served_by_nobody(Refusals(500, {"a": (499.0, "no"), "b": (1.0, "no")}), [view("a")], grace=60) == ""
+
+
+def test_old_refusals_do_not_shorten_the_grace_of_new_ones(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails without FORGET_SECONDS: a server that was away for a minute last week would fail today's jobs at once."""
+    ledger.refusals.add("r", "old", "no")
+    time.sleep(0.1)
+    assert ledger.refusals.add("r", "new", "no").seconds >= 0.1
+    monkeypatch.setattr("config.ledger.refusals.FORGET_SECONDS", 0.05)
+    time.sleep(0.1)
+    found = ledger.refusals.add("r", "new", "no")
+    assert (found.seconds, list(found.by_worker)) == (0.0, ["new"])
+
+
+def test_a_resubmitted_job_has_its_whole_grace(
+    ledger: Ledger, runner: Callable[..., JobRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without KEYS[10] in resubmit.lua: the model was loaded, and the first refusal ends the job again."""
+    monkeypatch.setattr("worker.fleet.wrong_model.CHECK_SECONDS", 0.0)
+    spec = Spec(run_id="r", model="m", dataset_format="seed-text", train=False)
+    (job,) = ledger.create(spec, prompts(1)).job_ids
+    with ScriptedEndpoint(serving_only("else")) as endpoint:
+        ending = runner("w", 0.01, endpoint=endpoint.base_url)
+        ending.run("r", job)
+        time.sleep(0.1)
+        ending.run("r", job)
+    assert ledger.jobs.view("r", job).failure is FailureKind.WRONG_MODEL
+    ledger.jobs.resubmit("r", [job], train=False, evaluate=False)
+    assert ledger.refusals.add("r", "w", "no").seconds == 0.0
