@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         60.0, ge=0, description="time that running jobs have to finish when a worker shuts down"
     )
+    caffeinate: bool = Field(True, description="on macOS, keep the machine awake while this worker has work")
     flower_user: str | None = Field(None, description="Flower's basic-auth user")
     flower_password: SecretStr | None = Field(None, description="Flower's basic-auth password")
     log_format: Literal["auto", "pretty", "json"] = "auto"

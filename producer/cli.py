@@ -10,7 +10,7 @@ import typer
 
 from config.exit_codes import run
 from config.version import version
-from producer.commands import demo, doctor, prompts, resubmit, results, stack, stages, status, submit, verify
+from producer.commands import demo, deploy, doctor, prompts, resubmit, results, stack, stages, status, submit, verify
 
 app = typer.Typer(
     name="applejack",
@@ -41,6 +41,7 @@ app.command(rich_help_panel=OPERATE)(stack.up)
 app.command(rich_help_panel=OPERATE)(stack.worker)
 app.command(rich_help_panel=OPERATE)(stack.flower)
 app.command(rich_help_panel=OPERATE)(doctor.doctor)
+app.command(rich_help_panel=OPERATE, epilog=deploy.EXAMPLE)(deploy.deploy)
 stages.register(app)
 
 

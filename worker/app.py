@@ -34,6 +34,7 @@ from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet import control, visibility_timeout
 from worker.fleet.broker_messages import Message
 from worker.fleet.heartbeat import Heartbeat
+from worker.fleet.keep_awake import KeepAwake
 from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
 from worker.fleet.shutdown import GracefulShutdown
@@ -82,6 +83,7 @@ class Worker:
             self._ledger, self._leases, settings, name, self.limiter, supervisor=self.supervisor, requeue=self._requeue
         )
         self.stages = StageRunner(self._ledger, self._leases, settings, name)
+        self.keep_awake = KeepAwake(settings.caffeinate)
         self.shutdown = GracefulShutdown(self._leases, seconds=settings.drain_seconds)
         self._generates = False
         self._heartbeat: Heartbeat | None = None
@@ -119,6 +121,7 @@ class Worker:
         if self._heartbeat:
             self.supervisor.stop()
             self._heartbeat.stop()
+            self.keep_awake.stop()
 
     def _status(self, queues: list[str]) -> JsonObject:
         return {
@@ -128,6 +131,7 @@ class Worker:
             "paused": self.supervisor.circuit_breaker.reason or None,
             "refuses": dict(self.supervisor.refused.all()),
             **self.limiter.status(),
+            **self.keep_awake.status(),
             "version": version(),
             "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
         }
@@ -143,6 +147,7 @@ class Worker:
             local = is_loopback(urlsplit(self.supervisor.endpoint).hostname)
             self.limiter.adjust(consumer.qos, running=len(self._leases), local=local)
         visibility_timeout.renew(self._client, consumer)
+        self.keep_awake.adjust(busy=len(self._leases) > 0)
 
     def _send(self, message: Message) -> None:
         task, *args = message

@@ -15,6 +15,7 @@ from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandl
 
 from config.address import http_parts, is_loopback, without_secret
 from config.errors import EndpointError, FailureKind
+from config.local_network import local_network_hint
 from config.records import DEFAULT_MODEL, JsonObject
 
 Answer = tuple[int, str]  # HTTP status and body
@@ -153,7 +154,7 @@ def _request_error(shown: str, error: OSError | HTTPException | ValueError, time
         return EndpointError(message, kind=FailureKind.ENDPOINT_WEDGED)
     if isinstance(cause, ValueError):  # its text may contain the key
         cause = "the address or the key contains characters that HTTP does not allow"
-    message = f"{shown!r} cannot be reached: {cause or type(cause).__name__}"
+    message = f"{shown!r} cannot be reached: {cause or type(cause).__name__}{local_network_hint(error)}"
     return EndpointError(message, kind=FailureKind.ENDPOINT_UNREACHABLE)
 
 

@@ -16,6 +16,10 @@ from producer.connect import open_ledger
 from producer.output import Output
 from producer.stack.local_stack import Stack, run_up, worker_command
 
+Caffeinate = Annotated[
+    bool,
+    typer.Option("--caffeinate/--no-caffeinate", help="On a Mac, keep it awake while a worker has work."),
+]
 POOL = {"generate": 16, "curate": 1, "train": 1}  # threads; a generate worker uses as many as its endpoint can serve
 
 
@@ -26,6 +30,7 @@ def up(
         int | None, typer.Option(help="Parallel jobs per generate worker [default: adaptive, up to 16].", min=1)
     ] = None,
     flower: Annotated[bool, typer.Option(help="Start Flower with the Runs page.")] = True,
+    caffeinate: Caffeinate = True,
     as_json: Json = False,
 ) -> None:
     """Run Redis, workers and Flower on this machine in the foreground. Ctrl-C stops all of them.
@@ -44,6 +49,7 @@ def up(
         output.result({"urls": dict(stack.urls), "password_file": password_file})
 
     env = {"APPLEJACK_CONCURRENCY": str(concurrency)} if concurrency else {}
+    env |= {} if caffeinate else {"APPLEJACK_CAFFEINATE": "0"}
     pool = concurrency or POOL["generate"]
     stack = Stack(settings_with_dir(folder), generate=workers, concurrency=pool, flower=flower, env=env)
     parts = [*([] if stack.settings.redis_url else ["server"]), "workers", *(["Flower"] if flower else [])]
@@ -64,6 +70,7 @@ def worker(
         int | None, typer.Option(help="Parallel jobs [default: adaptive, up to 16, for generate; 1 otherwise].", min=1)
     ] = None,
     name: Annotated[str | None, typer.Option(help="Worker name, unique on this host [default: ROLE-PID].")] = None,
+    caffeinate: Caffeinate = True,
     folder: Dir = None,
 ) -> None:
     """Start a worker on this machine.
@@ -82,6 +89,8 @@ def worker(
         environment["APPLEJACK_ENDPOINT"] = endpoint
     if serve:
         environment["APPLEJACK_SERVE"] = absolute(serve)
+    if not caffeinate:
+        environment["APPLEJACK_CAFFEINATE"] = "0"
     jobs = concurrency or POOL[role]
     if concurrency:
         environment["APPLEJACK_CONCURRENCY"] = str(concurrency)

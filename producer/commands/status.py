@@ -79,14 +79,15 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
 
 
 def state(worker: JsonObject) -> str:
-    """State of a worker: silent, the reason of its pause, or consuming, with the models it was asked for in vain."""
+    """State of a worker: silent, why it is paused, or consuming; its Mac kept awake; models that it does not serve."""
     silent = worker["silent_seconds"]
     if isinstance(silent, float) and silent > SILENT_SECONDS:
         return "silent"
-    if paused := worker.get("paused"):
-        return str(paused)
+    shown = str(worker.get("paused") or "consuming")
+    if worker.get("awake"):
+        shown += ", keeps its Mac awake"
     refused = worker.get("refuses")
-    return f"consuming; does not serve {', '.join(refused)}" if isinstance(refused, dict) and refused else "consuming"
+    return f"{shown}; does not serve {', '.join(refused)}" if isinstance(refused, dict) and refused else shown
 
 
 def why(
