@@ -137,6 +137,10 @@ def test_an_error_for_one_model_only_is_a_refusal(
         assert supervisor.confirm_outage(failure, model="big")
         assert bool(supervisor.refusal("big")) is refused
         assert bool(supervisor.circuit_breaker.reason) is tripped
+        # a slow server that answers with another model: the job's time ends before its answer does
+        timeout = Failure(kind=FailureKind.TIMEOUT, message="180 s")
+        assert supervisor.confirm_outage(timeout, model="big") is True
+        assert supervisor.confirm_outage(timeout, model="other") is tripped
 
 
 def test_a_breaker_closes_when_the_endpoint_comes_back_with_another_model(runner: Callable[..., JobRunner]) -> None:

@@ -96,7 +96,7 @@ class EndpointSupervisor:
         Then the breaker is tripped, or the model is remembered as refused if the endpoint serves others.
         """
         if failure.kind is FailureKind.TIMEOUT:  # the job's own limit; its last request may hang in a dead server
-            return bool(self.circuit_breaker.reason)
+            return bool(self.circuit_breaker.reason) or bool(model and self.refusal(model))
         if failure.kind not in ENDPOINT_FAILURES:
             return False
         if failure.kind is FailureKind.WRONG_MODEL and model:
