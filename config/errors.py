@@ -8,6 +8,7 @@ ApplejackError
 │   └── RolloutError      the rollout itself: limits, tool retries, malformed calls
 ├── CurationError         a dataset cannot be created
 ├── StudentError          the student's model cannot be created or loaded
+├── DeviceError           this machine's accelerator cannot be claimed
 ├── TrainingError         the preflight check or the training process failed
 ├── EvaluationError       scores cannot be trusted, so none are reported
 └── StoreError            the ledger failed or rejected a command
@@ -112,6 +113,10 @@ class CurationError(ApplejackError):
 
 class StudentError(ApplejackError):
     """The student's model cannot be created or loaded."""
+
+
+class DeviceError(ApplejackError):
+    """This machine's accelerator cannot be claimed, or waiting for it was cancelled."""
 
 
 class TrainingError(ApplejackError):

@@ -155,3 +155,14 @@ def counted(value: object) -> dict[str, int] | None:
 def worker_rows(workers: list[WorkerView]) -> list[JsonObject]:
     """Workers as JSON, for `applejack status --json`."""
     return [{"name": view.name, "silent_seconds": round(view.silent_seconds, 1), **view.fields} for view in workers]
+
+
+def device_rows(workers: list[WorkerView]) -> list[JsonObject]:
+    """Devices in use as JSON, for `applejack status --json`; of two workers of one host the newer heartbeat counts."""
+    rows: dict[tuple[str, str], JsonObject] = {}
+    for view in sorted(workers, key=lambda view: view.silent_seconds):
+        device, host = view.fields.get("device"), view.name.rpartition("@")[2]
+        if isinstance(device, dict) and view.silent_seconds <= SILENT_SECONDS:
+            row = {"host": host, "device": device["name"], "holder": device["holder"], "waiting": device["waiting"]}
+            rows.setdefault((host, str(device["name"])), row)
+    return [rows[key] for key in sorted(rows) if rows[key]["holder"]]

@@ -26,9 +26,10 @@ from config.ledger import Ledger
 from config.ledger.store import ledger_client
 from config.records import JsonObject
 from config.settings import Settings, settings
-from config.topology import GENERATE, QUEUE_GENERATE, ROUTES
+from config.topology import GENERATE, QUEUE_GENERATE, QUEUE_TRAIN, ROUTES
 from config.version import version
 from worker.concurrency.limiter import ConcurrencyLimiter, Qos
+from worker.device.device_lock import occupancy
 from worker.endpoint.served_models import served_models
 from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet import control, visibility_timeout
@@ -130,6 +131,7 @@ class Worker:
             "endpoint": self.supervisor.endpoint if self._generates else None,
             "paused": self.supervisor.circuit_breaker.reason or None,
             "refuses": dict(self.supervisor.refused.all()),
+            **({"device": device} if (device := self._device(queues)) else {}),
             **self.limiter.status(),
             **self.keep_awake.status(),
             "version": version(),
@@ -141,6 +143,11 @@ class Worker:
             "teacher": served_models(self.supervisor, teacher) if self._generates else None,
             "student": student_here(student) if student else None,
         }
+
+    def _device(self, queues: list[str]) -> JsonObject:
+        """Who uses this host's device, from a worker that may load a model."""
+        loads = QUEUE_TRAIN in queues or (self._generates and self._settings.serve)
+        return occupancy(self._settings.lock_dir) if loads else {}
 
     def _before_heartbeat(self, consumer: Consumer) -> None:
         if self._generates:

@@ -97,6 +97,7 @@ def train_run(context: StageContext) -> JsonObject:
         overrides={"max_seq_length": context.run.spec.max_seq_length, **context.run.spec.lora},
         on_progress=lambda progress: report(context, progress),
         cancelled=context.lease.cancelled,
+        run_id=run_id,
     )
     if context.lease.cancelled():
         raise TrainingError("this worker shuts down, or another has taken the training over")
@@ -134,6 +135,7 @@ def evaluate_run(context: StageContext) -> JsonObject:
             run_id, Stage.EVALUATE, {"phase": phase, "done": done, "total": total}
         ),
         worker=context.worker,
+        cancelled=context.lease.cancelled,
     )
     trained = Adapter.model_validate(ledger.stages.view(run_id, Stage.TRAIN).result)
     made = made.with_training(trained, correct=curated_correct(ledger, run_id))

@@ -30,14 +30,21 @@ def up(
         int | None, typer.Option(help="Parallel jobs per generate worker [default: adaptive, up to 16].", min=1)
     ] = None,
     flower: Annotated[bool, typer.Option(help="Start Flower with the Runs page.")] = True,
+    serve: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Run one mlx_lm server with this model for all generate workers."),
+    ] = None,
     caffeinate: Caffeinate = True,
     as_json: Json = False,
 ) -> None:
     """Run Redis, workers and Flower on this machine in the foreground. Ctrl-C stops all of them.
 
-    Workers use the model server at $APPLEJACK_ENDPOINT. Queued work is kept in --dir, and the next start continues it.
+    Workers use the model server at $APPLEJACK_ENDPOINT, or the one that --serve starts. That server stops while a
+    training or an evaluation uses this machine's device. Queued work is kept in --dir, and the next start continues it.
     """
     output = Output(as_json)
+    if serve and workers == 0:
+        raise UsageError("--serve needs a generate worker; remove --workers 0 or --serve")
 
     def ready(stack: Stack) -> None:
         for name, url in stack.urls.items():
@@ -51,7 +58,10 @@ def up(
     env = {"APPLEJACK_CONCURRENCY": str(concurrency)} if concurrency else {}
     env |= {} if caffeinate else {"APPLEJACK_CAFFEINATE": "0"}
     pool = concurrency or POOL["generate"]
-    stack = Stack(settings_with_dir(folder), generate=workers, concurrency=pool, flower=flower, env=env)
+    settings = settings_with_dir(folder)
+    if serve:
+        settings = settings.model_copy(update={"serve": absolute(serve)})
+    stack = Stack(settings, generate=workers, concurrency=pool, flower=flower, env=env)
     parts = [*([] if stack.settings.redis_url else ["server"]), "workers", *(["Flower"] if flower else [])]
     output.console.print(f"starting {', '.join(parts)} ...")
     run_up(stack, ready=ready, tell=output.console.print)

@@ -18,7 +18,7 @@ from producer.connect import open_ledger
 from producer.follow import follow, render_line, render_panel
 from producer.output import Output, pluralise
 from producer.resubmit import job_named
-from producer.run_status import SILENT_SECONDS, RunStatus, worker_rows
+from producer.run_status import SILENT_SECONDS, RunStatus, device_rows, worker_rows
 from producer.run_status import status as status_of
 
 SHOWN = 400  # characters of one message in `why`; --json does not shorten messages
@@ -37,9 +37,13 @@ def status(
         if not runs:
             raise UsageError("there are no runs yet; create one with `applejack submit`")
         seen = follow(ledger, run or runs[0], output) if watch else status_of(ledger, run or runs[0])
-        workers = worker_rows(ledger.fleet.workers())
+        fleet = ledger.fleet.workers()
+        workers, devices = worker_rows(fleet), device_rows(fleet)
         body: JsonObject = {**seen.as_json(), "by_worker": seen.by_worker_json(), "workers": list(workers)}
+        body["devices"] = list(devices)
         print_status(output.console, seen, ledger, workers)
+        for device in devices:
+            output.console.print(device_line(device), soft_wrap=True)
         others = [name for name in runs if name != seen.run_id]
         if run is None and others:
             output.console.print(
@@ -76,6 +80,13 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
         console.print(table)
     else:
         console.print("no worker sent a heartbeat in the last day")
+
+
+def device_line(device: JsonObject) -> str:
+    """Who uses a host's device, and who waits for it."""
+    waiting = device["waiting"]
+    queue = f"; waiting: {', '.join(map(str, waiting))}" if isinstance(waiting, list) and waiting else ""
+    return f"device {device['device']} of {device['host']}: {device['holder']}{queue}"
 
 
 def state(worker: JsonObject) -> str:

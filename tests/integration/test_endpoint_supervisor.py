@@ -16,7 +16,7 @@ from config.errors import FailureKind
 from config.ledger import Ledger
 from config.ledger.jobs import Claim
 from config.process import free_port
-from config.records import JobState, JsonObject, Limits, Spec
+from config.records import DEFAULT_MODEL, JobState, JsonObject, Limits, Spec
 from config.settings import Settings
 from config.topology import QUEUE_GENERATE, run_key
 from producer.run_status import worker_rows
@@ -41,6 +41,7 @@ from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint import model_server
 from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet.leases import Leases
+from worker.generate.job import teacher_of
 from worker.job_runner import JobRunner
 
 pytestmark = pytest.mark.timeout(150)
@@ -298,8 +299,12 @@ def test_a_wedged_server_is_found_where_another_worker_shares_its_folder(
     settings = Settings(dir=tmp_path, serve="scripted", health_check_seconds=0.2, health_check_timeout=1)
     said: dict[str, list[str]] = {"one": [], "two": []}
     one, two = (
-        EndpointSupervisor(settings, pause=say.append, resume=lambda: None, worker=w) for w, say in said.items()
-    )
+        EndpointSupervisor(
+            settings.model_copy(update={"lock_dir": tmp_path / w}),  # as on two devices of one host
+            pause=say.append, resume=lambda: None, worker=w,
+        )
+        for w, say in said.items()
+    )  # fmt: skip
     try:
         one.start()
         two.start()
@@ -312,3 +317,16 @@ def test_a_wedged_server_is_found_where_another_worker_shares_its_folder(
     finally:
         one.stop()
         two.stop()
+
+
+@pytest.mark.parametrize(("named", "requested"), [("org/teacher", DEFAULT_MODEL), ("org/other", "org/other")])
+def test_the_loaded_model_of_another_worker_s_server_is_not_loaded_again(
+    tmp_path: Path, named: str, requested: str
+) -> None:
+    """Fails without `loaded_model` in health_check and in teacher_of: by its id mlx_lm loads a model a second time."""
+    with ScriptedEndpoint(answering()) as endpoint:
+        chosen = Settings(dir=tmp_path, endpoint=endpoint.base_url, endpoint_serves="org/teacher")
+        supervisor = EndpointSupervisor(chosen, pause=lambda _: None, resume=lambda: None)
+        supervisor.health_check(named)
+        assert [body["model"] for body in endpoint.requests] == [requested]
+    assert teacher_of(Spec(run_id=RUN, model=named), chosen).name == requested

@@ -22,7 +22,7 @@ from tests.support.training_set import make_training_set
 from tests.support.trajectories import looked_up
 from worker.curate.options import Options
 from worker.curate.pipeline import curate
-from worker.device.device_lock import device_lock
+from worker.device.device_lock import uses
 from worker.train.trainer import train
 
 QUICK: JsonObject = {"iters": 4, "batch_size": 2, "steps_per_report": 1, "grad_checkpoint": False}
@@ -40,11 +40,6 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     return make_training_set(tmp_path / "dataset")
-
-
-@pytest.fixture(autouse=True)
-def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # another training on this machine must not be waited for
 
 
 def trained(
@@ -192,7 +187,7 @@ PARENT = """
 
 def test_a_killed_parent_leaves_no_child(dataset: Path, student: Path, tmp_path: Path) -> None:
     code = textwrap.dedent(PARENT).format(overrides=ENDLESS)
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "APPLEJACK_DIR": str(settings().dir.absolute())}
+    environment = {**os.environ, "APPLEJACK_DIR": str(settings().dir.absolute())}
     places = [str(dataset), str(student), str(tmp_path / "out")]
     with subprocess.Popen(
         [sys.executable, "-c", code, *places],
@@ -204,20 +199,12 @@ def test_a_killed_parent_leaves_no_child(dataset: Path, student: Path, tmp_path:
         assert parent.stdout is not None
         first = parent.stdout.readline()
         orphans = psutil.Process(parent.pid).children(recursive=True)
+        claims = [[file.path for file in orphan.open_files() if "locks" in file.path] for orphan in orphans]
         parent.send_signal(signal.SIGKILL)
     assert (first, len(orphans) > 0) == (b"0\n", True)  # it was training
+    assert all(claims)  # the device is not free before they have ended: `keep` in reports()
     assert psutil.wait_procs(orphans, timeout=PATIENCE)[1] == []
-
-
-def test_host_lock_is_held_by_one_at_a_time_and_waiting_can_be_cancelled(tmp_path: Path) -> None:
-    with (
-        device_lock(folder=tmp_path),
-        pytest.raises(TrainingError, match="cancelled"),
-        device_lock(lambda: True, folder=tmp_path),
-    ):
-        pass
-    with device_lock(folder=tmp_path):  # the first has let go
-        pass
+    assert uses(settings().lock_dir) == []
 
 
 def test_command_prints_the_contract_s_keys_last(dataset: Path, student: Path, tmp_path: Path) -> None:

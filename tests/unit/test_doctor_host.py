@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from config.diagnostics import run_checks
+from worker.device.device_lock import Claim
 from worker.doctor.host_checks import Host, Process
 
 SHELL = Process(1, 0, ("/bin/zsh",))
@@ -61,11 +61,15 @@ def test_two_models_on_a_machine_are_found(
     assert [finding.severity for finding in findings] == ([severity] if severity else [])
 
 
-def test_a_lock_file_that_cannot_be_opened_is_found(tmp_path: Path) -> None:
-    (tmp_path / "applejack-model.lock").mkdir()  # root can open any file, but not a directory
-    assert [finding.name for finding in host(tmp_path).lock()] == ["lock_not_ours"]
+def test_a_lock_directory_that_cannot_be_used_is_found(tmp_path: Path) -> None:
+    (tmp_path / "locks").touch()  # root can write to any directory, but not to a file in its place
+    (finding,) = host(tmp_path / "locks").lock()
+    assert (finding.name, finding.severity) == ("lock_not_ours", "error")
+    assert "APPLEJACK_LOCK_DIR" in finding.remedy
 
 
-def test_a_lock_held_by_a_training_has_no_finding(tmp_path: Path) -> None:
-    with FileLock(tmp_path / "applejack-model.lock"):
-        assert list(host(tmp_path).lock()) == []
+def test_a_device_held_by_a_training_has_no_finding(tmp_path: Path) -> None:
+    claim = Claim("training", "night-1", folder=tmp_path)
+    assert list(host(tmp_path).lock()) == []
+    claim.release()
+    assert list(host(tmp_path / "not made yet").lock()) == []

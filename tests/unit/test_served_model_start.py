@@ -7,6 +7,7 @@ import pytest
 from config.endpoint.health import HealthCheck
 from config.errors import EndpointError, FailureKind
 from worker.endpoint import served_model
+from worker.endpoint.device_turn import DeviceTurn
 from worker.endpoint.model_server import ModelServer
 from worker.endpoint.served_model import FIRST_STARTS, ServedModel
 
@@ -17,7 +18,8 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ServedModel
     monkeypatch.setattr(served_model, "FIRST_BACKOFF", 0.001)
     given_up: list[str] = []
     (tmp_path / "empty").mkdir()
-    model = ServedModel(str(tmp_path / "empty"), tmp_path / "server.log", lambda _: None, given_up.append)
+    turn = DeviceTurn("w", tmp_path / "locks", grace_seconds=0)
+    model = ServedModel(str(tmp_path / "empty"), tmp_path / "server.log", lambda _: None, given_up.append, turn)
     return model, given_up
 
 

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -73,6 +74,8 @@ class ModelServer:
     port: int = field(default=0, kw_only=True)  # 0: any free port
     flags: ServerFlags = field(default_factory=ServerFlags, kw_only=True)
     ready_seconds: float = field(default=600.0, kw_only=True)
+    keep: Sequence[int] = field(default=(), kw_only=True)
+    """file descriptors that the process inherits: its claim on the device"""
     child: ChildProcess | None = field(default=None, init=False)
 
     @property
@@ -140,7 +143,9 @@ class ModelServer:
         address = ["--host", self.host, "--port", str(self.port)]
         # -P: do not import a folder named worker in the current directory
         command = [sys.executable, "-P", "-m", CHILD, "--model", model, *adapter, *address, *self.flags.arguments()]
-        self.child = start_child("model server", command, log=self.log, env=self._environment(), grace=0)
+        self.child = start_child(
+            "model server", command, log=self.log, env=self._environment(), keep=self.keep, grace=0
+        )
 
     def _environment(self) -> dict[str, str]:
         # A model directory is used offline; a hub name needs the hub.

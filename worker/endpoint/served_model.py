@@ -11,7 +11,9 @@ from pathlib import Path
 
 from config import logs
 from config.endpoint.health import HealthCheck
-from config.errors import EndpointError
+from config.errors import DeviceError, EndpointError
+from worker.device.device_lock import Use
+from worker.endpoint.device_turn import DeviceTurn
 from worker.endpoint.model_server import ModelServer, ServerFlags
 
 log = logs.get(__name__)
@@ -34,6 +36,9 @@ class ServedModel:
     """opens the worker's circuit breaker, with the reason"""
     give_up: Callable[[str], None]
     """ends the worker, with the reason: the model cannot be served"""
+    turn: DeviceTurn
+    port: int = 0
+    """0: any free port"""
     server: ModelServer | None = None
     """None until it has generated a token, and after it was lost"""
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -64,29 +69,47 @@ class ServedModel:
         self._stopping.set()
 
     def stop(self) -> None:
-        """Stop the server."""
+        """Stop the server and release the device."""
         if self.server:
             self.server.stop()
+        self.turn.release()
+
+    def wanted_by(self) -> Use | None:
+        """The training or evaluation that waits until this server releases the device."""
+        return self.turn.wanted_by() if self.server else None
+
+    def give_way(self) -> None:
+        """Stop the server and release the device; the next `ensure` queues for it again."""
+        self.stop()
+        self.server = None
 
     def _lose(self, reason: str) -> None:
         self.trip(reason)
         log.warning("model_server.lost", reason=reason)
         if self.server:
-            self.server.stop()  # breaks its connections, so that jobs waiting on it are released now
-            self.server = None
+            self.give_way()  # breaks its connections, so that jobs waiting on it are released now
 
     def _start(self) -> None:
+        try:
+            occupied = self.turn.take()
+        except DeviceError as error:
+            occupied = str(error)
+        if occupied:
+            self.trip(occupied)
+            return
         self._starts += 1
         wait = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** (self._starts - 2)) if self._starts > 1 else 0.0
         if wait and self._stopping.wait(wait):
             return
         folder = Path(self.model).expanduser()
         flags = ServerFlags(decode_concurrency=DECODE_CONCURRENCY)
-        server = ModelServer(folder if folder.is_dir() else self.model, log=self.log_file, flags=flags)
+        model, keep = folder if folder.is_dir() else self.model, [self.turn.descriptor]
+        server = ModelServer(model, log=self.log_file, flags=flags, port=self.port, keep=keep)
         started = time.monotonic()
         try:
             server.start()
         except EndpointError as error:
+            self.turn.release()
             self.trip(str(error))
             log.warning("model_server.failed", error=str(error), starts=self._starts)
             if self._starts >= FIRST_STARTS and not self._answered and not self._stopping.is_set():

@@ -14,9 +14,9 @@ def served_models(supervisor: EndpointSupervisor, model: str | None) -> JsonObje
     """The models of this worker's endpoint, whether it serves `model` (None: unknown), and why the worker is paused."""
     settings = supervisor.settings
     paused = supervisor.circuit_breaker.reason or None
-    if settings.serve:
-        serves = None if model is None else is_served(settings.serve, model)
-        return {"serve": settings.serve, "models": [settings.serve], "serves": serves, "paused": paused}
+    if loaded := settings.loaded_model:
+        serves = None if model is None else is_served(loaded, model)
+        return {"serve": loaded, "models": [loaded], "serves": serves, "paused": paused}
     key = settings.endpoint_key.get_secret_value() if settings.endpoint_key else None
     server: Server | None = None
     error = None

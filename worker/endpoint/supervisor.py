@@ -7,6 +7,7 @@ consumes no jobs.
 
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ from config.endpoint.health import HealthCheck, health_check
 from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, Failure
 from config.settings import Settings
+from worker.device.device_lock import Use
 from worker.endpoint.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
+from worker.endpoint.device_turn import DeviceTurn
 from worker.endpoint.refused_models import RefusedModels, is_served
 from worker.endpoint.served_model import ServedModel
 from worker.fleet.retry import ENDPOINT_FAILURES
@@ -25,6 +28,9 @@ from worker.fleet.retry import ENDPOINT_FAILURES
 log = logs.get(__name__)
 
 MIN_FREE_BYTES = 1 << 30  # for workspaces, logs and the server's files; with less, jobs would fail one by one
+
+GRACE_CHECKS = 3  # after a training the device stays free for two to three intervals: its evaluation claims it by then
+POLL_SECONDS = 0.2
 
 
 @dataclass
@@ -64,7 +70,10 @@ class EndpointSupervisor:
         """Start supervising. A worker with `--serve` takes no job before its server has answered."""
         if self.settings.serve:
             log_file = self.settings.dir / "logs" / f"model-server-{self.worker}.log"
-            self.served = ServedModel(self.settings.serve, log_file, self.trip, self.give_up)
+            turn = DeviceTurn(self.worker, self.settings.lock_dir, GRACE_CHECKS * self.settings.health_check_seconds)
+            self.served = ServedModel(
+                self.settings.serve, log_file, self.trip, self.give_up, turn, self.settings.serve_port
+            )
             self.trip(f"starting the server of {self.settings.serve}")
         self._thread.start()
 
@@ -116,8 +125,9 @@ class EndpointSupervisor:
 
         Its own server is not asked for another model than its own: mlx_lm would load that one too.
         """
-        if self.settings.serve and not is_served(self.settings.serve, model):
-            return f"requested model {model!r}, but this worker serves {self.settings.serve!r}"
+        loaded = self.settings.loaded_model
+        if loaded and not is_served(loaded, model):
+            return f"requested model {model!r}, but this worker serves {loaded!r}"
         return self.refused.reason(model)
 
     def _refuses(self, model: str | None, health: HealthCheck) -> bool:
@@ -136,10 +146,12 @@ class EndpointSupervisor:
     def health_check(self, model: str | None = None) -> HealthCheck:
         """Request one token, of `model` where one is named."""
         if self.settings.serve and not (self.served and self.served.server):
-            gone = EndpointError("the model server is not running", kind=FailureKind.ENDPOINT_UNREACHABLE)
+            why = self.circuit_breaker.reason or "the model server is not running"
+            gone = EndpointError(why, kind=FailureKind.ENDPOINT_UNREACHABLE)
             return HealthCheck(gone)
-        # by its own name mlx_lm would load the model a second time
-        if model in (None, DEFAULT_MODEL) or (self.settings.serve and is_served(self.settings.serve, model)):
+        loaded = self.settings.loaded_model
+        # by its own name mlx_lm would load the model again
+        if model in (None, DEFAULT_MODEL) or (loaded and is_served(loaded, model)):
             model = self.settings.model
         key = self.settings.endpoint_key.get_secret_value() if self.settings.endpoint_key else None
         return health_check(self.endpoint, model=model, api_key=key, seconds=self.settings.health_check_timeout)
@@ -161,6 +173,8 @@ class EndpointSupervisor:
     def _tick(self) -> None:
         if self.served:
             with self._reconcile_in_background():
+                if use := self.served.wanted_by():
+                    self._make_room(self.served, use)
                 self.served.ensure(self.health_check)
         elif not self.circuit_breaker.reason:
             self._check_busy_endpoint()
@@ -171,6 +185,19 @@ class EndpointSupervisor:
             log.info("worker.resumed")
             self.resume()
         self._reconcile_consumer()
+
+    def _make_room(self, served: ServedModel, use: Use) -> None:
+        """Stop the server for a training or an evaluation, after `drain_seconds` for the jobs that it answers."""
+        self.trip(f"the model server makes room for {use}")
+        deadline = time.monotonic() + self.settings.drain_seconds
+        while self._busy() and time.monotonic() < deadline and not self._stop.wait(POLL_SECONDS):
+            pass
+        log.info("model_server.makes_room", use=str(use), jobs=self._in_flight.total())
+        served.give_way()
+
+    def _busy(self) -> bool:
+        with self._lock:
+            return self._in_flight.total() > 0
 
     def _may_resume(self) -> bool:
         breaker = self.circuit_breaker

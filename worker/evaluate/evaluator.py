@@ -10,7 +10,7 @@ from config.atomic_files import write_lines
 from config.errors import EndpointError, EvaluationError, WorkspaceError
 from config.records import DEFAULT_MODEL, Prompt, Sampling, Spec, Trajectory, job_id
 from config.report.model import Report
-from worker.device.device_lock import device_lock
+from worker.device.device_lock import Claim, device_lock
 from worker.endpoint.model_server import ModelServer, ServerFlags
 from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
 from worker.evaluate.score import score
@@ -51,21 +51,25 @@ def evaluate(
     on_progress: Progress,
     worker: str,
     concurrency: int = CONCURRENCY,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Report:
     """Return the Report. Writes it to `out`, with before.jsonl and after.jsonl (trajectories) and the server logs.
 
     A held-out prompt keeps its job_id; other prompts get one from their position and content.
 
-    Serves first the base model, then base and adapter, one at a time under the host's lock. Every prompt is answered at
-    temperature 0 within `spec.evaluate_limits`. Without an adapter only `before` is scored.
+    Serves first the base model, then base and adapter, one at a time, while it holds the host's device. Every prompt is
+    answered at temperature 0 within `spec.evaluate_limits`. Without an adapter only `before` is scored.
     Raises EvaluationError if a server fails, a workspace is unavailable, there are no prompts, or it cannot be verified
-    which weights answered. No report is written then.
+    which weights answered; DeviceError if the device cannot be claimed, or `cancelled` turns true while waiting for it.
+    No report is written then.
     """
     try:
         questions = _questions(prompts, workspace_for)
         out.mkdir(parents=True, exist_ok=True)
-        evaluator = Evaluator(_evaluation_spec(spec), questions, student, out, on_progress, worker, concurrency)
-        with device_lock():
+        with device_lock("evaluation", spec.run_id, cancelled) as claim:
+            evaluator = Evaluator(
+                _evaluation_spec(spec), questions, student, out, on_progress, worker, concurrency, claim
+            )
             before = evaluator.ask("before", None)
             noise = prove_constant(before.canaries, who="the base model")
             after = (
@@ -101,6 +105,7 @@ class Evaluator:
     on_progress: Progress
     worker: str
     concurrency: int
+    claim: Claim
 
     def ask(
         self, phase: Phase, adapter: Path | None, check: Callable[[Canaries], None] = lambda _: None
@@ -111,7 +116,8 @@ class Evaluator:
             decode_concurrency=self.concurrency,
             prompt_concurrency=self.concurrency,
         )
-        server = ModelServer(self.student, adapter, log=self.out / f"{phase}-server.log", flags=flags)
+        log, keep = self.out / f"{phase}-server.log", [self.claim.descriptor]
+        server = ModelServer(self.student, adapter, log=log, flags=flags, keep=keep)
         with ThreadPoolExecutor(self.concurrency) as pool, server:  # this order: on an interrupt the server stops first
             try:
                 first = canaries(server.url)

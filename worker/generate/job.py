@@ -8,6 +8,7 @@ from config.ledger.jobs import Claim
 from config.records import DEFAULT_MODEL, Failure, Pin, Prompt, Spec, Trajectory
 from config.settings import Settings
 from worker.concurrency.observer import RequestObserver, no_observer
+from worker.endpoint.refused_models import is_served
 from worker.generate.agent import Teacher, endpoint_teacher
 from worker.generate.rollout import run_rollout
 from worker.generate.scripted_teacher import scripted_teacher
@@ -51,7 +52,7 @@ def teacher_of(spec: Spec, settings: Settings, watch: RequestObserver = no_obser
     # mlx_lm serves the model that it loaded with --model under the name DEFAULT_MODEL
     return endpoint_teacher(
         settings.endpoint,
-        model=DEFAULT_MODEL if spec.model == settings.serve else spec.model,
+        model=DEFAULT_MODEL if settings.loaded_model and is_served(settings.loaded_model, spec.model) else spec.model,
         api_key=key,
         sampling=spec.sampling,
         request_seconds=spec.limits.request_seconds,

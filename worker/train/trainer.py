@@ -16,7 +16,7 @@ from config import logs
 from config.atomic_files import replace_directory
 from config.errors import TrainingError, UsageError
 from config.records import Adapter, JsonObject, TrainProgress
-from worker.device.device_lock import device_lock
+from worker.device.device_lock import Claim, device_lock
 from worker.student.cpu_blas.blas import mlx_environment
 from worker.train.preflight import SPLITS, Plan, preflight
 from worker.train.process import reports
@@ -39,13 +39,15 @@ def train(
     on_progress: Callable[[TrainProgress], None],
     cancelled: Callable[[], bool],
     file: Path | None = None,
+    run_id: str = "",
 ) -> Adapter:
     """Train `student` on `dataset` with config/lora.yaml (or `file`) and `overrides` into the directory `out`.
 
     Replaces `out` only when the adapter is complete. Returns the existing adapter if dataset, student and
-    hyperparameters are the same. Waits for the host's model lock.
-    Raises UsageError for bad input, and TrainingError if the training cannot start, fails or is cancelled. The message
-    names the log, which is then at `out`/train.log.
+    hyperparameters are the same. Waits for the host's device; others that wait see `run_id`, or the name of `out`.
+    Raises UsageError for bad input, DeviceError if the device cannot be claimed or `cancelled` turns true while waiting
+    for it, and TrainingError if the training cannot start, fails or is cancelled. Its message names the log, which is
+    then at `out`/train.log.
     """
     plan = preflight(dataset, student=student, out=out, overrides=overrides, file=file)
     recipe = recipe_of(dataset, student, plan)
@@ -54,9 +56,9 @@ def train(
         log.info("train.found", adapter=str(out), iterations=found.iterations)
         return found
     require_replaceable(out)
-    with device_lock(cancelled):
+    with device_lock("training", run_id or out.absolute().name, cancelled) as claim:
         log.info("train.started", dataset=str(dataset), student=str(student), rows=plan.rows, longest=plan.longest)
-        adapter = _trained(dataset, student, out, plan, recipe, on_progress, cancelled)
+        adapter = _trained(dataset, student, out, plan, recipe, on_progress, cancelled, claim)
     log.info("train.finished", adapter=str(out), iterations=adapter.iterations, seconds=adapter.seconds)
     return adapter
 
@@ -110,10 +112,11 @@ def _trained(
     recipe: JsonObject,
     on_progress: Callable[[TrainProgress], None],
     cancelled: Callable[[], bool],
+    claim: Claim,
 ) -> Adapter:
     started = time.monotonic()
     with replace_directory(out.absolute()) as fresh, _log_kept(fresh, out):
-        losses = _losses(dataset, student, fresh, plan, on_progress, cancelled)
+        losses = _losses(dataset, student, fresh, plan, on_progress, cancelled, claim)
         adapter = Adapter(
             path=str(out),
             student=str(student),
@@ -135,15 +138,15 @@ def _losses(
     plan: Plan,
     on_progress: Callable[[TrainProgress], None],
     cancelled: Callable[[], bool],
+    claim: Claim,
 ) -> list[TrainProgress]:
     paths: JsonObject = {"model": str(student), "data": str(dataset), "adapter_path": str(fresh)}
     config = fresh / "child.json"
     config.write_text(json.dumps({**plan.hyperparameters, **paths}), encoding="utf-8")
     environment = {**os.environ, **mlx_environment()}
     losses = []
-    with contextlib.closing(
-        reports(config, environment=environment, log_file=fresh / LOG, cancelled=cancelled)
-    ) as lines:
+    child = reports(config, environment=environment, log_file=fresh / LOG, cancelled=cancelled, keep=[claim.descriptor])
+    with contextlib.closing(child) as lines:
         for line in lines:
             progress = TrainProgress.model_validate(json.loads(line))
             losses.append(progress)
