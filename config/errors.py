@@ -89,6 +89,13 @@ class GenerationError(ApplejackError):
 class EndpointError(GenerationError):
     """The model server is unreachable, hung, returns errors or serves the wrong model."""
 
+    status: int | None
+    """HTTP status of its response; None without one"""
+
+    def __init__(self, message: str, *, kind: FailureKind, status: int | None = None) -> None:
+        super().__init__(message, kind=kind)
+        self.status = status
+
 
 class WorkspaceError(GenerationError):
     """The pinned code is not available."""

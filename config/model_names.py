@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import UsageError
+from config.records import DEFAULT_MODEL
 
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 _ID = re.compile(rf"{_PART}/{_PART}")
@@ -46,7 +47,7 @@ def parse_model(text: str) -> ModelName:
 
 def is_served(serve: str | None, model: str) -> bool:
     """Whether a run that requests `model` means the model of `--serve`, which mlx_lm knows under another name."""
-    if serve is None or model == serve:
+    if serve is None or model in (serve, DEFAULT_MODEL):
         return serve is not None
     try:
         served, requested = parse_model(serve), parse_model(model)

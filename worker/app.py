@@ -5,9 +5,10 @@ celery -A worker.app worker -Q generate --pool threads      (what `applejack wor
 
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ from kombu.exceptions import OperationalError
 from config import logs
 from config.address import is_loopback
 from config.broker import make_app
+from config.errors import StoreError
+from config.exit_codes import EXIT_BAD_INPUT
 from config.ledger import Ledger
 from config.ledger.store import ledger_client
 from config.records import JsonObject
@@ -27,8 +30,9 @@ from config.topology import GENERATE, QUEUE_GENERATE, QUEUE_TRAIN, ROUTES
 from config.version import version
 from worker.concurrency.limiter import ConcurrencyLimiter, Qos
 from worker.device.device_lock import occupancy
+from worker.endpoint.served_models import served_models
 from worker.endpoint.supervisor import EndpointSupervisor
-from worker.fleet import visibility_timeout
+from worker.fleet import control, visibility_timeout
 from worker.fleet.broker_messages import Message
 from worker.fleet.heartbeat import Heartbeat
 from worker.fleet.keep_awake import KeepAwake
@@ -36,6 +40,7 @@ from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
 from worker.fleet.shutdown import GracefulShutdown
 from worker.job_runner import JobRunner
+from worker.models.on_this_machine import student_here
 from worker.models.progress import Downloads
 from worker.stage_runner import StageRunner
 from worker.tasks import register
@@ -78,6 +83,7 @@ class Worker:
             resume=self._resume,
             consuming=self._is_consuming,
             downloads=self._downloads,
+            give_up=self._give_up,
         )
         name = f"worker-{os.getpid()}@{platform.node()}"  # until Celery has named it
         self.limiter = ConcurrencyLimiter(most=1)  # until the size of the pool is known
@@ -91,6 +97,7 @@ class Worker:
         self._heartbeat: Heartbeat | None = None
         self._consumer: Consumer | None = None
         register(self.app, self.jobs, self.stages)
+        control.register(self._models)
 
     def start(self, consumer: Consumer, queues: list[str]) -> None:
         """Start heartbeat and supervision, under the name that Celery gave this worker."""
@@ -130,12 +137,19 @@ class Worker:
             "pid": os.getpid(),
             "endpoint": self.supervisor.endpoint if self._generates else None,
             "paused": self.supervisor.circuit_breaker.reason or None,
+            "refuses": dict(self.supervisor.refused.all()),
             **({"device": device} if (device := self._device(queues)) else {}),
             **({"downloading": download} if (download := self._downloads.status()) else {}),
             **self.limiter.status(),
             **self.keep_awake.status(),
             "version": version(),
             "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
+        }
+
+    def _models(self, teacher: str | None, student: str | None) -> JsonObject:
+        return {
+            "teacher": served_models(self.supervisor, teacher) if self._generates else None,
+            "student": student_here(student) if student else None,
         }
 
     def _device(self, queues: list[str]) -> JsonObject:
@@ -167,6 +181,14 @@ class Worker:
     def _resume(self) -> None:
         with log_broker_errors("resume.not_sent"):
             self.app.control.add_consumer(QUEUE_GENERATE, destination=[self.jobs.worker])
+
+    def _give_up(self, reason: str) -> None:
+        """End this worker, which has taken no job: nothing else in the process waits for the supervisor's thread."""
+        with suppress(StoreError):  # leaves the list of workers; an unavailable ledger does not delay the exit
+            self._ledger.fleet.leave(self.jobs.worker)
+        sys.stderr.write(f"applejack: {reason}\n")
+        sys.stderr.flush()
+        os._exit(EXIT_BAD_INPUT)
 
     def _is_consuming(self) -> bool | None:
         consuming = getattr(self._consumer and self._consumer.task_consumer, "consuming_from", None)

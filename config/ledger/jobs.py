@@ -97,6 +97,7 @@ class Jobs:
             run_key(run_id, "rate"),
             run_key(run_id, "by_worker"),
             run_key(run_id, f"kind:{kind}"),
+            run_key(run_id, "refused"),
         ]
         args: list[Arg] = [
             job_id,
@@ -220,7 +221,7 @@ class Jobs:
     def resubmit(self, run_id: str, job_ids: Sequence[str], *, train: bool, evaluate: bool) -> int:
         """Requeue finished jobs under their next attempt and reset the stages: all jobs or none."""
         stages = [run_key(run_id, f"stage:{stage}") for stage in Stage]
-        keys = [*self._states(run_id), run_key(run_id, "run"), ACTIVE, *stages]
+        keys = [*self._states(run_id), run_key(run_id, "run"), ACTIVE, *stages, run_key(run_id, "refused")]
         states = ["waiting" if requested else "skipped" for requested in (train, evaluate)]
         prefixes = [run_key(run_id, "job:"), run_key(run_id, "kind:")]
         return int(decode(run_script(self._redis, "resubmit", keys, [*prefixes, *states, *job_ids])))

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from config.diagnostics import DoctorReport
 from config.model_names import parse_model
-from producer.commands.options import Dir, Json, settings_with_dir
+from producer.commands.options import Dir, Json, require_url, settings_with_dir
 from producer.commands.stages import WORKER_PACKAGES
 from producer.doctor import run_all
 from producer.doctor.workers import run_worker_doctor
@@ -30,19 +30,26 @@ def doctor(
     endpoint: Annotated[
         str | None, typer.Option(help="URL of the model server to check [default: $APPLEJACK_ENDPOINT].")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Model to request from the endpoint [default: $APPLEJACK_MODEL].")
+    ] = None,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
     """Check this machine and the fleet for known misconfigurations.
 
-    Prints each finding with its remedy, and changes nothing. The exit code is 1 if a finding is an error.
+    Prints each finding with its remedy, and changes nothing. The exit code is 1 if a finding is an error. The endpoint
+    is asked for one token and for a tool call; the remedy fits the server found there (docs/endpoints.md).
     """
     if student is not None:
         parse_model(student)
     output = Output(as_json)
     settings = settings_with_dir(folder)
     if endpoint:
+        require_url(endpoint)
         settings = settings.model_copy(update={"endpoint": endpoint})
+    if model:
+        settings = settings.model_copy(update={"model": model})
     missing = next((name for name in WORKER_PACKAGES if find_spec(name) is None), None)
     report = run_all(settings) + run_worker_doctor(student, missing=missing)
     print_report(output.console, report)

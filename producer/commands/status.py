@@ -91,12 +91,15 @@ def device_line(device: JsonObject) -> str:
 
 
 def state(worker: JsonObject) -> str:
-    """State of a worker: silent, the reason of its pause, or consuming; and whether it keeps its Mac awake."""
+    """State of a worker: silent, why it is paused, or consuming; its Mac kept awake; models that it does not serve."""
     silent = worker["silent_seconds"]
     if isinstance(silent, float) and silent > SILENT_SECONDS:
         return "silent"
     shown = str(worker.get("paused") or downloading(worker) or "consuming")
-    return f"{shown}, keeps its Mac awake" if worker.get("awake") else shown
+    if worker.get("awake"):
+        shown += ", keeps its Mac awake"
+    refused = worker.get("refuses")
+    return f"{shown}; does not serve {', '.join(refused)}" if isinstance(refused, dict) and refused else shown
 
 
 def downloading(worker: JsonObject) -> str:

@@ -11,15 +11,19 @@ from pydantic import ValidationError
 
 from config.errors import RejectionReason, UsageError
 from config.hyperparameters import OVERRIDE_HELP, parse_overrides, resolve
+from config.ledger import Ledger
 from config.prompts import load
 from config.questions.answering_tools import can_answer, needed
 from config.questions.wording import TOOL_FORMS, parse
 from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
+from config.settings import Settings
+from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
 from producer import enqueue
 from producer.commands.model_options import STUDENT_HELP, doubtful, parse_students
 from producer.commands.options import Dir, Json, settings_with_dir, tool_names
 from producer.connect import open_ledger
 from producer.follow import follow
+from producer.model_check import ask_workers, no_workers, require_student, require_teacher
 from producer.output import Output, pluralise
 from producer.workspace import resolve_workspace
 
@@ -71,6 +75,9 @@ def submit(
     ] = False,
     lora: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=OVERRIDE_HELP)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the dataset split.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Queue the run although no live worker has its --model or --student.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow the run until it ends; Ctrl-C does not stop the run.")
     ] = False,
@@ -115,6 +122,8 @@ def submit(
     for doubt in filter(None, (doubtful(name) for name in students if name)):
         sys.stderr.write(f"applejack: {doubt}\n")
     with open_ledger(settings) as (ledger, reached):
+        if not force and run not in ledger.run_ids():
+            check_models(ledger, reached, spec, output)
         new, total = enqueue.submit(ledger, reached, spec, loaded.prompts)
         for line, first in loaded.duplicates:
             output.console.print(f"{prompts}:{line} repeats line {first}; queued once")
@@ -146,6 +155,18 @@ def checked(**fields: object) -> Spec:
             ) from error
         raise UsageError(f"{where} is {shown}: {fault['msg']}") from error
     return spec
+
+
+def check_models(ledger: Ledger, settings: Settings, spec: Spec, output: Output) -> None:
+    """UsageError if no live worker has the run's teacher or student. A queue without a live worker is only named."""
+    teacher = spec.model if spec.teacher == "endpoint" else None
+    fleet = ask_workers(ledger, settings, teacher=teacher, student=spec.student)
+    if teacher:
+        require_teacher(fleet, teacher)
+    if spec.student:
+        require_student(fleet, spec.student, train=spec.train)
+    if missing := no_workers(fleet, [QUEUE_GENERATE, QUEUE_CURATE, *([QUEUE_TRAIN] if spec.train else [])]):
+        output.console.print(f"no {' or '.join(missing)} worker is alive; the run waits until one starts")
 
 
 def require_tools(prompts: Iterable[Prompt], spec: Spec) -> None:

@@ -137,23 +137,6 @@ def test_a_prompt_that_breaks_healthy_endpoints_is_tried_to_the_limit_and_record
     assert "no such layout" in seen.history[1].detail
 
 
-def test_an_endpoint_that_serves_another_model_pauses_its_worker_until_it_serves_the_right_one(
-    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
-) -> None:
-    """Fails without `same_model` in config/endpoint/health.py: the job is spent and fails as wrong_model."""
-    served = "model-b"
-    with ScriptedEndpoint(lambda _: Reply(text="hello", model=served)) as endpoint:
-        start_worker("generate", "w", env={**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}, wait=False)
-        jobs = submit(ledger, redis_url, prompts(2), model="model-a")
-        reason = until(lambda: paused(ledger, "w@test"), "paused in the heartbeat")
-        assert "'model-a'" in reason
-        assert "'model-b'" in reason
-        served = "model-a"
-        assert all_terminal(ledger)[JobState.GENERATED] == 2
-        until(lambda: paused(ledger, "w@test") == "", "resumed in the heartbeat")
-    assert {deliveries(redis_url, job) for job in jobs} == {1}
-
-
 def test_an_endpoint_that_hangs_is_found_by_its_probe_and_charged_to_no_job(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:

@@ -1,4 +1,7 @@
-"""The child model server of a worker with `--serve`: started, checked, and restarted with exponential backoff."""
+"""The child model server of a worker with `--serve`: started, checked, and restarted with exponential backoff.
+
+A server that has answered once is restarted for ever. One that has never answered is given up after three starts.
+"""
 
 import threading
 import time
@@ -17,6 +20,8 @@ from worker.models.resolve import LocalModel
 
 log = logs.get(__name__)
 
+FIRST_BACKOFF = 1.0  # seconds between the first two starts; doubled each time
+FIRST_STARTS = 3  # of a server that has never answered: its model does not exist, or does not fit
 LONGEST_BACKOFF = 60.0  # seconds between starts of a server that keeps dying
 DECODE_CONCURRENCY = (
     64  # above a worker's jobs in flight: in a full batch a health check waits, and the server looks hung
@@ -31,6 +36,8 @@ class ServedModel:
     log_file: Path
     trip: Callable[[str], None]
     """opens the worker's circuit breaker, with the reason"""
+    give_up: Callable[[str], None]
+    """ends the worker, with the reason: the model cannot be served"""
     turn: DeviceTurn
     port: int = 0
     """0: any free port"""
@@ -43,6 +50,8 @@ class ServedModel:
     _stopping: threading.Event = field(default_factory=threading.Event)
     _failures: int = 0
     """starts that failed and servers that were lost, since the last successful health check"""
+    _answered: bool = False
+    """whether a server of this model has ever generated a token"""
 
     def ensure(self, health_check: Callable[[], HealthCheck]) -> None:
         """Start the server if there is none; stop one that died or hangs, so that the next call starts it."""
@@ -89,7 +98,7 @@ class ServedModel:
             self.give_way()  # breaks its connections, so that jobs waiting on it are released now
 
     def _start(self) -> None:
-        wait = min(LONGEST_BACKOFF, 2.0 ** (self._failures - 2)) if self._failures > 1 else 0.0
+        wait = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** (self._failures - 2)) if self._failures > 1 else 0.0
         if wait and self._stopping.wait(wait):
             return
         try:
@@ -105,8 +114,11 @@ class ServedModel:
             self._failures += 1
             self.trip(str(error))
             log.warning("model_server.failed", error=str(error), failures=self._failures)
+            hopeless = not self._answered and not isinstance(error, (DownloadError, DeviceError))  # these pass
+            if hopeless and self._failures >= FIRST_STARTS and not self._stopping.is_set():
+                self.give_up(f"cannot serve {self.model!r}, tried {self._failures} times: {error}")
             return
-        self.server = server
+        self.server, self._answered = server, True
         log.info("model_server.ready", url=server.url, seconds=round(time.monotonic() - started, 1))
 
     def _server(self, folder: Path) -> ModelServer:

@@ -1,5 +1,5 @@
 -- Stores a trajectory: the first of an attempt wins, a second one changes nothing. The last job makes curation ready.
--- KEYS queued, running, generated, failed, leases, job, trajectory, curate, rate, by_worker, kind
+-- KEYS queued, running, generated, failed, leases, job, trajectory, curate, rate, by_worker, kind, refused
 -- ARGV job_id, attempt, state, blob, worker, failure kind or '', milliseconds, token of the claim or ''
 if redis.call('EXISTS', KEYS[7]) == 1 then return 'already' end
 if (redis.call('HGET', KEYS[6], 'attempt') or '1') ~= ARGV[2] then return 'stale' end
@@ -12,6 +12,7 @@ redis.call('SADD', ARGV[3] == 'generated' and KEYS[3] or KEYS[4], ARGV[1])
 redis.call('HSET', KEYS[6], 'worker', ARGV[5], 'finished_ms', now, 'ms', ARGV[7], 'kind', ARGV[6])
 if ARGV[6] ~= '' then redis.call('SADD', KEYS[11], ARGV[1]) end
 note(KEYS[6], ARGV[3], ARGV[5], ARGV[6])
+if ARGV[3] == 'generated' then redis.call('DEL', KEYS[12]) end  -- a worker serves the run's model
 redis.call('HINCRBY', KEYS[9], math.floor(now / 10000), 1)
 redis.call('HINCRBY', KEYS[10], ARGV[5] .. '|' .. ARGV[3], 1)
 if redis.call('SCARD', KEYS[1]) + redis.call('SCARD', KEYS[2]) > 0 then return 'stored' end

@@ -22,8 +22,9 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 
 from config.address import is_loopback, without_secret
+from config.endpoint.client import is_same_model
 from config.errors import EndpointError, FailureKind
-from config.records import DEFAULT_MODEL, Sampling, own_text
+from config.records import Sampling, own_text
 from worker.concurrency.observer import RequestObserver, no_observer
 from worker.generate.agent.streaming import STREAMED, StreamingClient
 
@@ -121,7 +122,7 @@ class _Endpoint(WrapperModel):
     ) -> ModelResponse:
         """The response to a conversation. Raises EndpointError if another model answered."""
         response = await self._watched(messages, model_settings, model_request_parameters)
-        if self._requested != DEFAULT_MODEL and response.model_name and response.model_name != self._requested:
+        if response.model_name and not is_same_model(self._requested, response.model_name):
             raise EndpointError(
                 f"requested model {self._requested!r}, but {response.model_name!r} answered; "
                 "load the requested model in the endpoint, or request the one it serves",
