@@ -225,6 +225,11 @@ class Pin(Record):
     dirty: bool = False
     """Whether the origin had uncommitted changes; the tools read the commit without them."""
 
+    @property
+    def content(self) -> str:
+        """The commit or digest; equal ones mean equal code."""
+        return self.commit or self.digest or "unknown"
+
 
 class Provenance(Record):
     """Origin of a trajectory."""

@@ -19,6 +19,7 @@ from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet.leases import Lease, Leases
 from worker.fleet.redis_outage import retry_while_unavailable
 from worker.fleet.retry import RELEASED, TRANSIENT, retry_delay
+from worker.tools.open_workspaces import OpenWorkspaces
 
 log = logs.get(__name__)
 
@@ -35,6 +36,7 @@ class JobRunner:
     supervisor: EndpointSupervisor | None = None
     requeue: Callable[[str, str, float], None] | None = None
     """queues a job (run_id, job_id) again after a delay in seconds; without it the reconciler does, a little later"""
+    workspaces: OpenWorkspaces = field(default_factory=OpenWorkspaces)
     _runs: dict[str, RunView] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -128,7 +130,16 @@ class JobRunner:
             observer = self.limiter.job(run.spec.limits.seconds)
             # only ledger reads before the rollout can raise StoreUnavailableError, so a retry repeats no model request
             return retry_while_unavailable(
-                lambda: run_job(run.spec, prompt, claim, self.ledger, settings, self.worker, watch=observer)
+                lambda: run_job(
+                    run.spec,
+                    prompt,
+                    claim,
+                    self.ledger,
+                    settings,
+                    self.worker,
+                    opened=self.workspaces,
+                    watch=observer,
+                )
             )
         except Exception as error:  # a header task that raises aborts its chord, so every error becomes a record
             log.exception("job.internal", run_id=claim.run_id, job_id=claim.job_id)

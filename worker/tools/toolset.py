@@ -1,7 +1,8 @@
 """The tools for reading a pinned workspace: their names, JSON schemas and functions.
 
 Every result is text that is never empty. A long result is capped, with a marker that states what was left out. An
-invalid call raises RefusedError, which the model receives as an error that it can correct.
+invalid call raises RefusedError, which the model receives as an error that it can correct. A file that was edited since
+the workspace was opened raises EditedError, which ends the job: its result would be that of other code.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from config.errors import UsageError
 from config.records import JsonObject
 from worker.tools import run_command, tools
 from worker.tools.patterns import RefusedError
+from worker.tools.tree import EditedError
 from worker.tools.workspace import Workspace
 
 ToolFunction = Callable[[JsonObject], str]
@@ -68,19 +70,36 @@ def build(
         "find_files": tools.find_files,
         "list_dir": tools.list_dir,
         "count": tools.count,
-        RUN_COMMAND: lambda where, arguments: run_command.run(where.root, arguments.command, allow=allow_commands),
+        RUN_COMMAND: lambda where, arguments: _run_command(where, arguments, allow_commands),
     }
 
     def bound(name: str) -> ToolFunction:
         def run(arguments: JsonObject) -> str:
+            read = _read_arguments(name, arguments)
             try:
-                return _shortened(bodies[name](workspace, _read_arguments(name, arguments)))
+                return _shortened(_on_pinned_files(workspace, lambda: bodies[name](workspace, read)))
             except OSError as error:
                 raise RefusedError(f"{name} cannot read that: {error.strerror or error}") from error
 
         return run
 
     return {name: bound(name) for name in names}
+
+
+def _on_pinned_files(workspace: Workspace, body: Callable[[], str]) -> str:
+    """The result of a tool. An edited checkout is made anew first; an edited directory ends the job."""
+    try:
+        return body()
+    except EditedError:
+        if workspace.restore is None:
+            raise
+        workspace.restore()
+        return body()
+
+
+def _run_command(workspace: Workspace, arguments: tools.RunCommand, allow: Sequence[str]) -> str:
+    workspace.tree.verify()  # the program reads the directory itself
+    return run_command.run(workspace.root, arguments.command, allow=allow)
 
 
 def _purpose(name: str) -> str:
