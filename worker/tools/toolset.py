@@ -118,7 +118,12 @@ def _parameters(name: str) -> JsonObject:
 
 def _read_arguments(name: str, arguments: JsonObject) -> tools.Arguments:
     model = _ARGUMENTS[name]
-    given = {key: value for key, value in arguments.items() if value is not None}  # null counts as absent
+    # null counts as absent where there is a default. mlx_lm reads a pattern "null" as null, which is another question
+    for field, described in model.model_fields.items():
+        if field in arguments and arguments[field] is None and (described.is_required() or field == "pattern"):
+            hint = "to search for the word null write [n]ull" if field == "pattern" else f"give {field!r} a value"
+            raise RefusedError(f"{name}: argument {field!r} is null, not text; {hint}")
+    given = {key: value for key, value in arguments.items() if value is not None}
     try:
         return model.model_validate(given)
     except ValidationError as error:
