@@ -7,12 +7,6 @@ Not covered: hard links into the workspace (they are regular files); another pro
 tool runs; the actions of a program started by run_command.
 """
 
-import re
-from collections.abc import Sequence
-from fnmatch import translate
-from functools import lru_cache
-
-from worker.tools import patterns
 from worker.tools.patterns import RefusedError
 from worker.tools.tree import Tree
 
@@ -58,7 +52,7 @@ def files_at(tree: Tree, path: str, glob: str) -> list[str]:
     """
     located = locate(tree, path)
     if located in tree.listings:
-        return matching(glob, tree.paths(located))
+        return list(tree.matching(located, glob))
     if located in tree.devices:
         raise RefusedError(f"{path!r} is a device, pipe or socket, not a file")
     return [located]
@@ -82,32 +76,6 @@ def read_bytes(tree: Tree, located: str, named: str) -> bytes:
     if b"\0" in content[:SNIFFED_BYTES]:
         raise BinaryError(f"{named!r} is a binary file and cannot be shown as text")
     return content
-
-
-def matching(glob: str, paths: Sequence[str]) -> list[str]:
-    """A glob without "/" matches the file's name, one with "/" the whole path. "**" spans directories."""
-    if glob == "*":
-        return list(paths)
-    if "/" in glob:
-        whole = _path_glob(glob)
-        return [path for path in paths if whole.fullmatch(path.encode()) is not None]
-    name = _name_glob(glob)
-    return [path for path in paths if name.match(path.rpartition("/")[2])]
-
-
-@lru_cache(maxsize=64)
-def _name_glob(glob: str) -> re.Pattern[str]:
-    return re.compile(translate(glob))
-
-
-@lru_cache(maxsize=64)
-def _path_glob(glob: str) -> patterns.Pattern:
-    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", glob.removeprefix("./"))
-    regexes = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    try:
-        return patterns.compiled("".join(regexes.get(piece) or re.escape(piece) for piece in pieces))
-    except RefusedError:
-        raise RefusedError(f"the glob {glob!r} is too long; give one like 'src/**/*.py'") from None
 
 
 def _not_there(tree: Tree, text: str) -> str:

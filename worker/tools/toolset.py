@@ -8,6 +8,7 @@ the workspace was opened raises EditedError, which ends the job: its result woul
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from pydantic import ValidationError
 
@@ -48,10 +49,15 @@ def offered(names: Sequence[str], allow_commands: Sequence[str]) -> tuple[str, .
 
 def schemas(names: Sequence[str]) -> tuple[JsonObject, ...]:
     """The JSON sent as `tools`, in the order of the names."""
-    return tuple(
-        {"type": "function", "function": {"name": name, "description": _purpose(name), "parameters": _parameters(name)}}
-        for name in names
-    )
+    return tuple(_schema(name) for name in names)
+
+
+@cache  # a millisecond for each job otherwise
+def _schema(name: str) -> JsonObject:
+    return {
+        "type": "function",
+        "function": {"name": name, "description": _purpose(name), "parameters": _parameters(name)},
+    }
 
 
 def digest(offered_schemas: Sequence[JsonObject]) -> str:

@@ -16,11 +16,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Self
 
 from config.errors import WorkspaceError
+from worker.tools.globs import matching
 
 SKIPPED_DIRECTORIES = frozenset(  # neither pinned nor readable: they change independently of the code
     {".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__"}
@@ -29,6 +31,7 @@ SKIPPED_DIRECTORIES = frozenset(  # neither pinned nor readable: they change ind
 MAX_FILES = 50_000  # a larger directory is a home directory or a data set, not code
 MAX_BYTES = 1_000_000_000  # hashed in about two seconds
 SETTLED_NS = 2_000_000_000  # coarsest time stamps of a file system: a second edit within it may leave them unchanged
+GLOBS = 16  # results kept per tree, up to 400 KB each: a run asks for "*.py" again and again
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed, or replaced by a link, fifo or socket
 
 Signature = tuple[int, int, int, int]
@@ -75,6 +78,8 @@ class Tree:
         """directories that are neither pinned nor readable, and links into them"""
         self.edited = False
         """whether a file was found to differ"""
+        self.matching = lru_cache(maxsize=GLOBS)(self._matching)
+        """paths below a directory that match a glob; raises RefusedError for a glob that is too long"""
         self._files: dict[str, _File] = {}
 
     @classmethod
@@ -112,6 +117,9 @@ class Tree:
     def paths(self, under: str = "") -> list[str]:
         """The files below a directory, in the order of a walk that sorts each directory by name."""
         return [path for path in self._files if path.startswith(f"{under}/")] if under else list(self._files)
+
+    def _matching(self, under: str, glob: str) -> tuple[str, ...]:
+        return tuple(matching(glob, self.paths(under)))
 
     def size(self, path: str) -> int | None:
         """Bytes of a file; None if the path is not a file."""
