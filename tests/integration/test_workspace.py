@@ -10,7 +10,7 @@ import pytest
 
 from config.errors import WorkspaceError
 from config.records import Pin
-from worker.tools import checkout, tree
+from worker.tools import checkout
 from worker.tools.tree import Tree
 from worker.tools.workspace import open_workspace, parse
 
@@ -248,7 +248,7 @@ def test_expected_commit_that_contradicts_the_text_is_refused(repository: Path, 
 
 
 def test_too_large_a_directory_is_refused(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree, "MAX_FILES", 3)
+    monkeypatch.setattr("worker.tools.names.MAX_FILES", 3)
     for number in range(4):
         (tmp_path / str(number)).touch()
     with pytest.raises(WorkspaceError, match="smaller directory"):

@@ -15,7 +15,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
@@ -23,19 +23,11 @@ from typing import Self
 
 from config.errors import WorkspaceError
 from worker.tools.globs import matching
+from worker.tools.names import Names, Signature, find_names, signature_of
 
-SKIPPED_DIRECTORIES = frozenset(  # neither pinned nor readable: they change independently of the code
-    {".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__"}
-    | {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"}
-)
-MAX_FILES = 50_000  # a larger directory is a home directory or a data set, not code
-MAX_BYTES = 1_000_000_000  # hashed in about two seconds
 SETTLED_NS = 2_000_000_000  # coarsest time stamps of a file system: a second edit within it may leave them unchanged
 GLOBS = 16  # results kept per tree, up to 400 KB each: a run asks for "*.py" again and again
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed, or replaced by a link, fifo or socket
-
-Signature = tuple[int, int, int, int]
-"""inode, bytes, modification time and change time in ns; a program can set all but the last"""
 
 
 class EditedError(WorkspaceError):
@@ -50,24 +42,13 @@ class _File:
     """of a file that has the hash; None if it was changed so recently that an equal signature proves nothing"""
 
 
-@dataclass
-class _Names:
-    """Everything below a directory, found without reading a file."""
-
-    files: dict[str, Signature] = field(default_factory=dict)
-    listings: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    links: dict[str, str | None] = field(default_factory=dict)
-    devices: set[str] = field(default_factory=set)
-    skipped: set[str] = field(default_factory=set)
-
-
 class Tree:
     """The files of one directory, as they were when it was opened. Threads may share it.
 
     50,000 files take about 25 MB. All paths are relative, with "/" as separator; the directory itself is "".
     """
 
-    def __init__(self, root: Path, names: _Names) -> None:
+    def __init__(self, root: Path, names: Names) -> None:
         self.root = root
         self.listings = names.listings
         """names in each directory, sorted; those of directories end with "/" """
@@ -90,12 +71,12 @@ class Tree:
             WorkspaceError: too many files or bytes for a workspace, or a file that cannot be read.
         """
         root = root.resolve()
-        names = _names(root)
+        names = find_names(root)
         tree = cls(root, names)
         for path in names.files:
             settled_before = time.time_ns() - SETTLED_NS
             with _opened(root, path) as file:
-                signature = _signature(os.fstat(file.fileno()))
+                signature = signature_of(os.fstat(file.fileno()))
                 sha256 = hashlib.file_digest(file, "sha256").digest()
             settled = signature[3] < settled_before
             tree._files[path] = _File(signature[1], sha256, signature if settled else None)
@@ -138,10 +119,10 @@ class Tree:
             with _opened(self.root, path) as file:
                 before = os.fstat(file.fileno())
                 content = file.read() if stat.S_ISREG(before.st_mode) and before.st_size == known.size else None
-                signature = _signature(os.fstat(file.fileno()))  # an edit during the read changes it
+                signature = signature_of(os.fstat(file.fileno()))  # an edit during the read changes it
         except EditedError:
             raise self._edited(path) from None
-        if content is None or signature != _signature(before):
+        if content is None or signature != signature_of(before):
             raise self._edited(path)
         if signature != known.signature:
             if hashlib.sha256(content).digest() != known.sha256:
@@ -156,7 +137,7 @@ class Tree:
         Raises:
             EditedError: something was edited, added or removed.
         """
-        found = _names(self.root)
+        found = find_names(self.root)
         differing = {path for path, _ in found.listings.items() ^ self.listings.items()}
         differing |= {path for path, _ in found.links.items() ^ self.links.items()}
         differing |= found.files.keys() ^ self._files.keys()
@@ -169,72 +150,6 @@ class Tree:
     def _edited(self, path: str) -> EditedError:
         self.edited = True
         return _edited(self.root, path)
-
-
-def listed(name: str) -> bool:
-    """False for skipped directories, and for names with unprintable characters, which JSON messages cannot hold."""
-    return name not in SKIPPED_DIRECTORIES and name.isprintable()
-
-
-def _names(root: Path) -> _Names:
-    """Links are not followed, and skipped directories are not entered."""
-    found = _Names()
-    total = 0
-    waiting = [(path, entry) for path, entry in reversed(_children(root, "", found))]
-    while waiting:
-        path, entry = waiting.pop()
-        if entry.is_symlink():
-            _add_link(root, path, found)
-        elif entry.is_dir(follow_symlinks=False):
-            waiting.extend(reversed(_children(root, path, found)))
-        elif entry.is_file(follow_symlinks=False):
-            found.files[path] = _signature(entry.stat(follow_symlinks=False))
-            total += found.files[path][1]
-            if len(found.files) > MAX_FILES or total > MAX_BYTES:
-                raise WorkspaceError(
-                    f"{str(root)!r} has more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes; name a smaller directory"
-                )
-        else:
-            found.devices.add(path)
-    return found
-
-
-def _children(root: Path, under: str, found: _Names) -> list[tuple[str, os.DirEntry[str]]]:
-    prefix = f"{under}/" if under else ""
-    try:
-        with os.scandir(root / under) as entries:
-            every = sorted(entries, key=lambda entry: entry.name)
-    except OSError:  # removed or unreadable meanwhile
-        every = []
-    found.skipped.update(prefix + entry.name for entry in every if entry.name in SKIPPED_DIRECTORIES)
-    kept = [entry for entry in every if listed(entry.name)]
-    found.listings[under] = tuple(f"{entry.name}/" if _is_directory(entry) else entry.name for entry in kept)
-    return [(prefix + entry.name, entry) for entry in kept]
-
-
-def _is_directory(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a cycle of links
-        return False
-
-
-def _add_link(root: Path, path: str, found: _Names) -> None:
-    try:
-        real = (root / path).resolve(strict=True)
-    except (OSError, RuntimeError):  # RuntimeError: a cycle of links
-        return
-    inside = real.relative_to(root) if real.is_relative_to(root) else None
-    if inside is None:
-        found.links[path] = None
-    elif SKIPPED_DIRECTORIES.intersection(part.casefold() for part in inside.parts):  # on macOS .GIT is .git
-        found.skipped.add(path)
-    else:
-        found.links[path] = "" if inside == Path() else inside.as_posix()
-
-
-def _signature(status: os.stat_result) -> Signature:
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @contextmanager
