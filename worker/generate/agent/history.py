@@ -45,8 +45,9 @@ def finish_reasons(history: Sequence[ModelMessage]) -> tuple[str, ...]:
 def is_call_lost(response: ModelResponse) -> bool:
     """True if the endpoint announced a call and sent none. Text beside it is not an answer.
 
-    mlx_lm drops a call that its parser refuses and only logs it. If it drops one of several calls, the response shows
-    nothing: the finish reason is the same, and the number of calls is not announced.
+    mlx_lm drops a call that its parser refuses and only logs it. If it drops one of several calls, that cannot be told
+    from the stream: the finish reason is the same, calls are numbered after parsing, and the traces that are left (a
+    line break as content, more completion tokens than the calls have text) also occur without a loss.
     """
     return not response.tool_calls and _finish_reason(response) == CALLED
 
