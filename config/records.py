@@ -82,6 +82,7 @@ class Sampling(Record):
 
 
 CUT = "length"  # finish reason of an answer that max_tokens ended
+CALLED = "tool_calls"  # finish reason of a turn with calls, also where the server dropped them
 DEFAULT_MODEL = "default_model"  # mlx_lm's name for the model of its --model option, with the adapter
 TOOL_NAMES = ("read_file", "grep", "find_files", "list_dir", "count")
 
@@ -170,7 +171,7 @@ class Message(Record):
     name: str | None = None
     """Name of the tool that a tool message comes from."""
     is_error: bool = False
-    """Whether the tool call of a tool message failed."""
+    """Whether the tool call of a tool message failed, or a user message asks for a call again that the server lost."""
 
 
 def own_text(content: str | None) -> str:
@@ -231,6 +232,11 @@ class Pin(Record):
     """Sha256 over paths and contents of a directory that is not in git."""
     dirty: bool = False
     """Whether the origin had uncommitted changes; the tools read the commit without them."""
+
+    @property
+    def content(self) -> str:
+        """The commit or digest; equal ones mean equal code."""
+        return self.commit or self.digest or "unknown"
 
 
 class Provenance(Record):
@@ -320,6 +326,16 @@ class Trajectory(BaseModel):
     def truncated(self) -> bool:
         """Whether max_tokens ended the last model turn, which ends the rollout."""
         return self.outcome == "completed" and self.finish_reasons[-1:] == (CUT,)
+
+    @property
+    def lost_calls(self) -> int:
+        """Turns whose call the model server dropped: they end with "tool_calls" and have none.
+
+        Where the server drops one of several calls of a turn, nothing in its response shows it.
+        """
+        turns = [message for message in self.messages if message.role == "assistant"]
+        pairs = zip(turns, self.finish_reasons, strict=False)  # a failed rollout may lack its last turn
+        return sum(reason == CALLED and not turn.tool_calls for turn, reason in pairs)
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

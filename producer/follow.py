@@ -113,3 +113,9 @@ def format_progress(report: JsonObject) -> str:
         loss_text = f", loss {loss:.3f}" if isinstance(loss, float) else ""
         return f"iteration {report['iteration']}/{report['iterations']}{loss_text}"
     return f"{report.get('phase')}: {report.get('done')}/{report.get('total')}"
+
+
+def lost_calls(counts: dict[str, int]) -> str:
+    """The calls that model servers dropped as text; "" without any."""
+    by_teacher = ", ".join(f"{teacher} {count}" for teacher, count in counts.items())
+    return f"calls lost by the server: {sum(counts.values())} ({by_teacher}); it could not parse them" if counts else ""

@@ -77,9 +77,9 @@ def require_teacher(fleet: FleetModels, model: str) -> None:
     raise UsageError(f"no live worker serves --model {model!r}: {served}{FORCE}")
 
 
-def require_student(fleet: FleetModels, student: str, *, train: bool) -> None:
+def require_student(fleet: FleetModels, student: str, *, curate: bool = True, train: bool = True) -> None:
     """UsageError if every live worker of a later stage answers that it does not have the student."""
-    for queue in (QUEUE_CURATE, *([QUEUE_TRAIN] if train else [])):
+    for queue in [*([QUEUE_CURATE] if curate else []), *([QUEUE_TRAIN] if train else [])]:
         answers = fleet.of("student", queue)
         if answers and all(answer is not None and answer.get("here") is False for answer in answers.values()):
             missing = "; ".join(f"{name}: {answer.get('why')}" for name, answer in answers.items() if answer)

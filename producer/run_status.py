@@ -26,6 +26,8 @@ class RunStatus:
     failed: int
     truncated: int
     """generated jobs that max_tokens cut; curation rejects them"""
+    lost_calls: dict[str, int]
+    """tool calls per teacher that its server could not parse and dropped; the teacher was asked again"""
     kinds: dict[str, int]
     """number of failed jobs per failure kind"""
     kept: int | None
@@ -78,6 +80,7 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
         generated=counts[JobState.GENERATED],
         failed=counts[JobState.FAILED],
         truncated=ledger.jobs.truncated_count(run_id),
+        lost_calls=ledger.jobs.lost_calls(run_id),
         kinds={kind.value: count for kind, count in ledger.jobs.failure_counts(run_id).items()},
         kept=int_or_none(curated.get("kept")),
         rejected=int_or_none(curated.get("rejected")),

@@ -20,6 +20,7 @@ from worker.fleet.leases import Lease, Leases
 from worker.fleet.redis_outage import retry_while_unavailable
 from worker.fleet.retry import RELEASED, TRANSIENT, refused_delay, retry_delay
 from worker.fleet.wrong_model import WrongModel
+from worker.tools.open_workspaces import OpenWorkspaces
 
 log = logs.get(__name__)
 
@@ -38,6 +39,7 @@ class JobRunner:
     supervisor: EndpointSupervisor | None = None
     requeue: Callable[[str, str, float], None] | None = None
     """queues a job (run_id, job_id) again after a delay in seconds; without it the reconciler does, a little later"""
+    workspaces: OpenWorkspaces = field(default_factory=OpenWorkspaces)
     _runs: dict[str, RunView] = field(default_factory=dict)
     _postponed: dict[tuple[str, str], float] = field(default_factory=dict)
     """(run_id, job_id) of refused jobs -> time.monotonic() of their next delivery"""
@@ -174,7 +176,15 @@ class JobRunner:
             # only ledger reads before the rollout can raise StoreUnavailableError, so a retry repeats no model request
             return retry_while_unavailable(
                 lambda: run_job(
-                    run.spec, prompt, claim, self.ledger, settings, self.worker, watch=observer, served=served
+                    run.spec,
+                    prompt,
+                    claim,
+                    self.ledger,
+                    settings,
+                    self.worker,
+                    opened=self.workspaces,
+                    watch=observer,
+                    served=served,
                 )
             )
         except Exception as error:  # a header task that raises aborts its chord, so every error becomes a record

@@ -98,6 +98,7 @@ class Jobs:
             run_key(run_id, "by_worker"),
             run_key(run_id, f"kind:{kind}"),
             run_key(run_id, "refused"),
+            run_key(run_id, "lost_calls"),
         ]
         args: list[Arg] = [
             job_id,
@@ -108,6 +109,8 @@ class Jobs:
             kind,
             ms(trajectory.seconds),
             token,
+            trajectory.provenance.teacher if trajectory.provenance else "",
+            trajectory.lost_calls,
         ]
         reply = decode(run_script(self._redis, "finish", keys, args))
         match reply:
@@ -176,6 +179,12 @@ class Jobs:
         """Number of generated jobs whose last model turn max_tokens cut."""
         with redis_errors():
             return int(self._redis.scard(run_key(run_id, f"kind:{TRUNCATED}")))
+
+    def lost_calls(self, run_id: str) -> dict[str, int]:
+        """Calls per teacher that its model server dropped, in all attempts; only teachers with any."""
+        with redis_errors():
+            found = self._redis.hgetall(run_key(run_id, "lost_calls"))
+        return {decode(teacher): int(count) for teacher, count in sorted(found.items())}
 
     def view(self, run_id: str, job_id: str) -> JobView:
         """State and history of one job; UsageError if the run does not have it."""

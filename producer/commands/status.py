@@ -16,7 +16,7 @@ from config.model_names import download_text
 from config.records import JsonObject, Provenance, Trajectory, Verdict
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
-from producer.follow import follow, render_line, render_panel
+from producer.follow import follow, lost_calls, render_line, render_panel
 from producer.output import Output, pluralise
 from producer.resubmit import job_named
 from producer.run_status import SILENT_SECONDS, RunStatus, device_rows, worker_rows
@@ -60,6 +60,8 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
     console.print(render_line(seen, ledger))
     if seen.kinds:
         console.print("failures: " + ", ".join(f"{kind} {count}" for kind, count in seen.kinds.items()))
+    if lost := lost_calls(seen.lost_calls):
+        console.print(lost)
     names, states = (Column(title, overflow="fold") for title in ("worker", "state"))  # wrapped, not cut, at 80 columns
     table = Table(names, "queues", "holds", "generated", "failed", "first token", "last seen", states, box=None)
     for worker in workers:

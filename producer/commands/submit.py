@@ -164,7 +164,10 @@ def check_models(ledger: Ledger, settings: Settings, spec: Spec, output: Output)
     if teacher:
         require_teacher(fleet, teacher)
     if spec.student:
-        require_student(fleet, spec.student, train=spec.train)
+        require_student(fleet, spec.student, train=spec.train and spec.train_student is None)
+    if spec.train_student:
+        elsewhere = ask_workers(ledger, settings, teacher=None, student=spec.train_student)
+        require_student(elsewhere, spec.train_student, curate=False)
     if missing := no_workers(fleet, [QUEUE_GENERATE, QUEUE_CURATE, *([QUEUE_TRAIN] if spec.train else [])]):
         output.console.print(f"no {' or '.join(missing)} worker is alive; the run waits until one starts")
 

@@ -10,7 +10,8 @@ import pytest
 
 from config.errors import WorkspaceError
 from config.records import Pin
-from worker.tools import checkout, files
+from worker.tools import checkout
+from worker.tools.tree import Tree
 from worker.tools.workspace import open_workspace, parse
 
 
@@ -131,7 +132,7 @@ def test_digest_sees_a_rename_and_moved_content(tmp_path: Path) -> None:
         made.mkdir()
         for name, content in zip(names, ("1", "2"), strict=True):
             (made / name).write_text(content)
-        digests.add(files.content_digest(made))
+        digests.add(Tree.read(made).digest)
     assert len(digests) == 3
 
 
@@ -247,7 +248,7 @@ def test_expected_commit_that_contradicts_the_text_is_refused(repository: Path, 
 
 
 def test_too_large_a_directory_is_refused(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MAX_FILES", 3)
+    monkeypatch.setattr("worker.tools.names.MAX_FILES", 3)
     for number in range(4):
         (tmp_path / str(number)).touch()
     with pytest.raises(WorkspaceError, match="smaller directory"):

@@ -4,6 +4,7 @@ import json
 import platform
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -39,7 +40,7 @@ def evaluate(
 ) -> None:
     """Evaluate base and adapter on the same prompts with real tools, verify which weights answered, write a report."""
     from worker.evaluate.evaluator import evaluate as run  # takes seconds; `score` does not need it
-    from worker.tools.workspace import open_workspace
+    from worker.tools.workspace import Workspace, open_workspace
 
     selected = read_prompts(prompts)[:limit]
     spec = Spec(run_id=re.sub(r"[^A-Za-z0-9._-]+", "-", out.resolve().name).lstrip("._-")[:64] or "evaluation")
@@ -48,14 +49,16 @@ def evaluate(
             "some prompts need tools but have no workspace; pass the code that they are about with --workspace"
         )
 
+    @cache
+    def opened(name: str) -> Workspace:
+        return open_workspace(name, cache=settings().cache)
+
     report = run(
         selected,
         spec=spec,
         student=local_model(student).path,
         adapter=adapter,
-        workspace_for=lambda prompt: (
-            open_workspace(named, cache=settings().cache) if (named := prompt.workspace or workspace) else None
-        ),
+        workspace_for=lambda prompt: opened(named) if (named := prompt.workspace or workspace) else None,
         out=out,
         on_progress=lambda phase, done, total: print(f"{phase}: {done} of {total}", file=sys.stderr),
         worker=platform.node(),

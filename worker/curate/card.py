@@ -50,6 +50,7 @@ def _body(manifest: JsonObject) -> list[str]:
         f"content hash `{manifest['content_hash']}`.",
         "",
         f"- Answered by {_teachers(manifest)}.",
+        *_lost_calls(manifest),
         *_correct(manifest),
         f"- Replay: {_replay(manifest)}.",
         f"- Format `{manifest['format']}`{_rendered(manifest)}.",
@@ -79,6 +80,12 @@ def _correct(manifest: JsonObject) -> list[str]:
         f"{kept['count']} of {kept['of']} of the kept. Kept with an answer that could not be checked: {unknown}."
         + (" Wrong answers were kept on request (`--keep-wrong`)." if keep_wrong else "")
     ]
+
+
+def _lost_calls(manifest: JsonObject) -> list[str]:
+    lost = _object(manifest.get("lost_calls", {}))
+    counted = ", ".join(f"{count} of `{_shared(name)}`" for name, count in lost.items())
+    return [f"- Calls lost by the server, which could not parse them: {counted}."] if lost else []
 
 
 def _replay(manifest: JsonObject) -> str:

@@ -175,6 +175,10 @@ def _manifest(
     rule = {"workspace": RULE_WORKSPACE, "prompt": RULE_PROMPT}[options.split_by]
     counts = summary.as_json()
     model, revision = hub_name(student.directory) if student else (None, None)
+    lost: Counter[str] = Counter()
+    for entry in entries:
+        if entry.lost_calls:
+            lost[entry.teacher or "not recorded"] += entry.lost_calls
     return {
         "applejack": version(),
         "schema_version": 1,
@@ -186,6 +190,7 @@ def _manifest(
         "template_hash": student.template_hash if student else None,
         "toolset_digest": _only({entry.toolset for entry in kept}),
         "teachers": dict(sorted(Counter(entry.teacher or "not recorded" for entry in kept).items())),
+        "lost_calls": dict(sorted(lost.items())),
         "source_run": options.source_run or _only({entry.run_id for entry in kept}),
         "workspaces": {place: licence_of(place) for place in sorted({e.workspace for e in kept if e.workspace})},
         **{key: counts[key] for key in ("read", "kept", "rejected", "broken", "reasons", "splits")},

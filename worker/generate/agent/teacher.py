@@ -26,6 +26,7 @@ from config.endpoint.client import is_same_model
 from config.errors import EndpointError, FailureKind
 from config.records import Sampling, own_text
 from worker.concurrency.observer import RequestObserver, no_observer
+from worker.generate.agent.history import is_call_lost
 from worker.generate.agent.streaming import STREAMED, StreamingClient
 
 CONNECT_SECONDS = 10.0  # the endpoint is on this machine or the local network
@@ -130,7 +131,10 @@ class _Endpoint(WrapperModel):
             )
         responses = [message for message in messages if isinstance(message, ModelResponse)]
         taken = {call.tool_call_id for message in responses for call in message.tool_calls}
-        return replace(response, parts=list(_recorded_parts(response, taken)))
+        parts = list(_recorded_parts(response, taken))
+        if not parts and is_call_lost(response):
+            parts = [TextPart("")]  # without parts it is not sent, and many templates refuse two user turns in a row
+        return replace(response, parts=parts)
 
     async def _watched(
         self,
