@@ -16,6 +16,7 @@ from config import logs
 from config.atomic_files import replace_directory
 from config.errors import TrainingError, UsageError
 from config.records import Adapter, JsonObject, TrainProgress
+from worker.device.backend import installed
 from worker.device.device_lock import device_lock
 from worker.student.cpu_blas.blas import mlx_environment
 from worker.train.preflight import SPLITS, Plan, preflight
@@ -57,7 +58,13 @@ def train(
     with device_lock(cancelled):
         log.info("train.started", dataset=str(dataset), student=str(student), rows=plan.rows, longest=plan.longest)
         adapter = _trained(dataset, student, out, plan, recipe, on_progress, cancelled)
-    log.info("train.finished", adapter=str(out), iterations=adapter.iterations, seconds=adapter.seconds)
+    log.info(
+        "train.finished",
+        adapter=str(out),
+        iterations=adapter.iterations,
+        seconds=adapter.seconds,
+        backend=adapter.backend,
+    )
     return adapter
 
 
@@ -113,7 +120,7 @@ def _trained(
 ) -> Adapter:
     started = time.monotonic()
     with replace_directory(out.absolute()) as fresh, _log_kept(fresh, out):
-        losses = _losses(dataset, student, fresh, plan, on_progress, cancelled)
+        backend, losses = _losses(dataset, student, fresh, plan, on_progress, cancelled)
         adapter = Adapter(
             path=str(out),
             student=str(student),
@@ -123,6 +130,7 @@ def _trained(
             peak_memory_gb=max((line.peak_memory_gb or 0.0 for line in losses), default=0.0),
             tokens_per_second=_mean_rate(losses),
             seconds=round(time.monotonic() - started, 1),
+            backend=backend,
         )
         _seal(fresh, out, adapter, recipe)
     return adapter
@@ -135,22 +143,38 @@ def _losses(
     plan: Plan,
     on_progress: Callable[[TrainProgress], None],
     cancelled: Callable[[], bool],
-) -> list[TrainProgress]:
+) -> tuple[str | None, list[TrainProgress]]:
+    """The backend that mlx loaded, and the reports of progress."""
     paths: JsonObject = {"model": str(student), "data": str(dataset), "adapter_path": str(fresh)}
     config = fresh / "child.json"
     config.write_text(json.dumps({**plan.hyperparameters, **paths}), encoding="utf-8")
     environment = {**os.environ, **mlx_environment()}
-    losses = []
+    backend, losses = None, []
     with contextlib.closing(
         reports(config, environment=environment, log_file=fresh / LOG, cancelled=cancelled)
     ) as lines:
         for line in lines:
-            progress = TrainProgress.model_validate(json.loads(line))
+            body = json.loads(line)
+            if "backend" in body:  # the first line
+                backend = str(body["backend"])
+                _log_backend(backend)
+                continue
+            progress = TrainProgress.model_validate(body)
             losses.append(progress)
             on_progress(progress)
             _require_number(progress)
     config.unlink()
-    return losses
+    return backend, losses
+
+
+def _log_backend(backend: str) -> None:
+    found = installed()
+    if backend == "cpu" and found.cuda_is_overwritten:
+        log.warning(
+            "train.backend", backend=backend, reason="the CPU build of mlx replaced CUDA's", remedy=found.repair
+        )
+    else:
+        log.info("train.backend", backend=backend)
 
 
 def _require_number(progress: TrainProgress) -> None:
