@@ -20,7 +20,7 @@ from producer.commands.options import Dir, Json, settings_with_dir, tool_names
 from producer.connect import open_ledger
 from producer.follow import follow
 from producer.output import Output, pluralise
-from producer.workspace import resolve_workspace
+from producer.workspace import resolve_prompts, resolve_workspace
 
 SHOWN = 80  # characters of an offending value in a message
 
@@ -109,12 +109,13 @@ def submit(
         seed=seed,
         **({"system_prompt": system_prompt} if system_prompt is not None else {}),
     )
-    require_tools(loaded.prompts, spec)
-    require_sufficient_tools(loaded.prompts, spec)
+    asked = resolve_prompts(loaded, prompts, warn=lambda line: sys.stderr.write(f"applejack: {line}\n"))
+    require_tools(asked, spec)
+    require_sufficient_tools(asked, spec)
     if student and (doubt := doubtful(student)):
         sys.stderr.write(f"applejack: {doubt}\n")
     with open_ledger(settings) as (ledger, reached):
-        new, total = enqueue.submit(ledger, reached, spec, loaded.prompts)
+        new, total = enqueue.submit(ledger, reached, spec, asked)
         for line, first in loaded.duplicates:
             output.console.print(f"{prompts}:{line} repeats line {first}; queued once")
         output.console.print(
