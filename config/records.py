@@ -425,6 +425,8 @@ class Adapter(Record):
     """Training speed."""
     seconds: float
     """Wall time of the training."""
+    backend: str | None = Field(None, exclude_if=lambda backend: backend is None)
+    """What mlx computed on: metal, cuda or cpu; None in records of earlier versions."""
 
 
 class JobState(StrEnum):

@@ -3,6 +3,7 @@
 celery -A worker.app worker -Q generate --pool threads      (what `applejack worker generate` runs)
 """
 
+import logging
 import os
 import platform
 import sys
@@ -14,13 +15,13 @@ from urllib.parse import urlsplit
 
 import redis
 from celery import Celery
-from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import celeryd_init, setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 from kombu.exceptions import OperationalError
 
 from config import logs
 from config.address import is_loopback
 from config.broker import make_app
-from config.errors import StoreError
+from config.errors import StoreError, UsageError
 from config.exit_codes import EXIT_BAD_INPUT
 from config.ledger import Ledger
 from config.ledger.store import ledger_client
@@ -39,6 +40,7 @@ from worker.fleet.keep_awake import KeepAwake
 from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
 from worker.fleet.shutdown import GracefulShutdown
+from worker.fleet.worker_name import machine, require_free
 from worker.job_runner import JobRunner
 from worker.models.on_this_machine import student_here
 from worker.models.progress import Downloads
@@ -124,6 +126,10 @@ class Worker:
             self.supervisor.start()
         self._heartbeat.start()
 
+    def require_name(self, name: str) -> None:
+        """Raise UsageError if a live worker has this name."""
+        require_free(self._ledger.fleet, name, lease_seconds=self._settings.lease_seconds)
+
     def stop(self) -> None:
         """Stop supervision and heartbeat, at the end of a warm shutdown."""
         if self._heartbeat:
@@ -135,6 +141,7 @@ class Worker:
         return {
             "queues": list(queues),
             "pid": os.getpid(),
+            "machine": machine(),
             "endpoint": self.supervisor.endpoint if self._generates else None,
             "paused": self.supervisor.circuit_breaker.reason or None,
             "refuses": dict(self.supervisor.refused.all()),
@@ -209,8 +216,20 @@ worker = Worker(settings())
 app: Celery = worker.app
 
 
-def _setup_logging(**_: object) -> None:
+def _named(sender: str, **_: object) -> None:  # before the worker connects to anything
     logs.configure(settings())
+    logging.captureWarnings(True)  # Celery warns about root here
+    if not logs.is_pretty(settings()):  # Celery writes "worker: Warm shutdown" there, past every logger
+        sys.__stdout__ = None  # type: ignore[misc]  # as Python sets it in a process without stdout
+    try:
+        worker.require_name(sender)
+    except UsageError as error:
+        log.error("worker.name_taken", error=str(error))
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def _setup_logging(**_: object) -> None:
+    """Keeps Celery from configuring its own logging."""
 
 
 def _ready(sender: Consumer, **_: object) -> None:
@@ -225,6 +244,7 @@ def _shutdown(**_: object) -> None:  # after a warm shutdown has waited for its 
     worker.stop()
 
 
+celeryd_init.connect(_named)
 setup_logging.connect(_setup_logging)
 worker_ready.connect(_ready)
 worker_shutting_down.connect(_shutting_down)

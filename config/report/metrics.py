@@ -85,6 +85,8 @@ class Training(Record):
     peak_memory_gb: float
     tokens_per_second: float
     seconds: float
+    backend: str | None = Field(None, exclude_if=lambda backend: backend is None)
+    """what mlx computed on: metal, cuda or cpu; None for trainings of earlier versions"""
 
     @classmethod
     def of(cls, adapter: Adapter) -> Self:
@@ -97,6 +99,7 @@ class Training(Record):
             peak_memory_gb=adapter.peak_memory_gb,
             tokens_per_second=adapter.tokens_per_second,
             seconds=adapter.seconds,
+            backend=adapter.backend,
         )
 
 

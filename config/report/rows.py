@@ -102,6 +102,7 @@ def _trainings(trained: Sequence[Training | None], targets: Targets) -> list[Lin
         ),
         _line("training: tokens per second", "", trained, lambda t: Value(f"{t.tokens_per_second:.0f}")),
         _line("training: seconds", "", trained, lambda t: Value(f"{t.seconds:.0f}")),
+        _line("training: backend", "", trained, lambda t: Value(t.backend or "not recorded")),
     ]
 
 

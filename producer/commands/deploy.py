@@ -12,7 +12,7 @@ from producer.deploy.plan import Request, Role, default_system, plan
 from producer.deploy.service import System
 from producer.output import Output
 
-EXAMPLE = """\
+EPILOG = """\
 Example, a Mac of the fleet: `export APPLEJACK_REDIS_URL=redis://applejack:PASSWORD@HOST:6379/0`, then
 `applejack deploy generate --serve mlx-community/Qwen3-Coder-30B-A3B-Instruct-4bit --install`,
 then the printed `launchctl bootstrap` command."""

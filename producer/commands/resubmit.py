@@ -18,7 +18,7 @@ from producer.output import Output, pluralise
 from producer.resubmit import FinishedJob, JobFilter, by_kind, category_shift, job_named, select
 
 # Shown below the options, because the help's narrow columns would break the words.
-CHOICES = "\n\n".join(
+EPILOG = "\n\n".join(
     f"{name}: {', '.join(member.value for member in members)}"
     for name, members in (("KIND", FailureKind), ("REASON", RejectionReason), ("STAGE", Stage))
 )

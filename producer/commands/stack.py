@@ -108,8 +108,9 @@ def worker(
     if concurrency:
         environment["APPLEJACK_CONCURRENCY"] = str(concurrency)
     command = worker_command(role, name=name or f"{role}-{os.getpid()}", concurrency=jobs, loglevel="INFO")
-    sys.stderr.write(f"{role} worker on {socket.gethostname()}, at most {jobs} parallel jobs\n")
-    sys.stderr.flush()
+    if sys.stderr.isatty():  # a log that is not read on a terminal has JSON lines only
+        sys.stderr.write(f"{role} worker on {socket.gethostname()}, at most {jobs} parallel jobs\n")
+        sys.stderr.flush()
     os.chdir(workdir(with_url))
     os.execve(command[0], command, environment)  # noqa: S606 - replaces this process, so signals reach the worker
 

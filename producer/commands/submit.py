@@ -25,7 +25,7 @@ from producer.connect import open_ledger
 from producer.follow import follow
 from producer.model_check import ask_workers, no_workers, require_student, require_teacher
 from producer.output import Output, pluralise
-from producer.workspace import resolve_workspace
+from producer.workspace import resolve_prompts, resolve_workspace
 
 SHOWN = 80  # characters of an offending value in a message
 
@@ -117,14 +117,15 @@ def submit(
         seed=seed,
         **({"system_prompt": system_prompt} if system_prompt is not None else {}),
     )
-    require_tools(loaded.prompts, spec)
-    require_sufficient_tools(loaded.prompts, spec)
+    asked = resolve_prompts(loaded, prompts, warn=lambda line: sys.stderr.write(f"applejack: {line}\n"))
+    require_tools(asked, spec)
+    require_sufficient_tools(asked, spec)
     for doubt in filter(None, (doubtful(name) for name in students if name)):
         sys.stderr.write(f"applejack: {doubt}\n")
     with open_ledger(settings) as (ledger, reached):
         if not force and run not in ledger.run_ids():
             check_models(ledger, reached, spec, output)
-        new, total = enqueue.submit(ledger, reached, spec, loaded.prompts)
+        new, total = enqueue.submit(ledger, reached, spec, asked)
         for line, first in loaded.duplicates:
             output.console.print(f"{prompts}:{line} repeats line {first}; queued once")
         output.console.print(

@@ -41,7 +41,8 @@ def worker_command(role: Role, *, name: str, concurrency: int, loglevel: str = "
     processes anyway.
     """
     return [
-        *(sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-Q", QUEUE_OF[role], "-n", f"{name}@%h"),
+        *(sys.executable, "-m", "celery", "--quiet", "-A", "worker.app"),  # without Celery's banner: logs are JSON
+        *("worker", "-Q", QUEUE_OF[role], "-n", f"{name}@%h"),
         *("-P", "threads", "-c", str(concurrency), "-E", "--loglevel", loglevel),
         *("--without-mingle", "--without-gossip"),  # workers need not know each other; saves a second
     ]

@@ -11,11 +11,12 @@ import pytest
 from typer.main import get_command
 
 from config.errors import UsageError
+from config.prompts import Loaded
 from config.records import Prompt, Spec
 from producer.cli import app
 from producer.commands.model_options import doubtful
 from producer.commands.submit import require_sufficient_tools, require_tools
-from producer.workspace import resolve_workspace
+from producer.workspace import resolve_prompts, resolve_workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
@@ -228,3 +229,23 @@ def test_a_git_workspace_is_pinned_to_a_commit(tmp_path: Path) -> None:
     assert resolve_workspace(str(git)) == f"{git}@{commit}"
     assert resolve_workspace(f"{git}@HEAD") == f"{git}@{commit}"
     assert resolve_workspace("https://example.org/x.git@v1") == "https://example.org/x.git@v1"
+
+
+def test_workspaces_of_prompts_are_resolved_and_those_elsewhere_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code").mkdir()
+    away, url = "/of/another/machine@v1", "https://example.org/x.git@v1"
+    texts = ["code", None, away, str(tmp_path / "code"), away, url]
+    loaded = Loaded(tuple(Prompt(prompt="?", workspace=text) for text in texts), (), tuple(range(2, 8)))
+    warnings: list[str] = []
+    resolved = [prompt.workspace for prompt in resolve_prompts(loaded, Path("p.jsonl"), warn=warnings.append)]
+    assert resolved == [str(tmp_path / "code"), None, away, str(tmp_path / "code"), away, url]
+    [warning] = warnings
+    assert warning.startswith(f"p.jsonl:4, 6: the workspace {away!r} is not on this machine")
+    wrong = Loaded((*loaded.prompts, Prompt(prompt="?", workspace="./cod")), (), (*loaded.lines, 9))
+    with pytest.raises(
+        UsageError, match=r"p.jsonl:9: the workspace './cod' does not exist"
+    ):  # relative to this machine
+        resolve_prompts(wrong, Path("p.jsonl"), warn=warnings.append)

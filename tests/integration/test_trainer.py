@@ -60,6 +60,7 @@ def test_train_reports_progress_and_leaves_a_whole_adapter(dataset: Path, studen
     assert adapter.losses == tuple(lines)
     assert (adapter.iterations, adapter.path, adapter.dataset_hash) == (4, str(out), "abc")
     assert adapter.peak_memory_gb > 0
+    assert adapter.backend == ("metal" if sys.platform == "darwin" else "cpu")
     assert adapter.tokens_per_second > 0
     assert Adapter.model_validate_json((out / "adapter.json").read_text()) == adapter
     assert json.loads((out / "adapter_config.json").read_text())["adapter_path"] == str(out)

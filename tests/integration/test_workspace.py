@@ -1,5 +1,6 @@
 """Workspaces are pinned: what tools read is what the pin says, on real git repositories."""
 
+import platform
 import subprocess
 import sys
 import time
@@ -214,7 +215,7 @@ def test_newline_and_odd_names_are_checked_out(repository: Path, cache: Path) ->
     ("text", "words"),
     [
         ("", "is not a workspace"),
-        ("/no/such/place", "there is no directory '/no/such/place'"),
+        ("/no/such/place", f"there is no directory '/no/such/place' on {platform.node()}; copy it there"),
         ("{repository}@nope", "has no commit 'nope'"),
         ("{repository}@", "'' is not a revision"),
         ("{repository}@--upload-pack=x", "is not a revision"),

@@ -159,7 +159,8 @@ def test_a_device_has_its_own_lock(
     monkeypatch: pytest.MonkeyPatch, platform: str, cuda: bool, visible: str | None, name: str
 ) -> None:
     monkeypatch.setattr("sys.platform", platform)
-    monkeypatch.setattr(backend, "has_gpu_backend", lambda: cuda)
+    found = backend.Installed(("mlx-cuda-13",), "mlx-cuda-13") if cuda else backend.Installed(("mlx-cpu",), "mlx-cpu")
+    monkeypatch.setattr(backend, "installed", lambda: found)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

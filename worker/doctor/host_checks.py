@@ -13,8 +13,8 @@ import psutil
 from config.diagnostics import Check, Diagnosis
 from config.errors import DeviceError
 from config.settings import settings
-from worker.device import device_lock
-from worker.device.backend import has_gpu_backend
+from worker.device import backend, device_lock
+from worker.device.backend import Installed
 from worker.models.resolve import hub_cache
 from worker.student.cpu_blas import blas
 
@@ -62,19 +62,49 @@ class Host:
     system: str = sys.platform
     compiler: Callable[[], bool] = lambda: any(shutil.which(name) for name in ("cc", "gcc", "clang"))
     wheel: Callable[[], bool] = lambda: find_spec(blas.WHEEL) is not None
+    mlx: Callable[[], Installed] = backend.installed
 
     def checks(self) -> list[Check]:
         """The checks of this machine."""
         return [
+            Check("build of mlx", self.build),
             Check("fast matrix products", self.products),
             Check("hub cache folder", self.hub_cache),
             Check("one model at a time", self.models),
             Check("device lock", self.lock),
         ]
 
+    def build(self) -> Iterator[Diagnosis]:
+        """Two builds of mlx overwrite each other's library; the one written last is loaded."""
+        found = self.mlx()
+        if not found.recorded and self.system == "linux":
+            yield Diagnosis(
+                "no_mlx",
+                "warning",
+                "mlx is not installed, which trains and serves models",
+                f"run {backend.INSTALL.format(extra='cpu')}, or with an NVIDIA GPU [worker,cuda]; a machine that only "
+                "generates with a server elsewhere, or curates, does not need it",
+            )
+        elif found.cuda_is_overwritten:
+            yield Diagnosis(
+                "cpu_library_loaded",
+                "error",
+                f"the CUDA build of mlx is installed, but {backend.LIBRARY} is that of "
+                f"{found.loaded or 'another build'}: models are trained and served without the GPU",
+                found.repair,
+            )
+        elif len(found.recorded) > 1:
+            yield Diagnosis(
+                "two_mlx_builds",
+                "warning",
+                f"{' and '.join(found.recorded)} are both installed and write the same file; the next installation may "
+                "replace the one in use",
+                found.repair,
+            )
+
     def products(self) -> Iterator[Diagnosis]:
         """mlx's Linux wheel multiplies about 20 times slower than a fast BLAS; macOS has Metal."""
-        if self.system != "linux" or has_gpu_backend():
+        if self.system != "linux" or self.mlx().uses_gpu:
             return
         missing = [
             name

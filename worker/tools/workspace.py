@@ -4,6 +4,7 @@ A workspace is named `PATH`, `PATH@REV` or `URL@REV`. A path inside a git work t
 Uncommitted changes are not read, but recorded as dirty. A directory that git does not track is read in place.
 """
 
+import platform
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -82,7 +83,9 @@ def open_workspace(text: str, *, cache: Path, expect: Pin | None = None) -> Work
     else:
         path = Path(origin).expanduser()
         if not path.is_dir():
-            raise WorkspaceError(f"there is no directory {origin!r} on this machine; check the path, or give URL@REV")
+            raise WorkspaceError(
+                f"there is no directory {origin!r} on {platform.node()}; copy it there, or submit with URL@REV"
+            )
         found = checkout.from_work_tree(path.resolve(), pinned or rev, cache=cache)
     name = without_secret(origin)
     if found is None:

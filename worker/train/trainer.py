@@ -16,6 +16,7 @@ from config import logs
 from config.atomic_files import replace_directory
 from config.errors import TrainingError, UsageError
 from config.records import Adapter, JsonObject, TrainProgress
+from worker.device.backend import installed
 from worker.device.device_lock import Claim, device_lock
 from worker.models.resolve import hub_name
 from worker.student.cpu_blas.blas import mlx_environment
@@ -60,7 +61,13 @@ def train(
     with device_lock("training", run_id or out.absolute().name, cancelled) as claim:
         log.info("train.started", dataset=str(dataset), student=str(student), rows=plan.rows, longest=plan.longest)
         adapter = _trained(dataset, student, out, plan, recipe, on_progress, cancelled, claim)
-    log.info("train.finished", adapter=str(out), iterations=adapter.iterations, seconds=adapter.seconds)
+    log.info(
+        "train.finished",
+        adapter=str(out),
+        iterations=adapter.iterations,
+        seconds=adapter.seconds,
+        backend=adapter.backend,
+    )
     return adapter
 
 
@@ -119,7 +126,7 @@ def _trained(
 ) -> Adapter:
     started = time.monotonic()
     with replace_directory(out.absolute()) as fresh, _log_kept(fresh, out):
-        losses = _losses(dataset, student, fresh, plan, on_progress, cancelled, claim)
+        backend, losses = _losses(dataset, student, fresh, plan, on_progress, cancelled, claim)
         adapter = Adapter(
             path=str(out),
             student=hub_name(student)[0],
@@ -130,6 +137,7 @@ def _trained(
             peak_memory_gb=max((line.peak_memory_gb or 0.0 for line in losses), default=0.0),
             tokens_per_second=_mean_rate(losses),
             seconds=round(time.monotonic() - started, 1),
+            backend=backend,
         )
         _seal(fresh, out, adapter, recipe)
     return adapter
@@ -143,21 +151,37 @@ def _losses(
     on_progress: Callable[[TrainProgress], None],
     cancelled: Callable[[], bool],
     claim: Claim,
-) -> list[TrainProgress]:
+) -> tuple[str | None, list[TrainProgress]]:
+    """The backend that mlx loaded, and the reports of progress."""
     paths: JsonObject = {"model": str(student), "data": str(dataset), "adapter_path": str(fresh)}
     config = fresh / "child.json"
     config.write_text(json.dumps({**plan.hyperparameters, **paths}), encoding="utf-8")
     environment = {**os.environ, **mlx_environment()}
-    losses = []
+    backend, losses = None, []
     child = reports(config, environment=environment, log_file=fresh / LOG, cancelled=cancelled, keep=[claim.descriptor])
     with contextlib.closing(child) as lines:
         for line in lines:
-            progress = TrainProgress.model_validate(json.loads(line))
+            body = json.loads(line)
+            if "backend" in body:  # the first line
+                backend = str(body["backend"])
+                _log_backend(backend)
+                continue
+            progress = TrainProgress.model_validate(body)
             losses.append(progress)
             on_progress(progress)
             _require_number(progress)
     config.unlink()
-    return losses
+    return backend, losses
+
+
+def _log_backend(backend: str) -> None:
+    found = installed()
+    if backend == "cpu" and found.cuda_is_overwritten:
+        log.warning(
+            "train.backend", backend=backend, reason="the CPU build of mlx replaced CUDA's", remedy=found.repair
+        )
+    else:
+        log.info("train.backend", backend=backend)
 
 
 def _require_number(progress: TrainProgress) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from config import logs
 from config.atomic_files import replace_file
 from config.settings import settings
-from worker.device.backend import has_gpu_backend
+from worker.device.backend import require_installed
 
 SOURCE = Path(__file__).with_name("sgemm.c")
 WHEEL = "scipy_openblas32"
@@ -42,8 +42,11 @@ def mlx_environment() -> dict[str, str]:
 
 
 def fast_blas() -> dict[str, str]:
-    """LD_PRELOAD and thread settings for mlx on a Linux CPU; empty elsewhere or if the library cannot be built."""
-    if sys.platform != "linux" or has_gpu_backend():
+    """LD_PRELOAD and thread settings for mlx on a Linux CPU; empty elsewhere or if the library cannot be built.
+
+    UsageError if mlx is not installed.
+    """
+    if require_installed().uses_gpu or sys.platform != "linux":
         return {}
     library = built_library(settings().cache.absolute() / "blas")
     if library is None:
