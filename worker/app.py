@@ -120,6 +120,7 @@ class Worker:
             "pid": os.getpid(),
             "endpoint": self.supervisor.endpoint if self._generates else None,
             "paused": self.supervisor.circuit_breaker.reason or None,
+            **({"budget": budget.line()} if (budget := self.supervisor.budget) else {}),
             **self.limiter.status(),
             "version": version(),
             "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
@@ -128,7 +129,8 @@ class Worker:
     def _before_heartbeat(self, consumer: Consumer) -> None:
         if self._generates:
             local = is_loopback(urlsplit(self.supervisor.endpoint).hostname)
-            self.limiter.adjust(consumer.qos, running=len(self._leases), local=local)
+            fitting = budget.conversations if (budget := self.supervisor.budget) else None
+            self.limiter.adjust(consumer.qos, running=len(self._leases), local=local, fitting=fitting)
         visibility_timeout.renew(self._client, consumer)
 
     def _send(self, message: Message) -> None:

@@ -3,20 +3,20 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from config import logs
 from config.endpoint.health import HealthCheck
-from config.errors import EndpointError
+from config.errors import EndpointError, UsageError
+from worker.device.budget import MOST_CONVERSATIONS, Serving, serving
+from worker.device.machine import Machine, this_machine
+from worker.device.model_memory import Model
 from worker.endpoint.model_server import ModelServer, ServerFlags
 
 log = logs.get(__name__)
 
 LONGEST_BACKOFF = 60.0  # seconds between starts of a server that keeps dying
-DECODE_CONCURRENCY = (
-    64  # above a worker's jobs in flight: in a full batch a health check waits, and the server looks hung
-)
 
 
 @dataclass
@@ -27,8 +27,13 @@ class ServedModel:
     log_file: Path
     trip: Callable[[str], None]
     """opens the worker's circuit breaker, with the reason"""
+    concurrency: int | None = None
+    """jobs at once that the user asked for; None to let the budget decide"""
     server: ModelServer | None = None
     """None until it has generated a token, and after it was lost"""
+    machine: Callable[[], Machine] = this_machine
+    budget: Serving | None = None
+    """how the server fits this machine; None until the model's files are here and were read"""
     _stopping: threading.Event = field(default_factory=threading.Event)
     _starts: int = 0
 
@@ -72,14 +77,26 @@ class ServedModel:
         if wait and self._stopping.wait(wait):
             return
         folder = Path(self.model).expanduser()
-        flags = ServerFlags(decode_concurrency=DECODE_CONCURRENCY)
-        server = ModelServer(folder if folder.is_dir() else self.model, log=self.log_file, flags=flags)
         started = time.monotonic()
         try:
+            server = ModelServer(
+                folder if folder.is_dir() else self.model, log=self.log_file, flags=self.fitting_flags(folder)
+            )
             server.start()
-        except EndpointError as error:
+        except (EndpointError, UsageError) as error:
             self.trip(str(error))
             log.warning("model_server.failed", error=str(error), starts=self._starts)
             return
         self.server = server
         log.info("model_server.ready", url=server.url, seconds=round(time.monotonic() - started, 1))
+
+    def fitting_flags(self, folder: Path) -> ServerFlags:
+        """Options that fit this machine; UsageError if the model does not fit it."""
+        if not folder.is_dir():
+            return ServerFlags(decode_concurrency=MOST_CONVERSATIONS + 1)  # not downloaded: nothing is known of it
+        self.budget = serving(Model.of(folder), self.machine())
+        log.info("model_server.budget", budget=self.budget.line())
+        if self.concurrency and self.concurrency > self.budget.conversations:
+            log.warning("model_server.overcommitted", concurrency=self.concurrency, budget=self.budget.line())
+            self.budget = replace(self.budget, conversations=self.concurrency)
+        return ServerFlags.fitting(self.budget)

@@ -17,6 +17,7 @@ from config.endpoint.health import HealthCheck, health_check
 from config.errors import EndpointError, FailureKind
 from config.records import DEFAULT_MODEL, Failure
 from config.settings import Settings
+from worker.device.budget import Serving
 from worker.endpoint.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
 from worker.endpoint.served_model import ServedModel
 from worker.fleet.retry import ENDPOINT_FAILURES
@@ -55,11 +56,16 @@ class EndpointSupervisor:
         """The base URL of this worker's teacher."""
         return self.served.server.url if self.served and self.served.server else self.settings.endpoint
 
+    @property
+    def budget(self) -> Serving | None:
+        """How the child server fits this machine; None without one, and while nothing is known of its model."""
+        return self.served.budget if self.served else None
+
     def start(self) -> None:
         """Start supervising. A worker with `--serve` takes no job before its server has answered."""
         if self.settings.serve:
             log_file = self.settings.dir / "logs" / f"model-server-{self.worker}.log"
-            self.served = ServedModel(self.settings.serve, log_file, self.trip)
+            self.served = ServedModel(self.settings.serve, log_file, self.trip, self.settings.concurrency)
             self.trip(f"starting the server of {self.settings.serve}")
         self._thread.start()
 
