@@ -401,6 +401,30 @@ class TrainProgress(Record):
     """Tokens trained on so far."""
     peak_memory_gb: float | None = None
     """Peak memory so far, in GB."""
+    rows: int | None = Field(None, exclude_if=lambda rows: rows is None)
+    """Training rows; only in the report that precedes the training."""
+    epochs: float | None = Field(None, exclude_if=lambda epochs: epochs is None)
+    """Passes over them; with `rows`."""
+    needed_gb: float | None = Field(None, exclude_if=lambda needed: needed is None)
+    """Peak memory that was estimated, in GB; with `rows`."""
+    grad_checkpoint: bool | None = Field(None, exclude_if=lambda chosen: chosen is None)
+    """Whether activations are computed twice to save memory; with `rows`."""
+
+    @property
+    def plan(self) -> str:
+        """What is about to be trained, of the report that precedes the training; "" of the others."""
+        if self.rows is None or self.epochs is None:
+            return ""
+        checkpoint = ", grad_checkpoint on" if self.grad_checkpoint else ""
+        memory = f", about {self.needed_gb:.1f} GB{checkpoint}" if self.needed_gb is not None else ""
+        return f"{self.rows} rows, {self.epochs:g} epochs, {self.iterations} iterations{memory}"
+
+    @property
+    def minutes_left(self) -> float | None:
+        """Expected minutes to the end, without validation; None in a report without a speed."""
+        if not self.iterations_per_second:
+            return None
+        return (self.iterations - self.iteration) / self.iterations_per_second / 60
 
 
 class Adapter(Record):
@@ -417,6 +441,10 @@ class Adapter(Record):
     """Hash of the dataset it was trained on."""
     iterations: int
     """Iterations done."""
+    rows: int | None = Field(None, exclude_if=lambda rows: rows is None)
+    """Training rows; None in records of earlier versions."""
+    epochs: float | None = Field(None, exclude_if=lambda epochs: epochs is None)
+    """Passes over them."""
     losses: tuple[TrainProgress, ...] = ()
     """Progress reports of the training, in order."""
     peak_memory_gb: float

@@ -147,6 +147,7 @@ class Worker:
             "refuses": dict(self.supervisor.refused.all()),
             **({"device": device} if (device := self._device(queues)) else {}),
             **({"downloading": download} if (download := self._downloads.status()) else {}),
+            **({"budget": budget.line()} if (budget := self.supervisor.budget) else {}),
             **self.limiter.status(),
             **self.keep_awake.status(),
             "version": version(),
@@ -167,7 +168,8 @@ class Worker:
     def _before_heartbeat(self, consumer: Consumer) -> None:
         if self._generates:
             local = is_loopback(urlsplit(self.supervisor.endpoint).hostname)
-            self.limiter.adjust(consumer.qos, running=len(self._leases), local=local)
+            fitting = budget.conversations if (budget := self.supervisor.budget) else None
+            self.limiter.adjust(consumer.qos, running=len(self._leases), local=local, fitting=fitting)
         visibility_timeout.renew(self._client, consumer)
         self.keep_awake.adjust(busy=len(self._leases) > 0)
 

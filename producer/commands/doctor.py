@@ -24,7 +24,7 @@ def doctor(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Also check this model (directory or hub id): template, markers, stop token, loss, tool parser.",
+            help="Also check this model (directory or hub id): template, stop token, loss, tool parser, memory.",
         ),
     ] = None,
     endpoint: Annotated[
@@ -71,6 +71,8 @@ def print_report(console: Console, report: DoctorReport) -> None:
         console.print(table)
     else:
         console.print("[green]no problems found[/green]")
+    for fact in report.facts:
+        console.print(escape(fact), soft_wrap=True)
     console.print(f"checked: {escape(', '.join(report.checked)) or 'nothing'}")
     for skipped in report.not_checked:
         console.print(f"[yellow]not checked[/yellow] {escape(skipped.check)}: {escape(skipped.why)}")

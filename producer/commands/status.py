@@ -81,6 +81,9 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
         table.add_row(name, "", "", str(done.get("generated", 0)), str(done.get("failed", 0)), "", "", "gone")
     if workers or seen.by_worker:
         console.print(table)
+        for worker in workers:
+            if "budget" in worker:
+                console.print(f"{worker['name']} serves {worker['budget']}", soft_wrap=True)
     else:
         console.print("no worker sent a heartbeat in the last day")
 

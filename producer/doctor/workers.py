@@ -52,4 +52,5 @@ def parse_report(body: JsonObject) -> DoctorReport:
         ),
         checked=tuple(str(name) for name in cast("list[str]", body["checked"])),
         not_checked=tuple(Skipped(entry["check"], entry["why"]) for entry in not_checked),
+        facts=tuple(str(fact) for fact in cast("list[str]", body["facts"])),
     )

@@ -56,8 +56,10 @@ def test_train_reports_progress_and_leaves_a_whole_adapter(dataset: Path, studen
     out = tmp_path / "out"
     adapter, lines = trained(dataset, student, out)
     assert [line.iteration for line in lines if line.train_loss is not None] == [1, 2, 3, 4]
-    assert lines[0].valid_loss is not None
-    assert adapter.losses == tuple(lines)
+    assert lines[0].plan.startswith("6 rows, 1.33 epochs, 4 iterations, about 1.0 GB")
+    assert lines[1].valid_loss is not None
+    assert (adapter.rows, adapter.epochs) == (6, 1.33)
+    assert adapter.losses == tuple(lines[1:])
     assert (adapter.iterations, adapter.path, adapter.dataset_hash) == (4, str(out), "abc")
     assert adapter.peak_memory_gb > 0
     assert adapter.backend == ("metal" if sys.platform == "darwin" else "cpu")

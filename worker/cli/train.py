@@ -14,6 +14,8 @@ from worker.models.resolve import local_model
 from worker.train.trainer import LOG
 from worker.train.trainer import train as run_train
 
+SHORT = 0.1  # minutes left that are not worth showing
+
 
 def train(
     dataset: Annotated[Path, typer.Argument(help="directory with train.jsonl and valid.jsonl")],
@@ -25,7 +27,11 @@ def train(
     config: Annotated[Path, typer.Option(help="hyperparameters file")] = hyperparameters.DEFAULT_FILE,
     as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
 ) -> None:
-    """Train a LoRA adapter of the student on a dataset. Reuses an existing adapter of the same inputs."""
+    """Train a LoRA adapter of the student on a dataset. Reuses an existing adapter of the same inputs.
+
+    Without iters, its length follows from the rows and epochs of the hyperparameters. A row that does not fit this
+    machine's memory is refused before the model is loaded; grad_checkpoint is chosen where it is needed.
+    """
     console = Console(stderr=as_json, highlight=False)
     settings = hyperparameters.parse_overrides(overrides or [])
     with _bar(console) as bar:
@@ -46,12 +52,16 @@ def train(
 
 
 def show(bar: Progress, task: TaskID, line: TrainProgress) -> None:
-    """Update the progress bar. Without a terminal, print one line per report."""
+    """Update the progress bar. Without a terminal, print one line per report. The plan is printed in any case."""
+    if line.plan:
+        bar.console.print(f"training on {line.plan}", soft_wrap=True)
+        return
     parts = {"train": line.train_loss, "valid": line.valid_loss}
     losses = "  ".join(f"{name} loss {loss:.3f}" for name, loss in parts.items() if loss is not None)
     bar.update(task, description="training", total=line.iterations, completed=line.iteration, losses=losses)
     if not bar.console.is_terminal:
-        bar.console.print(f"iteration {line.iteration}/{line.iterations}  {losses}")
+        left = f"  about {line.minutes_left:.1f} min left" if (line.minutes_left or 0) > SHORT else ""
+        bar.console.print(f"iteration {line.iteration}/{line.iterations}  {losses}{left}", soft_wrap=True)
 
 
 def print_adapter(console: Console, adapter: Adapter) -> None:

@@ -21,6 +21,7 @@ import config
 from config.endpoint.client import complete, request
 from config.errors import EndpointError, FailureKind
 from config.process import ChildProcess, describe_exit, free_port, last_error, start_child
+from worker.device.budget import CACHED_CONVERSATIONS, Serving
 from worker.student.cpu_blas.blas import mlx_environment
 
 CHILD = "worker.endpoint.serve_child"
@@ -41,11 +42,21 @@ class ServerFlags:
     """Server options other than model and address, with better defaults than mlx_lm's."""
 
     max_tokens: int = 1024  # for requests without max_tokens; the default of 512 truncates answers
-    prompt_cache_size: int = 16  # conversations; a busy worker has more than the default of 10
+    prompt_cache_size: int = CACHED_CONVERSATIONS
     prompt_cache_bytes: int = 4 * GIB  # the default is unbounded
     decode_concurrency: int = 8
     prompt_concurrency: int = 4
     log_level: str = "INFO"
+
+    @classmethod
+    def fitting(cls, budget: Serving, *, max_tokens: int = 1024) -> Self:
+        """The options with which a model stays within its budget."""
+        return cls(
+            max_tokens=max_tokens,
+            prompt_cache_bytes=budget.cache_bytes,
+            decode_concurrency=budget.decode_concurrency,
+            prompt_concurrency=budget.prompts,
+        )
 
     def arguments(self) -> list[str]:
         """Command-line options of mlx_lm's server."""

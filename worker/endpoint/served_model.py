@@ -6,13 +6,16 @@ A server that has answered once is restarted for ever. One that has never answer
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from config import logs
 from config.endpoint.health import HealthCheck
 from config.errors import DeviceError, DownloadError, EndpointError, UsageError
+from worker.device.budget import Serving, serving
 from worker.device.device_lock import Use
+from worker.device.machine import Machine, this_machine
+from worker.device.model_memory import Model
 from worker.endpoint.device_turn import DeviceTurn
 from worker.endpoint.model_server import ModelServer, ServerFlags
 from worker.models.progress import Downloads
@@ -23,9 +26,6 @@ log = logs.get(__name__)
 FIRST_BACKOFF = 1.0  # seconds between the first two starts; doubled each time
 FIRST_STARTS = 3  # of a server that has never answered: its model does not exist, or does not fit
 LONGEST_BACKOFF = 60.0  # seconds between starts of a server that keeps dying
-DECODE_CONCURRENCY = (
-    64  # above a worker's jobs in flight: in a full batch a health check waits, and the server looks hung
-)
 
 
 @dataclass
@@ -47,6 +47,11 @@ class ServedModel:
     """None until it has generated a token, and after it was lost"""
     local: LocalModel | None = None
     """the model on this machine; None until it has been found or downloaded"""
+    concurrency: int | None = None
+    """jobs at once that the user asked for; None to let the budget decide"""
+    machine: Callable[[], Machine] = this_machine
+    budget: Serving | None = None
+    """how the server fits this machine; None until the model's files are here and were read"""
     _stopping: threading.Event = field(default_factory=threading.Event)
     _failures: int = 0
     """starts that failed and servers that were lost, since the last successful health check"""
@@ -122,8 +127,17 @@ class ServedModel:
         log.info("model_server.ready", url=server.url, seconds=round(time.monotonic() - started, 1))
 
     def _server(self, folder: Path) -> ModelServer:
-        flags = ServerFlags(decode_concurrency=DECODE_CONCURRENCY)
-        return ModelServer(folder, log=self.log_file, flags=flags, port=self.port, keep=[self.turn.descriptor])
+        flags, keep = self.fitting_flags(folder), [self.turn.descriptor]
+        return ModelServer(folder, log=self.log_file, flags=flags, port=self.port, keep=keep)
+
+    def fitting_flags(self, folder: Path) -> ServerFlags:
+        """Options that fit this machine; UsageError if the model does not fit it."""
+        self.budget = serving(Model.of(folder), self.machine())
+        log.info("model_server.budget", budget=self.budget.line())
+        if self.concurrency and self.concurrency > self.budget.conversations:
+            log.warning("model_server.overcommitted", concurrency=self.concurrency, budget=self.budget.line())
+            self.budget = replace(self.budget, conversations=self.concurrency)
+        return ServerFlags.fitting(self.budget)
 
     def _downloaded(self) -> LocalModel:
         """The model on this machine, downloaded first where it is missing; the pause names the progress."""

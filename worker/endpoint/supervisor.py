@@ -19,6 +19,7 @@ from config.errors import EndpointError, FailureKind
 from config.model_names import is_served
 from config.records import DEFAULT_MODEL, Failure
 from config.settings import Settings
+from worker.device.budget import Serving
 from worker.device.device_lock import Use
 from worker.endpoint.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
 from worker.endpoint.device_turn import DeviceTurn
@@ -70,6 +71,11 @@ class EndpointSupervisor:
         """The base URL of this worker's teacher."""
         return self.served.server.url if self.served and self.served.server else self.settings.endpoint
 
+    @property
+    def budget(self) -> Serving | None:
+        """How the child server fits this machine; None without one, and while nothing is known of its model."""
+        return self.served.budget if self.served else None
+
     def start(self) -> None:
         """Start supervising. A worker with `--serve` takes no job before its server has answered."""
         if self.settings.serve:
@@ -83,6 +89,7 @@ class EndpointSupervisor:
                 turn,
                 self.settings.serve_port,
                 self.downloads,
+                concurrency=self.settings.concurrency,
             )
             self.trip(f"starting the server of {self.settings.serve}")
         self._thread.start()

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from config.atomic_files import write_lines
-from config.errors import EndpointError, EvaluationError, WorkspaceError
+from config.errors import EndpointError, EvaluationError, UsageError, WorkspaceError
 from config.records import DEFAULT_MODEL, Prompt, Sampling, Spec, Trajectory, job_id
 from config.report.model import Report
+from worker.device.budget import Serving, serving
 from worker.device.device_lock import Claim, device_lock
+from worker.device.machine import this_machine
+from worker.device.model_memory import Model
 from worker.endpoint.model_server import ModelServer, ServerFlags
 from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
 from worker.evaluate.score import score
@@ -60,6 +63,7 @@ def evaluate(
 
     Serves first the base model, then base and adapter, one at a time, while it holds the host's device. Every prompt is
     answered at temperature 0 within `spec.evaluate_limits`. Without an adapter only `before` is scored.
+    Fewer than `concurrency` prompts are in flight where no more fit this machine.
     Raises EvaluationError if a server fails, a workspace is unavailable, there are no prompts, or it cannot be verified
     which weights answered; DeviceError if the device cannot be claimed, or `cancelled` turns true while waiting for it.
     No report is written then.
@@ -67,16 +71,15 @@ def evaluate(
     try:
         questions = _questions(prompts, workspace_for)
         out.mkdir(parents=True, exist_ok=True)
+        budget = serving(Model.of(student), this_machine(), most=concurrency)
         with device_lock("evaluation", spec.run_id, cancelled) as claim:
-            evaluator = Evaluator(
-                _evaluation_spec(spec), questions, student, out, on_progress, worker, concurrency, claim
-            )
+            evaluator = Evaluator(_evaluation_spec(spec), questions, student, out, on_progress, worker, budget, claim)
             before = evaluator.ask("before", None)
             noise = prove_constant(before.canaries, who="the base model")
             after = (
                 evaluator.ask("after", adapter, lambda seen: _check(before, seen, noise, adapter)) if adapter else None
             )
-    except (EndpointError, WorkspaceError) as error:
+    except (EndpointError, UsageError, WorkspaceError) as error:
         raise EvaluationError(str(error)) from error
     identity = "Only the base model was evaluated, without an adapter."
     if after and adapter:
@@ -90,7 +93,7 @@ def evaluate(
         before=score(before.trajectories),
         after=score(after.trajectories) if after else None,
         identity=identity,
-        concurrency=concurrency,
+        concurrency=budget.conversations,
     )
     report.write(out)
     return report
@@ -106,21 +109,17 @@ class Evaluator:
     out: Path
     on_progress: Progress
     worker: str
-    concurrency: int
+    budget: Serving
     claim: Claim
 
     def ask(
         self, phase: Phase, adapter: Path | None, check: Callable[[Canaries], None] = lambda _: None
     ) -> ModelAnswers:
         """Serve a model, `check` its canaries before the first prompt, and ask every question."""
-        flags = ServerFlags(
-            max_tokens=self.spec.limits.max_tokens,
-            decode_concurrency=self.concurrency,
-            prompt_concurrency=self.concurrency,
-        )
+        flags = ServerFlags.fitting(self.budget, max_tokens=self.spec.limits.max_tokens)
         log, keep = self.out / f"{phase}-server.log", [self.claim.descriptor]
         server = ModelServer(self.student, adapter, log=log, flags=flags, keep=keep)
-        with ThreadPoolExecutor(self.concurrency) as pool, server:  # this order: on an interrupt the server stops first
+        with ThreadPoolExecutor(self.budget.conversations) as pool, server:  # on an interrupt the server stops first
             try:
                 first = canaries(server.url)
                 check(first)

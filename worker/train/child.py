@@ -20,6 +20,7 @@ from mlx_lm.tuner.callbacks import TrainingCallback
 from mlx_lm.tuner.datasets import create_dataset
 
 from config.records import JsonObject, TrainProgress
+from worker.device.mlx_limits import bound_memory
 from worker.student import fenced_json
 from worker.train.preflight import SPLITS, read_rows
 
@@ -74,6 +75,7 @@ def train(hyperparameters: JsonObject, progress_fd: int) -> None:
     progress = Progress(progress_fd, args.iters)
     progress.on_backend(backend())
     np.random.seed(args.seed)  # mlx_lm draws its batches from numpy's global generator
+    bound_memory()
     fenced_json.register()  # students may use it as tool parser
     model, tokenizer = mlx_lm.load(args.model)[:2]
     args.num_layers = min(args.num_layers, len(model.layers))

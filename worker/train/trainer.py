@@ -59,7 +59,18 @@ def train(
         return found
     require_replaceable(out)
     with device_lock("training", run_id or out.absolute().name, cancelled) as claim:
-        log.info("train.started", dataset=str(dataset), student=str(student), rows=plan.rows, longest=plan.longest)
+        log.info(
+            "train.started",
+            dataset=str(dataset),
+            student=str(student),
+            rows=plan.rows,
+            longest=plan.longest,
+            epochs=plan.size.epochs,
+            iterations=plan.size.iterations,
+            grad_checkpoint=plan.memory.grad_checkpoint,
+            needed_gb=round(plan.memory.needed / 1e9, 1),
+        )
+        on_progress(_planned(plan))
         adapter = _trained(dataset, student, out, plan, recipe, on_progress, cancelled, claim)
     log.info(
         "train.finished",
@@ -69,6 +80,18 @@ def train(
         backend=adapter.backend,
     )
     return adapter
+
+
+def _planned(plan: Plan) -> TrainProgress:
+    """The report that precedes the training."""
+    return TrainProgress(
+        iteration=0,
+        iterations=plan.size.iterations,
+        rows=plan.size.rows,
+        epochs=plan.size.epochs,
+        needed_gb=round(plan.memory.needed / 1e9, 1),
+        grad_checkpoint=plan.memory.grad_checkpoint,
+    )
 
 
 def finished(out: Path, recipe: JsonObject) -> Adapter | None:
@@ -132,7 +155,9 @@ def _trained(
             student=hub_name(student)[0],
             revision=hub_name(student)[1],
             dataset_hash=str(recipe["dataset_hash"]),
-            iterations=cast("int", plan.hyperparameters["iters"]),
+            iterations=plan.size.iterations,
+            rows=plan.size.rows,
+            epochs=plan.size.epochs,
             losses=tuple(losses),
             peak_memory_gb=max((line.peak_memory_gb or 0.0 for line in losses), default=0.0),
             tokens_per_second=_mean_rate(losses),
