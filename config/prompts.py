@@ -76,7 +76,9 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 if text.strip():
                     yield number, text.strip()
     except OSError as error:
-        raise UsageError(f"cannot read {str(path)!r}: {error.strerror}") from error
+        raise UsageError(
+            f"cannot read {str(path)!r}: {error.strerror}; give a prompts.jsonl: `applejack prompts` makes one from code"
+        ) from error
 
 
 def _prompt(line: bytes) -> Prompt:

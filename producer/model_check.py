@@ -15,7 +15,7 @@ from config.settings import Settings
 from config.topology import MODELS_COMMAND, QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
 from producer.run_status import SILENT_SECONDS
 
-SECONDS = 2.0  # for all answers; a worker asks its endpoint for one second
+SECONDS = 4.0  # for all answers; a worker asks its endpoint for one second and the hub for another
 SHOWN = 6  # models of one endpoint in a message
 FORCE = "; --force queues the run anyway"
 

@@ -13,6 +13,7 @@ for name in [name for name in os.environ if name.startswith(("APPLEJACK_", "FLOW
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--docker", action="store_true", help="run tests/integration/engine on a real Docker engine")
+    parser.addoption("--write-mistakes", action="store_true", help="write the lines into docs/first-mistakes.md")
     # pytest-docker-tools reads it; its plugin, which would add it, is loaded by nobody (pyproject.toml says why)
     parser.addoption("--reuse-containers", action="store_true", help="with --docker: keep containers that have a name")
 

@@ -27,7 +27,7 @@ from config.ledger import Ledger
 from config.ledger.store import ledger_client
 from config.records import JsonObject
 from config.settings import Settings, settings
-from config.topology import GENERATE, QUEUE_GENERATE, QUEUE_TRAIN, ROUTES
+from config.topology import GENERATE, QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN, ROUTES
 from config.version import version
 from worker.concurrency.limiter import ConcurrencyLimiter, Qos
 from worker.device.device_lock import occupancy
@@ -95,7 +95,7 @@ class Worker:
         self.stages = StageRunner(self._ledger, self._leases, settings, name, self._downloads)
         self.keep_awake = KeepAwake(settings.caffeinate)
         self.shutdown = GracefulShutdown(self._leases, seconds=settings.drain_seconds)
-        self._generates = False
+        self._generates = self._needs_student = False
         self._heartbeat: Heartbeat | None = None
         self._consumer: Consumer | None = None
         register(self.app, self.jobs, self.stages)
@@ -106,6 +106,7 @@ class Worker:
         self.jobs.worker = self.stages.worker = self.supervisor.worker = consumer.hostname
         self._consumer = consumer
         self._generates = QUEUE_GENERATE in queues
+        self._needs_student = QUEUE_CURATE in queues or QUEUE_TRAIN in queues
         self._heartbeat = Heartbeat(
             self._ledger.fleet,
             self._leases,
@@ -118,9 +119,7 @@ class Worker:
             self.limiter = ConcurrencyLimiter(most=consumer.pool.num_processes, fixed=self._settings.concurrency)
             self.jobs.limiter = self.limiter
             self.limiter.adjust(consumer.qos, running=0)  # before the first message is taken
-            if (
-                self._settings.serve
-            ):  # the supervisor pauses by a control broadcast, which no worker receives this early
+            if self._settings.serve:  # the supervisor's own pause is a broadcast, which no worker receives this early
                 consumer.cancel_task_queue(QUEUE_GENERATE)
             self.jobs.preload()
             self.supervisor.start()
@@ -157,7 +156,7 @@ class Worker:
     def _models(self, teacher: str | None, student: str | None) -> JsonObject:
         return {
             "teacher": served_models(self.supervisor, teacher) if self._generates else None,
-            "student": student_here(student) if student else None,
+            "student": student_here(student) if student and self._needs_student else None,
         }
 
     def _device(self, queues: list[str]) -> JsonObject:

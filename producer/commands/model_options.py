@@ -52,6 +52,17 @@ def absolute(model: str) -> str:
     return model
 
 
+def served(model: str) -> str:
+    """The value of --serve, as `absolute`. UsageError if it is a path without a model: this machine has to have it."""
+    path = parse_model(model).path
+    if path is not None and not (path / "config.json").is_file():
+        raise UsageError(
+            f"--serve is {model!r}, but there is no {str(path / 'config.json')!r} on this machine; "
+            "give the directory of a model, or a hub id"
+        )
+    return absolute(model)
+
+
 def doubtful(student: str) -> str:
     """A warning if a directory is not a model on this machine, else "". Other machines may have it."""
     path = parse_model(student).path

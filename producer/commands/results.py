@@ -96,5 +96,8 @@ def read_report(ledger: Ledger, run_id: str) -> Report:
     ledger.run(run_id)
     view = ledger.stages.view(run_id, Stage.EVALUATE)
     if view.state is not StageState.DONE:
-        raise UsageError(f"run {run_id!r} has no report: its evaluation is {view.state.value} {view.error}".rstrip())
+        state = f"{view.state.value} {view.error}".rstrip()
+        raise UsageError(
+            f"run {run_id!r} has no report: its evaluation is {state}; `applejack status {run_id}` shows its stages"
+        )
     return Report.model_validate(view.result)

@@ -10,7 +10,7 @@ import typer
 
 from config.errors import UsageError
 from config.settings import Settings
-from producer.commands.model_options import absolute
+from producer.commands.model_options import served
 from producer.commands.options import Dir, Json, require_url, settings_with_dir
 from producer.connect import open_ledger
 from producer.output import Output
@@ -60,7 +60,7 @@ def up(
     pool = concurrency or POOL["generate"]
     settings = settings_with_dir(folder)
     if serve:
-        settings = settings.model_copy(update={"serve": absolute(serve)})
+        settings = settings.model_copy(update={"serve": served(serve)})
     stack = Stack(settings, generate=workers, concurrency=pool, flower=flower, env=env)
     parts = [*([] if stack.settings.redis_url else ["server"]), "workers", *(["Flower"] if flower else [])]
     output.console.print(f"starting {', '.join(parts)} ...")
@@ -92,8 +92,10 @@ def worker(
     SIGTERM it finishes its jobs first; a second signal stops it at once, and other workers run its jobs again.
     """
     settings = settings_with_dir(folder)
-    if serve and (endpoint or role != "generate"):
-        raise UsageError("--serve needs a generate worker without --endpoint; remove --serve or change the others")
+    if serve and role != "generate":
+        raise UsageError(f"--serve {serve!r} needs a generate worker, not {role!r}; remove --serve")
+    if serve and endpoint:
+        raise UsageError(f"a worker uses one model server: remove --serve {serve!r} or --endpoint {endpoint!r}")
     if endpoint or (role == "generate" and not (serve or settings.serve)):
         require_url(endpoint or settings.endpoint)
     with open_ledger(settings) as (_, with_url):
@@ -101,7 +103,7 @@ def worker(
     if endpoint:
         environment["APPLEJACK_ENDPOINT"] = endpoint
     if serve:
-        environment["APPLEJACK_SERVE"] = absolute(serve)
+        environment["APPLEJACK_SERVE"] = served(serve)
     if not caffeinate:
         environment["APPLEJACK_CAFFEINATE"] = "0"
     jobs = concurrency or POOL[role]

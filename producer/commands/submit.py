@@ -120,11 +120,11 @@ def submit(
     asked = resolve_prompts(loaded, prompts, warn=lambda line: sys.stderr.write(f"applejack: {line}\n"))
     require_tools(asked, spec)
     require_sufficient_tools(asked, spec)
-    for doubt in filter(None, (doubtful(name) for name in students if name)):
-        sys.stderr.write(f"applejack: {doubt}\n")
     with open_ledger(settings) as (ledger, reached):
         if not force and run not in ledger.run_ids():
             check_models(ledger, reached, spec, output)
+        for doubt in filter(None, (doubtful(name) for name in students if name)):
+            sys.stderr.write(f"applejack: {doubt}\n")
         new, total = enqueue.submit(ledger, reached, spec, asked)
         for line, first in loaded.duplicates:
             output.console.print(f"{prompts}:{line} repeats line {first}; queued once")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from config.errors import ApplejackError, DownloadError, UsageError
+from config.errors import DownloadError
 from tests.support.hub_server import Hub, hub_server
 from worker.models.download import ensure_local, never, pull
 from worker.models.progress import Progress
@@ -130,12 +130,6 @@ def test_a_damaged_file_is_removed_and_named(hub: Hub, url: str, tmp_path: Path)
     assert pull("org/name").path.is_dir()
 
 
-def test_a_disk_without_room_is_found_before_the_download(hub: Hub, url: str) -> None:
-    with pytest.raises(DownloadError, match=r"needs 0.0 GB more and 1.1 GB to spare, but .* has 0.5 GB free"):
-        pull("org/name", free=lambda _: 500_000_000)
-    assert hub.ranges == []
-
-
 def test_curation_downloads_no_weights(hub: Hub, url: str) -> None:
     found = ensure_local("org/name", weights=False)
     assert hub.ranges == []
@@ -155,33 +149,9 @@ def test_branches_are_different_revisions(hub: Hub, url: str) -> None:
     assert local_model("org/name", revision=str(v1.revision)[:8]) == v1
 
 
-@pytest.mark.parametrize(
-    ("model", "kind", "message"),
-    [
-        ("org/nmae", UsageError, "the hub has no model 'org/nmae', or it is private: check the spelling, or log in"),
-        ("org/name@v9", UsageError, "the model 'org/name' has no revision 'v9'"),
-        ("org/gated", UsageError, r"'org/gated' is gated: accept its conditions at http\S+/org/gated, then log in"),
-    ],
-)
-def test_what_the_hub_refuses_is_one_line(
-    hub: Hub, url: str, model: str, kind: type[ApplejackError], message: str
-) -> None:
-    (hub.root / "org" / "name").rename(hub.root / "org" / "gated") if "gated" in model else None
-    hub.gated = frozenset({"org/gated"})
-    with pytest.raises(kind, match=message) as raised:
-        pull(model)
-    assert "\n" not in str(raised.value)
-
-
-def test_a_hub_out_of_reach_and_offline_mode_are_one_line(hub: Hub, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(constants, "HF_HUB_OFFLINE", True)
-        with pytest.raises(UsageError, match=r"not on this machine; .* \(HF_HUB_OFFLINE is set: unset it for that\)"):
-            pull("org/name")
+def test_offline_mode_uses_what_is_here(hub: Hub, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     here = pull("org/name")
+    requests = hub.requests
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert pull("org/name", cancelled=never) == here
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
-    with pytest.raises(DownloadError, match=r"the hub at http://127\.0\.0\.1:1 cannot be reached"):
-        pull("org/name")
+    assert hub.requests == requests

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pydantic import SecretStr
 from config.errors import UsageError
 from config.ledger import Ledger
 from config.records import JsonObject
+from tests.support.first_mistakes import mistakes
 from tests.support.fleet import until
 from worker.fleet import worker_name
 from worker.fleet.worker_name import machine, require_free
@@ -86,7 +88,7 @@ def test_the_name_of_a_worker_that_fell_silent_is_free(ledger: Ledger, monkeypat
 
 @pytest.mark.timeout(180)
 def test_a_second_worker_of_a_name_ends_with_one_line_and_the_log_is_json(
-    ledger: Ledger, redis_url: SecretStr, tmp_path: Path
+    ledger: Ledger, redis_url: SecretStr, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     """Fails without celeryd_init's receiver in worker/app.py, and without --quiet in worker_command."""
     environment = {
@@ -111,9 +113,10 @@ def test_a_second_worker_of_a_name_ends_with_one_line_and_the_log_is_json(
         first = start("first.log")
         until(lambda: heard(first), "the first worker sent a heartbeat", seconds=90)
         second = start("second.log")
-        assert second.wait(60) == 2
+        code = second.wait(60)
         [line] = [json.loads(line) for line in (tmp_path / "second.log").read_text().splitlines()]
-        assert f"(process {first.pid}" in line["error"]
+        shown = line["error"].replace(f"twin@{platform.node()}", "mac-1@mac-1").replace(str(first.pid), "4711")
+        mistakes()["two workers of one name"].check(code, shown, config=pytestconfig)
         first.kill()  # it is not reaped yet: a zombie, as under a service manager
         third = start("third.log")
         until(lambda: heard(third), "the restarted worker sent a heartbeat", seconds=90)

@@ -1,7 +1,9 @@
 """A small HTTP server in a thread, for what a test's own handler answers."""
 
+import json
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -24,3 +26,44 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+NOT_FOUND = (404, '{"detail": "Not Found"}')
+Pages = Mapping[str, tuple[int, str]]
+
+
+@contextmanager
+def pages(
+    answers: Pages, *, server: str = "uvicorn", other: tuple[int, str] = NOT_FOUND, host: str = ""
+) -> Iterator[str]:
+    """A server with one answer for each path, whatever the method; its root address."""
+
+    class Handler(QuietHandler, BaseHTTPRequestHandler):
+        server_version, sys_version = server, ""
+
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, body = answers.get(self.path, other)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body.encode())))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    with Server((host or "127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://{f'[{host}]' if host else '127.0.0.1'}:{http.server_port}"
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+def listing(*ids: str, **fields: object) -> tuple[int, str]:
+    return 200, json.dumps({"object": "list", "data": [{"id": name, "object": "model", **fields} for name in ids]})

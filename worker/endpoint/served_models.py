@@ -6,7 +6,7 @@ from config.model_names import is_served
 from config.records import JsonObject
 from worker.endpoint.supervisor import EndpointSupervisor
 
-ASK_SECONDS = 1.0  # the worker receives no message meanwhile, and `submit` waits two seconds
+ASK_SECONDS = 1.0  # the worker receives no message meanwhile, and `submit` waits four seconds
 MOST_MODELS = 50  # named in the answer; a cloud lists hundreds
 
 
