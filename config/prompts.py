@@ -77,7 +77,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     yield number, text.strip()
     except OSError as error:
         raise UsageError(
-            f"cannot read {str(path)!r}: {error.strerror}; give a prompts.jsonl: `applejack prompts` makes one from code"
+            f"cannot read {str(path)!r}: {error.strerror}; give a prompts.jsonl; `applejack prompts` makes one"
         ) from error
 
 

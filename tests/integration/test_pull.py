@@ -16,6 +16,7 @@ from huggingface_hub import constants
 from config.errors import DownloadError
 from tests.support.hub_server import Hub, hub_server
 from worker.models.download import ensure_local, never, pull
+from worker.models.on_this_machine import student_here
 from worker.models.progress import Progress
 from worker.models.remote import PARTIAL
 from worker.models.resolve import local_model
@@ -155,3 +156,19 @@ def test_offline_mode_uses_what_is_here(hub: Hub, url: str, monkeypatch: pytest.
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert pull("org/name", cancelled=never) == here
     assert hub.requests == requests
+
+
+def test_a_worker_knows_what_the_hub_will_not_give(hub: Hub, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails without hub_refusal: a run is queued, and its curation finds the wrong student after the last job."""
+    assert student_here("org/name")["here"] is None  # it will be downloaded
+    assert student_here("org/name@v9") == {
+        "here": False,
+        "why": f"the model 'org/name' has no revision 'v9'; see {url}/org/name/commits",
+    }
+    hub.gated = frozenset({"org/name"})
+    assert student_here("org/name")["here"] is False
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert str(student_here("org/name")["why"]).endswith("run: applejack pull org/name (HF_HUB_OFFLINE is set there)")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
+    assert student_here("org/name")["here"] is None  # the hub may be back when curation begins

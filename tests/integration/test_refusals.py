@@ -36,7 +36,6 @@ def run_command(command: list[str], *, cwd: Path, **env: str) -> "subprocess.Com
         (["worker", "generate", "--endpoint", "foo"], "the endpoint 'foo' is not of the form http://HOST:PORT/PATH"),
         (["worker", "generate", "--endpoint", "http://u:secret@h:99999/v1"], "the endpoint 'http://h:99999/v1' is not"),
         (["worker", "generate"], "the endpoint 'ftp://h/v1' is not of the form"),
-        (["demo", "--endpoint", "localhost:8080/v1"], "the endpoint 'localhost:8080/v1' is not of the form"),
         # workers that do not use APPLEJACK_ENDPOINT: the next error is the missing stack
         (["worker", "curate"], "no stack is running in"),
         (["worker", "generate", "--serve", "m"], "no stack is running in"),
