@@ -170,5 +170,5 @@ def test_a_worker_knows_what_the_hub_will_not_give(hub: Hub, url: str, monkeypat
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert str(student_here("org/name")["why"]).endswith("run: applejack pull org/name (HF_HUB_OFFLINE is set there)")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", TEMPLATE.format("http://127.0.0.1:1"))
     assert student_here("org/name")["here"] is None  # the hub may be back when curation begins

@@ -31,7 +31,7 @@ def hub_refusal(model: str) -> str:
     from worker.models.hub_errors import hub_errors
 
     name = parse_model(model)
-    url = hf_hub_url(name.id, "config.json", revision=name.revision, endpoint=constants.ENDPOINT)
+    url = hf_hub_url(name.id, "config.json", revision=name.revision)
     try:
         with hub_errors(name.id, name.revision):
             HfApi().get_hf_file_metadata(url=url, timeout=HUB_SECONDS)
