@@ -100,18 +100,9 @@ class Jobs:
             run_key(run_id, "refused"),
             run_key(run_id, "lost_calls"),
         ]
-        args: list[Arg] = [
-            job_id,
-            trajectory.attempt,
-            state.value,
-            pack(trajectory),
-            worker,
-            kind,
-            ms(trajectory.seconds),
-            token,
-            trajectory.provenance.teacher if trajectory.provenance else "",
-            trajectory.lost_calls,
-        ]
+        teacher = trajectory.provenance.teacher if trajectory.provenance else ""
+        finished: list[Arg] = [job_id, trajectory.attempt, state.value, pack(trajectory), worker, kind]
+        args: list[Arg] = [*finished, ms(trajectory.seconds), token, teacher, trajectory.lost_calls]
         reply = decode(run_script(self._redis, "finish", keys, args))
         match reply:
             case "stored" | "last" | "already" | "stale" | "unknown" as result:

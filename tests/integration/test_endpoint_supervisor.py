@@ -234,7 +234,7 @@ def test_a_full_disk_closes_the_gate_and_room_opens_it(tmp_path: Path) -> None:
 
 
 def test_a_pause_that_was_not_heard_is_said_again() -> None:
-    """Fails without EndpointSupervisor._reconcile_consumer: a broadcast lost with its connection leaves a worker
+    """Fails without Consumer.reconcile: a broadcast lost with its connection leaves a worker
     idle, or eating, for ever."""
     consuming = True
     said: list[str] = []
@@ -249,13 +249,13 @@ def test_a_pause_that_was_not_heard_is_said_again() -> None:
         consuming=lambda: consuming,
     )
     supervisor.trip("lost", model=None)
-    supervisor._reconcile_consumer()
+    supervisor.consumer.reconcile()
     assert said == ["lost", "lost"]
     consuming = False
-    supervisor._reconcile_consumer()
+    supervisor.consumer.reconcile()
     assert said == ["lost", "lost"]
     supervisor.circuit_breaker.reset()
-    supervisor._reconcile_consumer()
+    supervisor.consumer.reconcile()
     assert said == ["lost", "lost", "resume"]
 
 
@@ -275,7 +275,7 @@ def test_a_worker_that_waits_for_its_own_server_takes_no_job_meanwhile(
 def test_a_pause_that_was_not_heard_is_said_again_while_a_server_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails without EndpointSupervisor._reconcile_in_background: loading a model takes minutes, and all the while the
+    """Fails without Consumer.reconciled: loading a model takes minutes, and all the while the
     worker would eat."""
     monkeypatch.setattr(model_server, "CHILD", "tests.support.planted.scripted_server")
     monkeypatch.setenv("TEST_LOAD_SECONDS", "2")

@@ -12,6 +12,7 @@ from tests.support.tiny_student import make_tiny_student
 from worker.device.budget import RESERVE, budget_lines, serving, training
 from worker.device.machine import Machine
 from worker.device.model_memory import Model, TrainingShape
+from worker.endpoint.device_turn import DeviceTurn
 from worker.endpoint.served_model import ServedModel
 
 HOSTS = table.machines()
@@ -39,15 +40,18 @@ def served(student: Path, limit: int, concurrency: int | None = None) -> tuple[S
     reasons: list[str] = []
     machine = Machine("metal", limit, limit, "planted")
     log_file = student.parent / "server.log"
-    return ServedModel(str(student), log_file, reasons.append, concurrency, machine=lambda: machine), reasons
+    turn = DeviceTurn("w", student.parent / "locks", grace_seconds=0)
+    child = ServedModel(
+        str(student), log_file, reasons.append, reasons.append, turn, concurrency=concurrency, machine=lambda: machine
+    )
+    return child, reasons
 
 
 def test_a_server_that_does_not_fit_is_not_started_and_pauses_its_worker(tmp_path: Path) -> None:
     child, reasons = served(make_tiny_student(tmp_path / "student"), limit=500_000_000)
     child.ensure(lambda: HealthCheck(None))
     assert (child.server, child.budget) == (None, None)
-    assert len(reasons) == 1
-    assert "this Mac gives its GPU 0.5 GB" in reasons[0]
+    assert "this Mac gives its GPU 0.5 GB" in reasons[-1]
     assert not child.log_file.exists()
 
 

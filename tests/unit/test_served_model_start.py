@@ -43,6 +43,7 @@ def test_a_server_that_has_answered_is_never_given_up(
     def starts(_: ModelServer) -> None:
         """The one start that succeeds."""
 
+    (Path(model.model) / "config.json").write_text("{}")
     with monkeypatch.context() as patch:
         patch.setattr(ModelServer, "start", starts)
         model.ensure(HealthCheck)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from config.records import JsonObject, Message, ToolCall, Trajectory, own_text
 
@@ -34,10 +35,10 @@ def taught(trajectory: Trajectory) -> tuple[Message, ...]:
     Such a turn has lost its content, so there is nothing to learn from it. Without it the conversation is whole.
     """
     messages = trajectory.messages
-    asks_again = [message.role == "user" and message.is_error for message in messages]
+    asks_again = [*(message.role == "user" and message.is_error for message in messages), False]
     return tuple(
         message
-        for message, this, following in zip(messages, asks_again, [*asks_again[1:], False], strict=True)
+        for message, (this, following) in zip(messages, pairwise(asks_again), strict=True)
         if not this and not (following and message.role == "assistant" and not message.tool_calls)
     )
 

@@ -62,6 +62,8 @@ class Model:
         file = directory / "config.json"
         try:
             config = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UsageError(f"{str(directory)!r} is not a model directory: it has no config.json") from None
         except (OSError, ValueError) as error:
             raise UsageError(f"{str(file)!r} cannot be read: {error}") from None
         weights = sum(part.stat().st_size for part in directory.glob("model*.safetensors"))  # as mlx_lm loads them

@@ -22,6 +22,7 @@ from config.settings import Settings
 from worker.device.budget import Serving
 from worker.device.device_lock import Use
 from worker.endpoint.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
+from worker.endpoint.consumer import Consumer
 from worker.endpoint.device_turn import DeviceTurn
 from worker.endpoint.refused_models import RefusedModels
 from worker.endpoint.served_model import ServedModel
@@ -64,6 +65,9 @@ class EndpointSupervisor:
     _completed: int = 0
 
     def __post_init__(self) -> None:
+        self.consumer = Consumer(
+            self.circuit_breaker, self.pause, self.resume, self.consuming, self.settings.health_check_seconds
+        )
         self._thread = threading.Thread(target=self._run, name="endpoint-supervisor", daemon=True)
 
     @property
@@ -188,7 +192,7 @@ class EndpointSupervisor:
 
     def _tick(self) -> None:
         if self.served:
-            with self._reconcile_in_background():
+            with self.consumer.reconciled():
                 if use := self.served.wanted_by():
                     self._make_room(self.served, use)
                 self.served.ensure(self.health_check)
@@ -200,7 +204,7 @@ class EndpointSupervisor:
             self.circuit_breaker.reset()
             log.info("worker.resumed")
             self.resume()
-        self._reconcile_consumer()
+        self.consumer.reconcile()
 
     def _make_room(self, served: ServedModel, use: Use) -> None:
         """Stop the server for a training or an evaluation, after `drain_seconds` for the jobs that it answers."""
@@ -233,31 +237,6 @@ class EndpointSupervisor:
             # a full server delays the check but finishes jobs
             if not health.answers and completed == self._completed and not self._refuses(model, health):
                 self.trip(str(health.error), model=model)
-
-    def _reconcile_consumer(self) -> None:
-        """Re-send pause or resume if the consumer is in the wrong state; control broadcasts can be lost."""
-        consuming, reason = self.consuming(), self.circuit_breaker.reason
-        if consuming is True and reason:
-            self.pause(reason)
-        elif consuming is False and not reason:
-            self.resume()
-
-    @contextmanager
-    def _reconcile_in_background(self) -> Iterator[None]:
-        """Keep reconciling the consumer during the block, which may take minutes while a model loads."""
-        done = threading.Event()
-
-        def reconcile() -> None:
-            while not done.wait(self.settings.health_check_seconds):
-                self._reconcile_consumer()
-
-        thread = threading.Thread(target=reconcile, name="consumer-reconciler", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
 
     def _disk(self) -> str:
         self.settings.dir.mkdir(parents=True, exist_ok=True)

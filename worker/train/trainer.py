@@ -1,32 +1,25 @@
 """The train stage: trains an adapter of a student on a dataset and writes it atomically."""
 
 import contextlib
-import hashlib
 import json
 import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
-
-from pydantic import ValidationError
 
 from config import logs
 from config.atomic_files import replace_directory
-from config.errors import TrainingError, UsageError
+from config.errors import TrainingError
 from config.records import Adapter, JsonObject, TrainProgress
 from worker.device.backend import installed
 from worker.device.device_lock import Claim, device_lock
 from worker.models.resolve import hub_name
 from worker.student.cpu_blas.blas import mlx_environment
-from worker.train.preflight import SPLITS, Plan, preflight
+from worker.train.preflight import Plan, preflight
 from worker.train.process import reports
+from worker.train.recipe import LOG, RECIPE, RECORD, WEIGHTS, finished, recipe_of, require_replaceable
 
-RECORD = "adapter.json"  # the Adapter; written last
-RECIPE = "recipe.json"  # dataset, student and hyperparameters
-LOG = "train.log"
-WEIGHTS = "adapters.safetensors"
 MLX_CONFIG = "adapter_config.json"
 
 log = logs.get(__name__)
@@ -92,49 +85,6 @@ def _planned(plan: Plan) -> TrainProgress:
         needed_gb=round(plan.memory.needed / 1e9, 1),
         grad_checkpoint=plan.memory.grad_checkpoint,
     )
-
-
-def finished(out: Path, recipe: JsonObject) -> Adapter | None:
-    """The adapter in `out` if it is complete and has this recipe."""
-    try:
-        if json.loads((out / RECIPE).read_text(encoding="utf-8")) != recipe or not (out / WEIGHTS).is_file():
-            return None
-        return Adapter.model_validate_json((out / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, ValidationError):
-        return None
-
-
-def recipe_of(dataset: Path, student: Path, plan: Plan) -> JsonObject:
-    """The inputs that determine the adapter."""
-    weights = {file.name: file.stat().st_size for file in sorted(student.glob("model*.safetensors"))}
-    config = hashlib.sha256((student / "config.json").read_bytes()).hexdigest()
-    model, revision = hub_name(student)
-    origin: JsonObject = {"model": model, "revision": revision} if revision else {"path": str(student.absolute())}
-    return {
-        "dataset_hash": dataset_hash(dataset),
-        "student": {**origin, "config_sha256": config, "weights": cast("JsonObject", weights)},
-        "hyperparameters": plan.hyperparameters,
-    }
-
-
-def dataset_hash(dataset: Path) -> str:
-    """The content hash in dataset.json, else the sha256 of the split files."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))["content_hash"])
-    digest = hashlib.sha256()
-    for split in SPLITS:
-        file = dataset / f"{split}.jsonl"
-        digest.update(f"{split}\0".encode() + (file.read_bytes() if file.is_file() else b"") + b"\0")
-    return digest.hexdigest()
-
-
-def require_replaceable(out: Path) -> None:
-    """Raise UsageError if `out` contains anything other than the output of an earlier training."""
-    if not out.exists():
-        return
-    names = {entry.name for entry in out.iterdir()} if out.is_dir() else {""}
-    if names and RECIPE not in names and not names <= {LOG}:
-        raise UsageError(f"{str(out)!r} exists and is not an adapter of applejack; choose another --out or remove it")
 
 
 def _trained(
