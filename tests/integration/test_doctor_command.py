@@ -13,7 +13,7 @@ from config.ledger.store import ledger_client
 from config.process import free_port
 from config.records import JsonObject
 from producer.stack.redis_server import Server
-from tests.support.scripted_endpoint import ScriptedEndpoint, says
+from tests.support.scripted_endpoint import ScriptedEndpoint, call, calls, says
 from tests.support.students import NO_TOOLS, student_with
 from tests.support.tiny_student import make_tiny_student
 
@@ -56,7 +56,8 @@ def finding_names(body: JsonObject) -> list[str]:
 
 def test_a_healthy_setup_has_no_finding(tmp_path: Path, redis_url: SecretStr) -> None:
     student = make_tiny_student(tmp_path / "student")
-    with ScriptedEndpoint([says("Hi")]) as endpoint:
+    healthy = [says("Hi"), calls(call("count_lines", path="notes.txt")), says("It has 417.")]
+    with ScriptedEndpoint(healthy) as endpoint:
         done = doctor(
             tmp_path, "--json", "--student", str(student),
             APPLEJACK_REDIS_URL=redis_url.get_secret_value(), APPLEJACK_ENDPOINT=endpoint.base_url,
