@@ -12,6 +12,7 @@ check:
     .venv/bin/ruff check .
     .venv/bin/mypy
     .venv/bin/lint-imports
+    .ci/resolve
 
 # run the unit tests: no I/O, seconds
 unit:

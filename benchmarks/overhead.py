@@ -2,8 +2,14 @@
 
 A job has three model requests and two real tool calls. A scripted endpoint takes a fixed time per request. The baseline
 is an asyncio loop in one process that runs pydantic-ai with the same tools and endpoint, also streamed. It runs as many
-jobs at once as the one worker that it is compared with. Both are warm. Then the same jobs run on 1, 2, 4 and 8 workers.
+jobs at once as the one worker that it is compared with. Both are warm, take turns, and are given by their best of
+--repeats runs. --seconds, --at-once and --files take several values each; every combination is measured.
+
+The tools read the same 16 Python files in a workspace of any size; the other files are text. CPU time is that of the
+worker and of Redis, with the children that they have reaped (git); on macOS without these, which psutil does not give.
 Everything shares this machine's cores, including the endpoint, whose CPU time is not counted.
+
+With --workers 1 2 4 8 the same jobs then run on that many workers, 2 jobs at once in each and 1 s per request.
 """
 
 import argparse
@@ -17,6 +23,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 import redis
@@ -30,6 +37,7 @@ from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, call, calls
 from tests.support.workers import start_worker_process
 
 CODE = Path(__file__).resolve().parent.parent / "config"
+PYTHON_FILES = 16
 PER_JOB = 3  # model requests
 SYSTEM = "You answer questions about the code in your workspace. Use the tools to look before you answer."
 TOOLS = ("count", "read_file")
@@ -39,8 +47,13 @@ POLL = 0.01
 def main() -> int:
     """Measure the overhead per job, then the efficiency with several workers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--at-once", type=int, default=4, help="jobs in flight in the loop and in the worker")
-    parser.add_argument("--quick", action="store_true", help="run a third of the jobs, with at most 4 workers")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[0.05, 0.1, 1], help="per model request")
+    parser.add_argument("--at-once", type=int, nargs="+", default=[4, 16], help="jobs in flight")
+    parser.add_argument("--files", type=int, nargs="+", default=[PYTHON_FILES], help="files in the workspace, from 16")
+    parser.add_argument("--jobs", type=int, default=240, help="per run; fewer where the requests alone take a minute")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4, 8])
+    parser.add_argument("--quick", action="store_true", help="run a third of the jobs once, with at most 4 workers")
     parser.add_argument("--bare", nargs=4, metavar=("URL", "ROOT", "JOBS", "AT_ONCE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare:
@@ -48,20 +61,28 @@ def main() -> int:
         print(json.dumps(bare(url, Path(root), int(jobs), int(at_once))))
         return 0
     share = 3 if options.quick else 1
+    costs: list[JsonObject] = []
     with tempfile.TemporaryDirectory(prefix="applejack-overhead-") as name:
         folder = Path(name)
-        shutil.copytree(CODE, folder / "code", ignore=shutil.ignore_patterns("__pycache__"))
-        commit(folder / "code")
-        costs = {
-            f"{each:g} s": cost(folder, each, jobs // share, options.at_once) for each, jobs in ((0.1, 240), (5, 24))
-        }
-        workers = (1, 2, 4) if options.quick else (1, 2, 4, 8)
-        times = {n: fleet(folder, workers=n, at_once=2, each=1.0, jobs=96 // share).seconds for n in workers}
-    efficiency = {n: times[1] / (n * seconds) for n, seconds in times.items()}
-    print(f"efficiency, 2 jobs at once in each worker, 1 s per model request, {96 // share} jobs")
-    for n, seconds in times.items():
-        print(f"  {n} workers: {seconds:6.1f} s, efficiency {efficiency[n]:.2f}")
-    print(json.dumps({"ratio": {key: round(value, 3) for key, value in costs.items()}, "efficiency": efficiency}))
+        for files in options.files:
+            write_code(folder / f"code{files}", files)
+        for at_once in options.at_once:
+            with Fleet(folder, folder / f"code{options.files[0]}", workers=1, at_once=at_once) as fleet:
+                for seconds in options.seconds:
+                    jobs = min(options.jobs, int(60 * at_once / (PER_JOB * seconds))) // share
+                    repeats = 1 if options.quick else options.repeats
+                    costs += compare(fleet, options.files, seconds, jobs=jobs, repeats=repeats)
+        times = {}
+        for workers in [n for n in options.workers if n <= 4 or not options.quick]:
+            code = folder / f"code{options.files[0]}"
+            with Fleet(folder, code, workers=workers, at_once=2) as fleet:
+                times[workers] = fleet.run(code, 1.0, 96 // share).seconds
+    efficiency = {n: times[1] / (n * seconds) for n, seconds in times.items()} if 1 in times else {}
+    if efficiency:
+        print(f"efficiency, 2 jobs at once in each worker, 1 s per model request, {96 // share} jobs")
+    for n, value in efficiency.items():
+        print(f"  {n} workers: {times[n]:6.1f} s, efficiency {value:.2f}")
+    print(json.dumps({"costs": costs, "efficiency": efficiency}))
     return 0
 
 
@@ -73,6 +94,19 @@ class Took:
     cpu: float
 
 
+def write_code(folder: Path, files: int) -> None:
+    """A git work tree with this many files, of which the tools read the Python files."""
+    folder.mkdir()
+    for path in [CODE / "topology.py", *sorted(CODE.glob("[a-s]*.py"))][:PYTHON_FILES]:
+        shutil.copy(path, folder / path.name)
+    for number in range(files - PYTHON_FILES):
+        note = folder / f"notes/{number // 20:03}/{number % 20:02}.txt"
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(f"note {number}\n" * 200)
+    assert sum(path.is_file() for path in folder.rglob("*")) == files
+    commit(folder)
+
+
 def commit(folder: Path) -> None:
     """Make the folder a git work tree with one commit, like most workspaces."""
     who = ["-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost"]
@@ -80,21 +114,44 @@ def commit(folder: Path) -> None:
         subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True)
 
 
-def cost(folder: Path, each: float, jobs: int, at_once: int) -> float:
-    """Print the times of one worker and of the bare loop, and return their ratio."""
-    with ScriptedEndpoint(replies(each)) as endpoint:
-        command = [sys.executable, "-m", "benchmarks.overhead", "--bare", endpoint.base_url, str(folder / "code")]
-        command += [str(jobs), str(at_once)]
-        loop = Took(*json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-    ours = fleet(folder, workers=1, at_once=at_once, each=each, jobs=jobs)
-    floor = jobs * PER_JOB * each / at_once
-    print(f"{each:g} s per model request, {jobs} jobs, {at_once} at once (the endpoint alone: {floor:.1f} s)")
-    for name, took in (("bare asyncio loop", loop), ("applejack", ours)):
-        ratio = took.seconds / loop.seconds
-        print(f"  {name:18} {took.seconds:7.2f} s, ratio {ratio:.3f}; {took.cpu / jobs * 1000:6.1f} ms of CPU a job")
-    extra = (ours.seconds - loop.seconds) * at_once / jobs * 1000
-    print(f"  queue, ledger and agent lengthen a job by {extra:.1f} ms", flush=True)
-    return ours.seconds / loop.seconds
+def compare(fleet: "Fleet", sizes: list[int], seconds: float, *, jobs: int, repeats: int) -> list[JsonObject]:
+    """Print and return the times of one worker and of the bare loop, per workspace size."""
+    bare_runs: list[Took] = []
+    runs: dict[int, list[Took]] = {size: [] for size in sizes}
+    for _ in range(repeats):
+        bare_runs.append(fleet.bare(fleet.folder / f"code{sizes[0]}", seconds, jobs))
+        for size in sizes:
+            runs[size].append(fleet.run(fleet.folder / f"code{size}", seconds, jobs))
+    loop, ours = best(bare_runs), {size: best(took) for size, took in runs.items()}
+    floor = jobs * PER_JOB * seconds / fleet.at_once
+    print(
+        f"{seconds:g} s per model request, {jobs} jobs, {fleet.at_once} at once (the endpoint alone: {floor:.1f} s), "
+        f"best of {repeats}"
+    )
+    print(f"  bare asyncio loop      {loop.seconds:7.2f} s; {loop.cpu / jobs * 1000:6.1f} ms of CPU a job")
+    costs: list[JsonObject] = []
+    for size, took in ours.items():
+        cost = {
+            "seconds": seconds,
+            "at_once": fleet.at_once,
+            "files": size,
+            "time_ratio": round(took.seconds / loop.seconds, 3),
+            "cpu_ms": round(took.cpu / jobs * 1000, 2),
+            "cpu_ratio": round(took.cpu / loop.cpu, 3),
+            "cpu_ratio_by_files": round(took.cpu / ours[sizes[0]].cpu, 3),
+        }
+        print(
+            f"  applejack, {size:6,} files {took.seconds:5.2f} s, {cost['time_ratio']} times; {cost['cpu_ms']:6.1f} ms "
+            f"of CPU a job, {cost['cpu_ratio']} times; {cost['cpu_ratio_by_files']} times that on {sizes[0]} files",
+            flush=True,
+        )
+        costs.append(cost)
+    return costs
+
+
+def best(runs: list[Took]) -> Took:
+    """The shortest time and the least CPU of several runs. The machine's other work only adds to both."""
+    return Took(min(took.seconds for took in runs), min(took.cpu for took in runs))
 
 
 def replies(each: float):
@@ -159,37 +216,69 @@ def bare(url: str, root: Path, jobs: int, at_once: int) -> tuple[float, float]:
     return asyncio.run(loop())
 
 
-def fleet(folder: Path, *, workers: int, at_once: int, each: float, jobs: int) -> Took:
-    """Time from submit until the last job is stored, on warm workers."""
-    with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
-        server = stack.enter_context(Server.start(place))
-        endpoint = stack.enter_context(ScriptedEndpoint(replies(0.0)))
-        ledger = Ledger(stack.enter_context(redis.Redis.from_url(server.url.get_secret_value())))
-        env = {"APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_CONCURRENCY": str(at_once)}
+class Fleet:
+    """Warm workers with their own Redis and endpoint."""
+
+    def __init__(self, folder: Path, code: Path, *, workers: int, at_once: int) -> None:
+        self.folder, self.code, self.workers, self.at_once = folder, code, workers, at_once
+        self._stack = ExitStack()
+        self._runs = 0
+
+    def __enter__(self) -> Self:
+        stack = self._stack
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self.folder)))
+        self._server = stack.enter_context(Server.start(place))
+        self._endpoint = stack.enter_context(ScriptedEndpoint(replies(0.0)))
+        self._ledger = Ledger(stack.enter_context(redis.Redis.from_url(self._server.url.get_secret_value())))
+        env = {"APPLEJACK_ENDPOINT": self._endpoint.base_url, "APPLEJACK_CONCURRENCY": str(self.at_once)}
         children = []
-        for number in range(workers):
+        for number in range(self.workers):
             started = start_worker_process(
-                "generate", f"mac{number}", url=server.url, folder=place, env=env, concurrency=at_once, wait=False
+                "generate",
+                f"mac{number}",
+                url=self._server.url,
+                folder=place,
+                env=env,
+                concurrency=self.at_once,
+                wait=False,
             )
             children.append(started.child)
             stack.callback(started.child.kill)
             stack.callback(lambda worker=started: worker.child.ask_to_end())
+        self._watched = [child.process.pid for child in (self._server.child, *children)]
         warm = 0
-        while len(ledger.fleet.workers()) < workers or warm == 0 or not all_worked(ledger, warm, workers):
+        ledger = self._ledger
+        while len(ledger.fleet.workers()) < self.workers or warm == 0 or not all_worked(ledger, warm, self.workers):
             warm += 1  # imports are not part of the cost of a job
-            run(ledger, server, f"warm{warm}", folder / "code", workers * at_once * 2)
-        endpoint.script = replies(each)
-        watched = [child.process.pid for child in (server.child, *children)]
-        spent = cpu(watched)
-        seconds = run(ledger, server, "timed", folder / "code", jobs)
-        return Took(seconds, cpu(watched) - spent)
+            run(ledger, self._server, f"warm{warm}", self.code, self.workers * self.at_once * 2)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stack.close()
+
+    def run(self, code: Path, seconds: float, jobs: int) -> Took:
+        """Time from submit until the last job is stored."""
+        self._endpoint.script = replies(seconds)
+        self._runs += 1
+        spent = cpu(self._watched)
+        took = run(self._ledger, self._server, f"timed{self._runs}", code, jobs)
+        return Took(took, cpu(self._watched) - spent)
+
+    def bare(self, code: Path, seconds: float, jobs: int) -> Took:
+        """The same in the bare loop."""
+        self._endpoint.script = replies(seconds)
+        command = [sys.executable, "-m", "benchmarks.overhead", "--bare", self._endpoint.base_url, str(code)]
+        command += [str(jobs), str(self.at_once)]
+        return Took(*json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
 def cpu(watchdogs: list[int]) -> float:
-    """CPU seconds used so far by the processes that these watchdogs started."""
+    """CPU seconds used so far by the processes that these watchdogs started, and by the children that these reaped."""
     running = [child for pid in watchdogs for child in psutil.Process(pid).children(recursive=True)]
-    return sum(times.user + times.system for times in (child.cpu_times() for child in running))
+    return sum(
+        times.user + times.system + times.children_user + times.children_system
+        for times in (child.cpu_times() for child in running)
+    )
 
 
 def all_worked(ledger: Ledger, warm: int, workers: int) -> bool:

@@ -13,9 +13,9 @@ from config.questions.general_knowledge import answer as general_answer
 from config.questions.wording import Question, needle, parse
 from config.records import JsonObject, Limits, Message, Pin, Prompt, Provenance, ToolCall, Trajectory
 from producer.mining.mine import mine
-from worker.tools.files import content_digest
 from worker.tools.patterns import RefusedError
 from worker.tools.toolset import build, digest, schemas
+from worker.tools.tree import Tree
 from worker.tools.workspace import Workspace
 
 NAMES = ("read_file", "grep", "find_files", "list_dir", "count")
@@ -61,8 +61,9 @@ class Recorder:
 def sound(workspace: Path, count: int, *, seed: int = 0) -> Iterator[Trajectory]:
     """`count` sound trajectories. The same code and seed give the same trajectories."""
     rng = random.Random(seed)
-    pin = Pin(origin=str(workspace), digest=content_digest(workspace))
-    tools = build(Workspace(workspace, pin), names=NAMES)
+    code = Tree.read(workspace)
+    pin = Pin(origin=str(workspace), digest=code.digest)
+    tools = build(Workspace(code.root, pin, code), names=NAMES)
     shown = schemas(NAMES)
     for number, mined in enumerate(mine([workspace], count=count, seed=seed)):
         missing = mined.requires_tools and rng.random() < 0.08

@@ -50,12 +50,15 @@ class DoctorReport:
     findings: tuple[Diagnosis, ...] = ()
     checked: tuple[str, ...] = ()
     not_checked: tuple[Skipped, ...] = ()
+    facts: tuple[str, ...] = ()
+    """what was measured or estimated, such as the memory a student needs; each one line"""
 
     def __add__(self, other: DoctorReport) -> DoctorReport:
         return DoctorReport(
             tuple(sorted((*self.findings, *other.findings), key=lambda finding: ORDER.index(finding.severity))),
             (*self.checked, *other.checked),
             (*self.not_checked, *other.not_checked),
+            (*self.facts, *other.facts),
         )
 
     @property
@@ -69,6 +72,7 @@ class DoctorReport:
             "findings": [dict(asdict(finding)) for finding in self.findings],
             "checked": list(self.checked),
             "not_checked": [dict(asdict(skipped)) for skipped in self.not_checked],
+            "facts": list(self.facts),
         }
 
 

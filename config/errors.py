@@ -8,6 +8,8 @@ ApplejackError
 │   └── RolloutError      the rollout itself: limits, tool retries, malformed calls
 ├── CurationError         a dataset cannot be created
 ├── StudentError          the student's model cannot be created or loaded
+├── DeviceError           this machine's accelerator cannot be claimed
+├── DownloadError         a model cannot be downloaded now: hub, network or disk
 ├── TrainingError         the preflight check or the training process failed
 ├── EvaluationError       scores cannot be trusted, so none are reported
 └── StoreError            the ledger failed or rejected a command
@@ -87,6 +89,13 @@ class GenerationError(ApplejackError):
 class EndpointError(GenerationError):
     """The model server is unreachable, hung, returns errors or serves the wrong model."""
 
+    status: int | None
+    """HTTP status of its response; None without one"""
+
+    def __init__(self, message: str, *, kind: FailureKind, status: int | None = None) -> None:
+        super().__init__(message, kind=kind)
+        self.status = status
+
 
 class WorkspaceError(GenerationError):
     """The pinned code is not available."""
@@ -105,6 +114,14 @@ class CurationError(ApplejackError):
 
 class StudentError(ApplejackError):
     """The student's model cannot be created or loaded."""
+
+
+class DeviceError(ApplejackError):
+    """This machine's accelerator cannot be claimed, or waiting for it was cancelled."""
+
+
+class DownloadError(ApplejackError):
+    """A model cannot be downloaded now: the hub, the network or the disk is at fault; a retry may help."""
 
 
 class TrainingError(ApplejackError):

@@ -1,7 +1,7 @@
 """Names, types and ranges of the hyperparameters of mlx_lm; config/hyperparameters.py reads and checks them.
 
 They are listed here because mlx_lm is not installed on producers. The defaults, which are those of mlx_lm and mlx, are
-not passed to them.
+not passed to them. `epochs` is the only key that mlx_lm does not have.
 """
 
 from typing import Annotated, Final, Literal
@@ -21,6 +21,7 @@ UNUSED: Final = {  # options of mlx_lm without an effect here, and the reason
     "trust_remote_code": "the train stage never runs code that comes with a model",
     "clear_cache_threshold": "mlx_lm does not pass it to its training loop",
 }
+OWN: Final = ("epochs",)  # not passed to mlx_lm
 
 
 class Part(Record):
@@ -114,7 +115,7 @@ class OptimizerConfig(Part):
 
 
 class Hyperparameters(Part):
-    """mlx_lm's CONFIG_DEFAULTS without UNUSED; tests/integration/test_hyperparameters.py compares the names."""
+    """mlx_lm's CONFIG_DEFAULTS without UNUSED, and OWN; tests/integration/test_hyperparameters.py compares them."""
 
     fine_tune_type: Literal["lora", "dora", "full"] = "lora"
     optimizer: Literal["adam", "adamw", "muon", "sgd", "adafactor"] = "adam"
@@ -123,7 +124,10 @@ class Hyperparameters(Part):
     lora_parameters: LoraParameters = LoraParameters(rank=8, scale=20.0, dropout=0.0)
     learning_rate: float = Field(1e-5, gt=0, lt=1)
     lr_schedule: LrSchedule | None = None
-    iters: Count
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the training rows; they determine iters. Only where iters is not set."""
+    iters: Count = 1
+    """Required unless there are epochs."""
     batch_size: Count = 4
     grad_checkpoint: bool = False
     grad_accumulation_steps: Count = 1

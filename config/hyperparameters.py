@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from config.hyperparameter_schema import Hyperparameters
 
 DEFAULT_FILE = Path(__file__).with_name("lora.yaml")
-OVERRIDE_HELP = "Override of config/lora.yaml, such as iters=200 or lora_parameters.rank=4; repeat for more."
+OVERRIDE_HELP = "Override of config/lora.yaml, such as epochs=2, iters=200 or lora_parameters.rank=4; repeat for more."
 SHOWN = 80  # characters of an offending value in a message
 
 EXPLAINED: Final = {  # by pydantic's error type; other types keep pydantic's message
@@ -78,6 +78,7 @@ def merge(base: JsonObject, overrides: JsonObject) -> JsonObject:
 def resolve(overrides: JsonObject, *, turns: bool, file: Path = DEFAULT_FILE) -> JsonObject:
     """All hyperparameters of one training. `turns`: the rows are messages, so their prompts can be masked.
 
+    Holds either `iters` or `epochs`: an override replaces the other one of the file; within the file `iters` wins.
     Raises UsageError for the first key or value that is invalid or has no effect.
     """
     from config.hyperparameter_schema import UNUSED, Hyperparameters  # 40 ms: not at the start of every command
@@ -93,6 +94,12 @@ def resolve(overrides: JsonObject, *, turns: bool, file: Path = DEFAULT_FILE) ->
     _require_effect(overrides, checked)
     if checked.mask_prompt and not turns:
         raise UsageError("mask_prompt is true, but mlx_lm masks only rows of messages; curate with --format turns")
+    if "iters" in overrides or ("iters" in values and "epochs" not in overrides):
+        values.pop("epochs", None)
+    elif values.get("epochs") is None:
+        raise UsageError("epochs is missing, and so is iters; config/lora.yaml shows it")
+    else:
+        values.pop("iters", None)
     return values
 
 
@@ -103,6 +110,7 @@ def _require_effect(overrides: JsonObject, checked: "Hyperparameters") -> None:
         ("learning_rate", checked.lr_schedule is not None, "with lr_schedule, which replaces it"),
         ("lora_parameters", checked.fine_tune_type == "full", "with fine_tune_type=full"),
         ("test_batches", not checked.test, "without test=true"),
+        ("epochs", "iters" in overrides, "with iters, which fixes the length"),
     )
     useless = [(key, why) for key, applies, why in rules if applies and key in overrides]
     useless += [

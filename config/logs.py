@@ -10,9 +10,13 @@ from config.settings import Settings
 CHATTY = ("httpx", "httpx2")  # they log each model request; one line per job is enough
 
 
+def is_pretty(settings: Settings) -> bool:
+    """Whether logs are for people; otherwise they are JSON lines."""
+    return settings.log_format == "pretty" or (settings.log_format == "auto" and sys.stderr.isatty())
+
+
 def configure(settings: Settings) -> None:
     """Send structlog and the standard library's loggers to stderr in the same format."""
-    pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -22,7 +26,7 @@ def configure(settings: Settings) -> None:
     ]
     renderer: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer()]
-        if pretty
+        if is_pretty(settings)
         else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     )
     structlog.configure(

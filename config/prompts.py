@@ -26,6 +26,8 @@ class Loaded:
     prompts: tuple[Prompt, ...]
     duplicates: tuple[tuple[int, int], ...]
     """(line, line of the first) of repeated records; `prompts` holds only the first."""
+    lines: tuple[int, ...]
+    """line of each prompt"""
 
 
 def load(path: Path) -> Loaded:
@@ -53,7 +55,7 @@ def load(path: Path) -> Loaded:
         raise UsageError(_listed(faults))
     if not prompts:
         raise UsageError(f'{path} contains no prompts; write one JSON object per line, such as {{"prompt": "..."}}')
-    return Loaded(tuple(prompts.values()), tuple(duplicates))
+    return Loaded(tuple(prompts.values()), tuple(duplicates), tuple(lines.values()))
 
 
 def write(prompts: Iterable[Prompt], path: Path) -> None:

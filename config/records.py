@@ -82,6 +82,7 @@ class Sampling(Record):
 
 
 CUT = "length"  # finish reason of an answer that max_tokens ended
+CALLED = "tool_calls"  # finish reason of a turn with calls, also where the server dropped them
 DEFAULT_MODEL = "default_model"  # mlx_lm's name for the model of its --model option, with the adapter
 TOOL_NAMES = ("read_file", "grep", "find_files", "list_dir", "count")
 
@@ -113,7 +114,9 @@ class Spec(Record):
     delivery_limit: int = Field(4, ge=1)
     """Attempts of one job that may end in a lost worker or a transient failure before the job fails."""
     student: str | None = None
-    """Directory of the model to render for, train and evaluate."""
+    """Model to render for, train and evaluate: a directory or a hub id, optionally ID@REVISION."""
+    train_student: str | None = Field(None, exclude_if=lambda model: model is None)
+    """Model to train and evaluate, if it is named differently there: the same model at another path."""
     dataset_format: Literal["text", "turns", "seed-text"] = "text"
     """Row format of the dataset."""
     max_seq_length: int = Field(2048, ge=64)
@@ -136,6 +139,11 @@ class Spec(Record):
     """Overrides of config/lora.yaml, with mlx_lm's names; config/hyperparameters.py checks them."""
     seed: int = 0
     """Seed of the dataset split."""
+
+    @property
+    def trained_student(self) -> str | None:
+        """The model to train and evaluate."""
+        return self.train_student or self.student
 
 
 class ToolCall(Record):
@@ -163,7 +171,7 @@ class Message(Record):
     name: str | None = None
     """Name of the tool that a tool message comes from."""
     is_error: bool = False
-    """Whether the tool call of a tool message failed."""
+    """Whether the tool call of a tool message failed, or a user message asks for a call again that the server lost."""
 
 
 def own_text(content: str | None) -> str:
@@ -225,6 +233,11 @@ class Pin(Record):
     dirty: bool = False
     """Whether the origin had uncommitted changes; the tools read the commit without them."""
 
+    @property
+    def content(self) -> str:
+        """The commit or digest; equal ones mean equal code."""
+        return self.commit or self.digest or "unknown"
+
 
 class Provenance(Record):
     """Origin of a trajectory."""
@@ -243,6 +256,8 @@ class Provenance(Record):
     """Digest of the tools that were offered."""
     workspace: Pin | None = None
     """Version of the code that the tools read."""
+    revision: str | None = Field(None, exclude_if=lambda revision: revision is None)
+    """The hub's commit of the teacher, where its worker serves it from the hub."""
 
 
 class Trajectory(BaseModel):
@@ -313,6 +328,16 @@ class Trajectory(BaseModel):
         return self.outcome == "completed" and self.finish_reasons[-1:] == (CUT,)
 
     @property
+    def lost_calls(self) -> int:
+        """Turns whose call the model server dropped: they end with "tool_calls" and have none.
+
+        Where the server drops one of several calls of a turn, nothing in its response shows it.
+        """
+        turns = [message for message in self.messages if message.role == "assistant"]
+        pairs = zip(turns, self.finish_reasons, strict=False)  # a failed rollout may lack its last turn
+        return sum(reason == CALLED and not turn.tool_calls for turn, reason in pairs)
+
+    @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """All tool calls, in order."""
         return tuple(call for message in self.messages for call in message.tool_calls)
@@ -376,6 +401,30 @@ class TrainProgress(Record):
     """Tokens trained on so far."""
     peak_memory_gb: float | None = None
     """Peak memory so far, in GB."""
+    rows: int | None = Field(None, exclude_if=lambda rows: rows is None)
+    """Training rows; only in the report that precedes the training."""
+    epochs: float | None = Field(None, exclude_if=lambda epochs: epochs is None)
+    """Passes over them; with `rows`."""
+    needed_gb: float | None = Field(None, exclude_if=lambda needed: needed is None)
+    """Peak memory that was estimated, in GB; with `rows`."""
+    grad_checkpoint: bool | None = Field(None, exclude_if=lambda chosen: chosen is None)
+    """Whether activations are computed twice to save memory; with `rows`."""
+
+    @property
+    def plan(self) -> str:
+        """What is about to be trained, of the report that precedes the training; "" of the others."""
+        if self.rows is None or self.epochs is None:
+            return ""
+        checkpoint = ", grad_checkpoint on" if self.grad_checkpoint else ""
+        memory = f", about {self.needed_gb:.1f} GB{checkpoint}" if self.needed_gb is not None else ""
+        return f"{self.rows} rows, {self.epochs:g} epochs, {self.iterations} iterations{memory}"
+
+    @property
+    def minutes_left(self) -> float | None:
+        """Expected minutes to the end, without validation; None in a report without a speed."""
+        if not self.iterations_per_second:
+            return None
+        return (self.iterations - self.iteration) / self.iterations_per_second / 60
 
 
 class Adapter(Record):
@@ -385,11 +434,17 @@ class Adapter(Record):
     path: str
     """Directory of the adapter."""
     student: str
-    """Directory of the base model."""
+    """The base model: a directory or a hub id."""
+    revision: str | None = Field(None, exclude_if=lambda revision: revision is None)
+    """The hub's commit of the base model; None for a directory."""
     dataset_hash: str
     """Hash of the dataset it was trained on."""
     iterations: int
     """Iterations done."""
+    rows: int | None = Field(None, exclude_if=lambda rows: rows is None)
+    """Training rows; None in records of earlier versions."""
+    epochs: float | None = Field(None, exclude_if=lambda epochs: epochs is None)
+    """Passes over them."""
     losses: tuple[TrainProgress, ...] = ()
     """Progress reports of the training, in order."""
     peak_memory_gb: float
@@ -398,6 +453,8 @@ class Adapter(Record):
     """Training speed."""
     seconds: float
     """Wall time of the training."""
+    backend: str | None = Field(None, exclude_if=lambda backend: backend is None)
+    """What mlx computed on: metal, cuda or cpu; None in records of earlier versions."""
 
 
 class JobState(StrEnum):

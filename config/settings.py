@@ -1,6 +1,7 @@
 """All settings, read from APPLEJACK_* environment variables. No other module reads the environment."""
 
 import os
+import stat
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,7 +18,16 @@ from config.address import without_secret
 from config.errors import UsageError
 
 PREFIX: Final = "APPLEJACK_"
+RUN_LOCK: Final = Path("/run/lock")
 REDIS: Final = ("redis", "rediss")
+
+
+def default_lock_dir() -> Path:
+    """The same directory for every user of this machine."""
+    if sys.platform == "darwin":
+        return Path("/Users/Shared/applejack")
+    everyone = RUN_LOCK.is_dir() and RUN_LOCK.stat().st_mode & stat.S_IWOTH  # asks for all users, not for this one
+    return RUN_LOCK / "applejack" if everyone else Path("/tmp/applejack")  # noqa: S108 - shared on purpose
 
 
 class Settings(BaseSettings):
@@ -37,6 +47,18 @@ class Settings(BaseSettings):
     serve: str | None = Field(
         None, description="model of a child mlx_lm server that this worker manages: directory or hub id"
     )
+    serve_port: int = Field(0, ge=0, le=65535, description="port of that server; 0: any free port")
+    endpoint_serves: str | None = Field(
+        None,
+        description="model that the mlx_lm server at `endpoint` has loaded; by this name it would load it again",
+    )
+    lock_dir: Path = Field(
+        default_factory=default_lock_dir,
+        description="directory of the device lock; must be the same for all users and services of a machine",
+    )
+    cuda_devices: str = Field(
+        "0", validation_alias="CUDA_VISIBLE_DEVICES", description="CUDA's own variable; each first device has its lock"
+    )
     concurrency: int | None = Field(None, ge=1, description="parallel jobs; unset: adapted to the measured latency")
     lease_seconds: float = Field(
         20.0, gt=1, description="after this time without a heartbeat, a worker's jobs run elsewhere"
@@ -53,6 +75,7 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         60.0, ge=0, description="time that running jobs have to finish when a worker shuts down"
     )
+    caffeinate: bool = Field(True, description="on macOS, keep the machine awake while this worker has work")
     flower_user: str | None = Field(None, description="Flower's basic-auth user")
     flower_password: SecretStr | None = Field(None, description="Flower's basic-auth password")
     log_format: Literal["auto", "pretty", "json"] = "auto"
@@ -64,6 +87,11 @@ class Settings(BaseSettings):
         if url is not None:
             require_redis(url.get_secret_value())
         return url
+
+    @property
+    def loaded_model(self) -> str | None:
+        """The model that this worker's mlx_lm server has loaded and serves as "default_model", where it is known."""
+        return self.serve or self.endpoint_serves
 
     @property
     def runs(self) -> Path:

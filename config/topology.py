@@ -31,6 +31,8 @@ class Stage(StrEnum):
     EVALUATE = "evaluate"
 
 
+MODELS_COMMAND: Final = "applejack_models"  # control command: which models a worker has
+
 # Redis keys. All keys of one run share a prefix, so that a run can be archived or removed completely.
 RUNS: Final = "applejack:runs"  # zset run_id -> created at, seconds
 ACTIVE: Final = "applejack:active"  # set of run ids with pending work

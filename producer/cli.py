@@ -4,16 +4,96 @@ applejack demo
 """
 
 import sys
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from config.exit_codes import run
 from config.version import version
-from producer.commands import demo, doctor, prompts, resubmit, results, stack, stages, status, submit, verify
+
+SUBMIT, MONITOR, OPERATE = "Submit runs", "Monitor runs and get results", "Operate machines"
+STAGES = "Stages by hand"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command's place: what `applejack --help` shows, without importing the command."""
+
+    panel: str
+    module: str
+    """in producer/commands; imported when the command is used, because it may take a second"""
+    summary: str
+    """first line of the function's docstring, a test compares them; the stages' own --help is the worker's"""
+
+
+COMMANDS = {
+    "demo": Entry(
+        OPERATE, "demo", "Generate data, train a small student on it, and test the student before and after training."
+    ),
+    "prompts": Entry(SUBMIT, "prompts", "Mine questions with known answers from code."),
+    "submit": Entry(
+        SUBMIT, "submit", "Queue one generation job per prompt; a chord then starts curation, training and evaluation."
+    ),
+    "resubmit": Entry(SUBMIT, "resubmit", "Run failed and rejected jobs again, and curate the run again."),
+    "status": Entry(
+        MONITOR,
+        "status",
+        "Show the state of a run: jobs per state, failures by kind, stages, workers, rate and time left.",
+    ),
+    "why": Entry(MONITOR, "status", "Show the history of one job: attempts, workers, messages, checks, provenance."),
+    "report": Entry(MONITOR, "results", "Show a student's scores before and after training, beside the targets."),
+    "compare": Entry(MONITOR, "results", "Compare the reports of two runs side by side."),
+    "fetch": Entry(
+        MONITOR, "results", "Copy a run's dataset, adapter and report to this machine, and verify their hashes."
+    ),
+    "archive": Entry(
+        MONITOR,
+        "results",
+        "Move a finished run from the ledger to a directory: prompts, all attempts, verdicts and result files.",
+    ),
+    "verify": Entry(
+        MONITOR, "verify", "Execute recorded tool calls again on their pinned code and compare the results."
+    ),
+    "up": Entry(
+        OPERATE, "stack", "Run Redis, workers and Flower on this machine in the foreground. Ctrl-C stops all of them."
+    ),
+    "worker": Entry(OPERATE, "stack", "Start a worker on this machine."),
+    "flower": Entry(
+        OPERATE, "stack", "Start Flower with the Runs page. It requires a password and listens on loopback by default."
+    ),
+    "deploy": Entry(OPERATE, "deploy", "Print or install the files that run a role on this machine as a service."),
+    "pull": Entry(OPERATE, "stages", "Download a model from the hub; a killed download continues where it ended."),
+    "doctor": Entry(OPERATE, "doctor", "Check this machine and the fleet for known misconfigurations."),
+    "curate": Entry(
+        STAGES, "stages", "Check trajectories or seed records in files and write a dataset, without a broker."
+    ),
+    "audit": Entry(STAGES, "stages", "Find faults in any training set."),
+    "review": Entry(
+        STAGES, "stages", "Write an HTML page of kept and rejected trajectories, or mark them as right or wrong."
+    ),
+    "precision": Entry(STAGES, "stages", "Show precision and recall of curation from people's marks."),
+    "train": Entry(STAGES, "stages", "Fine-tune a student on a dataset with LoRA."),
+    "evaluate": Entry(STAGES, "stages", "Test a student on held-out prompts, with and without its adapter."),
+    "score": Entry(STAGES, "stages", "Score recorded answers or trajectories without a model."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command's module when the command is used: `applejack --help` imports none of them."""
+
+    # The types are those of typer's own copy of click, which has no public name.
+    def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """Replace the placeholder, which only has a name and a summary, by the command."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name in COMMANDS else command, rest
+
 
 app = typer.Typer(
     name="applejack",
+    cls=LazyGroup,
     help=(
         "Generate verified tool-calling training data on several Macs, train a student model on it and evaluate the "
         "student."
@@ -25,23 +105,25 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-SUBMIT, MONITOR, OPERATE = "Submit runs", "Monitor runs and get results", "Operate machines"
-app.command(rich_help_panel=OPERATE)(demo.demo)
-app.command(rich_help_panel=SUBMIT)(prompts.prompts)
-app.command(rich_help_panel=SUBMIT)(submit.submit)
-app.command(rich_help_panel=SUBMIT, epilog=resubmit.CHOICES)(resubmit.resubmit)
-app.command(rich_help_panel=MONITOR)(status.status)
-app.command(rich_help_panel=MONITOR)(status.why)
-app.command(rich_help_panel=MONITOR)(results.report)
-app.command(rich_help_panel=MONITOR)(results.compare)
-app.command(rich_help_panel=MONITOR)(results.fetch)
-app.command(rich_help_panel=MONITOR)(results.archive)
-app.command(rich_help_panel=MONITOR)(verify.verify)
-app.command(rich_help_panel=OPERATE)(stack.up)
-app.command(rich_help_panel=OPERATE)(stack.worker)
-app.command(rich_help_panel=OPERATE)(stack.flower)
-app.command(rich_help_panel=OPERATE)(doctor.doctor)
-stages.register(app)
+
+def placeholder() -> None:
+    """Never called: LazyGroup loads the command in its place."""
+
+
+for command_name, entry in COMMANDS.items():
+    app.command(command_name, help=entry.summary, rich_help_panel=entry.panel)(placeholder)
+
+
+def load(name: str) -> object:
+    """Import a command and build it, as typer.main.get_command returns it."""
+    module = import_module(f"producer.commands.{COMMANDS[name].module}")
+    single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+    if COMMANDS[name].module == "stages":  # the arguments are passed on unchanged, --help too
+        settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+        single.command(name, add_help_option=False, context_settings=settings)(module.run_worker_cli)
+    else:
+        single.command(name, epilog=getattr(module, "EPILOG", None))(getattr(module, name))
+    return typer.main.get_command(single)
 
 
 def print_version(requested: bool) -> None:

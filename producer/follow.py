@@ -100,16 +100,34 @@ def render_panel(status: RunStatus, ledger: Ledger) -> RenderableType:
 
 
 def stage_detail(status: RunStatus, ledger: Ledger) -> str:
-    """Last progress report of the running stage."""
+    """Last progress report of the running stage, and the expected minutes of a training."""
     running = [view.stage for view in status.stages if view.state is StageState.RUNNING]
     reports = ledger.stages.progress(status.run_id, running[0]) if running else []
-    return format_progress(reports[-1]) if reports else ""
+    return format_progress(reports) if reports else ""
 
 
-def format_progress(report: JsonObject) -> str:
-    """A stage's progress report as text."""
-    if "iteration" in report:
-        loss = report.get("train_loss")
-        loss_text = f", loss {loss:.3f}" if isinstance(loss, float) else ""
-        return f"iteration {report['iteration']}/{report['iterations']}{loss_text}"
-    return f"{report.get('phase')}: {report.get('done')}/{report.get('total')}"
+def format_progress(reports: list[JsonObject]) -> str:
+    """A stage's last progress report as text; of a training also its size and the expected minutes."""
+    report = reports[-1]
+    if "iteration" not in report:
+        return f"{report.get('phase')}: {report.get('done')}/{report.get('total')}"
+    loss = report.get("train_loss")
+    loss_text = f", loss {loss:.3f}" if isinstance(loss, float) else ""
+    rows, epochs = (reports[0].get(name) for name in ("rows", "epochs"))
+    size = f" ({rows} rows, {epochs:g} epochs)" if isinstance(epochs, float) else ""
+    return f"iteration {report['iteration']}/{report['iterations']}{size}{loss_text}{_minutes_left(reports)}"
+
+
+def _minutes_left(reports: list[JsonObject]) -> str:
+    """Expected minutes of a training by its last measured speed; "" without one."""
+    speeds = [speed for report in reports if isinstance(speed := report.get("iterations_per_second"), float) and speed]
+    done, total = reports[-1].get("iteration"), reports[-1].get("iterations")
+    if not speeds or not isinstance(done, int) or not isinstance(total, int):
+        return ""
+    return f", about {(total - done) / speeds[-1] / 60:.1f} min left"
+
+
+def lost_calls(counts: dict[str, int]) -> str:
+    """The calls that model servers dropped as text; "" without any."""
+    by_teacher = ", ".join(f"{teacher} {count}" for teacher, count in counts.items())
+    return f"calls lost by the server: {sum(counts.values())} ({by_teacher}); it could not parse them" if counts else ""

@@ -26,6 +26,8 @@ class RunStatus:
     failed: int
     truncated: int
     """generated jobs that max_tokens cut; curation rejects them"""
+    lost_calls: dict[str, int]
+    """tool calls per teacher that its server could not parse and dropped; the teacher was asked again"""
     kinds: dict[str, int]
     """number of failed jobs per failure kind"""
     kept: int | None
@@ -78,6 +80,7 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
         generated=counts[JobState.GENERATED],
         failed=counts[JobState.FAILED],
         truncated=ledger.jobs.truncated_count(run_id),
+        lost_calls=ledger.jobs.lost_calls(run_id),
         kinds={kind.value: count for kind, count in ledger.jobs.failure_counts(run_id).items()},
         kept=int_or_none(curated.get("kept")),
         rejected=int_or_none(curated.get("rejected")),
@@ -155,3 +158,14 @@ def counted(value: object) -> dict[str, int] | None:
 def worker_rows(workers: list[WorkerView]) -> list[JsonObject]:
     """Workers as JSON, for `applejack status --json`."""
     return [{"name": view.name, "silent_seconds": round(view.silent_seconds, 1), **view.fields} for view in workers]
+
+
+def device_rows(workers: list[WorkerView]) -> list[JsonObject]:
+    """Devices in use as JSON, for `applejack status --json`; of two workers of one host the newer heartbeat counts."""
+    rows: dict[tuple[str, str], JsonObject] = {}
+    for view in sorted(workers, key=lambda view: view.silent_seconds):
+        device, host = view.fields.get("device"), view.name.rpartition("@")[2]
+        if isinstance(device, dict) and view.silent_seconds <= SILENT_SECONDS:
+            row = {"host": host, "device": device["name"], "holder": device["holder"], "waiting": device["waiting"]}
+            rows.setdefault((host, str(device["name"])), row)
+    return [rows[key] for key in sorted(rows) if rows[key]["holder"]]

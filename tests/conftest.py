@@ -1,7 +1,9 @@
 """What every test gets: an environment of its own; and the options of the engine tests."""
 
+import itertools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +17,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--reuse-containers", action="store_true", help="with --docker: keep containers that have a name")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def lock_dirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tests run two at a time and all load models: none may wait for another's, nor for what else this machine does."""
+    folder = tmp_path_factory.getbasetemp() / "locks"
+    os.environ["APPLEJACK_LOCK_DIR"] = str(folder / "session")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def fresh_settings() -> Iterator[None]:
-    """Settings are read once in a process; here once in a test."""
+def fresh_settings(lock_dirs: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Settings are read once in a process; here once in a test, each with a device lock of its own."""
+    monkeypatch.setenv("APPLEJACK_LOCK_DIR", str(next(lock_dirs)))
     from config.settings import settings
 
     settings.cache_clear()

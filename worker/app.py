@@ -3,37 +3,47 @@
 celery -A worker.app worker -Q generate --pool threads      (what `applejack worker generate` runs)
 """
 
+import logging
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 from urllib.parse import urlsplit
 
 import redis
 from celery import Celery
-from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import celeryd_init, setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 from kombu.exceptions import OperationalError
 
 from config import logs
 from config.address import is_loopback
 from config.broker import make_app
+from config.errors import StoreError, UsageError
+from config.exit_codes import EXIT_BAD_INPUT
 from config.ledger import Ledger
 from config.ledger.store import ledger_client
 from config.records import JsonObject
 from config.settings import Settings, settings
-from config.topology import GENERATE, QUEUE_GENERATE, ROUTES
+from config.topology import GENERATE, QUEUE_GENERATE, QUEUE_TRAIN, ROUTES
 from config.version import version
 from worker.concurrency.limiter import ConcurrencyLimiter, Qos
+from worker.device.device_lock import occupancy
+from worker.endpoint.served_models import served_models
 from worker.endpoint.supervisor import EndpointSupervisor
-from worker.fleet import visibility_timeout
+from worker.fleet import control, visibility_timeout
 from worker.fleet.broker_messages import Message
 from worker.fleet.heartbeat import Heartbeat
+from worker.fleet.keep_awake import KeepAwake
 from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
 from worker.fleet.shutdown import GracefulShutdown
+from worker.fleet.worker_name import machine, require_free
 from worker.job_runner import JobRunner
+from worker.models.on_this_machine import student_here
+from worker.models.progress import Downloads
 from worker.stage_runner import StageRunner
 from worker.tasks import register
 
@@ -68,20 +78,28 @@ class Worker:
         self._ledger = Ledger(self._client)
         self._leases = Leases(self._ledger.fleet, lease_seconds=settings.lease_seconds)
         self._settings = settings
+        self._downloads = Downloads()
         self.supervisor = EndpointSupervisor(
-            settings, pause=self._pause, resume=self._resume, consuming=self._is_consuming
+            settings,
+            pause=self._pause,
+            resume=self._resume,
+            consuming=self._is_consuming,
+            downloads=self._downloads,
+            give_up=self._give_up,
         )
         name = f"worker-{os.getpid()}@{platform.node()}"  # until Celery has named it
         self.limiter = ConcurrencyLimiter(most=1)  # until the size of the pool is known
         self.jobs = JobRunner(
             self._ledger, self._leases, settings, name, self.limiter, supervisor=self.supervisor, requeue=self._requeue
         )
-        self.stages = StageRunner(self._ledger, self._leases, settings, name)
+        self.stages = StageRunner(self._ledger, self._leases, settings, name, self._downloads)
+        self.keep_awake = KeepAwake(settings.caffeinate)
         self.shutdown = GracefulShutdown(self._leases, seconds=settings.drain_seconds)
         self._generates = False
         self._heartbeat: Heartbeat | None = None
         self._consumer: Consumer | None = None
         register(self.app, self.jobs, self.stages)
+        control.register(self._models)
 
     def start(self, consumer: Consumer, queues: list[str]) -> None:
         """Start heartbeat and supervision, under the name that Celery gave this worker."""
@@ -108,28 +126,52 @@ class Worker:
             self.supervisor.start()
         self._heartbeat.start()
 
+    def require_name(self, name: str) -> None:
+        """Raise UsageError if a live worker has this name."""
+        require_free(self._ledger.fleet, name, lease_seconds=self._settings.lease_seconds)
+
     def stop(self) -> None:
         """Stop supervision and heartbeat, at the end of a warm shutdown."""
         if self._heartbeat:
             self.supervisor.stop()
             self._heartbeat.stop()
+            self.keep_awake.stop()
 
     def _status(self, queues: list[str]) -> JsonObject:
         return {
             "queues": list(queues),
             "pid": os.getpid(),
+            "machine": machine(),
             "endpoint": self.supervisor.endpoint if self._generates else None,
             "paused": self.supervisor.circuit_breaker.reason or None,
+            "refuses": dict(self.supervisor.refused.all()),
+            **({"device": device} if (device := self._device(queues)) else {}),
+            **({"downloading": download} if (download := self._downloads.status()) else {}),
+            **({"budget": budget.line()} if (budget := self.supervisor.budget) else {}),
             **self.limiter.status(),
+            **self.keep_awake.status(),
             "version": version(),
             "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
         }
 
+    def _models(self, teacher: str | None, student: str | None) -> JsonObject:
+        return {
+            "teacher": served_models(self.supervisor, teacher) if self._generates else None,
+            "student": student_here(student) if student else None,
+        }
+
+    def _device(self, queues: list[str]) -> JsonObject:
+        """Who uses this host's device, from a worker that may load a model."""
+        loads = QUEUE_TRAIN in queues or (self._generates and self._settings.serve)
+        return occupancy(self._settings.lock_dir) if loads else {}
+
     def _before_heartbeat(self, consumer: Consumer) -> None:
         if self._generates:
             local = is_loopback(urlsplit(self.supervisor.endpoint).hostname)
-            self.limiter.adjust(consumer.qos, running=len(self._leases), local=local)
+            fitting = budget.conversations if (budget := self.supervisor.budget) else None
+            self.limiter.adjust(consumer.qos, running=len(self._leases), local=local, fitting=fitting)
         visibility_timeout.renew(self._client, consumer)
+        self.keep_awake.adjust(busy=len(self._leases) > 0)
 
     def _send(self, message: Message) -> None:
         task, *args = message
@@ -148,6 +190,14 @@ class Worker:
     def _resume(self) -> None:
         with log_broker_errors("resume.not_sent"):
             self.app.control.add_consumer(QUEUE_GENERATE, destination=[self.jobs.worker])
+
+    def _give_up(self, reason: str) -> None:
+        """End this worker, which has taken no job: nothing else in the process waits for the supervisor's thread."""
+        with suppress(StoreError):  # leaves the list of workers; an unavailable ledger does not delay the exit
+            self._ledger.fleet.leave(self.jobs.worker)
+        sys.stderr.write(f"applejack: {reason}\n")
+        sys.stderr.flush()
+        os._exit(EXIT_BAD_INPUT)
 
     def _is_consuming(self) -> bool | None:
         consuming = getattr(self._consumer and self._consumer.task_consumer, "consuming_from", None)
@@ -168,8 +218,20 @@ worker = Worker(settings())
 app: Celery = worker.app
 
 
-def _setup_logging(**_: object) -> None:
+def _named(sender: str, **_: object) -> None:  # before the worker connects to anything
     logs.configure(settings())
+    logging.captureWarnings(True)  # Celery warns about root here
+    if not logs.is_pretty(settings()):  # Celery writes "worker: Warm shutdown" there, past every logger
+        sys.__stdout__ = None  # type: ignore[misc]  # as Python sets it in a process without stdout
+    try:
+        worker.require_name(sender)
+    except UsageError as error:
+        log.error("worker.name_taken", error=str(error))
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def _setup_logging(**_: object) -> None:
+    """Keeps Celery from configuring its own logging."""
 
 
 def _ready(sender: Consumer, **_: object) -> None:
@@ -184,6 +246,7 @@ def _shutdown(**_: object) -> None:  # after a warm shutdown has waited for its 
     worker.stop()
 
 
+celeryd_init.connect(_named)
 setup_logging.connect(_setup_logging)
 worker_ready.connect(_ready)
 worker_shutting_down.connect(_shutting_down)

@@ -1,11 +1,20 @@
 """Runs one stage after generation: claim it in the ledger, do its work, then finish or release it."""
 
+import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from config import logs
-from config.errors import ApplejackError, CurationError, StoreUnavailableError, TrainingError, UsageError
+from config.errors import (
+    ApplejackError,
+    CurationError,
+    DownloadError,
+    StoreUnavailableError,
+    StudentError,
+    TrainingError,
+    UsageError,
+)
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import LeaseRef
 from config.ledger.stages import StageClaim, stage_member
@@ -15,6 +24,8 @@ from config.settings import Settings
 from config.topology import Stage
 from worker.fleet.leases import Lease, Leases
 from worker.fleet.redis_outage import retry_while_unavailable
+from worker.models.pinned import pinned_model
+from worker.models.progress import Downloads
 
 log = logs.get(__name__)
 
@@ -30,18 +41,37 @@ class StageContext:
     folder: Path
     """this machine's folder for the run"""
     lease: Lease
+    downloads: Downloads = field(default_factory=Downloads)
 
     @property
     def run_id(self) -> str:
         """The run's id."""
         return self.run.spec.run_id
 
-    @property
-    def student(self) -> Path:
-        """The student's model directory; UsageError when the run names none."""
-        if self.run.spec.student is None:
+    def student(self, stage: Stage) -> Path:
+        """The directory of the stage's student, downloaded if needed. StudentError names this machine and the repair.
+
+        Curation needs the tokenizer, not the weights.
+        """
+        spec = self.run.spec
+        named = spec.student if stage is Stage.CURATE else spec.trained_student
+        if named is None:
             raise UsageError("the run names no student; submit with --student MODEL")
-        return Path(self.run.spec.student)
+        try:
+            with self.downloads.shown() as on_progress:
+                return pinned_model(
+                    self.ledger,
+                    self.run_id,
+                    named,
+                    weights=stage is not Stage.CURATE,
+                    on_progress=on_progress,
+                    cancelled=self.lease.cancelled,
+                ).path
+        except (UsageError, DownloadError) as error:
+            raise StudentError(
+                f"{platform.node()}: {error}; then `applejack resubmit {self.run_id} --stage {stage.value}`, or take "
+                f"another student: `applejack resubmit {self.run_id} --stage curate --student MODEL`"
+            ) from error
 
     def place(self, name: str) -> Path:
         """Where this machine keeps one version of the run's dataset, adapter or report."""
@@ -64,7 +94,7 @@ def curate_run(context: StageContext) -> JsonObject:
         keep_wrong=spec.keep_wrong,
         source_run=spec.run_id,
     )
-    student = None if spec.dataset_format == "seed-text" else context.student
+    student = None if spec.dataset_format == "seed-text" else context.student(Stage.CURATE)
     curated = curate(
         lambda: ledger.jobs.trajectories(spec.run_id),
         out=context.place("dataset"),
@@ -92,11 +122,12 @@ def train_run(context: StageContext) -> JsonObject:
     ledger.stages.clear_progress(run_id, Stage.TRAIN)
     adapter = train(
         dataset,
-        student=context.student,
+        student=context.student(Stage.TRAIN),
         out=context.place("adapter"),
         overrides={"max_seq_length": context.run.spec.max_seq_length, **context.run.spec.lora},
         on_progress=lambda progress: report(context, progress),
         cancelled=context.lease.cancelled,
+        run_id=run_id,
     )
     if context.lease.cancelled():
         raise TrainingError("this worker shuts down, or another has taken the training over")
@@ -126,7 +157,7 @@ def evaluate_run(context: StageContext) -> JsonObject:
     made = evaluate(
         held_out(dataset)[: spec.evaluate_prompts],
         spec=spec,
-        student=context.student,
+        student=context.student(Stage.EVALUATE),
         adapter=adapter,
         workspace_for=Workspaces(ledger, context.settings, spec).of,
         out=context.place("report"),
@@ -134,6 +165,7 @@ def evaluate_run(context: StageContext) -> JsonObject:
             run_id, Stage.EVALUATE, {"phase": phase, "done": done, "total": total}
         ),
         worker=context.worker,
+        cancelled=context.lease.cancelled,
     )
     trained = Adapter.model_validate(ledger.stages.view(run_id, Stage.TRAIN).result)
     made = made.with_training(trained, correct=curated_correct(ledger, run_id))
@@ -162,6 +194,8 @@ class StageRunner:
     leases: Leases
     settings: Settings
     worker: str
+    downloads: Downloads = field(default_factory=Downloads)
+    """what this worker downloads, for its status"""
 
     def run(self, run_id: str, stage: Stage) -> str:
         """Run one stage, unless it is not ready or leased by another worker; returns the run's id in every case."""
@@ -193,7 +227,7 @@ class StageRunner:
             run = self.ledger.run(claim.run_id)  # read anew: the dataset's version changes with each resubmission
             folder = (self.settings.runs / claim.run_id).resolve()
             folder.mkdir(parents=True, exist_ok=True)
-            context = StageContext(self.ledger, self.settings, self.worker, run, folder, lease)
+            context = StageContext(self.ledger, self.settings, self.worker, run, folder, lease, self.downloads)
             return WORK[claim.stage](context), ""
         except StoreUnavailableError:
             raise  # an outage is not the stage's fault: it is retried when the ledger is back

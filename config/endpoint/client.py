@@ -2,7 +2,10 @@
 
 import base64
 import json
+import re
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from http.client import HTTPException
@@ -12,9 +15,41 @@ from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandl
 
 from config.address import http_parts, is_loopback, without_secret
 from config.errors import EndpointError, FailureKind
+from config.local_network import local_network_hint
 from config.records import DEFAULT_MODEL, JsonObject
 
 Answer = tuple[int, str]  # HTTP status and body
+
+# How servers say that they do not have the requested model: mlx_lm (a hub id that cannot be downloaded), Ollama, vLLM,
+# OpenAI, LM Studio.
+_NO_MODEL = re.compile(
+    r"repository not found|model.{0,80}(not found|does not exist)|no such model|unknown model"
+    r"|invalid model identifier|no models loaded|cannot find the requested files in the local cache"
+    r"|cannot find an appropriate cached snapshot|cannot find the appropriate snapshot folder|repo id must be",
+    re.IGNORECASE,
+)
+_SNAPSHOT = re.compile(r"-\d{4}-?\d{2}-?\d{2}")  # clouds answer "gpt-4o" with "gpt-4o-2024-08-06"
+
+
+def names_no_model(text: str) -> bool:
+    """Whether an endpoint's error says that it does not have the requested model."""
+    return _NO_MODEL.search(text) is not None
+
+
+def is_same_model(requested: str, served: str) -> bool:
+    """Whether the model named in a response is the requested one, or a dated snapshot of it."""
+    dated = served.startswith(requested) and _SNAPSHOT.fullmatch(served[len(requested) :])
+    return requested in (DEFAULT_MODEL, served) or bool(dated)
+
+
+@dataclass(frozen=True)
+class Response:
+    """A whole HTTP response."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str]
+    """names in lower case"""
 
 
 def request(url: str, *, body: JsonObject | None = None, api_key: str | None = None, timeout: float) -> Answer:
@@ -23,6 +58,12 @@ def request(url: str, *, body: JsonObject | None = None, api_key: str | None = N
     Returns any status except a redirect. Raises EndpointError: unreachable for an invalid URL, no connection or a lost
     connection; wedged after the timeout.
     """
+    response = respond(url, body=body, api_key=api_key, timeout=timeout)
+    return response.status, response.body
+
+
+def respond(url: str, *, body: JsonObject | None = None, api_key: str | None = None, timeout: float) -> Response:
+    """The same as `request`, with the headers of the response."""
     parts = _parts(url)
     shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without user name and password
     data = None if body is None else json.dumps(body).encode()
@@ -31,14 +72,14 @@ def request(url: str, *, body: JsonObject | None = None, api_key: str | None = N
         http_request = Request(shown, data, headers)  # noqa: S310 - _parts allows only http and https
         with _opener(is_loopback(parts.hostname)).open(http_request, timeout=timeout) as response:
             status, text = response.status, response.read().decode(errors="replace")
-            location = response.headers.get("Location")
+            received = {name.lower(): value for name, value in response.headers.items()}
     except (OSError, HTTPException, ValueError) as error:
         raise _request_error(shown, error, timeout) from error
     # Redirects are not followed: urllib would turn the POST into a GET and send the API key to another host.
-    if status // 100 == 3 and location:
+    if status // 100 == 3 and (location := received.get("location")):
         message = f"{shown!r} redirects to {location!r}; configure that address"
-        raise EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
-    return status, text
+        raise EndpointError(message, kind=FailureKind.ENDPOINT_ERROR, status=status)
+    return Response(status, text, received)
 
 
 def complete(
@@ -71,10 +112,11 @@ def complete(
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
         message = f"{shown!r} answered {status} with {text[:300]!r} instead of a completion"
-        raise EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
-    if same_model and model != DEFAULT_MODEL and served and served != model:
+        kind = FailureKind.WRONG_MODEL if names_no_model(text) else FailureKind.ENDPOINT_ERROR
+        raise EndpointError(message, kind=kind, status=status)
+    if same_model and isinstance(served, str) and served and not is_same_model(model, served):
         message = f"requested model {model!r}, but {shown!r} serves {served!r}; load {model!r} there"
-        raise EndpointError(message, kind=FailureKind.WRONG_MODEL)
+        raise EndpointError(message, kind=FailureKind.WRONG_MODEL, status=status)
     return choice
 
 
@@ -112,7 +154,7 @@ def _request_error(shown: str, error: OSError | HTTPException | ValueError, time
         return EndpointError(message, kind=FailureKind.ENDPOINT_WEDGED)
     if isinstance(cause, ValueError):  # its text may contain the key
         cause = "the address or the key contains characters that HTTP does not allow"
-    message = f"{shown!r} cannot be reached: {cause or type(cause).__name__}"
+    message = f"{shown!r} cannot be reached: {cause or type(cause).__name__}{local_network_hint(error)}"
     return EndpointError(message, kind=FailureKind.ENDPOINT_UNREACHABLE)
 
 

@@ -5,6 +5,7 @@ A 200 from /health or /v1/models proves nothing: mlx_lm sends it before its mode
 
 from dataclasses import dataclass
 
+from config.endpoint.advice import remedy
 from config.endpoint.client import complete
 from config.errors import EndpointError, FailureKind
 
@@ -40,7 +41,7 @@ def health_check(base_url: str, *, model: str, api_key: str | None = None, secon
 def require_answer(base_url: str, *, model: str, api_key: str | None = None, seconds: float = LOADING_SECONDS) -> None:
     """Request one token before a run is queued; EndpointError in one line, with a remedy, when none arrives."""
     try:
-        complete(base_url, "Hello", max_tokens=1, timeout=seconds, model=model, api_key=api_key)
+        complete(base_url, "Hello", max_tokens=1, timeout=seconds, model=model, api_key=api_key, same_model=True)
     except EndpointError as error:
-        message = f"the endpoint {error}; start its server, or give another --endpoint"
-        raise EndpointError(message, kind=error.kind) from error
+        advice = remedy(base_url, error, model=model, api_key=api_key)
+        raise EndpointError(f"the endpoint {error}; {advice}", kind=error.kind, status=error.status) from error

@@ -97,17 +97,12 @@ class Jobs:
             run_key(run_id, "rate"),
             run_key(run_id, "by_worker"),
             run_key(run_id, f"kind:{kind}"),
+            run_key(run_id, "refused"),
+            run_key(run_id, "lost_calls"),
         ]
-        args: list[Arg] = [
-            job_id,
-            trajectory.attempt,
-            state.value,
-            pack(trajectory),
-            worker,
-            kind,
-            ms(trajectory.seconds),
-            token,
-        ]
+        teacher = trajectory.provenance.teacher if trajectory.provenance else ""
+        finished: list[Arg] = [job_id, trajectory.attempt, state.value, pack(trajectory), worker, kind]
+        args: list[Arg] = [*finished, ms(trajectory.seconds), token, teacher, trajectory.lost_calls]
         reply = decode(run_script(self._redis, "finish", keys, args))
         match reply:
             case "stored" | "last" | "already" | "stale" | "unknown" as result:
@@ -176,6 +171,12 @@ class Jobs:
         with redis_errors():
             return int(self._redis.scard(run_key(run_id, f"kind:{TRUNCATED}")))
 
+    def lost_calls(self, run_id: str) -> dict[str, int]:
+        """Calls per teacher that its model server dropped, in all attempts; only teachers with any."""
+        with redis_errors():
+            found = self._redis.hgetall(run_key(run_id, "lost_calls"))
+        return {decode(teacher): int(count) for teacher, count in sorted(found.items())}
+
     def view(self, run_id: str, job_id: str) -> JobView:
         """State and history of one job; UsageError if the run does not have it."""
         with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
@@ -220,7 +221,7 @@ class Jobs:
     def resubmit(self, run_id: str, job_ids: Sequence[str], *, train: bool, evaluate: bool) -> int:
         """Requeue finished jobs under their next attempt and reset the stages: all jobs or none."""
         stages = [run_key(run_id, f"stage:{stage}") for stage in Stage]
-        keys = [*self._states(run_id), run_key(run_id, "run"), ACTIVE, *stages]
+        keys = [*self._states(run_id), run_key(run_id, "run"), ACTIVE, *stages, run_key(run_id, "refused")]
         states = ["waiting" if requested else "skipped" for requested in (train, evaluate)]
         prefixes = [run_key(run_id, "job:"), run_key(run_id, "kind:")]
         return int(decode(run_script(self._redis, "resubmit", keys, [*prefixes, *states, *job_ids])))

@@ -15,6 +15,7 @@ from config.errors import StoreError, UsageError
 from config.ledger.files import Files
 from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
+from config.ledger.refusals import RefusalStore
 from config.ledger.stages import Stages
 from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
 from config.records import JobState, Pin, Prompt, Spec, StageState, Verdict, job_id
@@ -48,7 +49,7 @@ class RunView:
 
 
 class Ledger:
-    """The runs in one Redis; jobs, stages, fleet and files have their own parts: `jobs`, `stages`, `fleet`, `files`."""
+    """The runs in one Redis. Its parts have their own classes: `jobs`, `stages`, `fleet`, `files`, `refusals`."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
@@ -56,6 +57,7 @@ class Ledger:
         self.stages = Stages(client)
         self.fleet = Fleet(client)
         self.files = Files(client)
+        self.refusals = RefusalStore(client)
 
     @classmethod
     def connect(cls, url: str) -> Ledger:

@@ -9,7 +9,7 @@ import redis
 
 from config.ledger.encoding import Event, events, ms
 from config.ledger.store import Arg, decode, decode_list, redis_errors, run_script
-from config.records import JsonObject, StageState, TrainProgress
+from config.records import JsonObject, Spec, StageState, TrainProgress
 from config.topology import ACTIVE, Stage, run_key
 
 DELIVERY_LIMIT = 3  # starts of one stage; after that it fails
@@ -98,10 +98,13 @@ class Stages:
         keys = [self._key(claim.run_id, claim.stage), run_key(claim.run_id, "leases")]
         return run_script(self._redis, "release_stage", keys, [stage_member(claim.stage), claim.token, why]) == 1
 
-    def reopen(self, run_id: str, stage: Stage) -> str:
-        """Make a finished stage ready again; later stages wait. Returns "ready", or the state if not finished."""
-        keys = [ACTIVE, *(self._key(run_id, later) for later in ORDER[ORDER.index(stage) :])]
-        return decode(run_script(self._redis, "reopen", keys, [run_id]))
+    def reopen(self, run_id: str, stage: Stage, *, spec: Spec | None = None) -> str:
+        """Make a finished stage ready again; later stages wait. Returns "ready", or the state if not finished.
+
+        A `spec` replaces the run's, and its dataset gets a new version. The original spec still identifies the run.
+        """
+        keys = [ACTIVE, run_key(run_id, "run"), *(self._key(run_id, later) for later in ORDER[ORDER.index(stage) :])]
+        return decode(run_script(self._redis, "reopen", keys, [run_id, spec.model_dump_json() if spec else ""]))
 
     def view(self, run_id: str, stage: Stage) -> StageView:
         """Current view of one stage; waiting if the run does not exist."""

@@ -11,6 +11,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from config.errors import StoreError, StoreUnavailableError
+from config.local_network import local_network_hint
 
 SOCKET_TIMEOUT = 10.0  # seconds; detects a half-open connection, tolerates a slow disk
 Arg = str | int | bytes
@@ -77,6 +78,7 @@ def redis_errors() -> Iterator[None]:
                 raise StoreUnavailableError(f"Redis cannot write to its disk; nothing was stored: {error}") from error
             raise StoreUnavailableError(
                 f"Redis is unavailable: {without_period(error)}; start it, or check APPLEJACK_REDIS_URL"
+                f"{local_network_hint(error)}"
             ) from error
         raise StoreError(f"Redis: {error}") from error
 

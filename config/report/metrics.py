@@ -81,10 +81,15 @@ class Training(Record):
 
     losses: tuple[JsonObject, ...] = ()
     """each {iteration, train_loss and/or valid_loss}"""
+    rows: int | None = None
+    epochs: float | None = None
+    """passes over the rows"""
     iterations: int
     peak_memory_gb: float
     tokens_per_second: float
     seconds: float
+    backend: str | None = Field(None, exclude_if=lambda backend: backend is None)
+    """what mlx computed on: metal, cuda or cpu; None for trainings of earlier versions"""
 
     @classmethod
     def of(cls, adapter: Adapter) -> Self:
@@ -93,10 +98,13 @@ class Training(Record):
         losses = (loss.model_dump(mode="json", include=fields, exclude_none=True) for loss in adapter.losses)
         return cls(
             losses=tuple(loss for loss in losses if len(loss) > 1),
+            rows=adapter.rows,
+            epochs=adapter.epochs,
             iterations=adapter.iterations,
             peak_memory_gb=adapter.peak_memory_gb,
             tokens_per_second=adapter.tokens_per_second,
             seconds=adapter.seconds,
+            backend=adapter.backend,
         )
 
 

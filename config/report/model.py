@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from config.atomic_files import write_text
 from config.errors import UsageError
@@ -24,6 +24,9 @@ class Report(Record):
     schema_version: Literal[1] = 1
     run_id: str
     student: str
+    """a directory or a hub id"""
+    revision: str | None = Field(None, exclude_if=lambda revision: revision is None)
+    """the hub's commit of the student; None for a directory"""
     adapter: str | None = None
     before: Metrics | None = None
     after: Metrics | None = None
@@ -41,6 +44,11 @@ class Report(Record):
         return self.model_copy(update={"training": Training.of(adapter), "teacher_correct": correct})
 
     @property
+    def student_name(self) -> str:
+        """The student, with its revision if it is from the hub."""
+        return f"{self.student} (revision {self.revision})" if self.revision else self.student
+
+    @property
     def teacher(self) -> str:
         """The teacher's right answers as text; "" if none were graded."""
         if self.teacher_correct is None:
@@ -50,7 +58,7 @@ class Report(Record):
     def markdown(self) -> str:
         """The report as Markdown: a table and the identity check."""
         table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
-        about = (f"Student: {self.student}", f"Adapter: {self.adapter}", self.teacher, self.identity)
+        about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, self.identity)
         return "\n\n".join(filter(None, (f"# {self.run_id}", table, *about))) + "\n"
 
     def write(self, folder: Path) -> Path:

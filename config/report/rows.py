@@ -91,7 +91,7 @@ def _trainings(trained: Sequence[Training | None], targets: Targets) -> list[Lin
         return []
     most = targets.peak_memory_gb
     return [
-        _line("training: iterations", "", trained, lambda t: Value(str(t.iterations))),
+        _line("training: iterations", "", trained, lambda t: Value(_length(t))),
         _line("training: loss, first to last", "", trained, lambda t: Value(_losses(t, "train_loss"))),
         _line("training: validation loss", "", trained, lambda t: Value(_losses(t, "valid_loss"))),
         _line(
@@ -102,6 +102,7 @@ def _trainings(trained: Sequence[Training | None], targets: Targets) -> list[Lin
         ),
         _line("training: tokens per second", "", trained, lambda t: Value(f"{t.tokens_per_second:.0f}")),
         _line("training: seconds", "", trained, lambda t: Value(f"{t.seconds:.0f}")),
+        _line("training: backend", "", trained, lambda t: Value(t.backend or "not recorded")),
     ]
 
 
@@ -135,6 +136,12 @@ def _short(value: float) -> str:
 
 def _counts(failures: dict[str, int]) -> str:
     return ", ".join(f"{kind} {count}" for kind, count in failures.items()) or "none"
+
+
+def _length(training: Training) -> str:
+    """Iterations, and the epochs and rows where they are known: "207 (3 epochs of 69 rows)"."""
+    known = training.rows is not None and training.epochs is not None
+    return str(training.iterations) + (f" ({training.epochs:g} epochs of {training.rows} rows)" if known else "")
 
 
 def _losses(training: Training, name: str) -> str:

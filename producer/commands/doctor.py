@@ -1,7 +1,6 @@
 """`applejack doctor`: known misconfigurations on this machine and in the fleet, each with its remedy."""
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from config.diagnostics import DoctorReport
-from config.errors import UsageError
-from producer.commands.options import Dir, Json, settings_with_dir
+from config.model_names import parse_model
+from producer.commands.options import Dir, Json, require_url, settings_with_dir
 from producer.commands.stages import WORKER_PACKAGES
 from producer.doctor import run_all
 from producer.doctor.workers import run_worker_doctor
@@ -22,28 +21,35 @@ COLOUR = {"error": "red", "warning": "yellow"}
 
 def doctor(
     student: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="MODEL",
-            help="Also check this model directory: template, markers, stop token, loss, tool parser.",
+            help="Also check this model (directory or hub id): template, stop token, loss, tool parser, memory.",
         ),
     ] = None,
     endpoint: Annotated[
         str | None, typer.Option(help="URL of the model server to check [default: $APPLEJACK_ENDPOINT].")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Model to request from the endpoint [default: $APPLEJACK_MODEL].")
     ] = None,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
     """Check this machine and the fleet for known misconfigurations.
 
-    Prints each finding with its remedy, and changes nothing. The exit code is 1 if a finding is an error.
+    Prints each finding with its remedy, and changes nothing. The exit code is 1 if a finding is an error. The endpoint
+    is asked for one token and for a tool call; the remedy fits the server found there (docs/endpoints.md).
     """
-    if student is not None and not student.is_dir():
-        raise UsageError(f"there is no directory {str(student)!r}; give a model directory with its tokenizer files")
+    if student is not None:
+        parse_model(student)
     output = Output(as_json)
     settings = settings_with_dir(folder)
     if endpoint:
+        require_url(endpoint)
         settings = settings.model_copy(update={"endpoint": endpoint})
+    if model:
+        settings = settings.model_copy(update={"model": model})
     missing = next((name for name in WORKER_PACKAGES if find_spec(name) is None), None)
     report = run_all(settings) + run_worker_doctor(student, missing=missing)
     print_report(output.console, report)
@@ -65,6 +71,8 @@ def print_report(console: Console, report: DoctorReport) -> None:
         console.print(table)
     else:
         console.print("[green]no problems found[/green]")
+    for fact in report.facts:
+        console.print(escape(fact), soft_wrap=True)
     console.print(f"checked: {escape(', '.join(report.checked)) or 'nothing'}")
     for skipped in report.not_checked:
         console.print(f"[yellow]not checked[/yellow] {escape(skipped.check)}: {escape(skipped.why)}")

@@ -7,17 +7,18 @@ from rich.table import Table
 
 from config.errors import FailureKind, RejectionReason, UsageError
 from config.ledger import Ledger
-from config.records import JobState, JsonObject, StageState
+from config.records import JobState, JsonObject, Spec, StageState
 from config.settings import Settings
 from config.topology import Stage
 from producer import enqueue
+from producer.commands.model_options import Students, parse_students
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.output import Output, pluralise
 from producer.resubmit import FinishedJob, JobFilter, by_kind, category_shift, job_named, select
 
 # Shown below the options, because the help's narrow columns would break the words.
-CHOICES = "\n\n".join(
+EPILOG = "\n\n".join(
     f"{name}: {', '.join(member.value for member in members)}"
     for name, members in (("KIND", FailureKind), ("REASON", RejectionReason), ("STAGE", Stage))
 )
@@ -45,6 +46,10 @@ def resubmit(
     stage: Annotated[
         Stage | None, typer.Option(metavar="STAGE", help="Run no jobs, but this finished stage and the later ones.")
     ] = None,
+    student: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="With --stage curate: take this student. With --stage train: train=MODEL."),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Select every job, including kept ones.")] = False,
     train: Annotated[bool, typer.Option(help="Also train and evaluate on the new dataset.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and change nothing.")] = False,
@@ -62,12 +67,19 @@ def resubmit(
         raise UsageError(
             "--stage runs no jobs, so it cannot be combined with --kind, --reason, --job, --worker, --all or --train"
         )
+    students = parse_students(student or [])
+    if student and not (stage is Stage.CURATE or (stage is Stage.TRAIN and students.curate is None)):
+        raise UsageError(
+            "--student needs --stage curate, because the dataset is written for the student; "
+            "for the same student at another place, give --stage train --student train=MODEL"
+        )
     with open_ledger(settings) as (ledger, with_url):
         view = ledger.run(run)
         if stage:
-            output.result(rerun_stage(ledger, with_url, run, stage, output, dry_run=dry_run))
+            spec = with_students(view.spec, students) if student else None
+            output.result(rerun_stage(ledger, with_url, run, stage, output, spec=spec, dry_run=dry_run))
             return
-        if train and view.spec.student is None:
+        if train and view.spec.trained_student is None:
             raise UsageError(f"run {run!r} has no student to train; submit a new run with --student")
         job_ids = tuple(job_named(ledger, run, text) for text in job or ())
         wanted = JobFilter(tuple(kind or ()), tuple(reason or ()), job_ids, tuple(worker or ()))
@@ -102,10 +114,27 @@ def resubmit(
     output.result({**body, "dry_run": False})
 
 
+def with_students(spec: Spec, students: Students) -> Spec:
+    """The run's spec with another student; one that is named for all roles replaces both."""
+    if students.curate is None:
+        return spec.model_copy(update={"train_student": students.train})
+    return spec.model_copy(update={"student": students.curate, "train_student": students.train})
+
+
 def rerun_stage(
-    ledger: Ledger, settings: Settings, run: str, stage: Stage, output: Output, *, dry_run: bool
+    ledger: Ledger,
+    settings: Settings,
+    run: str,
+    stage: Stage,
+    output: Output,
+    *,
+    spec: Spec | None = None,
+    dry_run: bool,
 ) -> JsonObject:
-    """Run a finished stage and the later ones again; with `dry_run`, only list them. UsageError if it has not ended."""
+    """Run a finished stage and the later ones again; with `dry_run`, only list them. UsageError if it has not ended.
+
+    A `spec` replaces the run's.
+    """
     from_here = list(Stage)[list(Stage).index(stage) :]
     states = {later: ledger.stages.view(run, later).state for later in from_here}
     if states[stage] not in {StageState.DONE, StageState.FAILED}:
@@ -117,7 +146,7 @@ def rerun_stage(
     if dry_run:
         output.console.print(f"{', '.join(stages)} of {run} would run again; nothing was changed")
         return body
-    state = ledger.stages.reopen(run, stage)
+    state = ledger.stages.reopen(run, stage, spec=spec)
     if state != "ready":  # another command has started it
         raise not_ended(run, stage, state)
     enqueue.enqueue_stage(settings, run, stage)

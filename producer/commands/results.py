@@ -8,13 +8,14 @@ import typer
 from config.atomic_files import write_text, writing
 from config.errors import UsageError
 from config.ledger import Ledger
-from config.records import StageState
+from config.records import JsonObject, StageState
 from config.report.model import Report
 from config.topology import Stage
 from producer.archive import archive as archive_run
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.fetch import fetch as fetch_files
+from producer.follow import lost_calls
 from producer.output import Output
 from producer.report import lines as rendering
 
@@ -28,13 +29,16 @@ def report(
     """Show a student's scores before and after training, beside the targets."""
     output = Output(as_json)
     with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
-        scores = read_report(ledger, run)
+        scores, lost = read_report(ledger, run), ledger.jobs.lost_calls(run)
     output.console.print(rendering.format_table(scores))
+    if lost:
+        output.console.print(lost_calls(lost))
     if html:
         with writing(html):
             write_text(html, rendering.html(scores))
         output.console.print(f"written to {html}")
-    output.result({"run_id": run, "metrics": scores.model_dump(mode="json"), "html": str(html) if html else None})
+    body: JsonObject = {"run_id": run, "metrics": scores.model_dump(mode="json"), "html": str(html) if html else None}
+    output.result({**body, "lost_calls": dict(lost)})
 
 
 def compare(run1: RunId, run2: RunId, folder: Dir = None, as_json: Json = False) -> None:

@@ -10,12 +10,16 @@ import typer
 
 from config.errors import UsageError
 from config.settings import Settings
+from producer.commands.model_options import absolute
 from producer.commands.options import Dir, Json, require_url, settings_with_dir
-from producer.commands.submit import absolute
 from producer.connect import open_ledger
 from producer.output import Output
 from producer.stack.local_stack import Stack, run_up, worker_command
 
+Caffeinate = Annotated[
+    bool,
+    typer.Option("--caffeinate/--no-caffeinate", help="On a Mac, keep it awake while a worker has work."),
+]
 POOL = {"generate": 16, "curate": 1, "train": 1}  # threads; a generate worker uses as many as its endpoint can serve
 
 
@@ -26,13 +30,21 @@ def up(
         int | None, typer.Option(help="Parallel jobs per generate worker [default: adaptive, up to 16].", min=1)
     ] = None,
     flower: Annotated[bool, typer.Option(help="Start Flower with the Runs page.")] = True,
+    serve: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Run one mlx_lm server with this model for all generate workers."),
+    ] = None,
+    caffeinate: Caffeinate = True,
     as_json: Json = False,
 ) -> None:
     """Run Redis, workers and Flower on this machine in the foreground. Ctrl-C stops all of them.
 
-    Workers use the model server at $APPLEJACK_ENDPOINT. Queued work is kept in --dir, and the next start continues it.
+    Workers use the model server at $APPLEJACK_ENDPOINT, or the one that --serve starts. That server stops while a
+    training or an evaluation uses this machine's device. Queued work is kept in --dir, and the next start continues it.
     """
     output = Output(as_json)
+    if serve and workers == 0:
+        raise UsageError("--serve needs a generate worker; remove --workers 0 or --serve")
 
     def ready(stack: Stack) -> None:
         for name, url in stack.urls.items():
@@ -44,8 +56,12 @@ def up(
         output.result({"urls": dict(stack.urls), "password_file": password_file})
 
     env = {"APPLEJACK_CONCURRENCY": str(concurrency)} if concurrency else {}
+    env |= {} if caffeinate else {"APPLEJACK_CAFFEINATE": "0"}
     pool = concurrency or POOL["generate"]
-    stack = Stack(settings_with_dir(folder), generate=workers, concurrency=pool, flower=flower, env=env)
+    settings = settings_with_dir(folder)
+    if serve:
+        settings = settings.model_copy(update={"serve": absolute(serve)})
+    stack = Stack(settings, generate=workers, concurrency=pool, flower=flower, env=env)
     parts = [*([] if stack.settings.redis_url else ["server"]), "workers", *(["Flower"] if flower else [])]
     output.console.print(f"starting {', '.join(parts)} ...")
     run_up(stack, ready=ready, tell=output.console.print)
@@ -55,7 +71,10 @@ def worker(
     role: Annotated[Literal["generate", "curate", "train"], typer.Argument(help="The queue to consume.")],
     serve: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="Start mlx_lm's server with this model, and restart it if it fails."),
+        typer.Option(
+            metavar="MODEL",
+            help="Start mlx_lm's server with this model (hub id or directory), downloaded first, and restart it.",
+        ),
     ] = None,
     endpoint: Annotated[
         str | None, typer.Option(help="URL of the model server [default: $APPLEJACK_ENDPOINT].")
@@ -64,6 +83,7 @@ def worker(
         int | None, typer.Option(help="Parallel jobs [default: adaptive, up to 16, for generate; 1 otherwise].", min=1)
     ] = None,
     name: Annotated[str | None, typer.Option(help="Worker name, unique on this host [default: ROLE-PID].")] = None,
+    caffeinate: Caffeinate = True,
     folder: Dir = None,
 ) -> None:
     """Start a worker on this machine.
@@ -82,12 +102,15 @@ def worker(
         environment["APPLEJACK_ENDPOINT"] = endpoint
     if serve:
         environment["APPLEJACK_SERVE"] = absolute(serve)
+    if not caffeinate:
+        environment["APPLEJACK_CAFFEINATE"] = "0"
     jobs = concurrency or POOL[role]
     if concurrency:
         environment["APPLEJACK_CONCURRENCY"] = str(concurrency)
     command = worker_command(role, name=name or f"{role}-{os.getpid()}", concurrency=jobs, loglevel="INFO")
-    sys.stderr.write(f"{role} worker on {socket.gethostname()}, at most {jobs} parallel jobs\n")
-    sys.stderr.flush()
+    if sys.stderr.isatty():  # a log that is not read on a terminal has JSON lines only
+        sys.stderr.write(f"{role} worker on {socket.gethostname()}, at most {jobs} parallel jobs\n")
+        sys.stderr.flush()
     os.chdir(workdir(with_url))
     os.execve(command[0], command, environment)  # noqa: S606 - replaces this process, so signals reach the worker
 

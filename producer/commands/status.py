@@ -12,13 +12,14 @@ from rich.table import Column, Table
 
 from config.errors import RejectionReason, UsageError
 from config.ledger import Ledger
+from config.model_names import download_text
 from config.records import JsonObject, Provenance, Trajectory, Verdict
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
-from producer.follow import follow, render_line, render_panel
+from producer.follow import follow, lost_calls, render_line, render_panel
 from producer.output import Output, pluralise
 from producer.resubmit import job_named
-from producer.run_status import SILENT_SECONDS, RunStatus, worker_rows
+from producer.run_status import SILENT_SECONDS, RunStatus, device_rows, worker_rows
 from producer.run_status import status as status_of
 
 SHOWN = 400  # characters of one message in `why`; --json does not shorten messages
@@ -37,9 +38,13 @@ def status(
         if not runs:
             raise UsageError("there are no runs yet; create one with `applejack submit`")
         seen = follow(ledger, run or runs[0], output) if watch else status_of(ledger, run or runs[0])
-        workers = worker_rows(ledger.fleet.workers())
+        fleet = ledger.fleet.workers()
+        workers, devices = worker_rows(fleet), device_rows(fleet)
         body: JsonObject = {**seen.as_json(), "by_worker": seen.by_worker_json(), "workers": list(workers)}
+        body["devices"] = list(devices)
         print_status(output.console, seen, ledger, workers)
+        for device in devices:
+            output.console.print(device_line(device), soft_wrap=True)
         others = [name for name in runs if name != seen.run_id]
         if run is None and others:
             output.console.print(
@@ -55,6 +60,8 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
     console.print(render_line(seen, ledger))
     if seen.kinds:
         console.print("failures: " + ", ".join(f"{kind} {count}" for kind, count in seen.kinds.items()))
+    if lost := lost_calls(seen.lost_calls):
+        console.print(lost)
     names, states = (Column(title, overflow="fold") for title in ("worker", "state"))  # wrapped, not cut, at 80 columns
     table = Table(names, "queues", "holds", "generated", "failed", "first token", "last seen", states, box=None)
     for worker in workers:
@@ -74,16 +81,38 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
         table.add_row(name, "", "", str(done.get("generated", 0)), str(done.get("failed", 0)), "", "", "gone")
     if workers or seen.by_worker:
         console.print(table)
+        for worker in workers:
+            if "budget" in worker:
+                console.print(f"{worker['name']} serves {worker['budget']}", soft_wrap=True)
     else:
         console.print("no worker sent a heartbeat in the last day")
 
 
+def device_line(device: JsonObject) -> str:
+    """Who uses a host's device, and who waits for it."""
+    waiting = device["waiting"]
+    queue = f"; waiting: {', '.join(map(str, waiting))}" if isinstance(waiting, list) and waiting else ""
+    return f"device {device['device']} of {device['host']}: {device['holder']}{queue}"
+
+
 def state(worker: JsonObject) -> str:
-    """State of a worker: silent, the reason of its pause, or consuming."""
+    """State of a worker: silent, why it is paused, or consuming; its Mac kept awake; models that it does not serve."""
     silent = worker["silent_seconds"]
     if isinstance(silent, float) and silent > SILENT_SECONDS:
         return "silent"
-    return str(worker.get("paused") or "consuming")
+    shown = str(worker.get("paused") or downloading(worker) or "consuming")
+    if worker.get("awake"):
+        shown += ", keeps its Mac awake"
+    refused = worker.get("refuses")
+    return f"{shown}; does not serve {', '.join(refused)}" if isinstance(refused, dict) and refused else shown
+
+
+def downloading(worker: JsonObject) -> str:
+    """What a worker downloads for a stage; "" if nothing."""
+    match worker.get("downloading"):
+        case {"model": str(model), "bytes": int(done), "of": int(total)}:
+            return download_text(model, done, total)
+    return ""
 
 
 def why(
@@ -203,7 +232,8 @@ def origin(provenance: Provenance) -> str:
     )
     sampling = provenance.sampling
     sampled = f", temperature {sampling.temperature}, top_p {sampling.top_p}" if sampling else ""
+    revision = f" (revision {provenance.revision})" if provenance.revision else ""
     return (
-        f"from {provenance.teacher} at {provenance.endpoint}{sampled}{code}, "
+        f"from {provenance.teacher}{revision} at {provenance.endpoint}{sampled}{code}, "
         f"by {provenance.worker}, applejack {provenance.applejack_version}, tools {provenance.toolset_digest}"
     )

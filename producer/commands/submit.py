@@ -11,16 +11,21 @@ from pydantic import ValidationError
 
 from config.errors import RejectionReason, UsageError
 from config.hyperparameters import OVERRIDE_HELP, parse_overrides, resolve
+from config.ledger import Ledger
 from config.prompts import load
 from config.questions.answering_tools import can_answer, needed
 from config.questions.wording import TOOL_FORMS, parse
 from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
+from config.settings import Settings
+from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
 from producer import enqueue
+from producer.commands.model_options import STUDENT_HELP, doubtful, parse_students
 from producer.commands.options import Dir, Json, settings_with_dir, tool_names
 from producer.connect import open_ledger
 from producer.follow import follow
+from producer.model_check import ask_workers, no_workers, require_student, require_teacher
 from producer.output import Output, pluralise
-from producer.workspace import resolve_workspace
+from producer.workspace import resolve_prompts, resolve_workspace
 
 SHOWN = 80  # characters of an offending value in a message
 
@@ -34,9 +39,7 @@ def submit(
         str | None, typer.Option(help="Code that the tools read: PATH, PATH@REV or URL@REV of a git repository.")
     ] = None,
     train: Annotated[bool, typer.Option(metavar="", help="Train and evaluate a student after curation.")] = True,
-    student: Annotated[
-        str | None, typer.Option(help="Directory of the model to render for, train and evaluate.")
-    ] = None,
+    student: Annotated[list[str] | None, typer.Option(metavar="MODEL", help=STUDENT_HELP)] = None,
     format_: Annotated[
         Literal["text", "turns", "seed-text"],
         typer.Option("--format", metavar="FORMAT", help="Dataset format: text, turns or seed-text."),
@@ -72,6 +75,9 @@ def submit(
     ] = False,
     lora: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=OVERRIDE_HELP)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the dataset split.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Queue the run although no live worker has its --model or --student.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow the run until it ends; Ctrl-C does not stop the run.")
     ] = False,
@@ -81,13 +87,14 @@ def submit(
     """Queue one generation job per prompt; a chord then starts curation, training and evaluation.
 
     All lines of PROMPTS are checked first. If any line is invalid, the error names it and nothing is queued.
-    Example: applejack submit prompts.jsonl --run night-1 --workspace ~/src/celery@v5.5.0 --student models/qwen --wait
+    Example: applejack submit prompts.jsonl --run night-1 --workspace ~/src/celery@v5.5.0 --student ORG/NAME --wait
     """
     settings, output = settings_with_dir(folder), Output(as_json)
     loaded = load(prompts)
-    if train and student is None:
+    students = parse_students(student or [])
+    if train and not (students.train or students.curate):
         raise UsageError("training needs a student: give --student MODEL, or --no-train to stop after curation")
-    if student is None and format_ != "seed-text":
+    if students.curate is None and format_ != "seed-text":
         raise UsageError(f"--format {format_} needs the student's chat template: give --student MODEL")
     overrides = parse_overrides(lora or [])
     resolve(overrides, turns=format_ == "turns")  # otherwise the train stage would reject them hours later
@@ -100,7 +107,8 @@ def submit(
         allow_commands=allow_command or [],
         sampling={"temperature": temperature},
         limits={"max_tokens": max_tokens, "seconds": job_seconds},
-        student=absolute(student) if student else None,
+        student=students.curate,
+        train_student=students.train,
         dataset_format=format_,
         max_seq_length=max_seq_length,
         keep_wrong=keep_wrong,
@@ -109,12 +117,15 @@ def submit(
         seed=seed,
         **({"system_prompt": system_prompt} if system_prompt is not None else {}),
     )
-    require_tools(loaded.prompts, spec)
-    require_sufficient_tools(loaded.prompts, spec)
-    if student and (doubt := doubtful(student)):
+    asked = resolve_prompts(loaded, prompts, warn=lambda line: sys.stderr.write(f"applejack: {line}\n"))
+    require_tools(asked, spec)
+    require_sufficient_tools(asked, spec)
+    for doubt in filter(None, (doubtful(name) for name in students if name)):
         sys.stderr.write(f"applejack: {doubt}\n")
     with open_ledger(settings) as (ledger, reached):
-        new, total = enqueue.submit(ledger, reached, spec, loaded.prompts)
+        if not force and run not in ledger.run_ids():
+            check_models(ledger, reached, spec, output)
+        new, total = enqueue.submit(ledger, reached, spec, asked)
         for line, first in loaded.duplicates:
             output.console.print(f"{prompts}:{line} repeats line {first}; queued once")
         output.console.print(
@@ -145,6 +156,21 @@ def checked(**fields: object) -> Spec:
             ) from error
         raise UsageError(f"{where} is {shown}: {fault['msg']}") from error
     return spec
+
+
+def check_models(ledger: Ledger, settings: Settings, spec: Spec, output: Output) -> None:
+    """UsageError if no live worker has the run's teacher or student. A queue without a live worker is only named."""
+    teacher = spec.model if spec.teacher == "endpoint" else None
+    fleet = ask_workers(ledger, settings, teacher=teacher, student=spec.student)
+    if teacher:
+        require_teacher(fleet, teacher)
+    if spec.student:
+        require_student(fleet, spec.student, train=spec.train and spec.train_student is None)
+    if spec.train_student:
+        elsewhere = ask_workers(ledger, settings, teacher=None, student=spec.train_student)
+        require_student(elsewhere, spec.train_student, curate=False)
+    if missing := no_workers(fleet, [QUEUE_GENERATE, QUEUE_CURATE, *([QUEUE_TRAIN] if spec.train else [])]):
+        output.console.print(f"no {' or '.join(missing)} worker is alive; the run waits until one starts")
 
 
 def require_tools(prompts: Iterable[Prompt], spec: Spec) -> None:
@@ -188,26 +214,3 @@ def require_sufficient_tools(prompts: Iterable[Prompt], spec: Spec) -> None:
             f"{pluralise(wanting.total(), 'prompt')} cannot be answered with --tools {tools}; the categories and "
             f"what they need: {listed}. Add the tools, or mine prompts for these: applejack prompts --tools {tools}"
         )
-
-
-def doubtful(student: str) -> str:
-    """Return a warning if the model directory is not on this machine, else "".
-
-    A name that is not a path is a model on the hub. A path may exist on the GPU host only. UsageError if it is a file.
-    """
-    path = Path(student).expanduser()
-    if path.is_file():
-        raise UsageError(f"--student {student!r} is a file; give the model's directory, which holds config.json")
-    if not (student.startswith(("/", ".", "~")) or path.exists()) or (path / "config.json").is_file():
-        return ""
-    return (
-        f"--student {student!r} is not a model directory on this machine: there is no {str(path / 'config.json')!r}; "
-        "make sure that the machines that curate and train have it"
-    )
-
-
-def absolute(student: str) -> str:
-    """Make the path of an existing directory absolute, because workers run elsewhere; other names are unchanged."""
-    if Path(student).expanduser().exists():
-        return str(Path(student).expanduser().resolve())
-    return student

@@ -7,6 +7,7 @@ from config.settings import Settings
 from config.version import version
 from producer.doctor.endpoint import Endpoint
 from producer.doctor.fleet import FleetDoctor
+from producer.doctor.mac import Mac
 from producer.doctor.machine import Machine, this_host
 from producer.doctor.store import Store
 from producer.stack.redis_server import find_live
@@ -17,7 +18,8 @@ SILENT_LEASES = 1.5  # lease times without a heartbeat before a worker is report
 
 def run_all(settings: Settings) -> DoctorReport:
     """Run every check that does not need the worker's libraries."""
-    return run_checks(Machine(settings.dir, this_host()).checks()) + check_redis(settings) + check_endpoint(settings)
+    machine = Machine(settings.dir, this_host(), concurrency=settings.concurrency, mac=Mac(settings.caffeinate))
+    return run_checks(machine.checks()) + check_redis(settings) + check_endpoint(settings)
 
 
 def check_redis(settings: Settings) -> DoctorReport:

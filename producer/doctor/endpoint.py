@@ -1,19 +1,20 @@
-"""Health checks of the model endpoint: it generates a token, lists its models and has enough context."""
+"""Health checks of the model endpoint: it generates a token, lists its models, calls tools and has enough context."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from config.diagnostics import CannotCheckError, Check, Diagnosis
+from config.endpoint.advice import CONTEXT, TOOLS, remedy
 from config.endpoint.client import request
-from config.endpoint.health import require_answer
+from config.endpoint.health import HealthCheck, health_check
+from config.endpoint.server_kind import Server, detect, loaded_context
+from config.endpoint.tool_check import check_tools
 from config.errors import EndpointError, FailureKind
-from config.records import DEFAULT_MODEL, JsonObject
+from config.records import DEFAULT_MODEL
 
 SECONDS = 60.0  # a large model may load on the first request
 SMALL_CONTEXT = 8192  # tokens; a rollout reads several files before it answers
-CONTEXT_KEYS = ("max_model_len", "context_length", "context_window", "n_ctx")  # vLLM, hosted services, llama.cpp
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,28 @@ class Endpoint:
         return [
             Check("endpoint answers", self.answers),
             Check("endpoint lists its models", self.models),
+            Check("endpoint calls tools", self.tools),
             Check("endpoint context length", self.context),
             Check("endpoint model name", self.model_name),
         ]
 
     def answers(self) -> Iterator[Diagnosis]:
         """Request one token. Health pages return 200 before the model is loaded."""
-        try:
-            require_answer(self.url, model=self.model, api_key=self.key, seconds=self.seconds)
-        except EndpointError as error:
-            silent = error.kind is not FailureKind.ENDPOINT_ERROR
-            if silent and not self.configured:
-                raise CannotCheckError(
-                    f"no server at the default address {self.url!r}, and APPLEJACK_ENDPOINT is not set"
-                ) from error
-            yield Diagnosis(
-                "endpoint_silent" if silent else "endpoint_error",
-                "error",
-                str(error),
-                "restart the model server (mlx_lm does not restart a dead generation thread), or let a worker "
-                "start and supervise it: `applejack worker generate --serve MODEL`",
-            )
+        error = self.health().error
+        if error is None:
+            return
+        silent = error.kind in (FailureKind.ENDPOINT_UNREACHABLE, FailureKind.ENDPOINT_WEDGED)
+        if silent and not self.configured:
+            raise CannotCheckError(
+                f"no server at the default address {self.url!r}, and APPLEJACK_ENDPOINT is not set"
+            ) from error
+        wrong = error.kind is FailureKind.WRONG_MODEL
+        yield Diagnosis(
+            "endpoint_silent" if silent else "endpoint_wrong_model" if wrong else "endpoint_error",
+            "error",
+            f"the endpoint {error}",
+            remedy(self.url, error, model=self.model, api_key=self.key),
+        )
 
     def models(self) -> Iterator[Diagnosis]:
         """mlx_lm returns 200 with an empty body if its hub cache directory is missing."""
@@ -64,19 +66,45 @@ class Endpoint:
                 "start the server with HF_HOME set to an existing directory that contains a `hub` directory",
             )
 
+    def tools(self) -> Iterator[Diagnosis]:
+        """One round trip with a tool. A teacher that cannot call tools makes no data."""
+        try:
+            found = check_tools(self.url, model=self.model, api_key=self.key, seconds=self.seconds)
+        except EndpointError as error:
+            message = f"the endpoint refused a request with a tool: {error}"
+            yield Diagnosis("endpoint_tools_refused", "error", message, TOOLS[self.server().kind])
+            return
+        advice = TOOLS[self.server().kind]
+        if not found.offered:
+            message = "the endpoint left the tools out of the prompt: the same number of tokens with and without them"
+            yield Diagnosis("endpoint_tools_ignored", "error", message, advice)
+        elif found.announced:
+            message = "the endpoint announced a tool call and sent none: it could not parse what the model wrote"
+            yield Diagnosis("endpoint_call_lost", "error", message, advice)
+        elif not found.called:
+            message = f"the model was asked to call a tool and wrote {found.text!r}"
+            yield Diagnosis("endpoint_no_call", "error", message, advice)
+        elif not found.answered:
+            message = f"the model called the tool, but its answer lacks the tool's result: {found.text!r}"
+            yield Diagnosis("endpoint_result_unused", "warning", message, "choose a larger model")
+
     def context(self) -> Iterator[Diagnosis]:
         """Context length in tokens, if the server reports it."""
-        sizes = [size for entry in self.entries() if (size := context_of(entry))]
-        if not sizes:
+        server = self.server()
+        size = loaded_context(self.url, server.kind, self.model, api_key=self.key, seconds=self.seconds)
+        size = size or server.context
+        if size is None:
             raise CannotCheckError(
-                "the endpoint does not report its context length (mlx_lm's server neither reports nor enforces one)"
+                f"this {server.kind.value} does not report its context length"
+                " (mlx_lm's server neither reports nor enforces one)"
             )
-        if min(sizes) < SMALL_CONTEXT:
+        if size < SMALL_CONTEXT:
             yield Diagnosis(
                 "endpoint_context",
                 "warning",
-                f"the endpoint's context length is {min(sizes)} tokens; rollouts that read files need {SMALL_CONTEXT}",
-                "start the server with a longer context, or expect jobs to fail with context_overflow",
+                f"the endpoint's context length is {size} tokens; rollouts that read files need {SMALL_CONTEXT}",
+                CONTEXT.get(server.kind, "start the server with a longer context")
+                + "; or expect jobs to fail with context_overflow",
             )
 
     def model_name(self) -> Iterator[Diagnosis]:
@@ -89,13 +117,16 @@ class Endpoint:
                 f"unset APPLEJACK_MODEL; its default, {DEFAULT_MODEL!r}, is the model the server was started with",
             )
 
-    def entries(self) -> list[JsonObject]:
-        """The listed models; none if the response is not a model list."""
+    def health(self) -> HealthCheck:
+        """Request one token of the model."""
+        return health_check(self.url, model=self.model, api_key=self.key, seconds=self.seconds)
+
+    def server(self) -> Server:
+        """What answers at the address."""
         try:
-            data = json.loads(self.get("models")).get("data")
-        except (ValueError, AttributeError):
-            return []
-        return [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
+            return detect(self.url, api_key=self.key, seconds=self.seconds)
+        except EndpointError as error:
+            raise CannotCheckError(str(error)) from error
 
     def get(self, path: str) -> str:
         """Body of a response with status 200; CannotCheckError for any other."""
@@ -106,14 +137,3 @@ class Endpoint:
         if status != HTTPStatus.OK:
             raise CannotCheckError(f"{self.url}/{path} returned HTTP status {status}")
         return body
-
-
-def context_of(entry: JsonObject) -> int | None:
-    """Context length in tokens, from an entry of /v1/models or its `meta`."""
-    meta = entry.get("meta")
-    for fields in (entry, meta if isinstance(meta, dict) else {}):
-        for key in CONTEXT_KEYS:
-            value = fields.get(key)
-            if isinstance(value, int):
-                return value
-    return None

@@ -1,8 +1,9 @@
-"""Health checks of this machine: Python build, imported packages, disk space, and files with passwords."""
+"""Health checks of this machine: Python build, packages, disk space, memory, descriptors, files with passwords."""
 
 import json
 import os
 import platform
+import resource
 import shutil
 import stat
 import subprocess
@@ -13,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 import producer
 from config.diagnostics import CannotCheckError, Check, Diagnosis
+from producer.doctor.mac import Mac
 from producer.stack.redis_server import CONFIG_FILE, STACK_FILE
 
 OURS = ("config", "producer", "worker")
@@ -22,6 +26,10 @@ SYSTEMS = ("Darwin", "Linux")
 LOW_BYTES = 5_000_000_000  # checkpoints, logs and an append-only file of one night
 FULL_BYTES = 1_000_000_000  # workers pause at about this much free space
 COMMAND_SECONDS = 30
+SMALL_MEMORY = 12e9  # bytes; the weights of a 7B model at 4 bit take 4.3 GB, and macOS gives a GPU about two thirds
+DESCRIPTORS = 40  # open files of a worker without jobs: 20 on Linux, doubled
+DESCRIPTORS_PER_JOB = 6  # 3.6 with 16 jobs that wait for their endpoint; tools add git's pipes
+DEFAULT_JOBS = 16  # threads of a generate worker without --concurrency
 # Runs in a process that starts as workers do: outside the checkout, and without the working directory on sys.path.
 FIND_PACKAGES = """\
 import importlib.util, json
@@ -49,6 +57,11 @@ class Machine:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     python: str = sys.executable
     free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
+    memory: Callable[[], int] = lambda: psutil.virtual_memory().total
+    descriptors: Callable[[], int] = lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    concurrency: int | None = None
+    """the setting"""
+    mac: Mac = field(default_factory=Mac)
 
     def checks(self) -> list[Check]:
         """All checks of this machine."""
@@ -57,6 +70,9 @@ class Machine:
             Check("packages", self.packages),
             Check("disk", self.disk),
             Check("files with passwords", self.private),
+            Check("memory", self.small_memory),
+            Check("open files", self.open_files),
+            *(self.mac.checks() if self.host.system == "Darwin" else []),
         ]
 
     def platform(self) -> Iterator[Diagnosis]:
@@ -157,6 +173,28 @@ class Machine:
                     f"{str(file)!r} contains a password and is readable by other users",
                     f"chmod 600 {str(file)!r}",
                 )
+
+    def small_memory(self) -> Iterator[Diagnosis]:
+        """A plain lower limit; what a particular model needs depends on the model."""
+        if (memory := self.memory()) < SMALL_MEMORY:
+            yield Diagnosis(
+                "small_memory",
+                "warning",
+                f"this machine has {memory / 1e9:.1f} GB of memory, too little for a 7B model at 4 bit",
+                "submit, curate and monitor here, or use a smaller model",
+            )
+
+    def open_files(self) -> Iterator[Diagnosis]:
+        """launchd and macOS' shells start processes with a limit of 256 open files."""
+        jobs = self.concurrency or DEFAULT_JOBS
+        limit, needed = self.descriptors(), DESCRIPTORS + DESCRIPTORS_PER_JOB * jobs
+        if 0 <= limit < needed:  # RLIM_INFINITY is -1 on Linux
+            yield Diagnosis(
+                "few_descriptors",
+                "warning",
+                f"a process may open {limit} files here; a worker with {jobs} parallel jobs needs about {needed}",
+                f"ulimit -n {max(needed, 4096)} before you start it (services of `applejack deploy` set their own)",
+            )
 
 
 def this_host() -> Host:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from config.address import is_loopback
 from config.diagnostics import CannotCheckError, Check, Diagnosis
 from config.ledger.store import redis_errors
+from config.local_network import local_network_hint
 from producer.stack.redis_binary import OLDEST
 from producer.stack.redis_server import short_lived_client, without_password
 
@@ -67,7 +68,8 @@ class Store:
                 "redis_unreachable",
                 "error",
                 f"cannot connect to Redis at {self.shown}: {error}",
-                "start it, or correct APPLEJACK_REDIS_URL; if it runs, check the firewall and `bind` on its host",
+                "start it, or correct APPLEJACK_REDIS_URL; if it runs, check the firewall and `bind` on its host"
+                f"{local_network_hint(error)}",
             )
 
     def version(self) -> Iterator[Diagnosis]:

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import cast
 
 from config.diagnostics import Diagnosis, DoctorReport, Severity, Skipped
@@ -15,8 +14,8 @@ SECONDS = 300  # loading a tokenizer and mlx_lm, which may compile kernels at it
 CHECK = "worker side"
 
 
-def run_worker_doctor(student: Path | None, *, missing: str | None) -> DoctorReport:
-    """Run `python -m worker.cli doctor`; UsageError if it rejects the student directory.
+def run_worker_doctor(student: str | None, *, missing: str | None) -> DoctorReport:
+    """Run `python -m worker.cli doctor`; UsageError if the student is not on this machine.
 
     `missing` is a worker library that is not installed; if given, the checks are reported as skipped.
     """
@@ -26,7 +25,7 @@ def run_worker_doctor(student: Path | None, *, missing: str | None) -> DoctorRep
             not_checked=(Skipped(name, f"{missing} is not installed; install applejack[worker] to run these checks"),)
         )
     command = [sys.executable, "-P", "-m", "worker.cli", "doctor", "--json"]
-    command += ["--student", str(student)] if student else []
+    command += ["--student", student] if student else []
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL
@@ -53,4 +52,5 @@ def parse_report(body: JsonObject) -> DoctorReport:
         ),
         checked=tuple(str(name) for name in cast("list[str]", body["checked"])),
         not_checked=tuple(Skipped(entry["check"], entry["why"]) for entry in not_checked),
+        facts=tuple(str(fact) for fact in cast("list[str]", body["facts"])),
     )

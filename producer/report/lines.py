@@ -19,7 +19,7 @@ MARKS = {True: " ✓", False: " ✗", None: ""}  # readable without colours
 def format_table(report: Report) -> RenderableType:
     """Table of base and adapter scores beside the targets, and how the evaluation verified which weights answered."""
     rows = lines((report.before, report.after), (None, report.training), report.targets)
-    about = (f"student {report.student}", f"adapter {report.adapter or 'none'}", report.teacher, report.identity)
+    about = (f"student {report.student_name}", f"adapter {report.adapter or 'none'}", report.teacher, report.identity)
     return Group(_table(report.run_id, ("before", "after"), rows), Text("\n".join(filter(None, about)), style="dim"))
 
 

@@ -27,7 +27,7 @@ def html(report: Report) -> str:
     rows = lines((report.before, report.after), (None, report.training), report.targets)
     parts = [
         f"<h1>{escape(report.run_id)}</h1>",
-        f'<p class="about quiet">Student {escape(report.student)}</p>',
+        f'<p class="about quiet">Student {escape(report.student_name)}</p>',
         f'<p class="about quiet">Adapter {escape(report.adapter or "none")}</p>',
         *([f'<p class="about quiet">{escape(report.teacher)}</p>'] if report.teacher else []),
         "<h2>Before and after</h2>",

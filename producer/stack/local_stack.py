@@ -41,7 +41,8 @@ def worker_command(role: Role, *, name: str, concurrency: int, loglevel: str = "
     processes anyway.
     """
     return [
-        *(sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-Q", QUEUE_OF[role], "-n", f"{name}@%h"),
+        *(sys.executable, "-m", "celery", "--quiet", "-A", "worker.app"),  # without Celery's banner: logs are JSON
+        *("worker", "-Q", QUEUE_OF[role], "-n", f"{name}@%h"),
         *("-P", "threads", "-c", str(concurrency), "-E", "--loglevel", loglevel),
         *("--without-mingle", "--without-gossip"),  # workers need not know each other; saves a second
     ]
@@ -51,6 +52,7 @@ def worker_command(role: Role, *, name: str, concurrency: int, loglevel: str = "
 class Stack:
     """Server (unless the settings name one), workers and Flower; a `with` block starts and stops all of them.
 
+    With `settings.serve` the first generate worker runs the model server, and the others use it.
     `env` is added to this process's environment for the children.
     """
 
@@ -63,6 +65,7 @@ class Stack:
     def __post_init__(self) -> None:
         self.folder = self.settings.dir.resolve()
         self.flower_url: str | None = None
+        self.model_url: str | None = None
         self.credentials: Credentials | None = None
         self._members: list[ManagedProcess] = []
         self.server: Server | None = None
@@ -97,6 +100,8 @@ class Stack:
         shown = {"redis": without_password(self.running.redis_url)}
         if self.flower_url:
             shown |= {"flower": self.flower_url, "runs": f"{self.flower_url}/runs"}
+        if self.model_url:
+            shown["model"] = self.model_url
         return shown
 
     def _start(self) -> None:
@@ -112,13 +117,25 @@ class Stack:
             if not ping(url, seconds=5.0):
                 raise StoreError(f"no answer from Redis at {without_password(url)}; check APPLEJACK_REDIS_URL")
         self._running = self.settings.model_copy(update={"redis_url": url, "dir": self.folder})
+        serving, using = self._model_server()
         for number in range(1, self.generate + 1):
             name = f"generate{number}"
-            self._add(name, worker_command("generate", name=name, concurrency=self.concurrency))
+            command = worker_command("generate", name=name, concurrency=self.concurrency)
+            self._add(name, command, serving if number == 1 else using)
         self._add("curate", worker_command("curate", name="curate", concurrency=1))
         self._add("train", worker_command("train", name="train", concurrency=1))
         if self.flower:
             self._add_flower()
+
+    def _model_server(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Environment of the worker that runs the model server, and of those that use it."""
+        model = self.settings.serve
+        if not model:
+            return {}, {}
+        port = self.settings.serve_port or free_port()
+        self.model_url = f"http://127.0.0.1:{port}/v1"
+        serving = {"APPLEJACK_SERVE": model, "APPLEJACK_SERVE_PORT": str(port)}
+        return serving, {"APPLEJACK_ENDPOINT": self.model_url, "APPLEJACK_ENDPOINT_SERVES": model}
 
     def _add_flower(self) -> None:
         port = FLOWER_PORT if port_is_free(FLOWER_PORT) else free_port()
@@ -126,12 +143,14 @@ class Stack:
         self.flower_url = f"http://127.0.0.1:{port}"
         self._add("flower", [sys.executable, "-m", "producer.flower", "--port", str(port)])
 
-    def _add(self, name: str, command: list[str]) -> None:
-        self._members.append(ManagedProcess(name, command, self.folder / "logs" / f"{name}.log", self._environment()))
+    def _add(self, name: str, command: list[str], env: Mapping[str, str] | None = None) -> None:
+        environment = {**self._environment(), **(env or {})}
+        self._members.append(ManagedProcess(name, command, self.folder / "logs" / f"{name}.log", environment))
 
     def _environment(self) -> dict[str, str]:
         assert self.running.redis_url is not None
         environment = {**os.environ, **self.env}
+        environment.pop("APPLEJACK_SERVE", None)  # one model server a machine, however many workers
         environment["APPLEJACK_REDIS_URL"] = self.running.redis_url.get_secret_value()
         environment["APPLEJACK_DIR"] = str(self.folder)
         return environment

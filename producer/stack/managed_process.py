@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from config.exit_codes import EXIT_BAD_INPUT
 from config.process import ChildProcess, describe_exit, start_child
 
 FIRST_PAUSE = 1.0  # seconds before the first restart; doubled each time
@@ -18,13 +19,13 @@ class ProcessExit:
 
     name: str
     exit_code: int
-    pause: float
-    """seconds until it is restarted"""
+    pause: float | None
+    """seconds until it is restarted; None: it is not, because its input is wrong"""
     log: Path
     log_tail: str
 
     def __str__(self) -> str:
-        restart = f"restarting it in {self.pause:.0f} s"
+        restart = "not restarting it" if self.pause is None else f"restarting it in {self.pause:.0f} s"
         reason = describe_exit(self.exit_code)
         return f"{self.name} exited ({reason}), {restart}; the end of {self.log}:\n{self.log_tail}"
 
@@ -40,7 +41,9 @@ class ManagedProcess:
     """contains the server's password"""
     deaths: int = 0
     due: float | None = None
-    """time.monotonic() of the next start, None while it runs"""
+    """time.monotonic() of the next start, None while it runs and after it ended for good"""
+    ended: bool = False
+    """it ended because of wrong input; a restart would end the same way"""
 
     def __post_init__(self) -> None:
         self.child = self._start()
@@ -55,8 +58,12 @@ class ManagedProcess:
     def restart_if_dead(self, now: float) -> ProcessExit | None:
         """Return a new exit once, and restart the child after its pause; `now` is time.monotonic()."""
         code = self.child.exit_code
-        if code is None:
+        if code is None or self.ended:
             return None
+        if code == EXIT_BAD_INPUT:
+            self.ended = True
+            self.child.kill()
+            return ProcessExit(self.name, code, None, self.log, self.child.log_tail(1))
         if self.due is None:
             self.child.kill()
             self.deaths = 1 if now - self.started > HEALTHY_SECONDS else self.deaths + 1

@@ -16,7 +16,7 @@ from config.report.model import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = 60
-SMALL = ("--jobs", str(JOBS), "--iterations", "6", "--questions", "4")  # what the student learns is not the point here
+SMALL = ("--jobs", str(JOBS), "--iterations", "3", "--questions", "2")  # what the student learns is not the point here
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

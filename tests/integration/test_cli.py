@@ -11,10 +11,12 @@ import pytest
 from typer.main import get_command
 
 from config.errors import UsageError
+from config.prompts import Loaded
 from config.records import Prompt, Spec
 from producer.cli import app
-from producer.commands.submit import doubtful, require_sufficient_tools, require_tools
-from producer.workspace import resolve_workspace
+from producer.commands.model_options import doubtful
+from producer.commands.submit import require_sufficient_tools, require_tools
+from producer.workspace import resolve_prompts, resolve_workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
@@ -41,7 +43,7 @@ def test_every_command_has_a_summary(command: str) -> None:
 def test_a_bad_line_in_the_prompts_file_is_named_and_nothing_is_queued(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt": "a"}\n{"prompt": 3}\n')
     done = applejack(
-        "submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", cwd=tmp_path,
+        "submit", "p.jsonl", "--run", "r", "--no-train", "--student", "org/s", cwd=tmp_path,
         APPLEJACK_REDIS_URL="redis://127.0.0.1:1/0",  # no server: the command must fail before it connects
     )  # fmt: skip
     assert done.returncode == 2
@@ -52,17 +54,29 @@ def test_a_bad_line_in_the_prompts_file_is_named_and_nothing_is_queued(tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", "--workspace", "nowhere"), 2, "'nowhere'"),
+        (
+            ("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "org/s", "--workspace", "nowhere"),
+            2,
+            "'nowhere'",
+        ),
         (("submit", "p.jsonl", "--run", "r"), 2, "--student"),  # training needs one
-        (("submit", "p.jsonl", "--run", "a b", "--no-train", "--student", "s"), 2, "--run is 'a b'; a run's id"),
-        (("submit", "p.jsonl", "--run", "r" * 99, "--no-train", "--student", "s"), 2, f"--run is '{'r' * 80}...'"),
-        (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s", "--tools", "rm"), 2, "unknown tool 'rm'"),
-        (("submit", "p.jsonl", "--run", "r", "--student", "s", "--lora", "iters"), 2, "KEY=VALUE"),
+        (("submit", "p.jsonl", "--run", "a b", "--no-train", "--student", "org/s"), 2, "--run is 'a b'; a run's id"),
+        (("submit", "p.jsonl", "--run", "r" * 99, "--no-train", "--student", "org/s"), 2, f"--run is '{'r' * 80}...'"),
+        (
+            ("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "org/s", "--tools", "rm"),
+            2,
+            "unknown tool 'rm'",
+        ),
+        (("submit", "p.jsonl", "--run", "r", "--student", "org/s", "--lora", "iters"), 2, "KEY=VALUE"),
         # otherwise mlx_lm would reject it hours later, when training starts
-        (("submit", "p.jsonl", "--run", "r", "--student", "s", "--lora", "iter=6"), 2, "did you mean 'iters'?"),
-        (("submit", "p.jsonl", "--run", "r", "--student", "p.jsonl"), 2, "--student 'p.jsonl' is a file"),
-        (("submit", "p.jsonl", "--run", "r", "--student", "s", "--workspace", "p.jsonl"), 2, "'p.jsonl' is a file"),
-        (("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "s"), 2, "applejack up"),  # no stack is running
+        (("submit", "p.jsonl", "--run", "r", "--student", "org/s", "--lora", "iter=6"), 2, "did you mean 'iters'?"),
+        (("submit", "p.jsonl", "--run", "r", "--student", "p.jsonl"), 2, "'p.jsonl' is a file; give the model"),
+        (("submit", "p.jsonl", "--run", "r", "--student", "org/s", "--workspace", "p.jsonl"), 2, "'p.jsonl' is a file"),
+        (
+            ("submit", "p.jsonl", "--run", "r", "--no-train", "--student", "org/s"),
+            2,
+            "applejack up",
+        ),  # no stack is running
         (("status",), 2, "applejack up"),
         (("demo", "--jobs", "3"), 2, "--jobs 3"),
         (("frobnicate",), 2, "frobnicate"),
@@ -84,7 +98,7 @@ def test_error_for_an_unreachable_endpoint_is_one_line(tmp_path: Path) -> None:
     assert done.stderr.startswith(
         "applejack: the endpoint 'http://127.0.0.1:1/v1/chat/completions' cannot be reached: [Errno"
     )
-    assert done.stderr.endswith("; start its server, or give another --endpoint\n")
+    assert "; start the model server there, or give another --endpoint, or let a worker start" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -215,3 +229,23 @@ def test_a_git_workspace_is_pinned_to_a_commit(tmp_path: Path) -> None:
     assert resolve_workspace(str(git)) == f"{git}@{commit}"
     assert resolve_workspace(f"{git}@HEAD") == f"{git}@{commit}"
     assert resolve_workspace("https://example.org/x.git@v1") == "https://example.org/x.git@v1"
+
+
+def test_workspaces_of_prompts_are_resolved_and_those_elsewhere_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code").mkdir()
+    away, url = "/of/another/machine@v1", "https://example.org/x.git@v1"
+    texts = ["code", None, away, str(tmp_path / "code"), away, url]
+    loaded = Loaded(tuple(Prompt(prompt="?", workspace=text) for text in texts), (), tuple(range(2, 8)))
+    warnings: list[str] = []
+    resolved = [prompt.workspace for prompt in resolve_prompts(loaded, Path("p.jsonl"), warn=warnings.append)]
+    assert resolved == [str(tmp_path / "code"), None, away, str(tmp_path / "code"), away, url]
+    [warning] = warnings
+    assert warning.startswith(f"p.jsonl:4, 6: the workspace {away!r} is not on this machine")
+    wrong = Loaded((*loaded.prompts, Prompt(prompt="?", workspace="./cod")), (), (*loaded.lines, 9))
+    with pytest.raises(
+        UsageError, match=r"p.jsonl:9: the workspace './cod' does not exist"
+    ):  # relative to this machine
+        resolve_prompts(wrong, Path("p.jsonl"), warn=warnings.append)

@@ -61,6 +61,7 @@ def test_cut_jobs_are_truncated_before_and_after_curation(
 
         status = applejack(capsys, monkeypatch, "status", RUN)
         assert (status["truncated"], status["generated"], status["kinds"]) == (3, 4, {"malformed_tool_call": 1})
+        assert status["lost_calls"] == {"default_model": 4}  # one job, asked again three times
         for job_id in job_ids[:3]:
             why = applejack(capsys, monkeypatch, "why", RUN, job_id)
             assert (why["outcome"], why["reasons"]) == ("completed", ["truncated"])

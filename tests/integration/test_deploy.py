@@ -1,6 +1,7 @@
-"""The deployed Redis, started by redis-start.sh: its user may run the commands that a run needs, and no others."""
+"""The deployed Redis and a worker, started as launchd does: they work, and Redis denies what no run needs."""
 
 import os
+import plistlib
 import secrets
 import shutil
 import sys
@@ -19,13 +20,18 @@ from config.process import free_port, start_child
 from config.records import Prompt, Spec
 from config.settings import Settings
 from producer import enqueue
+from producer.deploy.env_file import values
+from producer.deploy.install import install
+from producer.deploy.plan import Request, plan
 from producer.mining.mine import mine
 from producer.run_status import status
 from producer.stack.redis_binary import find_binary
 from producer.stack.redis_server import ping, short_lived_client
+from tests.support.fleet import until
 from tests.support.tiny_student import make_tiny_student
 from tests.support.workers import ROOT, start_worker_process
 
+SOURCE = {"PYTHONPATH": str(ROOT)}  # this checkout, whatever the environment has installed
 ADMIN = "user admin on >admin ~* &* +@all\n"  # used by the test to read the log of denied commands
 
 
@@ -124,6 +130,34 @@ def test_no_command_of_a_whole_run_is_denied(deployed: Deployed, tmp_path: Path)
         for child in (flower, *(worker.child for worker in workers)):
             child.stop()
     assert denied(deployed) == set()
+
+
+def test_installed_services_run_as_launchd_starts_them(tmp_path: Path) -> None:
+    """Redis and a worker, from their property lists alone: no HOME, no PATH, no variable of this process."""
+    settings = Settings(dir=tmp_path / "data", drain_seconds=5)
+    env_file = tmp_path / ".config" / "applejack" / "env"
+    port = free_port()
+    children = []
+    try:
+        for role in ("redis", "curate"):
+            made = plan(Request(role, settings, "launchd", home=tmp_path))
+            install(made, force=False)
+            for file in (env_file, env_file.parent / "redis" / "redis.conf"):
+                file.write_text(file.read_text().replace("6379", str(port)))
+            job = plistlib.loads(made.files[-1].path.read_bytes())
+            children.append(
+                start_child(role, job["ProgramArguments"], log=Path(job["StandardOutPath"]),
+                            env=job["EnvironmentVariables"] | SOURCE, cwd=Path(job["WorkingDirectory"]))
+            )  # fmt: skip
+            if role == "redis":
+                until(lambda: ping(SecretStr(values(env_file)["APPLEJACK_REDIS_URL"])), "Redis answers")
+        ledger = Ledger.connect(values(env_file)["APPLEJACK_REDIS_URL"])
+        [view] = until(ledger.fleet.workers, "the worker sends a heartbeat")
+        assert view.name.startswith("curate@")
+        assert children[1].stop(30) == 0, children[1].log_tail()
+    finally:
+        for child in children:
+            child.stop()
 
 
 def submit(ledger: Ledger, url: SecretStr, student: Path, prompts: list[Prompt]) -> None:

@@ -19,7 +19,17 @@ from tests.support.tiny_student import make_tiny_student
 
 ROOT = Path(__file__).resolve().parents[2]
 # Findings that depend on the machine the tests run on.
-MACHINE_FINDINGS = {"models_share_host", "slow_blas", "disk_full"}
+MACHINE_FINDINGS = {
+    "models_share_host",
+    "slow_blas",
+    "disk_full",
+    "small_memory",
+    "few_descriptors",
+    "mac_sleeps",
+    "on_battery",
+    "low_power_mode",
+    "lid_closed",
+}
 
 
 def doctor(folder: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":

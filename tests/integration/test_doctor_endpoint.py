@@ -14,7 +14,7 @@ from config.settings import Settings
 from producer.doctor import check_endpoint
 from producer.doctor.endpoint import Endpoint
 from tests.support.http_server import QuietHandler, serving
-from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says
+from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, call, calls, drops, fails, says
 
 
 def endpoint(url: str, *, model: str = DEFAULT_MODEL, configured: bool = True) -> Endpoint:
@@ -35,7 +35,7 @@ def listing(body: str) -> AbstractContextManager[str]:
 
 
 def test_a_healthy_endpoint_has_no_finding_and_an_unknown_context_length() -> None:
-    with ScriptedEndpoint([says("Hi")]) as server:
+    with ScriptedEndpoint([says("Hi"), calls(call("count_lines", path="notes.txt")), says("It has 417.")]) as server:
         report = run_checks(endpoint(server.base_url).checks())
     assert report.findings == ()
     assert [skipped.check for skipped in report.not_checked] == ["endpoint context length"]

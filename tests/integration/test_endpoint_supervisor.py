@@ -16,7 +16,7 @@ from config.errors import FailureKind
 from config.ledger import Ledger
 from config.ledger.jobs import Claim
 from config.process import free_port
-from config.records import JobState, JsonObject, Limits, Spec
+from config.records import DEFAULT_MODEL, JobState, JsonObject, Limits, Spec
 from config.settings import Settings
 from config.topology import QUEUE_GENERATE, run_key
 from producer.run_status import worker_rows
@@ -41,6 +41,7 @@ from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint import model_server
 from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet.leases import Leases
+from worker.generate.job import teacher_of
 from worker.job_runner import JobRunner
 
 pytestmark = pytest.mark.timeout(150)
@@ -134,23 +135,6 @@ def test_a_prompt_that_breaks_healthy_endpoints_is_tried_to_the_limit_and_record
     assert seen.failure is FailureKind.ENDPOINT_ERROR
     assert [event.event for event in seen.history] == ["started", "handed_back", "started", "failed"]
     assert "no such layout" in seen.history[1].detail
-
-
-def test_an_endpoint_that_serves_another_model_pauses_its_worker_until_it_serves_the_right_one(
-    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
-) -> None:
-    """Fails without `same_model` in config/endpoint/health.py: the job is spent and fails as wrong_model."""
-    served = "model-b"
-    with ScriptedEndpoint(lambda _: Reply(text="hello", model=served)) as endpoint:
-        start_worker("generate", "w", env={**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}, wait=False)
-        jobs = submit(ledger, redis_url, prompts(2), model="model-a")
-        reason = until(lambda: paused(ledger, "w@test"), "paused in the heartbeat")
-        assert "'model-a'" in reason
-        assert "'model-b'" in reason
-        served = "model-a"
-        assert all_terminal(ledger)[JobState.GENERATED] == 2
-        until(lambda: paused(ledger, "w@test") == "", "resumed in the heartbeat")
-    assert {deliveries(redis_url, job) for job in jobs} == {1}
 
 
 def test_an_endpoint_that_hangs_is_found_by_its_probe_and_charged_to_no_job(
@@ -250,7 +234,7 @@ def test_a_full_disk_closes_the_gate_and_room_opens_it(tmp_path: Path) -> None:
 
 
 def test_a_pause_that_was_not_heard_is_said_again() -> None:
-    """Fails without EndpointSupervisor._reconcile_consumer: a broadcast lost with its connection leaves a worker
+    """Fails without Consumer.reconcile: a broadcast lost with its connection leaves a worker
     idle, or eating, for ever."""
     consuming = True
     said: list[str] = []
@@ -265,13 +249,13 @@ def test_a_pause_that_was_not_heard_is_said_again() -> None:
         consuming=lambda: consuming,
     )
     supervisor.trip("lost", model=None)
-    supervisor._reconcile_consumer()
+    supervisor.consumer.reconcile()
     assert said == ["lost", "lost"]
     consuming = False
-    supervisor._reconcile_consumer()
+    supervisor.consumer.reconcile()
     assert said == ["lost", "lost"]
     supervisor.circuit_breaker.reset()
-    supervisor._reconcile_consumer()
+    supervisor.consumer.reconcile()
     assert said == ["lost", "lost", "resume"]
 
 
@@ -291,7 +275,7 @@ def test_a_worker_that_waits_for_its_own_server_takes_no_job_meanwhile(
 def test_a_pause_that_was_not_heard_is_said_again_while_a_server_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails without EndpointSupervisor._reconcile_in_background: loading a model takes minutes, and all the while the
+    """Fails without Consumer.reconciled: loading a model takes minutes, and all the while the
     worker would eat."""
     monkeypatch.setattr(model_server, "CHILD", "tests.support.planted.scripted_server")
     monkeypatch.setenv("TEST_LOAD_SECONDS", "2")
@@ -315,8 +299,12 @@ def test_a_wedged_server_is_found_where_another_worker_shares_its_folder(
     settings = Settings(dir=tmp_path, serve="scripted", health_check_seconds=0.2, health_check_timeout=1)
     said: dict[str, list[str]] = {"one": [], "two": []}
     one, two = (
-        EndpointSupervisor(settings, pause=say.append, resume=lambda: None, worker=w) for w, say in said.items()
-    )
+        EndpointSupervisor(
+            settings.model_copy(update={"lock_dir": tmp_path / w}),  # as on two devices of one host
+            pause=say.append, resume=lambda: None, worker=w,
+        )
+        for w, say in said.items()
+    )  # fmt: skip
     try:
         one.start()
         two.start()
@@ -329,3 +317,16 @@ def test_a_wedged_server_is_found_where_another_worker_shares_its_folder(
     finally:
         one.stop()
         two.stop()
+
+
+@pytest.mark.parametrize(("named", "requested"), [("org/teacher", DEFAULT_MODEL), ("org/other", "org/other")])
+def test_the_loaded_model_of_another_worker_s_server_is_not_loaded_again(
+    tmp_path: Path, named: str, requested: str
+) -> None:
+    """Fails without `loaded_model` in health_check and in teacher_of: by its id mlx_lm loads a model a second time."""
+    with ScriptedEndpoint(answering()) as endpoint:
+        chosen = Settings(dir=tmp_path, endpoint=endpoint.base_url, endpoint_serves="org/teacher")
+        supervisor = EndpointSupervisor(chosen, pause=lambda _: None, resume=lambda: None)
+        supervisor.health_check(named)
+        assert [body["model"] for body in endpoint.requests] == [requested]
+    assert teacher_of(Spec(run_id=RUN, model=named), chosen).name == requested

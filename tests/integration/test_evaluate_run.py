@@ -1,5 +1,4 @@
 import json
-import tempfile
 from pathlib import Path
 
 import psutil
@@ -28,11 +27,6 @@ PROMPTS = [
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_student(tmp_path_factory.mktemp("student"))
-
-
-@pytest.fixture(autouse=True)
-def own_host_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # whatever else trains on this machine
 
 
 def workspace(folder: Path) -> Workspace:

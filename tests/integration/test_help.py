@@ -1,5 +1,8 @@
-"""--help on an 80-column terminal: no word that the user has to type is broken across lines."""
+"""--help: no word that the user has to type is broken across lines of 80 columns, and it imports nothing heavy."""
 
+import importlib
+import inspect
+import json
 import os
 import re
 import subprocess
@@ -9,6 +12,9 @@ import pytest
 
 from config.errors import FailureKind, RejectionReason
 from config.topology import Stage
+from producer.cli import COMMANDS, STAGES
+
+HEAVY = {"celery", "flower", "httpx", "kombu", "pydantic", "pydantic_settings", "redis", "tornado", "yaml"}
 
 
 @pytest.mark.parametrize(
@@ -28,3 +34,20 @@ def test_help_shows_every_choice_unbroken(command: str, words: set[str]) -> None
     assert words - set(re.findall(r"[\w-]+", done.stdout)) == set()
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
     assert re.search(r"<[^<>\n]*$", done.stdout, re.MULTILINE) is None  # a type broken across lines
+
+
+def test_the_list_of_commands_imports_no_command_and_no_heavy_library() -> None:
+    code = (
+        "import json, sys\nfrom producer.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code, "--help"], capture_output=True, text=True, timeout=60)
+    imported = json.loads(done.stdout.splitlines()[-1])
+    assert "producer.cli" in imported  # it measures what it should
+    assert {name for name in imported if name.split(".")[0] in HEAVY or name.startswith("producer.commands")} == set()
+
+
+@pytest.mark.parametrize("name", [name for name, entry in COMMANDS.items() if entry.panel != STAGES])
+def test_the_list_of_commands_shows_the_first_line_of_each_docstring(name: str) -> None:
+    command = getattr(importlib.import_module(f"producer.commands.{COMMANDS[name].module}"), name)
+    assert COMMANDS[name].summary == (inspect.getdoc(command) or "").splitlines()[0]

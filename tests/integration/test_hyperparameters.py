@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from config.hyperparameter_schema import UNUSED, Hyperparameters, OptimizerConfig
+from config.hyperparameter_schema import OWN, UNUSED, Hyperparameters, OptimizerConfig
 from tests.support.training_set import make_training_set
 
 PRODUCER = [sys.executable, "-P", "-c", "from producer.cli import main; main()"]
@@ -71,7 +71,7 @@ def test_submit_refuses_to_mask_rows_of_text_before_anything_is_queued(folder: P
 def test_the_hyperparameters_are_those_of_the_installed_mlx_lm() -> None:
     from mlx_lm.lora import CONFIG_DEFAULTS  # imported late: it takes seconds
 
-    assert {*Hyperparameters.model_fields, *UNUSED} == set(CONFIG_DEFAULTS)
+    assert {*Hyperparameters.model_fields, *UNUSED} == {*CONFIG_DEFAULTS, *OWN}
     assert not UNUSED.keys() & Hyperparameters.model_fields.keys()
 
 

@@ -127,9 +127,9 @@ BROKEN = calls(Call("grep", '{"pattern": "App'))
         ([calls(call("bash", command=f"{n}")) for n in range(9)], FailureKind.TOOL_RETRIES_EXCEEDED, "bash"),
         ([calls(Call("grep", '{"pattern": "Ap' + "p" * n)) for n in range(9)], FailureKind.MALFORMED_TOOL_CALL, "JSON"),
         # mlx_lm drops a call it cannot read, and may still announce it
-        ([Reply(finish_reason="tool_calls")], FailureKind.MALFORMED_TOOL_CALL, "announced a tool call"),
+        ([Reply(finish_reason="tool_calls")] * 4, FailureKind.MALFORMED_TOOL_CALL, "announced a tool call"),
         # and may have left some text
-        ([Reply(text='", "glob": "*.py"}}', finish_reason="tool_calls")], FailureKind.MALFORMED_TOOL_CALL, "announced"),
+        ([Reply(text='", "glob":', finish_reason="tool_calls")] * 4, FailureKind.MALFORMED_TOOL_CALL, "announced"),
     ],
 )
 def test_fault_becomes_its_failure_kind(roll: Roll, script: list[Reply], kind: FailureKind, words: str) -> None:

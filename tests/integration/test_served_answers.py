@@ -20,6 +20,7 @@ from worker.curate.loss_mask import losses, own_tokens
 from worker.curate.proof_causes import causes
 from worker.curate.render import render_text, render_turns
 from worker.generate.agent import converse, endpoint_teacher
+from worker.generate.agent.agent_loop import TOOL_RETRIES
 from worker.student.tokenizer import Student
 
 SPEC = Spec(run_id="replay", limits=Limits(requests=6, tool_calls=8))
@@ -49,7 +50,9 @@ class Replayed:
 
 def replay(number: int, conversation: Conversation) -> Replayed:
     schemas, requests = tools(), []
-    with replaying([stream.raw for stream in conversation.streams], requests) as url:
+    streams = [stream.raw for stream in conversation.streams]
+    again = streams[-1:] * TOOL_RETRIES if is_lost(conversation) else []  # it ended there when it was recorded
+    with replaying([*streams, *again], requests) as url:
         said = asyncio.run(
             converse(
                 conversation.prompt,
@@ -80,6 +83,12 @@ def replayed() -> list[Replayed]:
     return [replay(number, conversation) for number, conversation in enumerate(recorded())]
 
 
+def is_lost(conversation: Conversation) -> bool:
+    """Whether the server dropped a call that it could not parse."""
+    last = conversation.streams[-1]
+    return last.finish_reason == "tool_calls" and not any(delta.get("tool_calls") for delta in last.deltas)
+
+
 def sound(replayed: Iterable[Replayed]) -> list[Replayed]:
     """Those that reached an answer."""
     return [one for one in replayed if one.trajectory.outcome == "completed" and not one.trajectory.truncated]
@@ -104,7 +113,8 @@ def test_the_corpus_is_what_it_says(replayed: list[Replayed]) -> None:
 def test_replay_sends_the_recorded_requests(replayed: list[Replayed]) -> None:
     for one in replayed:
         sent: list[JsonObject] = []
-        for request, new in zip(one.requests, one.conversation.requests, strict=True):
+        assert len(one.requests) == len(one.conversation.requests) + TOOL_RETRIES * is_lost(one.conversation)
+        for request, new in zip(one.requests, one.conversation.requests, strict=False):
             sent += new
             assert request["messages"] == sent
             assert request["tools"] == tools()
@@ -153,10 +163,10 @@ def test_nothing_is_rejected_for_a_wrong_reason(replayed: list[Replayed]) -> Non
         assert (RejectionReason.TRUNCATED in reasons) == one.trajectory.truncated == is_cut
         if one.trajectory.failure:
             failures[one.trajectory.failure.kind] += 1
-        if one.trajectory.failure and one.trajectory.failure.kind is FailureKind.MALFORMED_TOOL_CALL:
-            last = one.conversation.streams[-1]  # the server dropped a call that it could not parse
-            assert last.finish_reason == "tool_calls"
-            assert not any(delta.get("tool_calls") for delta in last.deltas)
+        assert one.trajectory.lost_calls == (1 + TOOL_RETRIES) * is_lost(one.conversation)
+        if is_lost(one.conversation):
+            assert one.trajectory.failure
+            assert one.trajectory.failure.kind is FailureKind.MALFORMED_TOOL_CALL
     of_the_model = {FailureKind.REQUEST_LIMIT, FailureKind.TOOL_RETRIES_EXCEEDED}
     assert failures[FailureKind.MALFORMED_TOOL_CALL]
     assert set(failures) - of_the_model == {FailureKind.MALFORMED_TOOL_CALL}

@@ -58,7 +58,7 @@ def up(tmp_path: Path, mark: str) -> Iterator["subprocess.Popen[str]"]:
     process.communicate()
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.timeout(240)
 def test_up_leaves_no_process_after_any_signal(
     up: "subprocess.Popen[str]", mark: str, tmp_path: Path, signal_number: signal.Signals
@@ -81,29 +81,64 @@ def test_up_leaves_no_process_after_any_signal(
 
 
 @pytest.mark.timeout(240)
-def test_up_interrupted_during_start_leaves_no_process(up: "subprocess.Popen[str]", mark: str) -> None:
+def test_up_that_loses_its_terminal_during_start_leaves_no_process(up: "subprocess.Popen[str]", mark: str) -> None:
     wait_for(lambda: len(marked(mark)) >= 6)
-    up.send_signal(signal.SIGINT)
+    up.send_signal(signal.SIGHUP)
     assert up.wait(WAIT) == 0
     wait_for(lambda: not marked(mark), seconds=20)
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that several tests damage, started where the user's folders are named like applejack's packages."""
+    folder = tmp_path_factory.mktemp("running")
+    for name in ("worker", "config"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise RuntimeError('not applejack')\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        stack = Stack(Settings(dir=Path()), generate=1)
+        with stack:
+            yield stack
+
+
 @pytest.mark.timeout(240)
-def test_dead_worker_is_reported_and_restarted(tmp_path: Path) -> None:
-    with Stack(Settings(dir=tmp_path), generate=1) as stack:
-        stack.wait_ready()
-        victim = stack.member("generate1")
-        before = session_members(victim.child.process.pid)
-        victim.child.send(signal.SIGKILL)
-        victim.child.process.wait(10)
-        [death] = stack.check()
-        assert (death.name, death.exit_code) == ("generate1", 128 + signal.SIGKILL)
-        assert str(victim.log) in str(death)
-        assert stack.check() == []  # not restarted before its pause is over
-        time.sleep(death.pause)
-        assert stack.check() == []
-        assert set(session_members(victim.child.process.pid)).isdisjoint(before)
-        stack.wait_ready()
+def test_users_folders_with_applejacks_package_names_are_not_imported(running: Stack) -> None:
+    running.wait_ready()
+
+
+@pytest.mark.timeout(240)
+def test_dead_worker_is_reported_and_restarted(running: Stack) -> None:
+    stack = running
+    stack.wait_ready()
+    victim = stack.member("generate1")
+    before = session_members(victim.child.process.pid)
+    victim.child.send(signal.SIGKILL)
+    victim.child.process.wait(10)
+    [death] = stack.check()
+    assert (death.name, death.exit_code) == ("generate1", 128 + signal.SIGKILL)
+    assert str(victim.log) in str(death)
+    assert stack.check() == []  # not restarted before its pause is over
+    time.sleep(death.pause)
+    assert stack.check() == []
+    assert set(session_members(victim.child.process.pid)).isdisjoint(before)
+    stack.wait_ready()
+
+
+@pytest.mark.timeout(240)
+def test_dead_redis_is_restarted_for_the_workers(running: Stack) -> None:
+    stack = running
+    stack.wait_ready()
+    url = stack.running.redis_url
+    assert url is not None
+    server = stack.server
+    assert server is not None
+    server.child.send(signal.SIGKILL)
+    server.child.process.wait(10)
+    assert not ping(url)
+    stack.check()
+    assert ping(url)
+    stack.wait_ready()
 
 
 @pytest.mark.timeout(240)
@@ -123,22 +158,6 @@ def test_restart_pause_doubles_for_a_worker_that_keeps_dying(tmp_path: Path) -> 
         assert "no such model" in str(death)
 
 
-@pytest.mark.timeout(240)
-def test_dead_redis_is_restarted_for_the_workers(tmp_path: Path) -> None:
-    with Stack(Settings(dir=tmp_path), generate=1) as stack:
-        stack.wait_ready()
-        url = stack.running.redis_url
-        assert url is not None
-        server = stack.server
-        assert server is not None
-        server.child.send(signal.SIGKILL)
-        server.child.process.wait(10)
-        assert not ping(url)
-        stack.check()
-        assert ping(url)
-        stack.wait_ready()
-
-
 def test_error_for_a_worker_that_cannot_start_contains_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -146,18 +165,6 @@ def test_error_for_a_worker_that_cannot_start_contains_its_log(tmp_path: Path, m
     # PYTHONPATH comes before installed packages, even with -P, so this celery is imported.
     stack = Stack(Settings(dir=tmp_path / "stack"), generate=1, env={"PYTHONPATH": str(broken)})
     with pytest.raises(StoreError, match="planted"), stack:
-        stack.wait_ready()
-
-
-@pytest.mark.timeout(240)
-def test_users_folders_with_applejacks_package_names_are_not_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("worker", "config"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('not applejack')\n")
-    monkeypatch.chdir(tmp_path)
-    with Stack(Settings(dir=Path()), generate=1) as stack:
         stack.wait_ready()
 
 

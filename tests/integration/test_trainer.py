@@ -22,7 +22,7 @@ from tests.support.training_set import make_training_set
 from tests.support.trajectories import looked_up
 from worker.curate.options import Options
 from worker.curate.pipeline import curate
-from worker.device.device_lock import device_lock
+from worker.device.device_lock import uses
 from worker.train.trainer import train
 
 QUICK: JsonObject = {"iters": 4, "batch_size": 2, "steps_per_report": 1, "grad_checkpoint": False}
@@ -42,11 +42,6 @@ def dataset(tmp_path: Path) -> Path:
     return make_training_set(tmp_path / "dataset")
 
 
-@pytest.fixture(autouse=True)
-def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # another training on this machine must not be waited for
-
-
 def trained(
     dataset: Path, student: Path, out: Path, overrides: JsonObject = QUICK
 ) -> tuple[Adapter, list[TrainProgress]]:
@@ -61,10 +56,13 @@ def test_train_reports_progress_and_leaves_a_whole_adapter(dataset: Path, studen
     out = tmp_path / "out"
     adapter, lines = trained(dataset, student, out)
     assert [line.iteration for line in lines if line.train_loss is not None] == [1, 2, 3, 4]
-    assert lines[0].valid_loss is not None
-    assert adapter.losses == tuple(lines)
+    assert lines[0].plan.startswith("6 rows, 1.33 epochs, 4 iterations, about 1.0 GB")
+    assert lines[1].valid_loss is not None
+    assert (adapter.rows, adapter.epochs) == (6, 1.33)
+    assert adapter.losses == tuple(lines[1:])
     assert (adapter.iterations, adapter.path, adapter.dataset_hash) == (4, str(out), "abc")
     assert adapter.peak_memory_gb > 0
+    assert adapter.backend == ("metal" if sys.platform == "darwin" else "cpu")
     assert adapter.tokens_per_second > 0
     assert Adapter.model_validate_json((out / "adapter.json").read_text()) == adapter
     assert json.loads((out / "adapter_config.json").read_text())["adapter_path"] == str(out)
@@ -192,7 +190,7 @@ PARENT = """
 
 def test_a_killed_parent_leaves_no_child(dataset: Path, student: Path, tmp_path: Path) -> None:
     code = textwrap.dedent(PARENT).format(overrides=ENDLESS)
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "APPLEJACK_DIR": str(settings().dir.absolute())}
+    environment = {**os.environ, "APPLEJACK_DIR": str(settings().dir.absolute())}
     places = [str(dataset), str(student), str(tmp_path / "out")]
     with subprocess.Popen(
         [sys.executable, "-c", code, *places],
@@ -204,20 +202,12 @@ def test_a_killed_parent_leaves_no_child(dataset: Path, student: Path, tmp_path:
         assert parent.stdout is not None
         first = parent.stdout.readline()
         orphans = psutil.Process(parent.pid).children(recursive=True)
+        claims = [[file.path for file in orphan.open_files() if "locks" in file.path] for orphan in orphans]
         parent.send_signal(signal.SIGKILL)
     assert (first, len(orphans) > 0) == (b"0\n", True)  # it was training
+    assert all(claims)  # the device is not free before they have ended: `keep` in reports()
     assert psutil.wait_procs(orphans, timeout=PATIENCE)[1] == []
-
-
-def test_host_lock_is_held_by_one_at_a_time_and_waiting_can_be_cancelled(tmp_path: Path) -> None:
-    with (
-        device_lock(folder=tmp_path),
-        pytest.raises(TrainingError, match="cancelled"),
-        device_lock(lambda: True, folder=tmp_path),
-    ):
-        pass
-    with device_lock(folder=tmp_path):  # the first has let go
-        pass
+    assert uses(settings().lock_dir) == []
 
 
 def test_command_prints_the_contract_s_keys_last(dataset: Path, student: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Workspaces are pinned: what tools read is what the pin says, on real git repositories."""
 
+import platform
 import subprocess
 import sys
 import time
@@ -10,7 +11,8 @@ import pytest
 
 from config.errors import WorkspaceError
 from config.records import Pin
-from worker.tools import checkout, files
+from worker.tools import checkout
+from worker.tools.tree import Tree
 from worker.tools.workspace import open_workspace, parse
 
 
@@ -131,7 +133,7 @@ def test_digest_sees_a_rename_and_moved_content(tmp_path: Path) -> None:
         made.mkdir()
         for name, content in zip(names, ("1", "2"), strict=True):
             (made / name).write_text(content)
-        digests.add(files.content_digest(made))
+        digests.add(Tree.read(made).digest)
     assert len(digests) == 3
 
 
@@ -213,7 +215,7 @@ def test_newline_and_odd_names_are_checked_out(repository: Path, cache: Path) ->
     ("text", "words"),
     [
         ("", "is not a workspace"),
-        ("/no/such/place", "there is no directory '/no/such/place'"),
+        ("/no/such/place", f"there is no directory '/no/such/place' on {platform.node()}; copy it there"),
         ("{repository}@nope", "has no commit 'nope'"),
         ("{repository}@", "'' is not a revision"),
         ("{repository}@--upload-pack=x", "is not a revision"),
@@ -247,7 +249,7 @@ def test_expected_commit_that_contradicts_the_text_is_refused(repository: Path, 
 
 
 def test_too_large_a_directory_is_refused(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MAX_FILES", 3)
+    monkeypatch.setattr("worker.tools.names.MAX_FILES", 3)
     for number in range(4):
         (tmp_path / str(number)).touch()
     with pytest.raises(WorkspaceError, match="smaller directory"):

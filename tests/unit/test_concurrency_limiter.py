@@ -25,6 +25,15 @@ def test_a_fixed_limit_is_kept_and_restored_after_a_reconnection() -> None:
     assert limiter.status() == {"limit": 5, "limit_reason": "fixed", "first_token_seconds": None}
 
 
+def test_a_worker_runs_no_more_jobs_than_fit_its_servers_memory() -> None:
+    limiter, prefetch = ConcurrencyLimiter(most=16), Prefetch(16)
+    limiter.adjust(prefetch, running=0, fitting=1)
+    assert (prefetch.value, limiter.status()["limit_reason"]) == (1, "memory")
+    fixed = ConcurrencyLimiter(most=16, fixed=5)  # the user's own limit wins
+    fixed.adjust(prefetch, running=0, fitting=1)
+    assert prefetch.value == 5
+
+
 def test_a_failed_request_lowers_the_limit_and_says_why() -> None:
     limiter = ConcurrencyLimiter(most=16)
     prefetch = Prefetch(2)

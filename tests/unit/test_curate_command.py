@@ -88,7 +88,8 @@ def test_nothing_kept_is_exit_1_with_the_reasons_written(tmp_path: Path) -> None
 
 BAD = [
     # what is asked, what the one line says
-    (("--student", "nowhere"), "no student at 'nowhere'"),
+    (("--student", "nowhere"), "'nowhere' is neither a directory here nor a hub id"),
+    (("--student", "org/nowhere"), "the model 'org/nowhere' is not on this machine; run: applejack pull org/nowhere"),
     ((), "add --student MODEL"),
     (("--format", "csv"), "unknown format 'csv'; choose one of text, turns, seed-text, parquet"),
     (("--format", "seed-text", "--mix", "tools=1"), "--mix is 'tools=1'"),

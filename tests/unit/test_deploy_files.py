@@ -1,6 +1,5 @@
 """The deployment files: services are health-checked and on loopback by default, and no file contains a password."""
 
-import plistlib
 import re
 from pathlib import Path
 
@@ -74,22 +73,6 @@ def test_a_planted_secret_is_found(planted: str) -> None:
 
 def test_env_file_is_not_tracked() -> None:
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
-
-
-@pytest.mark.parametrize("path", sorted((DEPLOY / "launchd").glob("*.plist")), ids=lambda path: path.stem)
-def test_launchd_job_has_its_file_name_as_label_and_is_kept_alive(path: Path) -> None:
-    job = plistlib.loads(path.read_bytes())
-    assert job["Label"] == path.stem
-    assert job["KeepAlive"]
-    assert job["RunAtLoad"]
-    assert job["ThrottleInterval"] >= 10
-
-
-@pytest.mark.parametrize("path", sorted((DEPLOY / "systemd").glob("*.service")), ids=lambda path: path.stem)
-def test_systemd_unit_reads_its_secrets_from_a_file_and_restarts(path: Path) -> None:
-    lines = path.read_text().splitlines()
-    assert "EnvironmentFile=%h/.config/applejack/env" in lines
-    assert "Restart=always" in lines
 
 
 def test_redis_persists_jobs_and_never_evicts_them() -> None:

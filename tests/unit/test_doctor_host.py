@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from config.diagnostics import run_checks
+from worker.device.backend import Installed
+from worker.device.device_lock import Claim
 from worker.doctor.host_checks import Host, Process
 
 SHELL = Process(1, 0, ("/bin/zsh",))
@@ -17,9 +18,21 @@ WRAPPED = Process(6, 5, ("python", "mlx_lm.server", "--model", "teacher"))
 PAGER = Process(7, 1, ("tail", "-f", "logs/mlx_lm.server.log"))
 
 
-def host(folder: Path, *processes: Process, system: str = "linux", cc: bool = True, wheel: bool = True) -> Host:
+CPU = Installed(("mlx-cpu",), "mlx-cpu")
+CUDA = Installed(("mlx-cuda-13",), "mlx-cuda-13")
+
+
+def host(
+    folder: Path, *processes: Process, system: str = "linux", cc: bool = True, wheel: bool = True, mlx: Installed = CPU
+) -> Host:
     return Host(
-        hub=folder, locks=folder, processes=lambda: processes, system=system, compiler=lambda: cc, wheel=lambda: wheel
+        hub=folder,
+        locks=folder,
+        processes=lambda: processes,
+        system=system,
+        compiler=lambda: cc,
+        wheel=lambda: wheel,
+        mlx=lambda: mlx,
     )
 
 
@@ -35,6 +48,28 @@ def test_a_missing_requirement_of_the_fast_blas_is_named(tmp_path: Path, cc: boo
     assert finding.name == "slow_blas"
     assert missing in finding.message
     assert list(host(tmp_path, cc=cc, wheel=wheel, system="darwin").products()) == []  # Metal needs neither
+    assert list(host(tmp_path, cc=cc, wheel=wheel, mlx=CUDA).products()) == []
+
+
+@pytest.mark.parametrize(
+    ("mlx", "system", "finding", "remedy"),
+    [
+        (CPU, "linux", [], ""),
+        (CUDA, "linux", [], ""),
+        (Installed(("mlx-metal",), "mlx-metal"), "darwin", [], ""),
+        (Installed((), None), "darwin", [], ""),
+        (Installed((), None), "linux", ["no_mlx"], "[worker,cpu]"),
+        (Installed(("mlx-cpu", "mlx-cuda-13"), "mlx-cpu"), "linux", ["cpu_library_loaded"], "uninstall mlx-cpu"),
+        (Installed(("mlx-cuda-13",), None), "linux", ["cpu_library_loaded"], "--reinstall-package mlx-cuda-13"),
+        (Installed(("mlx-cpu", "mlx-cuda-13"), "mlx-cuda-13"), "linux", ["two_mlx_builds"], "uninstall mlx-cpu"),
+    ],
+)
+def test_builds_of_mlx_that_overwrite_each_other_are_found(
+    tmp_path: Path, mlx: Installed, system: str, finding: list[str], remedy: str
+) -> None:
+    found = list(host(tmp_path, system=system, mlx=mlx).build())
+    assert [diagnosis.name for diagnosis in found] == finding
+    assert all(remedy in diagnosis.remedy for diagnosis in found)
 
 
 def test_a_missing_hub_cache_is_found(tmp_path: Path) -> None:
@@ -61,11 +96,15 @@ def test_two_models_on_a_machine_are_found(
     assert [finding.severity for finding in findings] == ([severity] if severity else [])
 
 
-def test_a_lock_file_that_cannot_be_opened_is_found(tmp_path: Path) -> None:
-    (tmp_path / "applejack-model.lock").mkdir()  # root can open any file, but not a directory
-    assert [finding.name for finding in host(tmp_path).lock()] == ["lock_not_ours"]
+def test_a_lock_directory_that_cannot_be_used_is_found(tmp_path: Path) -> None:
+    (tmp_path / "locks").touch()  # root can write to any directory, but not to a file in its place
+    (finding,) = host(tmp_path / "locks").lock()
+    assert (finding.name, finding.severity) == ("lock_not_ours", "error")
+    assert "APPLEJACK_LOCK_DIR" in finding.remedy
 
 
-def test_a_lock_held_by_a_training_has_no_finding(tmp_path: Path) -> None:
-    with FileLock(tmp_path / "applejack-model.lock"):
-        assert list(host(tmp_path).lock()) == []
+def test_a_device_held_by_a_training_has_no_finding(tmp_path: Path) -> None:
+    claim = Claim("training", "night-1", folder=tmp_path)
+    assert list(host(tmp_path).lock()) == []
+    claim.release()
+    assert list(host(tmp_path / "not made yet").lock()) == []

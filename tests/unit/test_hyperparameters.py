@@ -17,8 +17,23 @@ def test_resolve_of_the_annotated_file_masks_prompts_exactly_when_rows_are_turns
 
 def test_resolve_reads_every_number_of_the_annotated_file_as_a_number() -> None:
     values = hyperparameters.resolve({}, turns=True)
-    assert values["learning_rate"] == 5e-5
+    assert values["learning_rate"] == 1e-4
     assert values["val_batches"] == -1
+    assert values["epochs"] == 3
+
+
+def test_resolve_holds_either_iterations_or_epochs(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("{iters: 200, epochs: 3, max_seq_length: 64}")  # lora.yaml with a line for iters added
+    cases: list[tuple[JsonObject, Path, str]] = [
+        ({}, hyperparameters.DEFAULT_FILE, "epochs"),
+        ({"iters": 7}, hyperparameters.DEFAULT_FILE, "iters"),
+        ({}, file, "iters"),
+        ({"epochs": 2}, file, "epochs"),
+    ]
+    for overrides, source, key in cases:
+        values = hyperparameters.resolve(overrides, turns=True, file=source)
+        assert values.keys() & {"iters", "epochs"} == {key}
 
 
 def test_overrides_win_and_leave_their_neighbours_alone() -> None:
@@ -98,6 +113,7 @@ WRONG: list[tuple[str, str]] = [
     ("lr_schedule={name: cosine}", "lr_schedule.name is 'cosine'"),
     ("lr_schedule.name=cosine_decay", "lr_schedule.arguments is missing"),
     # out of range
+    ("epochs=0", "epochs is 0"),
     ("iters=0", "iters is 0"),
     ("learning_rate=-1e-4", "learning_rate is -0.0001"),
     ("learning_rate=.nan", "learning_rate is nan"),
@@ -133,6 +149,7 @@ UNUSED_TOGETHER: list[tuple[list[str], str]] = [
         "'learning_rate' has no effect with lr_schedule",
     ),
     (["fine_tune_type=full", "lora_parameters.rank=4"], "'lora_parameters' has no effect with fine_tune_type=full"),
+    (["iters=200", "epochs=2"], "'epochs' has no effect with iters"),
 ]
 
 
@@ -165,7 +182,7 @@ def test_load_refuses_a_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "missing"),
     [
-        ("max_seq_length: 64", "iters"),  # the adapter's record holds it
+        ("max_seq_length: 64", "epochs"),  # or iters: the length of the training
         ("iters: 3", "max_seq_length"),  # the rows are checked against it
         ("{iters: 3, max_seq_length: 64, lora_parameters: {rank: 4}}", "lora_parameters.scale"),  # mlx_lm's KeyError
     ],

@@ -13,7 +13,7 @@ from config.topology import QUEUES
 from producer.flower.runs import ago, cell, duration, share
 from producer.stack.flower_credentials import find_credentials
 from producer.stack.local_stack import QUEUE_OF, worker_command
-from producer.stack.managed_process import ProcessExit
+from producer.stack.managed_process import ManagedProcess, ProcessExit
 from producer.stack.redis_server import without_password
 
 
@@ -93,3 +93,14 @@ def test_cells_are_short_words() -> None:
     assert len(cell("x" * 1000)) == 300
     assert (share(1, 3), share(0, 0)) == ("33.33", "0")
     assert (ago(0), ago(None)) == ("1970-01-01 00:00 UTC", "-")
+
+
+def test_a_member_with_wrong_input_is_not_restarted(tmp_path: Path) -> None:
+    """Fails without `ended`: a worker whose model does not exist would be started for ever."""
+    command = [sys.executable, "-c", "import sys; sys.exit(2)"]
+    member = ManagedProcess("generate1", command, tmp_path / "logs" / "g.log", {})
+    member.child.wait(10)
+    told = member.restart_if_dead(0.0)
+    assert "generate1 exited (exit code 2), not restarting it" in str(told)
+    assert [member.restart_if_dead(later) for later in (1.0, 1e9)] == [None, None]
+    member.child.kill()

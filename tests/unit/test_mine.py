@@ -14,7 +14,7 @@ from producer.mining import workspace_files
 from producer.mining.code_questions import candidates
 from producer.mining.mine import by_category, mine
 from producer.mining.python_code import read
-from worker.tools import files
+from worker.tools import names
 
 ROOT = Path(__file__).parents[2]
 FILES = {
@@ -236,7 +236,7 @@ def test_a_workspace_without_python_raises_usage_error(tmp_path: Path) -> None:
 
 
 def test_miner_and_tools_skip_the_same_directories() -> None:
-    assert workspace_files.SKIPPED == files.SKIPPED_DIRECTORIES
+    assert workspace_files.SKIPPED == names.SKIPPED_DIRECTORIES
 
 
 def test_every_category_can_be_mined() -> None:

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from config.records import JsonObject, Pin
 from worker.tools import run_command, toolset
-from worker.tools.files import locate, walk
+from worker.tools.files import locate
 from worker.tools.patterns import RefusedError
+from worker.tools.tree import Tree
 from worker.tools.workspace import Workspace
 
 SECRET = "the secret outside"
+HERE = Tree.read(Path(__file__).parent)
 
 
 @pytest.fixture
@@ -111,16 +113,15 @@ def test_names_that_are_no_text_are_not_listed(tmp_path: Path) -> None:
     with contextlib.suppress(OSError):  # macOS takes UTF-8 names only
         (tmp_path / os.fsdecode(b"bad\xff.py")).write_text("x")
     (tmp_path / "two\nlines.py").write_text("x")
-    assert list(walk(tmp_path)) == []
+    assert Tree.read(tmp_path).paths() == []
     listing = toolset.build(Workspace(tmp_path, Pin(origin="here")), names=("list_dir",))["list_dir"]
     assert listing({}) == "the directory is empty"
 
 
 @given(st.text(st.sampled_from("./~\\ ab\0linkup")) | st.text())
 def test_any_path_stays_inside_or_is_refused(path: str) -> None:
-    root = Path(__file__).resolve().parent
     with contextlib.suppress(RefusedError):
-        assert locate(root, path).is_relative_to(root)
+        assert (HERE.root / locate(HERE, path)).resolve(strict=True).is_relative_to(HERE.root)
 
 
 @pytest.mark.parametrize(

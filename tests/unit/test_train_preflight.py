@@ -10,6 +10,7 @@ from config.errors import ApplejackError, TrainingError
 from config.records import JsonObject
 from tests.support.tiny_student import make_tiny_student
 from tests.support.training_set import make_training_set, turn, write_rows
+from worker.device.machine import Machine
 from worker.train.preflight import Plan, preflight, require_disk
 
 Fault = Callable[[Path, Path], None]
@@ -46,6 +47,28 @@ def test_preflight_takes_rows_of_text(dataset: Path, student: Path) -> None:
 def test_preflight_trains_without_validation_when_there_are_no_rows_for_it(dataset: Path, student: Path) -> None:
     (dataset / "valid.jsonl").unlink()
     assert check(dataset, student, SMALL).rows["valid"] == 0
+
+
+def test_preflight_sizes_a_training_by_its_rows(dataset: Path, student: Path) -> None:
+    values = check(dataset, student, {}).hyperparameters
+    assert (values["iters"], values["batch_size"]) == (18, 1)  # 6 rows, 3 epochs
+    assert "epochs" not in values
+
+
+def test_preflight_checkpoints_or_refuses_what_the_machine_cannot_hold(dataset: Path, student: Path) -> None:
+    def on(limit: int, overrides: JsonObject) -> Plan:
+        machine = Machine("metal", limit, limit, "planted")
+        return preflight(dataset, student=student, out=dataset.parent / "out", overrides=overrides, machine=machine)
+
+    room = check(dataset, student, SMALL).memory
+    assert not room.grad_checkpoint
+    less = on(room.needed - 1, {"iters": 4})  # batch 1, the default, fits plainly
+    assert less.hyperparameters["grad_checkpoint"] is False
+    tight = on(room.needed - 1, SMALL)
+    assert tight.hyperparameters["grad_checkpoint"] is True
+    with pytest.raises(TrainingError, match=r"about 1\.0 GB with grad_checkpoint, but this Mac gives its GPU 0\.5"):
+        on(500_000_000, {"iters": 4})
+    assert on(500_000_000, {"iters": 4, "grad_checkpoint": False}).memory.warning  # explicit: tried anyway
 
 
 def emptied(dataset: Path, _: Path) -> None:

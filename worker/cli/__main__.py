@@ -1,4 +1,4 @@
-"""Runs one stage: python -m worker.cli curate|audit|review|precision|verify|train|evaluate|score|doctor."""
+"""Runs one stage: python -m worker.cli curate|audit|review|precision|verify|train|evaluate|score|pull|doctor."""
 
 import sys
 from importlib import import_module
@@ -19,6 +19,7 @@ COMMANDS = {
     "train": ("worker.cli.train", "train"),
     "evaluate": ("worker.cli.evaluate", "evaluate"),
     "score": ("worker.cli.evaluate", "score"),
+    "pull": ("worker.cli.pull", "pull"),
     "doctor": ("worker.cli.doctor", "doctor"),
 }
 

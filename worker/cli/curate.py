@@ -15,6 +15,7 @@ from worker.curate import sources
 from worker.curate.options import FORMATS, MAX_CALLS, Format, Options, SplitBy, Summary
 from worker.curate.pipeline import curate as run_curate
 from worker.curate.replay import Replay
+from worker.models.resolve import local_model
 
 SHOWN_LINES = 20  # broken lines that are printed
 PARQUET = "parquet"  # the rows of `turns`, also written as parquet files
@@ -24,7 +25,9 @@ STEP = 500  # trajectories per line of progress
 def curate(
     files: Annotated[list[Path], typer.Argument(help="trajectories or seed records, JSONL")],
     out: Annotated[Path, typer.Option(help="directory of the dataset; an existing dataset is replaced")],
-    student: Annotated[Path | None, typer.Option(help="model directory; seed-text needs none")] = None,
+    student: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="model: directory or hub id on this machine; not for seed-text")
+    ] = None,
     format_: Annotated[
         str, typer.Option("--format", help="text, turns, seed-text, or parquet (turns, also as parquet files)")
     ] = "text",
@@ -89,7 +92,7 @@ def curate(
         lines.trajectories,
         out=out,
         options=options,
-        student=student,
+        student=local_model(student, weights=False).path if student else None,
         replay=Replay(settings().cache) if replay else None,
         progress=progress,
         broken=lambda: lines.broken,

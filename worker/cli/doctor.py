@@ -2,35 +2,43 @@
 
 import json
 import sys
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from config.diagnostics import run_checks
-from config.errors import UsageError
 from config.exit_codes import EXIT_INCOMPLETE
+from worker.device.budget import budget_lines
+from worker.device.machine import this_machine
+from worker.device.model_memory import Model
 from worker.doctor.host_checks import Host
 from worker.doctor.student_checks import StudentDoctor
+from worker.models.resolve import local_model
 
 
 def doctor(
     student: Annotated[
-        Path | None, typer.Option(metavar="MODEL", help="Model directory of a student to check.")
+        str | None, typer.Option(metavar="MODEL", help="A student to check: directory or hub id on this machine.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")] = False,
 ) -> None:
-    """Check this machine as a worker, and a student. The exit code is 1 if a finding is an error."""
-    if student is not None and not student.is_dir():
-        raise UsageError(f"no student at {str(student)!r}: give the directory of a model with its tokenizer files")
+    """Check this machine as a worker, and a student with the memory it needs here.
+
+    The exit code is 1 if a finding is an error.
+    """
+    directory = local_model(student).path if student is not None else None
     report = run_checks(Host().checks())
-    if student is not None:
-        report += run_checks(StudentDoctor(student).checks())
+    if directory is not None:
+        report += run_checks(StudentDoctor(directory).checks())
+        report = replace(report, facts=tuple(budget_lines(Model.of(directory), this_machine())))
     out = sys.stderr if as_json else sys.stdout
     for finding in report.findings:
         print(f"{finding.severity} {finding.name}: {finding.message}\n    {finding.remedy}", file=out)
     for skipped in report.not_checked:
         print(f"not checked {skipped.check}: {skipped.why}", file=out)
+    for fact in report.facts:
+        print(fact, file=out)
     print(f"checked: {', '.join(report.checked)}", file=out)
     if as_json:
         print(json.dumps(report.as_json(), ensure_ascii=False))

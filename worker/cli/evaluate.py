@@ -4,6 +4,7 @@ import json
 import platform
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -18,6 +19,7 @@ from config.settings import settings
 from worker.curate.jsonlines import numbered_lines, parse_object
 from worker.evaluate import recorded
 from worker.evaluate.score import AnswerFault, AnswerScore, metrics, observe
+from worker.models.resolve import local_model
 
 HELD_OUT = "held_out.jsonl"  # in a dataset's directory: prompts that are not in the training rows
 DETAIL = 200  # characters of evidence
@@ -28,7 +30,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="last line of stdout is o
 
 def evaluate(
     prompts: Annotated[Path, typer.Argument(help="prompts.jsonl, or a dataset's directory")],
-    student: Annotated[Path, typer.Option(help="model directory")],
+    student: Annotated[str, typer.Option(metavar="MODEL", help="model: directory or hub id on this machine")],
     out: Annotated[Path, typer.Option(help="directory for report.json, answers and logs")],
     adapter: Annotated[Path | None, typer.Option(help="adapter directory; omit it to evaluate the base only")] = None,
     workspace: Annotated[str | None, typer.Option(help="code that the tools read: PATH or PATH@REV")] = None,
@@ -38,7 +40,7 @@ def evaluate(
 ) -> None:
     """Evaluate base and adapter on the same prompts with real tools, verify which weights answered, write a report."""
     from worker.evaluate.evaluator import evaluate as run  # takes seconds; `score` does not need it
-    from worker.tools.workspace import open_workspace
+    from worker.tools.workspace import Workspace, open_workspace
 
     selected = read_prompts(prompts)[:limit]
     spec = Spec(run_id=re.sub(r"[^A-Za-z0-9._-]+", "-", out.resolve().name).lstrip("._-")[:64] or "evaluation")
@@ -47,14 +49,16 @@ def evaluate(
             "some prompts need tools but have no workspace; pass the code that they are about with --workspace"
         )
 
+    @cache
+    def opened(name: str) -> Workspace:
+        return open_workspace(name, cache=settings().cache)
+
     report = run(
         selected,
         spec=spec,
-        student=student,
+        student=local_model(student).path,
         adapter=adapter,
-        workspace_for=lambda prompt: (
-            open_workspace(named, cache=settings().cache) if (named := prompt.workspace or workspace) else None
-        ),
+        workspace_for=lambda prompt: opened(named) if (named := prompt.workspace or workspace) else None,
         out=out,
         on_progress=lambda phase, done, total: print(f"{phase}: {done} of {total}", file=sys.stderr),
         worker=platform.node(),

@@ -10,13 +10,16 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from config import hyperparameters
 from config.records import Adapter, TrainProgress
-from worker.train.trainer import LOG
+from worker.models.resolve import local_model
+from worker.train.recipe import LOG
 from worker.train.trainer import train as run_train
+
+SHORT = 0.1  # minutes left that are not worth showing
 
 
 def train(
     dataset: Annotated[Path, typer.Argument(help="directory with train.jsonl and valid.jsonl")],
-    student: Annotated[Path, typer.Option(help="model directory")],
+    student: Annotated[str, typer.Option(metavar="MODEL", help="model: directory or hub id on this machine")],
     out: Annotated[Path, typer.Option(help="directory of the adapter")],
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=hyperparameters.OVERRIDE_HELP)
@@ -24,14 +27,18 @@ def train(
     config: Annotated[Path, typer.Option(help="hyperparameters file")] = hyperparameters.DEFAULT_FILE,
     as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
 ) -> None:
-    """Train a LoRA adapter of the student on a dataset. Reuses an existing adapter of the same inputs."""
+    """Train a LoRA adapter of the student on a dataset. Reuses an existing adapter of the same inputs.
+
+    Without iters, its length follows from the rows and epochs of the hyperparameters. A row that does not fit this
+    machine's memory is refused before the model is loaded; grad_checkpoint is chosen where it is needed.
+    """
     console = Console(stderr=as_json, highlight=False)
     settings = hyperparameters.parse_overrides(overrides or [])
     with _bar(console) as bar:
         task = bar.add_task("loading", total=None, losses="")
         adapter = run_train(
             dataset,
-            student=student,
+            student=local_model(student).path,
             out=out,
             overrides=settings,
             on_progress=lambda line: show(bar, task, line),
@@ -45,12 +52,16 @@ def train(
 
 
 def show(bar: Progress, task: TaskID, line: TrainProgress) -> None:
-    """Update the progress bar. Without a terminal, print one line per report."""
+    """Update the progress bar. Without a terminal, print one line per report. The plan is printed in any case."""
+    if line.plan:
+        bar.console.print(f"training on {line.plan}", soft_wrap=True)
+        return
     parts = {"train": line.train_loss, "valid": line.valid_loss}
     losses = "  ".join(f"{name} loss {loss:.3f}" for name, loss in parts.items() if loss is not None)
     bar.update(task, description="training", total=line.iterations, completed=line.iteration, losses=losses)
     if not bar.console.is_terminal:
-        bar.console.print(f"iteration {line.iteration}/{line.iterations}  {losses}")
+        left = f"  about {line.minutes_left:.1f} min left" if (line.minutes_left or 0) > SHORT else ""
+        bar.console.print(f"iteration {line.iteration}/{line.iterations}  {losses}{left}", soft_wrap=True)
 
 
 def print_adapter(console: Console, adapter: Adapter) -> None:

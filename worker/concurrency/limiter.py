@@ -79,10 +79,11 @@ class ConcurrencyLimiter:
 
         return ended
 
-    def adjust(self, qos: Qos, *, running: int, local: bool = True) -> None:
+    def adjust(self, qos: Qos, *, running: int, local: bool = True, fitting: int | None = None) -> None:
         """Compute the limit and apply it to Celery; also restores it after a reconnection.
 
         `local`: the model server runs on this machine, so its memory limits the concurrency.
+        `fitting`: conversations that fit the memory of this worker's own server; a fixed limit may exceed them.
         """
         if self._controller:
             memory = psutil.virtual_memory()
@@ -92,6 +93,8 @@ class ConcurrencyLimiter:
                 log.info("concurrency.changed", before=self.limit, limit=decision.limit, why=decision.reason)
                 self.reason = decision.reason
             self.limit = decision.limit
+            if fitting is not None and fitting < self.limit:
+                self.limit, self.reason = fitting, "memory"
         if (change := self.limit - qos.value) > 0:
             qos.increment_eventually(change)
         elif change < 0:

@@ -50,6 +50,7 @@ def _body(manifest: JsonObject) -> list[str]:
         f"content hash `{manifest['content_hash']}`.",
         "",
         f"- Answered by {_teachers(manifest)}.",
+        *_lost_calls(manifest),
         *_correct(manifest),
         f"- Replay: {_replay(manifest)}.",
         f"- Format `{manifest['format']}`{_rendered(manifest)}.",
@@ -79,6 +80,12 @@ def _correct(manifest: JsonObject) -> list[str]:
         f"{kept['count']} of {kept['of']} of the kept. Kept with an answer that could not be checked: {unknown}."
         + (" Wrong answers were kept on request (`--keep-wrong`)." if keep_wrong else "")
     ]
+
+
+def _lost_calls(manifest: JsonObject) -> list[str]:
+    lost = _object(manifest.get("lost_calls", {}))
+    counted = ", ".join(f"{count} of `{_shared(name)}`" for name, count in lost.items())
+    return [f"- Calls lost by the server, which could not parse them: {counted}."] if lost else []
 
 
 def _replay(manifest: JsonObject) -> str:
@@ -155,9 +162,14 @@ def _rendered(manifest: JsonObject) -> str:
     if manifest["student"] is None:
         return ", independent of the student; no token limit was applied"
     return (
-        f", rendered for the student `{_shared(str(manifest['student']))}` "
+        f", rendered for the student `{_shared(str(manifest['student']))}` {_revision(manifest)}"
         f"(template sha256 `{manifest['template_hash']}`), at most {manifest['max_seq_length']} tokens per row"
     )
+
+
+def _revision(manifest: JsonObject) -> str:
+    """The hub's commit, "" for a directory and for datasets of earlier versions."""
+    return f"at revision `{revision}` " if (revision := manifest.get("revision")) else ""
 
 
 def _parquet(manifest: JsonObject) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from config.records import JsonObject, Message, ToolCall, Trajectory, own_text
 
@@ -25,7 +26,21 @@ def chat_messages(trajectory: Trajectory) -> list[JsonObject]:
     system: list[JsonObject] = (
         [{"role": "system", "content": trajectory.system_prompt}] if trajectory.system_prompt else []
     )
-    return [*system, *(_chat_message(message) for message in trajectory.messages)]
+    return [*system, *(_chat_message(message) for message in taught(trajectory))]
+
+
+def taught(trajectory: Trajectory) -> tuple[Message, ...]:
+    """The messages without lost calls: turns whose call the server dropped, and the requests to make it again.
+
+    Such a turn has lost its content, so there is nothing to learn from it. Without it the conversation is whole.
+    """
+    messages = trajectory.messages
+    asks_again = [*(message.role == "user" and message.is_error for message in messages), False]
+    return tuple(
+        message
+        for message, (this, following) in zip(messages, pairwise(asks_again), strict=True)
+        if not this and not (following and message.role == "assistant" and not message.tool_calls)
+    )
 
 
 def turns(trajectory: Trajectory) -> tuple[Turn, ...]:
@@ -34,7 +49,7 @@ def turns(trajectory: Trajectory) -> tuple[Turn, ...]:
     offset = 1 if trajectory.system_prompt else 0
     return tuple(
         Turn(index=number + offset, was_retried=any(call.id in failed for call in message.tool_calls))
-        for number, message in enumerate(trajectory.messages)
+        for number, message in enumerate(taught(trajectory))
         if message.role == "assistant"
     )
 

@@ -33,6 +33,7 @@ from worker.curate.row import CuratedRow, read_row
 from worker.curate.split import RULE_PROMPT, RULE_SEED, RULE_WORKSPACE, leaks
 from worker.curate.spool import Spool
 from worker.curate.summary import summarise, trains_on_all_roles
+from worker.models.resolve import hub_name
 from worker.student.tokenizer import Student
 
 Trajectories = Callable[[], Iterable[Trajectory]] | Iterable[Trajectory]
@@ -173,16 +174,23 @@ def _manifest(
     kept = [entry for entry in entries if entry.kept]
     rule = {"workspace": RULE_WORKSPACE, "prompt": RULE_PROMPT}[options.split_by]
     counts = summary.as_json()
+    model, revision = hub_name(student.directory) if student else (None, None)
+    lost: Counter[str] = Counter()
+    for entry in entries:
+        if entry.lost_calls:
+            lost[entry.teacher or "not recorded"] += entry.lost_calls
     return {
         "applejack": version(),
         "schema_version": 1,
         "content_hash": summary.content_hash,
         "format": options.format,
         "max_seq_length": options.applied()["max_seq_length"],
-        "student": str(student.directory) if student else None,
+        "student": model,
+        "revision": revision,
         "template_hash": student.template_hash if student else None,
         "toolset_digest": _only({entry.toolset for entry in kept}),
         "teachers": dict(sorted(Counter(entry.teacher or "not recorded" for entry in kept).items())),
+        "lost_calls": dict(sorted(lost.items())),
         "source_run": options.source_run or _only({entry.run_id for entry in kept}),
         "workspaces": {place: licence_of(place) for place in sorted({e.workspace for e in kept if e.workspace})},
         **{key: counts[key] for key in ("read", "kept", "rejected", "broken", "reasons", "splits")},

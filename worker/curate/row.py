@@ -77,6 +77,8 @@ class CuratedRow:
     unproven: dict[str, str] = field(default_factory=dict)
     """why the loss proof rejects it: cause -> evidence"""
     turns: int = 0
+    lost_calls: int = 0
+    """turns whose call the model server dropped"""
     findings: list[Finding] = field(default_factory=list)
     split: Split | None = None
     lines: list[int] = field(default_factory=list)
@@ -134,6 +136,7 @@ def read_row(
         claim=numeric_answer(trajectory),
         correct=is_correct(trajectory),
         turns=sum(message.role == "assistant" for message in trajectory.messages),
+        lost_calls=trajectory.lost_calls,
         findings=list(findings(trajectory, checks)),
     )
     if options.format == "seed-text":

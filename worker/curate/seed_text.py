@@ -26,6 +26,7 @@ from typing import TypeVar
 
 from config.errors import CurationError
 from config.records import Spec, ToolCall, Trajectory
+from worker.curate.chat import taught
 
 Row = TypeVar("Row")
 SHUFFLE_SEED = 42  # as in the seed pipeline
@@ -58,7 +59,7 @@ def split(rows: list[Row]) -> tuple[list[Row], list[Row]]:
 
 def _turns(trajectory: Trajectory) -> Iterator[tuple[str, str]]:
     results = {m.tool_call_id: m.content for m in trajectory.messages if m.role == "tool"}
-    for message in trajectory.messages:
+    for message in taught(trajectory):
         if message.role == "tool":
             continue
         for call in message.tool_calls:

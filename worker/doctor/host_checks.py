@@ -2,18 +2,20 @@
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
 import psutil
-from filelock import FileLock, Timeout
-from huggingface_hub.constants import HF_HUB_CACHE
 
 from config.diagnostics import Check, Diagnosis
+from config.errors import DeviceError
+from config.settings import settings
+from worker.device import backend, device_lock
+from worker.device.backend import Installed
+from worker.models.resolve import hub_cache
 from worker.student.cpu_blas import blas
 
 # Command lines of processes that load a model: one word, or `mlx_lm` and the next word.
@@ -53,26 +55,56 @@ def of_kind(processes: Iterable[Process], kind: frozenset[str]) -> list[Process]
 class Host:
     """This machine. Its inputs are fields, so that tests can plant a fault."""
 
-    hub: Path = Path(HF_HUB_CACHE)
+    hub: Path = field(default_factory=hub_cache)
     """the hub cache directory that an mlx_lm server started here would use"""
-    locks: Path = Path(tempfile.gettempdir())
+    locks: Path = field(default_factory=lambda: settings().lock_dir)
     processes: Callable[[], Iterable[Process]] = running
     system: str = sys.platform
     compiler: Callable[[], bool] = lambda: any(shutil.which(name) for name in ("cc", "gcc", "clang"))
     wheel: Callable[[], bool] = lambda: find_spec(blas.WHEEL) is not None
+    mlx: Callable[[], Installed] = backend.installed
 
     def checks(self) -> list[Check]:
         """The checks of this machine."""
         return [
+            Check("build of mlx", self.build),
             Check("fast matrix products", self.products),
             Check("hub cache folder", self.hub_cache),
             Check("one model at a time", self.models),
-            Check("host lock", self.lock),
+            Check("device lock", self.lock),
         ]
+
+    def build(self) -> Iterator[Diagnosis]:
+        """Two builds of mlx overwrite each other's library; the one written last is loaded."""
+        found = self.mlx()
+        if not found.recorded and self.system == "linux":
+            yield Diagnosis(
+                "no_mlx",
+                "warning",
+                "mlx is not installed, which trains and serves models",
+                f"run {backend.INSTALL.format(extra='cpu')}, or with an NVIDIA GPU [worker,cuda]; a machine that only "
+                "generates with a server elsewhere, or curates, does not need it",
+            )
+        elif found.cuda_is_overwritten:
+            yield Diagnosis(
+                "cpu_library_loaded",
+                "error",
+                f"the CUDA build of mlx is installed, but {backend.LIBRARY} is that of "
+                f"{found.loaded or 'another build'}: models are trained and served without the GPU",
+                found.repair,
+            )
+        elif len(found.recorded) > 1:
+            yield Diagnosis(
+                "two_mlx_builds",
+                "warning",
+                f"{' and '.join(found.recorded)} are both installed and write the same file; the next installation may "
+                "replace the one in use",
+                found.repair,
+            )
 
     def products(self) -> Iterator[Diagnosis]:
         """mlx's Linux wheel multiplies about 20 times slower than a fast BLAS; macOS has Metal."""
-        if self.system != "linux" or blas.has_gpu_backend():
+        if self.system != "linux" or self.mlx().uses_gpu:
             return
         missing = [
             name
@@ -113,19 +145,9 @@ class Host:
             )
 
     def lock(self) -> Iterator[Diagnosis]:
-        """This user can acquire the host's lock. It is fine if a training holds it now."""
-        file = self.locks / "applejack-model.lock"
-        if not file.exists():
-            return
+        """This user can claim the device. It is fine if another process holds it now."""
         try:
-            with FileLock(file).acquire(timeout=0):
-                return
-        except Timeout:
-            return
-        except OSError as error:
-            yield Diagnosis(
-                "lock_not_ours",
-                "error",
-                f"the host's lock cannot be acquired: {error}",
-                f"remove {str(file)!r} (another user may have created it), or train as that user",
-            )
+            device_lock.uses(self.locks)
+        except DeviceError as error:
+            problem, _, remedy = str(error).partition("; ")
+            yield Diagnosis("lock_not_ours", "error", problem, remedy)

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -20,7 +21,8 @@ import config
 from config.endpoint.client import complete, request
 from config.errors import EndpointError, FailureKind
 from config.process import ChildProcess, describe_exit, free_port, last_error, start_child
-from worker.student.cpu_blas.blas import fast_blas, mlx_environment
+from worker.device.budget import CACHED_CONVERSATIONS, Serving
+from worker.student.cpu_blas.blas import mlx_environment
 
 CHILD = "worker.endpoint.serve_child"
 GIB = 2**30
@@ -40,11 +42,21 @@ class ServerFlags:
     """Server options other than model and address, with better defaults than mlx_lm's."""
 
     max_tokens: int = 1024  # for requests without max_tokens; the default of 512 truncates answers
-    prompt_cache_size: int = 16  # conversations; a busy worker has more than the default of 10
+    prompt_cache_size: int = CACHED_CONVERSATIONS
     prompt_cache_bytes: int = 4 * GIB  # the default is unbounded
     decode_concurrency: int = 8
     prompt_concurrency: int = 4
     log_level: str = "INFO"
+
+    @classmethod
+    def fitting(cls, budget: Serving, *, max_tokens: int = 1024) -> Self:
+        """The options with which a model stays within its budget."""
+        return cls(
+            max_tokens=max_tokens,
+            prompt_cache_bytes=budget.cache_bytes,
+            decode_concurrency=budget.decode_concurrency,
+            prompt_concurrency=budget.prompts,
+        )
 
     def arguments(self) -> list[str]:
         """Command-line options of mlx_lm's server."""
@@ -60,19 +72,21 @@ class ServerFlags:
 
 @dataclass
 class ModelServer:
-    """One served model. `model` is a directory or a hub name, `adapter` a directory written by training.
+    """One served model. `model` is its directory, `adapter` a directory written by training.
 
     Entering raises EndpointError if the model cannot be loaded or does not answer within `ready_seconds`. The message
     is one line and quotes the server's log. Binds to loopback only, because the server has no authentication.
     """
 
-    model: Path | str
+    model: Path
     adapter: Path | None = None
     log: Path = field(kw_only=True)
     host: str = field(default="127.0.0.1", kw_only=True)
     port: int = field(default=0, kw_only=True)  # 0: any free port
     flags: ServerFlags = field(default_factory=ServerFlags, kw_only=True)
     ready_seconds: float = field(default=600.0, kw_only=True)
+    keep: Sequence[int] = field(default=(), kw_only=True)
+    """file descriptors that the process inherits: its claim on the device"""
     child: ChildProcess | None = field(default=None, init=False)
 
     @property
@@ -129,23 +143,23 @@ class ModelServer:
         return f"last log line: {_log_tail(self.tail(LOOK_BACK_LINES))} (log: {str(self.log)!r})"
 
     def _check_paths(self) -> None:
-        if isinstance(self.model, Path) and not (self.model / "config.json").is_file():
+        if not (self.model / "config.json").is_file():
             raise _not_served(f"{str(self.model)!r} is not a model directory: it has no config.json")
         if self.adapter is not None and not (self.adapter / "adapter_config.json").is_file():
             raise _not_served(f"{str(self.adapter)!r} is not an adapter directory: it has no adapter_config.json")
 
     def _spawn(self) -> None:
-        model = str(self.model.resolve()) if isinstance(self.model, Path) else self.model
+        model = str(self.model.resolve())
         adapter = ["--adapter-path", str(self.adapter.resolve())] if self.adapter else []
         address = ["--host", self.host, "--port", str(self.port)]
         # -P: do not import a folder named worker in the current directory
         command = [sys.executable, "-P", "-m", CHILD, "--model", model, *adapter, *address, *self.flags.arguments()]
-        self.child = start_child("model server", command, log=self.log, env=self._environment(), grace=0)
+        self.child = start_child(
+            "model server", command, log=self.log, env=self._environment(), keep=self.keep, grace=0
+        )
 
     def _environment(self) -> dict[str, str]:
-        # A model directory is used offline; a hub name needs the hub.
-        mlx = mlx_environment() if isinstance(self.model, Path) else fast_blas()
-        return os.environ | mlx | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        return os.environ | mlx_environment() | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
     def _wait_until_ready(self, deadline: float) -> None:
         """Wait for a token; /health returns 200 long before the model is loaded."""

@@ -7,6 +7,7 @@ consumes no jobs.
 
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,15 +16,25 @@ from dataclasses import dataclass, field
 from config import logs
 from config.endpoint.health import HealthCheck, health_check
 from config.errors import EndpointError, FailureKind
+from config.model_names import is_served
 from config.records import DEFAULT_MODEL, Failure
 from config.settings import Settings
+from worker.device.budget import Serving
+from worker.device.device_lock import Use
 from worker.endpoint.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
+from worker.endpoint.consumer import Consumer
+from worker.endpoint.device_turn import DeviceTurn
+from worker.endpoint.refused_models import RefusedModels
 from worker.endpoint.served_model import ServedModel
 from worker.fleet.retry import ENDPOINT_FAILURES
+from worker.models.progress import Downloads
 
 log = logs.get(__name__)
 
 MIN_FREE_BYTES = 1 << 30  # for workspaces, logs and the server's files; with less, jobs would fail one by one
+
+GRACE_CHECKS = 3  # after a training the device stays free for two to three intervals: its evaluation claims it by then
+POLL_SECONDS = 0.2
 
 
 @dataclass
@@ -35,12 +46,18 @@ class EndpointSupervisor:
     resume: Callable[[], None]
     consuming: Callable[[], bool | None] = lambda: None
     """whether the worker consumes its queue; None while that is unknown"""
+    give_up: Callable[[str], None] = lambda _: None
+    """ends the worker: the model of its own server cannot be served"""
     min_free_bytes: int = MIN_FREE_BYTES
     worker: str = "worker"
     """used in the server log's file name, so that two workers in one directory do not read each other's log"""
     circuit_breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+    refused: RefusedModels = field(default_factory=RefusedModels)
+    """models that the endpoint does not serve; the worker goes on with others"""
     served: ServedModel | None = None
     """the child server; None until `start`, and without `--serve`"""
+    downloads: Downloads = field(default_factory=Downloads)
+    """what this worker downloads, for its status"""
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _in_flight: Counter[str] = field(default_factory=Counter)
@@ -48,6 +65,9 @@ class EndpointSupervisor:
     _completed: int = 0
 
     def __post_init__(self) -> None:
+        self.consumer = Consumer(
+            self.circuit_breaker, self.pause, self.resume, self.consuming, self.settings.health_check_seconds
+        )
         self._thread = threading.Thread(target=self._run, name="endpoint-supervisor", daemon=True)
 
     @property
@@ -55,11 +75,26 @@ class EndpointSupervisor:
         """The base URL of this worker's teacher."""
         return self.served.server.url if self.served and self.served.server else self.settings.endpoint
 
+    @property
+    def budget(self) -> Serving | None:
+        """How the child server fits this machine; None without one, and while nothing is known of its model."""
+        return self.served.budget if self.served else None
+
     def start(self) -> None:
         """Start supervising. A worker with `--serve` takes no job before its server has answered."""
         if self.settings.serve:
             log_file = self.settings.dir / "logs" / f"model-server-{self.worker}.log"
-            self.served = ServedModel(self.settings.serve, log_file, self.trip)
+            turn = DeviceTurn(self.worker, self.settings.lock_dir, GRACE_CHECKS * self.settings.health_check_seconds)
+            self.served = ServedModel(
+                self.settings.serve,
+                log_file,
+                self.trip,
+                self.give_up,
+                turn,
+                self.settings.serve_port,
+                self.downloads,
+                concurrency=self.settings.concurrency,
+            )
             self.trip(f"starting the server of {self.settings.serve}")
         self._thread.start()
 
@@ -86,25 +121,57 @@ class EndpointSupervisor:
                 self._completed += 1
 
     def confirm_outage(self, failure: Failure, *, model: str | None) -> bool:
-        """Whether the endpoint, not the job, is at fault: a health check fails too. Then the breaker is tripped."""
+        """Whether the endpoint, not the job, is at fault: a health check fails too.
+
+        Then the breaker is tripped, or the model is remembered as refused if the endpoint serves others.
+        """
         if failure.kind is FailureKind.TIMEOUT:  # the job's own limit; its last request may hang in a dead server
-            return bool(self.circuit_breaker.reason)
+            return bool(self.circuit_breaker.reason) or bool(model and self.refusal(model))
         if failure.kind not in ENDPOINT_FAILURES:
             return False
+        if failure.kind is FailureKind.WRONG_MODEL and model:
+            self.refused.add(model, failure.message)
+            return True
         health = self.health_check(model)
         if not health.answers:
-            self.trip(str(health.error), model=model)
+            if not self._refuses(model, health):
+                self.trip(str(health.error), model=model)
             return True
         if self.circuit_breaker.record_failure(failure.kind):
             self.trip(f"{FAILURE_THRESHOLD} jobs in a row failed although the endpoint is healthy: {failure.message}")
         return False
 
+    def refusal(self, model: str) -> str:
+        """Why this worker cannot serve a run's model; "" if it can or nothing is known against it.
+
+        Its own server is not asked for another model than its own: mlx_lm would load that one too.
+        """
+        loaded = self.settings.loaded_model
+        if loaded and not is_served(loaded, model):
+            return f"requested model {model!r}, but this worker serves {loaded!r}"
+        return self.refused.reason(model)
+
+    def _refuses(self, model: str | None, health: HealthCheck) -> bool:
+        """Remember a model as refused if its health check failed and the endpoint serves other models."""
+        if model is None or health.error is None:
+            return False
+        wrong = health.error.kind is FailureKind.WRONG_MODEL
+        if not wrong and (health.error.kind is not FailureKind.ENDPOINT_ERROR or not self._answers_others(model)):
+            return False
+        self.refused.add(model, str(health.error))
+        return True
+
+    def _answers_others(self, model: str) -> bool:
+        return model != self.settings.model and self.health_check().answers
+
     def health_check(self, model: str | None = None) -> HealthCheck:
         """Request one token, of `model` where one is named."""
         if self.settings.serve and not (self.served and self.served.server):
-            gone = EndpointError("the model server is not running", kind=FailureKind.ENDPOINT_UNREACHABLE)
+            why = self.circuit_breaker.reason or "the model server is not running"
+            gone = EndpointError(why, kind=FailureKind.ENDPOINT_UNREACHABLE)
             return HealthCheck(gone)
-        if model in (None, DEFAULT_MODEL, self.settings.serve):  # by its own name mlx_lm would load it a second time
+        # by its own name mlx_lm would load it a second time
+        if model is None or model == DEFAULT_MODEL or is_served(self.settings.loaded_model, model):
             model = self.settings.model
         key = self.settings.endpoint_key.get_secret_value() if self.settings.endpoint_key else None
         return health_check(self.endpoint, model=model, api_key=key, seconds=self.settings.health_check_timeout)
@@ -125,7 +192,9 @@ class EndpointSupervisor:
 
     def _tick(self) -> None:
         if self.served:
-            with self._reconcile_in_background():
+            with self.consumer.reconciled():
+                if use := self.served.wanted_by():
+                    self._make_room(self.served, use)
                 self.served.ensure(self.health_check)
         elif not self.circuit_breaker.reason:
             self._check_busy_endpoint()
@@ -135,45 +204,39 @@ class EndpointSupervisor:
             self.circuit_breaker.reset()
             log.info("worker.resumed")
             self.resume()
-        self._reconcile_consumer()
+        self.consumer.reconcile()
+
+    def _make_room(self, served: ServedModel, use: Use) -> None:
+        """Stop the server for a training or an evaluation, after `drain_seconds` for the jobs that it answers."""
+        self.trip(f"the model server makes room for {use}")
+        deadline = time.monotonic() + self.settings.drain_seconds
+        while self._busy() and time.monotonic() < deadline and not self._stop.wait(POLL_SECONDS):
+            pass
+        log.info("model_server.makes_room", use=str(use), jobs=self._in_flight.total())
+        served.give_way()
+
+    def _busy(self) -> bool:
+        with self._lock:
+            return self._in_flight.total() > 0
 
     def _may_resume(self) -> bool:
         breaker = self.circuit_breaker
-        return bool(breaker.reason) and not breaker.cooling_down and self.health_check(breaker.model).answers
+        if not breaker.reason or breaker.cooling_down:
+            return False
+        health = self.health_check(breaker.model)
+        # an endpoint that does not have the model serves: other runs may request another one
+        return health.answers or self._refuses(breaker.model or self.settings.model, health)
 
     def _check_busy_endpoint(self) -> None:
         """Pause when a busy endpoint stops producing tokens; otherwise its jobs would hang until their own timeout."""
         with self._lock:
-            models, completed = [model for model, jobs in self._in_flight.items() if jobs], self._completed
+            used, completed = [model for model, jobs in self._in_flight.items() if jobs], self._completed
+        models = [model for model in used if not self.refusal(model)]
         for model in models[:1]:
             health = self.health_check(model)
-            if not health.answers and completed == self._completed:  # a full server delays the check but finishes jobs
+            # a full server delays the check but finishes jobs
+            if not health.answers and completed == self._completed and not self._refuses(model, health):
                 self.trip(str(health.error), model=model)
-
-    def _reconcile_consumer(self) -> None:
-        """Re-send pause or resume if the consumer is in the wrong state; control broadcasts can be lost."""
-        consuming, reason = self.consuming(), self.circuit_breaker.reason
-        if consuming is True and reason:
-            self.pause(reason)
-        elif consuming is False and not reason:
-            self.resume()
-
-    @contextmanager
-    def _reconcile_in_background(self) -> Iterator[None]:
-        """Keep reconciling the consumer during the block, which may take minutes while a model loads."""
-        done = threading.Event()
-
-        def reconcile() -> None:
-            while not done.wait(self.settings.health_check_seconds):
-                self._reconcile_consumer()
-
-        thread = threading.Thread(target=reconcile, name="consumer-reconciler", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
 
     def _disk(self) -> str:
         self.settings.dir.mkdir(parents=True, exist_ok=True)

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Literal
 
 from config.atomic_files import write_lines
-from config.errors import EndpointError, EvaluationError, WorkspaceError
+from config.errors import EndpointError, EvaluationError, UsageError, WorkspaceError
 from config.records import DEFAULT_MODEL, Prompt, Sampling, Spec, Trajectory, job_id
 from config.report.model import Report
-from worker.device.device_lock import device_lock
+from worker.device.budget import Serving, serving
+from worker.device.device_lock import Claim, device_lock
+from worker.device.machine import this_machine
+from worker.device.model_memory import Model
 from worker.endpoint.model_server import ModelServer, ServerFlags
 from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
 from worker.evaluate.score import score
 from worker.generate.agent import endpoint_teacher
 from worker.generate.rollout import run_rollout
+from worker.models.resolve import hub_name
 from worker.tools.workspace import Workspace
 
 CONCURRENCY = 4  # prompts in flight; the server batches them
@@ -51,27 +55,31 @@ def evaluate(
     on_progress: Progress,
     worker: str,
     concurrency: int = CONCURRENCY,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Report:
     """Return the Report. Writes it to `out`, with before.jsonl and after.jsonl (trajectories) and the server logs.
 
     A held-out prompt keeps its job_id; other prompts get one from their position and content.
 
-    Serves first the base model, then base and adapter, one at a time under the host's lock. Every prompt is answered at
-    temperature 0 within `spec.evaluate_limits`. Without an adapter only `before` is scored.
+    Serves first the base model, then base and adapter, one at a time, while it holds the host's device. Every prompt is
+    answered at temperature 0 within `spec.evaluate_limits`. Without an adapter only `before` is scored.
+    Fewer than `concurrency` prompts are in flight where no more fit this machine.
     Raises EvaluationError if a server fails, a workspace is unavailable, there are no prompts, or it cannot be verified
-    which weights answered. No report is written then.
+    which weights answered; DeviceError if the device cannot be claimed, or `cancelled` turns true while waiting for it.
+    No report is written then.
     """
     try:
         questions = _questions(prompts, workspace_for)
         out.mkdir(parents=True, exist_ok=True)
-        evaluator = Evaluator(_evaluation_spec(spec), questions, student, out, on_progress, worker, concurrency)
-        with device_lock():
+        budget = serving(Model.of(student), this_machine(), most=concurrency)
+        with device_lock("evaluation", spec.run_id, cancelled) as claim:
+            evaluator = Evaluator(_evaluation_spec(spec), questions, student, out, on_progress, worker, budget, claim)
             before = evaluator.ask("before", None)
             noise = prove_constant(before.canaries, who="the base model")
             after = (
                 evaluator.ask("after", adapter, lambda seen: _check(before, seen, noise, adapter)) if adapter else None
             )
-    except (EndpointError, WorkspaceError) as error:
+    except (EndpointError, UsageError, WorkspaceError) as error:
         raise EvaluationError(str(error)) from error
     identity = "Only the base model was evaluated, without an adapter."
     if after and adapter:
@@ -79,12 +87,13 @@ def evaluate(
         identity = prove_different(before.canaries[0], after.canaries[0], noise=noise, adapter=adapter)
     report = Report(
         run_id=spec.run_id,
-        student=str(student),
+        student=hub_name(student)[0],
+        revision=hub_name(student)[1],
         adapter=str(adapter) if adapter else None,
         before=score(before.trajectories),
         after=score(after.trajectories) if after else None,
         identity=identity,
-        concurrency=concurrency,
+        concurrency=budget.conversations,
     )
     report.write(out)
     return report
@@ -100,19 +109,17 @@ class Evaluator:
     out: Path
     on_progress: Progress
     worker: str
-    concurrency: int
+    budget: Serving
+    claim: Claim
 
     def ask(
         self, phase: Phase, adapter: Path | None, check: Callable[[Canaries], None] = lambda _: None
     ) -> ModelAnswers:
         """Serve a model, `check` its canaries before the first prompt, and ask every question."""
-        flags = ServerFlags(
-            max_tokens=self.spec.limits.max_tokens,
-            decode_concurrency=self.concurrency,
-            prompt_concurrency=self.concurrency,
-        )
-        server = ModelServer(self.student, adapter, log=self.out / f"{phase}-server.log", flags=flags)
-        with ThreadPoolExecutor(self.concurrency) as pool, server:  # this order: on an interrupt the server stops first
+        flags = ServerFlags.fitting(self.budget, max_tokens=self.spec.limits.max_tokens)
+        log, keep = self.out / f"{phase}-server.log", [self.claim.descriptor]
+        server = ModelServer(self.student, adapter, log=log, flags=flags, keep=keep)
+        with ThreadPoolExecutor(self.budget.conversations) as pool, server:  # on an interrupt the server stops first
             try:
                 first = canaries(server.url)
                 check(first)

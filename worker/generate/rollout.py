@@ -73,6 +73,7 @@ def provenance(teacher: Teacher, worker: str, schemas: tuple[JsonObject, ...], p
         applejack_version=version(),
         toolset_digest=toolset.digest(schemas),
         workspace=pin,
+        revision=teacher.revision,
     )
 
 

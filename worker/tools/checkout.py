@@ -18,10 +18,10 @@ from config.address import without_secret
 from config.atomic_files import replace_directory, write_text
 from config.errors import WorkspaceError
 from config.git import GitError, run_git
-from worker.tools.files import content_digest
+from worker.tools.tree import Tree
 
 GIT_SECONDS = 900.0  # for a large clone over a slow line; other commands take about 1 s
-DIRTY_SECONDS = 30.0  # cache time: `git status` takes up to 1 s on a large tree and each job needs it
+DIRTY_SECONDS = 30.0  # cache time: `git status` takes up to 1 s on a large tree
 
 _dirty: dict[Path, tuple[float, bool]] = {}  # work tree -> (checked at, dirty)
 
@@ -30,8 +30,10 @@ _dirty: dict[Path, tuple[float, bool]] = {}  # work tree -> (checked at, dirty)
 class Checkout:
     """A commit's files in the cache."""
 
-    root: Path
+    tree: Tree
     commit: str
+    restore: Callable[[], object]
+    """makes the checkout anew if it was edited or deleted"""
     dirty: bool = False
 
 
@@ -57,8 +59,7 @@ def from_work_tree(path: Path, rev: str | None, *, cache: Path) -> Checkout | No
         raise WorkspaceError(f"{str(path)!r} has no commit {rev!r} on this machine; run `git fetch` there")
     if not held:
         raise WorkspaceError(f"commit {rev!r} of {str(path)!r} does not hold the directory {prefix!r}")
-    root = _made(lambda into: _write_files(path, commit, prefix, into), f"{commit}{_key(prefix)}", cache)
-    return Checkout(root / prefix, commit, _is_dirty(path))
+    return _checkout(path, commit, cache, prefix=prefix, dirty=_is_dirty(path))
 
 
 def from_url(url: str, rev: str, *, cache: Path) -> Checkout:
@@ -81,7 +82,7 @@ def from_url(url: str, rev: str, *, cache: Path) -> Checkout:
             commit = _commit(mirror, rev)
     if commit is None:
         raise WorkspaceError(f"{without_secret(url)!r} has no revision {rev!r}; check the name after the '@'")
-    return Checkout(_made(lambda into: _write_files(mirror, commit, "", into), commit, cache), commit)
+    return _checkout(mirror, commit, cache)
 
 
 def from_cache(url: str, commit: str, *, cache: Path) -> Checkout:
@@ -93,25 +94,35 @@ def from_cache(url: str, commit: str, *, cache: Path) -> Checkout:
     mirror = _mirror(url, cache)
     if not (cache / "workspaces" / commit).is_dir() and not mirror.is_dir():
         raise WorkspaceError(f"{without_secret(url)!r} has not been fetched on this machine")
-    return Checkout(_made(lambda into: _write_files(mirror, commit, "", into), commit, cache), commit)
+    return _checkout(mirror, commit, cache)
 
 
 def _mirror(url: str, cache: Path) -> Path:
     return cache / "mirrors" / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
-def _made(write: Callable[[Path], None], name: str, cache: Path) -> Path:
+def _checkout(repository: Path, commit: str, cache: Path, *, prefix: str = "", dirty: bool = False) -> Checkout:
+    def made() -> Tree:
+        return _made(lambda into: _write_files(repository, commit, prefix, into), commit, prefix, cache)
+
+    return Checkout(made(), commit, made, dirty)
+
+
+def _made(write: Callable[[Path], None], commit: str, prefix: str, cache: Path) -> Tree:
+    name = f"{commit}{_key(prefix)}"
     root = cache / "workspaces" / name
     root.parent.mkdir(parents=True, exist_ok=True)
     recorded = root.with_name(f"{name}.digest")
     with FileLock(f"{root}.lock"):
-        if root.is_dir() and recorded.exists() and recorded.read_text() == content_digest(root):
-            return root
+        if root.is_dir() and recorded.exists():
+            tree = Tree.read(root / prefix)
+            if recorded.read_text() == tree.digest:
+                return tree
         with replace_directory(root) as fresh:
             write(fresh)
-            digest = content_digest(fresh)
-        write_text(recorded, digest)
-    return root
+            tree = Tree.read(fresh / prefix)
+        write_text(recorded, tree.digest)
+    return tree.moved(root / prefix)
 
 
 def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.tools.files import BinaryError, Entry, files_at, listed, locate, read_bytes
+from worker.tools.files import BinaryError, files_at, locate, read_bytes
 from worker.tools.patterns import LinePattern, RefusedError, line_pattern
 from worker.tools.workspace import Workspace
 
@@ -70,7 +70,7 @@ class RunCommand(Arguments):
 
 def read_file(workspace: Workspace, arguments: ReadFile) -> str:
     """Numbered lines, and how to read the lines that are not shown."""
-    lines = _text_lines(read_bytes(locate(workspace.root, arguments.path), arguments.path))
+    lines = _text_lines(read_bytes(workspace.tree, locate(workspace.tree, arguments.path), arguments.path))
     if not lines:
         return f"{arguments.path} is empty (0 lines)"
     if arguments.start > len(lines):
@@ -107,7 +107,7 @@ def grep(workspace: Workspace, arguments: Grep) -> str:
 
 def count(workspace: Workspace, arguments: Count) -> str:
     """The number of files, or of matching lines and of files with a match."""
-    files = files_at(workspace.root, arguments.path, arguments.glob)
+    files = files_at(workspace.tree, arguments.path, arguments.glob)
     if not arguments.pattern:
         return _plural(len(files), "file")
     search = _Search(workspace, line_pattern(arguments.pattern))
@@ -119,22 +119,19 @@ def find_files(workspace: Workspace, arguments: FindFiles) -> str:
     """Paths relative to the top of the workspace."""
     if not arguments.glob:
         raise RefusedError("the glob is empty; give one like '*.py'")
-    files = files_at(workspace.root, arguments.path, arguments.glob)
+    files = files_at(workspace.tree, arguments.path, arguments.glob)
     if not files:
-        searched = len(files_at(workspace.root, arguments.path, "*"))
+        searched = len(files_at(workspace.tree, arguments.path, "*"))
         return f"no file matches {arguments.glob!r} among {_plural(searched, 'file')}"
-    shown = [entry.path for entry in files[:ENTRIES]]
-    return "\n".join(shown) + _left_out(len(files) - len(shown), "files", "narrow the glob")
+    return "\n".join(files[:ENTRIES]) + _left_out(len(files) - ENTRIES, "files", "narrow the glob")
 
 
 def list_dir(workspace: Workspace, arguments: ListDir) -> str:
     """Names, directories with a trailing "/"."""
-    real = locate(workspace.root, arguments.path)
-    if not real.is_dir():
+    located = locate(workspace.tree, arguments.path)
+    names = workspace.tree.listings.get(located)
+    if names is None:
         raise RefusedError(f"{arguments.path!r} is a file; read_file shows what it holds")
-    names = [
-        f"{child.name}/" if child.is_dir() else child.name for child in sorted(real.iterdir()) if listed(child.name)
-    ]
     if not names:
         return "the directory is empty"
     return "\n".join(names[:ENTRIES]) + _left_out(len(names) - ENTRIES, "entries", "find_files takes a glob")
@@ -150,15 +147,15 @@ class _Search:
     unreadable: int = 0
     late: int = 0
 
-    def over(self, files: Sequence[Entry]) -> Iterator[tuple[str, int, str]]:
+    def over(self, files: Sequence[str]) -> Iterator[tuple[str, int, str]]:
         """Path, line number (from 1) and text of every matching line."""
         deadline = time.monotonic() + SEARCH_SECONDS
-        for place, entry in enumerate(files):
+        for place, path in enumerate(files):
             try:
-                content = read_bytes(self.workspace.root / entry.path, entry.path)
+                content = read_bytes(self.workspace.tree, path, path)
                 self.read += 1
                 for number, line in self.pattern.matching_lines(content, deadline=deadline):
-                    yield entry.path, number, line.decode(errors="replace")
+                    yield path, number, line.decode(errors="replace")
             except BinaryError:  # has no lines; not worth a note
                 continue
             except RefusedError:
@@ -181,10 +178,10 @@ def is_unfinished(result: str) -> bool:
     return any(line.startswith("[") and line.endswith(_UNFINISHED) for line in result.split("\n")[-2:])
 
 
-def _files(workspace: Workspace, path: str, glob: str) -> list[Entry]:
-    files = files_at(workspace.root, path, glob)
+def _files(workspace: Workspace, path: str, glob: str) -> list[str]:
+    files = files_at(workspace.tree, path, glob)
     if not files:
-        among = _plural(len(files_at(workspace.root, path, "*")), "file")
+        among = _plural(len(files_at(workspace.tree, path, "*")), "file")
         raise RefusedError(f"no file matches glob {glob!r} among {among} in {path!r}")
     return files
 

@@ -1,12 +1,14 @@
 """The tools for reading a pinned workspace: their names, JSON schemas and functions.
 
 Every result is text that is never empty. A long result is capped, with a marker that states what was left out. An
-invalid call raises RefusedError, which the model receives as an error that it can correct.
+invalid call raises RefusedError, which the model receives as an error that it can correct. A file that was edited since
+the workspace was opened raises EditedError, which ends the job: its result would be that of other code.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from pydantic import ValidationError
 
@@ -14,6 +16,7 @@ from config.errors import UsageError
 from config.records import JsonObject
 from worker.tools import run_command, tools
 from worker.tools.patterns import RefusedError
+from worker.tools.tree import EditedError
 from worker.tools.workspace import Workspace
 
 ToolFunction = Callable[[JsonObject], str]
@@ -46,10 +49,15 @@ def offered(names: Sequence[str], allow_commands: Sequence[str]) -> tuple[str, .
 
 def schemas(names: Sequence[str]) -> tuple[JsonObject, ...]:
     """The JSON sent as `tools`, in the order of the names."""
-    return tuple(
-        {"type": "function", "function": {"name": name, "description": _purpose(name), "parameters": _parameters(name)}}
-        for name in names
-    )
+    return tuple(_schema(name) for name in names)
+
+
+@cache  # a millisecond for each job otherwise
+def _schema(name: str) -> JsonObject:
+    return {
+        "type": "function",
+        "function": {"name": name, "description": _purpose(name), "parameters": _parameters(name)},
+    }
 
 
 def digest(offered_schemas: Sequence[JsonObject]) -> str:
@@ -68,19 +76,36 @@ def build(
         "find_files": tools.find_files,
         "list_dir": tools.list_dir,
         "count": tools.count,
-        RUN_COMMAND: lambda where, arguments: run_command.run(where.root, arguments.command, allow=allow_commands),
+        RUN_COMMAND: lambda where, arguments: _run_command(where, arguments, allow_commands),
     }
 
     def bound(name: str) -> ToolFunction:
         def run(arguments: JsonObject) -> str:
+            read = _read_arguments(name, arguments)
             try:
-                return _shortened(bodies[name](workspace, _read_arguments(name, arguments)))
+                return _shortened(_on_pinned_files(workspace, lambda: bodies[name](workspace, read)))
             except OSError as error:
                 raise RefusedError(f"{name} cannot read that: {error.strerror or error}") from error
 
         return run
 
     return {name: bound(name) for name in names}
+
+
+def _on_pinned_files(workspace: Workspace, body: Callable[[], str]) -> str:
+    """The result of a tool. An edited checkout is made anew first; an edited directory ends the job."""
+    try:
+        return body()
+    except EditedError:
+        if workspace.restore is None:
+            raise
+        workspace.restore()
+        return body()
+
+
+def _run_command(workspace: Workspace, arguments: tools.RunCommand, allow: Sequence[str]) -> str:
+    workspace.tree.verify()  # the program reads the directory itself
+    return run_command.run(workspace.root, arguments.command, allow=allow)
 
 
 def _purpose(name: str) -> str:
@@ -99,7 +124,12 @@ def _parameters(name: str) -> JsonObject:
 
 def _read_arguments(name: str, arguments: JsonObject) -> tools.Arguments:
     model = _ARGUMENTS[name]
-    given = {key: value for key, value in arguments.items() if value is not None}  # null counts as absent
+    # null counts as absent where there is a default. mlx_lm reads a pattern "null" as null, which is another question
+    for field, described in model.model_fields.items():
+        if field in arguments and arguments[field] is None and (described.is_required() or field == "pattern"):
+            hint = "to search for the word null write [n]ull" if field == "pattern" else f"give {field!r} a value"
+            raise RefusedError(f"{name}: argument {field!r} is null, not text; {hint}")
+    given = {key: value for key, value in arguments.items() if value is not None}
     try:
         return model.model_validate(given)
     except ValidationError as error:

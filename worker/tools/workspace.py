@@ -4,15 +4,18 @@ A workspace is named `PATH`, `PATH@REV` or `URL@REV`. A path inside a git work t
 Uncommitted changes are not read, but recorded as dirty. A directory that git does not track is read in place.
 """
 
+import platform
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from config.address import without_secret
 from config.errors import WorkspaceError
 from config.records import Pin
 from worker.tools import checkout
-from worker.tools.files import content_digest
+from worker.tools.tree import Tree
 
 _URL = re.compile(r"^([a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)")
 _REV = re.compile(r"^[\w][\w./^~+-]*$")  # a leading "-" would be an option to git
@@ -26,6 +29,15 @@ class Workspace:
 
     root: Path
     pin: Pin
+    opened: Tree | None = field(default=None, compare=False, repr=False)
+    """the files with the pinned content; None: those that the first tool finds"""
+    restore: Callable[[], object] | None = field(default=None, compare=False, repr=False)
+    """makes an edited checkout anew; None for a directory that is read in place"""
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The files that tools read."""
+        return self.opened or Tree.read(self.root)
 
 
 def parse(text: str) -> tuple[str, str | None]:
@@ -71,14 +83,15 @@ def open_workspace(text: str, *, cache: Path, expect: Pin | None = None) -> Work
     else:
         path = Path(origin).expanduser()
         if not path.is_dir():
-            raise WorkspaceError(f"there is no directory {origin!r} on this machine; check the path, or give URL@REV")
+            raise WorkspaceError(
+                f"there is no directory {origin!r} on {platform.node()}; copy it there, or submit with URL@REV"
+            )
         found = checkout.from_work_tree(path.resolve(), pinned or rev, cache=cache)
     name = without_secret(origin)
     if found is None:
-        root = Path(origin).expanduser().resolve()
-        workspace = Workspace(root, Pin(origin=name, digest=content_digest(root)))
+        workspace = _in_place(Path(origin).expanduser(), name)
     else:
-        workspace = Workspace(found.root.resolve(), Pin(origin=name, commit=found.commit, dirty=found.dirty))
+        workspace = _checked_out(found, Pin(origin=name, commit=found.commit, dirty=found.dirty))
     if expect is not None:
         _compare(workspace.pin, expect)
     return workspace
@@ -102,11 +115,20 @@ def reopen(pin: Pin, *, cache: Path) -> Workspace:
     elif pin.commit:
         found = checkout.from_work_tree(path.resolve(), pin.commit, cache=cache)
     elif pin.digest:
-        return Workspace(path.resolve(), Pin(origin=pin.origin, digest=content_digest(path.resolve())))
+        return _in_place(path, pin.origin)
     else:
         raise WorkspaceError(f"{pin.origin!r} is not pinned to a commit or a digest")
     assert found is not None  # from_work_tree returns None only without a revision
-    return Workspace(found.root.resolve(), pin)
+    return _checked_out(found, pin)
+
+
+def _in_place(path: Path, name: str) -> Workspace:
+    tree = Tree.read(path)
+    return Workspace(tree.root, Pin(origin=name, digest=tree.digest), tree)
+
+
+def _checked_out(found: checkout.Checkout, pin: Pin) -> Workspace:
+    return Workspace(found.tree.root, pin, found.tree, found.restore)
 
 
 def _compare(pin: Pin, expect: Pin) -> None:

@@ -11,6 +11,7 @@ import types
 from collections.abc import Sized
 from pathlib import Path
 
+import mlx.core as mx
 import mlx_lm
 import numpy as np
 from mlx_lm import lora
@@ -19,6 +20,7 @@ from mlx_lm.tuner.callbacks import TrainingCallback
 from mlx_lm.tuner.datasets import create_dataset
 
 from config.records import JsonObject, TrainProgress
+from worker.device.mlx_limits import bound_memory
 from worker.student import fenced_json
 from worker.train.preflight import SPLITS, read_rows
 
@@ -50,21 +52,35 @@ class Progress(TrainingCallback):
         iteration = int(val_info["iteration"])
         self._write(TrainProgress(iteration=iteration, iterations=self._iterations, valid_loss=val_info["val_loss"]))
 
+    def on_backend(self, name: str) -> None:
+        """Called once, before the model is loaded."""
+        self._stream.write(json.dumps({"backend": name}) + "\n")
+
     def _write(self, progress: TrainProgress) -> None:
         self._stream.write(
             json.dumps(progress.model_dump(exclude_none=True)) + "\n"
         )  # keeps NaN; pydantic's JSON does not
 
 
+def backend() -> str:
+    """What mlx computes on in this process: metal, cuda or cpu."""
+    if mx.default_device().type != mx.DeviceType.gpu:
+        return "cpu"
+    return "metal" if mx.metal.is_available() else "cuda"
+
+
 def train(hyperparameters: JsonObject, progress_fd: int) -> None:
     """Load the model, train and save the adapter."""
     args = types.SimpleNamespace(**{**lora.CONFIG_DEFAULTS, **hyperparameters, "train": True})
+    progress = Progress(progress_fd, args.iters)
+    progress.on_backend(backend())
     np.random.seed(args.seed)  # mlx_lm draws its batches from numpy's global generator
+    bound_memory()
     fenced_json.register()  # students may use it as tool parser
     model, tokenizer = mlx_lm.load(args.model)[:2]
     args.num_layers = min(args.num_layers, len(model.layers))
     training, validation, test = datasets(args, tokenizer)
-    lora.train_model(args, model, training, validation, Progress(progress_fd, args.iters))
+    lora.train_model(args, model, training, validation, progress)
     if args.test:
         lora.evaluate_model(args, model, test)
 

@@ -9,8 +9,12 @@ from typing import cast
 from config import hyperparameters, logs
 from config.errors import TrainingError, UsageError
 from config.records import JsonObject
+from worker.device import budget
+from worker.device.machine import Machine, this_machine
+from worker.device.model_memory import Model, TrainingShape
 from worker.student.tokenizer import RenderError, Student
 from worker.train import student_files
+from worker.train.training_size import DEFAULT_BATCH, TrainingSize, sized
 
 SPLITS = ("train", "valid", "test")
 FLOAT_BYTES = 4  # of one adapter weight at most
@@ -24,14 +28,28 @@ class Plan:
     """A training that may start."""
 
     hyperparameters: JsonObject
+    """for mlx_lm"""
     rows: dict[str, int]
     """by split"""
     longest: int
     """tokens of the longest row"""
+    size: TrainingSize
+    memory: budget.Training
 
 
-def preflight(dataset: Path, *, student: Path, out: Path, overrides: JsonObject, file: Path | None = None) -> Plan:
-    """Check dataset, student, hyperparameters and disk; UsageError or TrainingError, in one line with the remedy."""
+def preflight(
+    dataset: Path,
+    *,
+    student: Path,
+    out: Path,
+    overrides: JsonObject,
+    file: Path | None = None,
+    machine: Machine | None = None,
+) -> Plan:
+    """Check dataset, student, hyperparameters, memory and disk of this machine or `machine`.
+
+    UsageError or TrainingError, in one line with the remedy.
+    """
     if not dataset.is_dir():
         raise UsageError(f"no dataset at {str(dataset)!r}: give a directory with train.jsonl and valid.jsonl")
     rows = {split: read_rows(dataset / f"{split}.jsonl") for split in SPLITS}
@@ -45,8 +63,30 @@ def preflight(dataset: Path, *, student: Path, out: Path, overrides: JsonObject,
     require_rows({split: len(found) for split, found in rows.items()}, values, dataset)
     student_files.require_loadable(student)
     longest = require_lengths(dataset, rows, Student(student), cast("int", values["max_seq_length"]))
+    size, sized_values = sized(values, len(rows["train"]))
+    memory = require_memory(Model.of(student), machine or this_machine(), sized_values, longest, overrides)
+    values = {**sized_values, "grad_checkpoint": memory.grad_checkpoint}
     require_disk(out, adapter_bytes(student, values))
-    return Plan(values, {split: len(found) for split, found in rows.items()}, longest)
+    for warning in filter(None, (size.warning, memory.warning)):
+        log.warning("train.unusual", reason=warning)
+    return Plan(values, {split: len(found) for split, found in rows.items()}, longest, size, memory)
+
+
+def require_memory(
+    model: Model, machine: Machine, values: JsonObject, longest: int, overrides: JsonObject
+) -> budget.Training:
+    """Choose gradient checkpointing by memory; TrainingError when the longest row does not fit even so."""
+    lora = cast("JsonObject", values.get("lora_parameters") or {})
+    shape = TrainingShape(
+        tokens=longest,
+        batch=cast("int", values.get("batch_size", DEFAULT_BATCH)),
+        layers=cast("int", values.get("num_layers", 16)),
+        rank=cast("int", lora.get("rank", 8)),
+        full=values.get("fine_tune_type") == "full",
+    )
+    checkpoint = cast("bool | None", values.get("grad_checkpoint"))
+    fixed = checkpoint is not None or "batch_size" in overrides
+    return budget.training(model, machine, shape, checkpoint=checkpoint, fixed=fixed)
 
 
 def require_proof(dataset: Path) -> None:
@@ -94,7 +134,7 @@ def kind_of(row: JsonObject, dataset: Path) -> str:
 
 def require_rows(counts: dict[str, int], values: JsonObject, dataset: Path) -> None:
     """Check row counts: mlx_lm raises, after loading, when a split has fewer rows than a batch."""
-    batch = cast("int", values.get("batch_size", 4))
+    batch = cast("int", values.get("batch_size", DEFAULT_BATCH))
     for split in SPLITS:
         required = split != "test" or bool(values.get("test"))
         if required and counts[split] < batch and (counts[split] or split != "valid"):

@@ -4,7 +4,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from config.errors import TrainingError
@@ -22,17 +22,19 @@ def reports(
     environment: dict[str, str],
     log_file: Path,
     cancelled: Callable[[], bool],
+    keep: Sequence[int] = (),
 ) -> Generator[str]:
     """Run the child with `config` and yield each line of progress.
 
-    Its stdout and stderr go to `log_file`. Its session is killed when the generator closes or this process dies.
+    Its stdout and stderr go to `log_file`. It inherits the file descriptors in `keep`. Its session is killed when the
+    generator closes or this process dies.
     Raises TrainingError if `cancelled` returns true or the child fails.
     """
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb", buffering=0) as progress:
         command = [sys.executable, "-m", CHILD_MODULE, str(config), str(write_end)]
         try:
-            child = start_child("training", command, log=log_file, env=environment, keep=[write_end], grace=0)
+            child = start_child("training", command, log=log_file, env=environment, keep=[write_end, *keep], grace=0)
         finally:
             os.close(write_end)  # so that the pipe closes when the child exits
         try:

@@ -1,30 +1,25 @@
 """The train stage: trains an adapter of a student on a dataset and writes it atomically."""
 
 import contextlib
-import hashlib
 import json
 import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
-
-from pydantic import ValidationError
 
 from config import logs
 from config.atomic_files import replace_directory
-from config.errors import TrainingError, UsageError
+from config.errors import TrainingError
 from config.records import Adapter, JsonObject, TrainProgress
-from worker.device.device_lock import device_lock
+from worker.device.backend import installed
+from worker.device.device_lock import Claim, device_lock
+from worker.models.resolve import hub_name
 from worker.student.cpu_blas.blas import mlx_environment
-from worker.train.preflight import SPLITS, Plan, preflight
+from worker.train.preflight import Plan, preflight
 from worker.train.process import reports
+from worker.train.recipe import LOG, RECIPE, RECORD, WEIGHTS, finished, recipe_of, require_replaceable
 
-RECORD = "adapter.json"  # the Adapter; written last
-RECIPE = "recipe.json"  # dataset, student and hyperparameters
-LOG = "train.log"
-WEIGHTS = "adapters.safetensors"
 MLX_CONFIG = "adapter_config.json"
 
 log = logs.get(__name__)
@@ -39,13 +34,15 @@ def train(
     on_progress: Callable[[TrainProgress], None],
     cancelled: Callable[[], bool],
     file: Path | None = None,
+    run_id: str = "",
 ) -> Adapter:
     """Train `student` on `dataset` with config/lora.yaml (or `file`) and `overrides` into the directory `out`.
 
     Replaces `out` only when the adapter is complete. Returns the existing adapter if dataset, student and
-    hyperparameters are the same. Waits for the host's model lock.
-    Raises UsageError for bad input, and TrainingError if the training cannot start, fails or is cancelled. The message
-    names the log, which is then at `out`/train.log.
+    hyperparameters are the same. Waits for the host's device; others that wait see `run_id`, or the name of `out`.
+    Raises UsageError for bad input, DeviceError if the device cannot be claimed or `cancelled` turns true while waiting
+    for it, and TrainingError if the training cannot start, fails or is cancelled. Its message names the log, which is
+    then at `out`/train.log.
     """
     plan = preflight(dataset, student=student, out=out, overrides=overrides, file=file)
     recipe = recipe_of(dataset, student, plan)
@@ -54,52 +51,40 @@ def train(
         log.info("train.found", adapter=str(out), iterations=found.iterations)
         return found
     require_replaceable(out)
-    with device_lock(cancelled):
-        log.info("train.started", dataset=str(dataset), student=str(student), rows=plan.rows, longest=plan.longest)
-        adapter = _trained(dataset, student, out, plan, recipe, on_progress, cancelled)
-    log.info("train.finished", adapter=str(out), iterations=adapter.iterations, seconds=adapter.seconds)
+    with device_lock("training", run_id or out.absolute().name, cancelled) as claim:
+        log.info(
+            "train.started",
+            dataset=str(dataset),
+            student=str(student),
+            rows=plan.rows,
+            longest=plan.longest,
+            epochs=plan.size.epochs,
+            iterations=plan.size.iterations,
+            grad_checkpoint=plan.memory.grad_checkpoint,
+            needed_gb=round(plan.memory.needed / 1e9, 1),
+        )
+        on_progress(_planned(plan))
+        adapter = _trained(dataset, student, out, plan, recipe, on_progress, cancelled, claim)
+    log.info(
+        "train.finished",
+        adapter=str(out),
+        iterations=adapter.iterations,
+        seconds=adapter.seconds,
+        backend=adapter.backend,
+    )
     return adapter
 
 
-def finished(out: Path, recipe: JsonObject) -> Adapter | None:
-    """The adapter in `out` if it is complete and has this recipe."""
-    try:
-        if json.loads((out / RECIPE).read_text(encoding="utf-8")) != recipe or not (out / WEIGHTS).is_file():
-            return None
-        return Adapter.model_validate_json((out / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, ValidationError):
-        return None
-
-
-def recipe_of(dataset: Path, student: Path, plan: Plan) -> JsonObject:
-    """The inputs that determine the adapter."""
-    weights = {file.name: file.stat().st_size for file in sorted(student.glob("model*.safetensors"))}
-    config = hashlib.sha256((student / "config.json").read_bytes()).hexdigest()
-    return {
-        "dataset_hash": dataset_hash(dataset),
-        "student": {"path": str(student.absolute()), "config_sha256": config, "weights": cast("JsonObject", weights)},
-        "hyperparameters": plan.hyperparameters,
-    }
-
-
-def dataset_hash(dataset: Path) -> str:
-    """The content hash in dataset.json, else the sha256 of the split files."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))["content_hash"])
-    digest = hashlib.sha256()
-    for split in SPLITS:
-        file = dataset / f"{split}.jsonl"
-        digest.update(f"{split}\0".encode() + (file.read_bytes() if file.is_file() else b"") + b"\0")
-    return digest.hexdigest()
-
-
-def require_replaceable(out: Path) -> None:
-    """Raise UsageError if `out` contains anything other than the output of an earlier training."""
-    if not out.exists():
-        return
-    names = {entry.name for entry in out.iterdir()} if out.is_dir() else {""}
-    if names and RECIPE not in names and not names <= {LOG}:
-        raise UsageError(f"{str(out)!r} exists and is not an adapter of applejack; choose another --out or remove it")
+def _planned(plan: Plan) -> TrainProgress:
+    """The report that precedes the training."""
+    return TrainProgress(
+        iteration=0,
+        iterations=plan.size.iterations,
+        rows=plan.size.rows,
+        epochs=plan.size.epochs,
+        needed_gb=round(plan.memory.needed / 1e9, 1),
+        grad_checkpoint=plan.memory.grad_checkpoint,
+    )
 
 
 def _trained(
@@ -110,19 +95,24 @@ def _trained(
     recipe: JsonObject,
     on_progress: Callable[[TrainProgress], None],
     cancelled: Callable[[], bool],
+    claim: Claim,
 ) -> Adapter:
     started = time.monotonic()
     with replace_directory(out.absolute()) as fresh, _log_kept(fresh, out):
-        losses = _losses(dataset, student, fresh, plan, on_progress, cancelled)
+        backend, losses = _losses(dataset, student, fresh, plan, on_progress, cancelled, claim)
         adapter = Adapter(
             path=str(out),
-            student=str(student),
+            student=hub_name(student)[0],
+            revision=hub_name(student)[1],
             dataset_hash=str(recipe["dataset_hash"]),
-            iterations=cast("int", plan.hyperparameters["iters"]),
+            iterations=plan.size.iterations,
+            rows=plan.size.rows,
+            epochs=plan.size.epochs,
             losses=tuple(losses),
             peak_memory_gb=max((line.peak_memory_gb or 0.0 for line in losses), default=0.0),
             tokens_per_second=_mean_rate(losses),
             seconds=round(time.monotonic() - started, 1),
+            backend=backend,
         )
         _seal(fresh, out, adapter, recipe)
     return adapter
@@ -135,22 +125,38 @@ def _losses(
     plan: Plan,
     on_progress: Callable[[TrainProgress], None],
     cancelled: Callable[[], bool],
-) -> list[TrainProgress]:
+    claim: Claim,
+) -> tuple[str | None, list[TrainProgress]]:
+    """The backend that mlx loaded, and the reports of progress."""
     paths: JsonObject = {"model": str(student), "data": str(dataset), "adapter_path": str(fresh)}
     config = fresh / "child.json"
     config.write_text(json.dumps({**plan.hyperparameters, **paths}), encoding="utf-8")
     environment = {**os.environ, **mlx_environment()}
-    losses = []
-    with contextlib.closing(
-        reports(config, environment=environment, log_file=fresh / LOG, cancelled=cancelled)
-    ) as lines:
+    backend, losses = None, []
+    child = reports(config, environment=environment, log_file=fresh / LOG, cancelled=cancelled, keep=[claim.descriptor])
+    with contextlib.closing(child) as lines:
         for line in lines:
-            progress = TrainProgress.model_validate(json.loads(line))
+            body = json.loads(line)
+            if "backend" in body:  # the first line
+                backend = str(body["backend"])
+                _log_backend(backend)
+                continue
+            progress = TrainProgress.model_validate(body)
             losses.append(progress)
             on_progress(progress)
             _require_number(progress)
     config.unlink()
-    return losses
+    return backend, losses
+
+
+def _log_backend(backend: str) -> None:
+    found = installed()
+    if backend == "cpu" and found.cuda_is_overwritten:
+        log.warning(
+            "train.backend", backend=backend, reason="the CPU build of mlx replaced CUDA's", remedy=found.repair
+        )
+    else:
+        log.info("train.backend", backend=backend)
 
 
 def _require_number(progress: TrainProgress) -> None:

@@ -1,5 +1,5 @@
 -- Requeues finished jobs under their next attempt and resets the stages; all jobs or none.
--- KEYS queued, running, generated, failed, run, active, curate, train, evaluate
+-- KEYS queued, running, generated, failed, run, active, curate, train, evaluate, refused
 -- ARGV prefix of job hashes, prefix of kind sets, train state, evaluate state, then job ids
 for i = 5, #ARGV do
   local job = ARGV[i]
@@ -18,7 +18,7 @@ for i = 5, #ARGV do
   redis.call('HSET', key, 'deliveries', 0, 'token', '', 'kind', '')
 end
 redis.call('HINCRBY', KEYS[5], 'version', 1)
-redis.call('DEL', KEYS[7], KEYS[8], KEYS[9])
+redis.call('DEL', KEYS[7], KEYS[8], KEYS[9], KEYS[10])
 redis.call('HSET', KEYS[7], 'state', 'waiting')
 redis.call('HSET', KEYS[8], 'state', ARGV[3])
 redis.call('HSET', KEYS[9], 'state', ARGV[4])

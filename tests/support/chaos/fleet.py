@@ -59,6 +59,7 @@ class Fleet:
         url = self.server.url.get_secret_value()
         env = {
             "APPLEJACK_DIR": str(self.folder / node_name),  # a Mac of its own
+            "APPLEJACK_LOCK_DIR": str(self.folder / node_name / "locks"),
             "APPLEJACK_LEASE_SECONDS": str(LEASE),
             "APPLEJACK_SERVE": "scripted",
             "APPLEJACK_HEALTH_CHECK_SECONDS": "0.5",

@@ -109,7 +109,7 @@ def retry_unanswered(trajectory: Trajectory) -> Iterator[Finding]:
     An error that the answer reports ("there is no such file") is acceptable, but not if the error requested a retry.
     """
     names = {call.id: call.name for _, call in calls(trajectory)}
-    errors = [(i, m) for i, m in enumerate(trajectory.messages) if m.role == "tool" and m.is_error]
+    errors = [(i, m) for i, m in enumerate(trajectory.messages) if m.is_error]
     if not errors:
         return
     later = Counter(index for index, _ in calls(trajectory))
@@ -120,7 +120,7 @@ def retry_unanswered(trajectory: Trajectory) -> Iterator[Finding]:
         retry_requested = bool(RETRY.search(message.content or ""))
         if last.role == "assistant" and not retry_requested and ADMITS.search(last.content or ""):
             continue
-        name = names.get(message.tool_call_id or "", message.name or "a tool")
+        name = names.get(message.tool_call_id or "", message.name or "a call that the server lost")
         yield Finding(
             reason=RejectionReason.RETRY_UNANSWERED,
             detail=f"{name!r} failed with {(message.content or '')[:80]!r} and no call followed",

@@ -121,12 +121,15 @@ def _compare(
     if message is None or message.content is None:
         return NotReplayed.NO_RESULT
     recorded = Result(_error_text(message.content) if message.is_error else message.content, message.is_error)
-    replayed = code.run(call.name, json.dumps(call.arguments))
+    try:
+        replayed = code.run(call.name, json.dumps(call.arguments))
+    except WorkspaceError:
+        return NotReplayed.CHANGED
     if recorded == replayed:
         return None
     if replayed is None or is_unfinished(recorded.text):
         return NotReplayed.TIME_LIMIT
-    return excerpts(recorded, replayed) if code.is_intact() else NotReplayed.CHANGED
+    return excerpts(recorded, replayed)
 
 
 def _recorded(trajectory: Trajectory) -> Iterator[tuple[int, ToolCall, Message | None]]:

@@ -3,11 +3,9 @@
 import json
 from functools import lru_cache
 
-from config.errors import WorkspaceError
 from config.records import TOOL_NAMES
 from worker.curate.replay.difference import Result
 from worker.tools import toolset
-from worker.tools.files import content_digest
 from worker.tools.patterns import RefusedError
 from worker.tools.tools import is_unfinished
 from worker.tools.workspace import Workspace
@@ -20,8 +18,6 @@ class PinnedCode:
     """The tools over one pinned workspace, with the results of the latest calls."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._root = workspace.root
-        self._digest = content_digest(workspace.root)
         self._tools = toolset.build(workspace, names=TOOL_NAMES)
         self._timed_out = 0
         self.run = lru_cache(maxsize=RESULTS)(self._run)
@@ -29,7 +25,8 @@ class PinnedCode:
     def _run(self, name: str, arguments: str) -> Result | None:
         """The result of a call with its arguments as JSON; None if it reached the time limit, or others did too often.
 
-        The arguments are in the recorded order, because an error names the first bad one.
+        The arguments are in the recorded order, because an error names the first bad one. Raises WorkspaceError if the
+        code is no longer that of the pin.
         """
         if self._timed_out >= TIMED_OUT_CALLS:
             return None
@@ -41,10 +38,3 @@ class PinnedCode:
             self._timed_out += 1
             return None
         return result
-
-    def is_intact(self) -> bool:
-        """Whether the files are those that were opened. The cache may be deleted, and a directory change, meanwhile."""
-        try:
-            return self._root.is_dir() and content_digest(self._root) == self._digest
-        except WorkspaceError:
-            return False

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pydantic_ai import Agent, CallToolsNode, ModelRetry, Tool, UsageLimits, capture_run_messages
-from pydantic_ai.messages import ModelResponse
+from pydantic_ai import Agent, CallToolsNode, ModelRequestNode, ModelRetry, Tool, UsageLimits, capture_run_messages
+from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.settings import ModelSettings
 from pydantic_core import SchemaValidator, core_schema
 
@@ -22,7 +22,12 @@ from worker.tools.toolset import ToolFunction
 # from_schema accepts any JSON as arguments. A list or a number would then raise instead of being refused.
 _ANY_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema()))
 QUOTED_CHARS = 200  # of a repeated call
-TOOL_RETRIES = 3  # failed calls of one tool in a row
+TOOL_RETRIES = 3  # failed calls of one tool in a row, and turns in a row whose call the endpoint lost
+# mlx_lm's parser for Qwen3-Coder drops a call with "None" or nothing for an integer, and reads "null" as no value
+CALL_AGAIN = (
+    "Your tool call could not be read, so no tool was run. Try again: write integers as digits, and leave out an "
+    "argument that has no value instead of writing None."
+)
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,16 @@ async def converse(
 
 async def _run(agent: Agent[None, str], prompt: str, limits: Limits) -> None:
     call_counts: Counter[str] = Counter()
+    lost = 0
     async with agent.iter(prompt, usage_limits=UsageLimits(request_limit=limits.requests)) as run:
         async for node in run:
             if isinstance(node, CallToolsNode):
                 response = node.model_response
+                lost = lost + 1 if chat_history.is_call_lost(response) else 0
+                if lost:
+                    _limit_lost_calls(lost)
+                    await run.next(ModelRequestNode(ModelRequest(parts=[UserPromptPart(CALL_AGAIN)])))
+                    continue
                 if _is_cut(response) or _is_empty(response):
                     return
                 _count_calls(response, call_counts, limits)
@@ -86,18 +97,17 @@ def _is_cut(response: ModelResponse) -> bool:
 
 
 def _is_empty(response: ModelResponse) -> bool:
-    """True for a response without text or calls. It ends the rollout: pydantic-ai would request another one.
+    """True for a response without text or calls. It ends the rollout: pydantic-ai would request another one."""
+    return not response.tool_calls and not (response.text or "").strip()
 
-    Raises RolloutError if the endpoint dropped the model's call. What is left of its text is not an answer.
-    """
-    if response.tool_calls:
-        return False
-    if chat_history.finish_reasons([response]) == ("tool_calls",):
+
+def _limit_lost_calls(turns: int) -> None:
+    if turns > TOOL_RETRIES:
         raise RolloutError(
-            "the endpoint announced a tool call and sent none; it could not parse the model's output",
+            f"the endpoint announced a tool call and sent none, {turns} turns in a row; it could not parse the model's "
+            "output, see its log",
             kind=FailureKind.MALFORMED_TOOL_CALL,
         )
-    return not (response.text or "").strip()
 
 
 def _count_calls(response: ModelResponse, call_counts: Counter[str], limits: Limits) -> None:

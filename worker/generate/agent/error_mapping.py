@@ -17,11 +17,11 @@ from pydantic_ai.exceptions import (
     UsageLimitExceeded,
 )
 
+from config.endpoint.client import names_no_model
 from config.errors import EndpointError, FailureKind, GenerationError, RolloutError
 
 QUOTED_CHARS = 500  # of an endpoint's error body
 _CONTEXT = re.compile(r"context (length|window|size)|maximum context|too many tokens|prompt is too long", re.I)
-_NO_MODEL = re.compile(r"repository not found|model.{0,80}(not found|does not exist)|no such model|unknown model", re.I)
 
 
 def to_generation_error(raised: Exception, *, seconds: float | None) -> GenerationError:
@@ -60,7 +60,7 @@ def _endpoint_error(raised: ModelAPIError) -> EndpointError:
     message = f"the endpoint answered {raised.status_code}: {body}"
     if isinstance(raised, ModelContextWindowExceededError) or _CONTEXT.search(body):
         return EndpointError(message, kind=FailureKind.CONTEXT_OVERFLOW)
-    if raised.status_code == 404 and _NO_MODEL.search(body):
+    if raised.status_code in (400, 404) and names_no_model(body):
         return EndpointError(message, kind=FailureKind.WRONG_MODEL)
     return EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
 
@@ -72,7 +72,7 @@ def error_in_stream(error: object) -> EndpointError:
     message = f"the endpoint interrupted its answer: {quoted}"
     if _CONTEXT.search(quoted):
         return EndpointError(message, kind=FailureKind.CONTEXT_OVERFLOW)
-    if _NO_MODEL.search(quoted):
+    if names_no_model(quoted):
         return EndpointError(message, kind=FailureKind.WRONG_MODEL)
     return EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
 

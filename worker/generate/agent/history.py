@@ -17,10 +17,10 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
-from config.records import Message, ToolCall, Usage, parsed_arguments
+from config.records import CALLED, Message, ToolCall, Usage, parsed_arguments
 
 # The library's normalised finish reasons. The endpoint's own value is preferred where there is one.
-_FINISH_REASONS = {"tool_call": "tool_calls"}
+_FINISH_REASONS = {"tool_call": CALLED}
 
 
 def to_messages(history: Sequence[ModelMessage]) -> tuple[Message, ...]:
@@ -33,13 +33,23 @@ def to_messages(history: Sequence[ModelMessage]) -> tuple[Message, ...]:
         if isinstance(message, ModelResponse):
             messages.append(_assistant(message))
         else:
-            messages.extend(_request(message))
+            messages.extend(_request(message, asks_again=bool(messages)))
     return tuple(messages)
 
 
 def finish_reasons(history: Sequence[ModelMessage]) -> tuple[str, ...]:
     """One per model response, as the endpoint spells it: stop, tool_calls, length, ..."""
     return tuple(_finish_reason(message) for message in history if isinstance(message, ModelResponse))
+
+
+def is_call_lost(response: ModelResponse) -> bool:
+    """True if the endpoint announced a call and sent none. Text beside it is not an answer.
+
+    mlx_lm drops a call that its parser refuses and only logs it. If it drops one of several calls, that cannot be told
+    from the stream: the finish reason is the same, calls are numbered after parsing, and the traces that are left (a
+    line break as content, more completion tokens than the calls have text) also occur without a loss.
+    """
+    return not response.tool_calls and _finish_reason(response) == CALLED
 
 
 def usage(history: Sequence[ModelMessage]) -> Usage:
@@ -75,16 +85,17 @@ def _assistant(response: ModelResponse) -> Message:
     )
 
 
-def _request(request: ModelRequest) -> Iterator[Message]:
+def _request(request: ModelRequest, *, asks_again: bool) -> Iterator[Message]:
     for part in request.parts:
-        message = _request_part(part)
+        message = _request_part(part, asks_again=asks_again)
         if message is not None:
             yield message
 
 
-def _request_part(part: ModelRequestPart) -> Message | None:
-    if isinstance(part, UserPromptPart):
-        return Message(role="user", content=part.content if isinstance(part.content, str) else str(part.content))
+def _request_part(part: ModelRequestPart, *, asks_again: bool) -> Message | None:
+    if isinstance(part, UserPromptPart):  # the prompt, or later a request to repeat a lost call
+        content = part.content if isinstance(part.content, str) else str(part.content)
+        return Message(role="user", content=content, is_error=asks_again)
     if isinstance(part, ToolReturnPart):
         return Message(
             role="tool",
@@ -105,4 +116,4 @@ def _finish_reason(response: ModelResponse) -> str:
         return raw
     if response.finish_reason:
         return _FINISH_REASONS.get(response.finish_reason, response.finish_reason)
-    return "tool_calls" if response.tool_calls else "stop"  # the scripted teacher sets none
+    return CALLED if response.tool_calls else "stop"  # the scripted teacher sets none

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
+from config.endpoint.completion_assembler import CompletionAssembler
 from config.errors import EndpointError, FailureKind
 from config.records import JsonObject
-from worker.generate.agent.completion_assembler import CompletionAssembler
 from worker.generate.agent.error_mapping import error_in_stream
 
 if TYPE_CHECKING:

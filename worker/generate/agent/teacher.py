@@ -22,9 +22,11 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 
 from config.address import is_loopback, without_secret
+from config.endpoint.client import is_same_model
 from config.errors import EndpointError, FailureKind
-from config.records import DEFAULT_MODEL, Sampling, own_text
+from config.records import Sampling, own_text
 from worker.concurrency.observer import RequestObserver, no_observer
+from worker.generate.agent.history import is_call_lost
 from worker.generate.agent.streaming import STREAMED, StreamingClient
 
 CONNECT_SECONDS = 10.0  # the endpoint is on this machine or the local network
@@ -45,6 +47,8 @@ class Teacher:
     model: ModelSource
     """a model without a connection, or a context manager that opens one for a single rollout"""
     sampling: Sampling | None = None
+    revision: str | None = None
+    """the hub's commit, if this worker serves the model from the hub"""
 
 
 def endpoint_teacher(
@@ -119,7 +123,7 @@ class _Endpoint(WrapperModel):
     ) -> ModelResponse:
         """The response to a conversation. Raises EndpointError if another model answered."""
         response = await self._watched(messages, model_settings, model_request_parameters)
-        if self._requested != DEFAULT_MODEL and response.model_name and response.model_name != self._requested:
+        if response.model_name and not is_same_model(self._requested, response.model_name):
             raise EndpointError(
                 f"requested model {self._requested!r}, but {response.model_name!r} answered; "
                 "load the requested model in the endpoint, or request the one it serves",
@@ -127,7 +131,10 @@ class _Endpoint(WrapperModel):
             )
         responses = [message for message in messages if isinstance(message, ModelResponse)]
         taken = {call.tool_call_id for message in responses for call in message.tool_calls}
-        return replace(response, parts=list(_recorded_parts(response, taken)))
+        parts = list(_recorded_parts(response, taken))
+        if not parts and is_call_lost(response):
+            parts = [TextPart("")]  # without parts it is not sent, and many templates refuse two user turns in a row
+        return replace(response, parts=parts)
 
     async def _watched(
         self,

@@ -13,12 +13,12 @@ import shutil
 import subprocess
 import sys
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 from config import logs
 from config.atomic_files import replace_file
 from config.settings import settings
+from worker.device.backend import require_installed
 
 SOURCE = Path(__file__).with_name("sgemm.c")
 WHEEL = "scipy_openblas32"
@@ -27,7 +27,6 @@ REASSOCIATE = ("-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", 
 FLAGS = ("-O3", "-march=native", "-funroll-loops", *REASSOCIATE, "-shared", "-fPIC")
 ATTEMPTS = ((*FLAGS, "-fopenmp"), FLAGS, ("-O2", "-shared", "-fPIC"))  # not every compiler has OpenMP or -march
 COMPILE_SECONDS = 60
-GPU_BACKENDS = ("mlx-cuda-13", "mlx-cuda-12")
 
 log = logs.get(__name__)
 
@@ -35,8 +34,7 @@ log = logs.get(__name__)
 def mlx_environment() -> dict[str, str]:
     """Variables to add to os.environ for a child that runs mlx on a model directory.
 
-    Disables the hub. HF_HOME must exist, otherwise mlx_lm's /v1/models returns 200 with an empty body. For a model with
-    a hub name, use only `fast_blas()`.
+    Disables the hub. HF_HOME must exist, otherwise mlx_lm's /v1/models returns 200 with an empty body.
     """
     home = settings().cache.absolute() / "hf"
     (home / "hub").mkdir(parents=True, exist_ok=True)
@@ -44,8 +42,11 @@ def mlx_environment() -> dict[str, str]:
 
 
 def fast_blas() -> dict[str, str]:
-    """LD_PRELOAD and thread settings for mlx on a Linux CPU; empty elsewhere or if the library cannot be built."""
-    if sys.platform != "linux" or has_gpu_backend():
+    """LD_PRELOAD and thread settings for mlx on a Linux CPU; empty elsewhere or if the library cannot be built.
+
+    UsageError if mlx is not installed.
+    """
+    if require_installed().uses_gpu or sys.platform != "linux":
         return {}
     library = built_library(settings().cache.absolute() / "blas")
     if library is None:
@@ -56,11 +57,6 @@ def fast_blas() -> dict[str, str]:
         "OMP_WAIT_POLICY": "passive",  # spinning threads would take cores from the rest of mlx
         "OPENBLAS_NUM_THREADS": "1",  # sgemm.c splits the work itself
     }
-
-
-def has_gpu_backend() -> bool:
-    """True if a CUDA distribution of mlx is installed; the GPU then computes the products."""
-    return any(_installed(backend) for backend in GPU_BACKENDS)
 
 
 @cache
@@ -118,11 +114,3 @@ def _openblas() -> Path | None:
     spec = importlib.util.find_spec(WHEEL)
     folders = (spec.submodule_search_locations or ()) if spec else ()
     return next((file for folder in folders for file in Path(folder, "lib").glob("libscipy_openblas*.so")), None)
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        metadata.distribution(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True

@@ -1,0 +1,85 @@
+"""`applejack deploy`: the service, Redis or compose files of a role, for this machine."""
+
+from typing import Annotated
+
+import typer
+
+from config.records import JsonObject
+from producer.commands.model_options import absolute
+from producer.commands.options import Dir, Json, require_url, settings_with_dir
+from producer.deploy.install import Installed, install, state
+from producer.deploy.plan import Request, Role, default_system, plan
+from producer.deploy.service import System
+from producer.output import Output
+
+EPILOG = """\
+Example, a Mac of the fleet: `export APPLEJACK_REDIS_URL=redis://applejack:PASSWORD@HOST:6379/0`, then
+`applejack deploy generate --serve mlx-community/Qwen3-Coder-30B-A3B-Instruct-4bit --install`,
+then the printed `launchctl bootstrap` command."""
+
+
+def deploy(
+    role: Annotated[Role, typer.Argument(help="What this machine shall run.")],
+    write: Annotated[
+        bool, typer.Option("--install", help="Write the files [default: print them and their places].")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --install, overwrite files that differ.")] = False,
+    system: Annotated[
+        System | None, typer.Option(help="Service manager [default: launchd on macOS, systemd elsewhere].")
+    ] = None,
+    serve: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="generate: the model that the worker serves itself.")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="generate: URL of a model server that already runs.")] = None,
+    bind: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESS", help="redis: also listen here; repeatable.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the worker and its service [default: the role].")] = None,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Print or install the files that run a role on this machine as a service.
+
+    generate, curate, train and flower become a launchd agent or a systemd user unit; redis also gets its configuration;
+    compose runs Redis and Flower in Docker. Secrets are in ~/.config/applejack/env (compose: .env), which --install
+    creates with mode 600 and never overwrites. Nothing is started: the last lines are the commands that do.
+    """
+    if endpoint:
+        require_url(endpoint)
+    settings = settings_with_dir(folder)
+    settings = settings.model_copy(update={"dir": settings.dir.expanduser().resolve()})
+    made = plan(
+        Request(
+            role,
+            settings,
+            system or default_system(),
+            name=name,
+            serve=absolute(serve) if serve else None,
+            endpoint=endpoint,
+            bind=tuple(bind or ()),
+        )
+    )
+    output = Output(as_json)
+    files = install(made, force=force) if write else [Installed(file, state(file)) for file in made.files]
+    for one in files:
+        output.console.print(f"{one.state:<9} {one.file.path}  (mode {one.file.mode:o})", markup=False)
+        if not write:
+            output.console.print(one.file.text, markup=False)
+    for note in made.notes:
+        output.console.print(note, markup=False)
+    output.console.print("to start it:" if write else "to install these files, add --install; then start it:")
+    for command in made.commands:
+        output.console.print(f"  {command}", markup=False)
+    output.result(
+        {
+            "role": role,
+            "files": [describe(one) for one in files],
+            "commands": list(made.commands),
+            "notes": list(made.notes),
+        }
+    )
+
+
+def describe(one: Installed) -> JsonObject:
+    """A file for --json. A file with secrets is described by its template."""
+    return {"path": str(one.file.path), "mode": f"{one.file.mode:o}", "state": one.state, "text": one.file.text}

@@ -1,0 +1,66 @@
+"""Iterations from rows and epochs, and what is said of far too many or too few."""
+
+import pytest
+
+from config.records import JsonObject, TrainProgress
+from producer.follow import format_progress
+from worker.train.training_size import TrainingSize, sized
+
+
+@pytest.mark.parametrize(
+    ("values", "rows", "iterations"),
+    [
+        ({"epochs": 3, "batch_size": 1}, 69, 207),
+        ({"epochs": 3, "batch_size": 4}, 69, 52),  # 51.75
+        ({"epochs": 0.5, "batch_size": 1}, 69, 35),
+        ({"iters": 200, "batch_size": 1}, 69, 200),  # fixed
+        ({"iters": 200}, 69, 200),  # mlx_lm's batch of 4
+    ],
+)
+def test_iterations_follow_from_rows_and_epochs_unless_fixed(values: JsonObject, rows: int, iterations: int) -> None:
+    size, passed = sized(values, rows)
+    assert size.iterations == passed["iters"] == iterations
+    assert "epochs" not in passed  # mlx_lm does not know it
+
+
+def test_reports_become_frequent_in_a_short_training_unless_their_steps_are_set() -> None:
+    def steps(values: JsonObject) -> list[object]:
+        return [sized(values, 10)[1][name] for name in ("steps_per_report", "steps_per_eval", "save_every")]
+
+    assert steps({"iters": 600}) == [10, 50, 100]
+    assert steps({"iters": 40}) == [2, 10, 20]
+    assert steps({"iters": 1}) == [1, 1, 1]
+    assert steps({"iters": 40, "steps_per_eval": 1000}) == [2, 1000, 20]
+
+
+@pytest.mark.parametrize(
+    ("size", "warning"),
+    [
+        (TrainingSize(69, 1, 207), ""),
+        (TrainingSize(69, 1, 200), ""),  # 2.9 epochs
+        (TrainingSize(800, 4, 600), ""),
+        (
+            TrainingSize(69, 4, 600),
+            "69 rows, 34.78 epochs, 600 iterations of 4 rows: so many passes",
+        ),  # 12 times as long
+        (TrainingSize(800, 1, 200), "some rows are never trained on; raise iters"),
+        (TrainingSize(6, 1, 18), "too few to learn from"),
+    ],
+)
+def test_far_too_long_or_short_is_one_line(size: TrainingSize, warning: str) -> None:
+    assert warning in size.warning
+    assert bool(size.warning) is bool(warning)
+
+
+def test_status_shows_the_size_and_once_a_speed_is_known_the_minutes() -> None:
+    plan = TrainProgress(iteration=0, iterations=207, rows=69, epochs=3.0, needed_gb=9.7, grad_checkpoint=True)
+    fast = TrainProgress(iteration=87, iterations=207, train_loss=0.5, iterations_per_second=0.5)
+    valid = TrainProgress(iteration=87, iterations=207, valid_loss=0.6)
+    assert plan.plan == "69 rows, 3 epochs, 207 iterations, about 9.7 GB, grad_checkpoint on"
+    assert fast.minutes_left == 4.0
+    lines = [report.model_dump(mode="json") for report in (plan, fast, valid)]
+    assert format_progress(lines[:1]) == "iteration 0/207 (69 rows, 3 epochs)"
+    assert format_progress(lines[:2]) == "iteration 87/207 (69 rows, 3 epochs), loss 0.500, about 4.0 min left"
+    assert format_progress(lines) == "iteration 87/207 (69 rows, 3 epochs), about 4.0 min left"
+    assert format_progress(lines[1:2]) == "iteration 87/207, loss 0.500, about 4.0 min left"  # of an older worker
+    assert "rows" not in lines[1]  # older readers refuse unknown fields
