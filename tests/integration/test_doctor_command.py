@@ -65,7 +65,7 @@ def test_a_healthy_setup_has_no_finding(tmp_path: Path, redis_url: SecretStr) ->
     body = parse_output(done)
     assert finding_names(body) == []
     assert done.returncode == 0 or sys.platform == "darwin"  # on macOS another model server on the machine is an error
-    assert {"packages", "redis persistence", "runs have workers", "endpoint answers", "host lock",
+    assert {"packages", "redis persistence", "runs have workers", "endpoint answers", "device lock",
             "student: loss", "student: tool parser"} <= set(body["checked"])  # type: ignore[arg-type]  # fmt: skip
     assert [skipped["check"] for skipped in body["not_checked"]] == ["endpoint context length"]  # type: ignore[index,union-attr,call-overload]
     assert "checked: " in done.stderr  # the text output
