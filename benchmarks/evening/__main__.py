@@ -39,7 +39,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path, required=True, help="directory of an earlier `applejack demo`")
     parser.add_argument("--jobs", type=int, default=60, help="number of prompts")
-    parser.add_argument("--questions", type=int, default=60, help="evaluation prompts at most")
     parser.add_argument("--folder", type=Path, help="directory of the evening; default: a temporary one, then removed")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="applejack-evening-"))
