@@ -13,7 +13,7 @@ from config.ledger.store import ledger_client
 from config.process import free_port
 from config.records import JsonObject
 from producer.stack.redis_server import Server
-from tests.support.scripted_endpoint import ScriptedEndpoint, says
+from tests.support.scripted_endpoint import ScriptedEndpoint, call, calls, says
 from tests.support.students import NO_TOOLS, student_with
 from tests.support.tiny_student import make_tiny_student
 
@@ -56,7 +56,8 @@ def finding_names(body: JsonObject) -> list[str]:
 
 def test_a_healthy_setup_has_no_finding(tmp_path: Path, redis_url: SecretStr) -> None:
     student = make_tiny_student(tmp_path / "student")
-    with ScriptedEndpoint([says("Hi")]) as endpoint:
+    healthy = [says("Hi"), calls(call("count_lines", path="notes.txt")), says("It has 417.")]
+    with ScriptedEndpoint(healthy) as endpoint:
         done = doctor(
             tmp_path, "--json", "--student", str(student),
             APPLEJACK_REDIS_URL=redis_url.get_secret_value(), APPLEJACK_ENDPOINT=endpoint.base_url,
@@ -64,7 +65,7 @@ def test_a_healthy_setup_has_no_finding(tmp_path: Path, redis_url: SecretStr) ->
     body = parse_output(done)
     assert finding_names(body) == []
     assert done.returncode == 0 or sys.platform == "darwin"  # on macOS another model server on the machine is an error
-    assert {"packages", "redis persistence", "runs have workers", "endpoint answers", "host lock",
+    assert {"packages", "redis persistence", "runs have workers", "endpoint answers", "device lock",
             "student: loss", "student: tool parser"} <= set(body["checked"])  # type: ignore[arg-type]  # fmt: skip
     assert [skipped["check"] for skipped in body["not_checked"]] == ["endpoint context length"]  # type: ignore[index,union-attr,call-overload]
     assert "checked: " in done.stderr  # the text output

@@ -37,6 +37,7 @@ from tests.support.fleet import (
 )
 from tests.support.prefetch import Prefetch
 from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, drops, fails, says, stalls
+from tests.support.workers import SCRIPTED_MODEL
 from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint import model_server
 from worker.endpoint.supervisor import EndpointSupervisor
@@ -263,7 +264,7 @@ def test_a_worker_that_waits_for_its_own_server_takes_no_job_meanwhile(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
     """Fails without cancel_task_queue in Worker.start: it takes and drops, and those that could work get nothing."""
-    env = {**QUICK, "APPLEJACK_SERVE": "scripted", "TEST_LOAD_SECONDS": "4", "TEST_JOB_SECONDS": "0"}
+    env = {**QUICK, "APPLEJACK_SERVE": SCRIPTED_MODEL, "TEST_LOAD_SECONDS": "4", "TEST_JOB_SECONDS": "0"}
     submit(ledger, redis_url, prompts(8))
     worker = start_worker("generate", "w", env=env, app="tests.support.planted.unhurried", wait=False)
     assert all_terminal(ledger)[JobState.GENERATED] == 8
@@ -280,7 +281,7 @@ def test_a_pause_that_was_not_heard_is_said_again_while_a_server_starts(
     monkeypatch.setattr(model_server, "CHILD", "tests.support.planted.scripted_server")
     monkeypatch.setenv("TEST_LOAD_SECONDS", "2")
     said: list[str] = []
-    settings = Settings(dir=tmp_path, serve="scripted", health_check_seconds=0.2)
+    settings = Settings(dir=tmp_path, serve=SCRIPTED_MODEL, health_check_seconds=0.2)
     supervisor = EndpointSupervisor(
         settings, pause=said.append, resume=lambda: said.append("resume"), consuming=lambda: True
     )
@@ -296,7 +297,7 @@ def test_a_wedged_server_is_found_where_another_worker_shares_its_folder(
     """Fails without EndpointSupervisor.worker in the name of the log: what the other server writes would pass for
     progress."""
     monkeypatch.setattr(model_server, "CHILD", "tests.support.planted.scripted_server")
-    settings = Settings(dir=tmp_path, serve="scripted", health_check_seconds=0.2, health_check_timeout=1)
+    settings = Settings(dir=tmp_path, serve=SCRIPTED_MODEL, health_check_seconds=0.2, health_check_timeout=1)
     said: dict[str, list[str]] = {"one": [], "two": []}
     one, two = (
         EndpointSupervisor(

@@ -20,6 +20,7 @@ from tests.support.fleet import QUICK, RUN, all_terminal, prompts, submit, told,
 from tests.support.tiny_adapter import make_tiny_adapter
 from tests.support.tiny_student import make_tiny_student
 from tests.support.training_set import make_training_set
+from tests.support.workers import SCRIPTED_MODEL
 from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.device.device_lock import Claim
 from worker.doctor.host_checks import SERVING, TRAINING, Process, of_kind
@@ -131,7 +132,7 @@ def test_jobs_in_flight_when_the_server_makes_room(
     """The first fails without the wait in EndpointSupervisor._make_room, the second without its limit."""
     monkeypatch.setattr(model_server, "CHILD", SERVER)
     monkeypatch.setenv("TEST_ANSWER_SECONDS", str(answer_seconds))
-    chosen = Settings(dir=tmp_path, serve="scripted", health_check_seconds=0.2, drain_seconds=drain_seconds)
+    chosen = Settings(dir=tmp_path, serve=SCRIPTED_MODEL, health_check_seconds=0.2, drain_seconds=drain_seconds)
     paused: list[str] = []
     supervisor = EndpointSupervisor(chosen, pause=paused.append, resume=lambda: None)
     leases = Leases(ledger.fleet, lease_seconds=60)

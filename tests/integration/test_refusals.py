@@ -23,7 +23,10 @@ def run_command(command: list[str], *, cwd: Path, **env: str) -> "subprocess.Com
     ("arguments", "line"),
     [
         # an unknown option
-        (["submit", "--foo"], "No such option: --foo (Possible options: --format, --tools); `applejack submit --help`"),
+        (
+            ["submit", "--foo"],
+            "No such option: --foo (Possible options: --force, --format, --tools); `applejack submit --help`",
+        ),
         # an unknown command
         (["submi"], "No such command 'submi'. Did you mean 'submit', 'resubmit'?; `applejack --help`"),
         # a missing argument, where typer lists the choices on separate lines

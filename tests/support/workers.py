@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from config.process import ChildProcess, start_child
 
 ROOT = Path(__file__).resolve().parents[2]
+SCRIPTED_MODEL = str(ROOT / "tests/data/scripted_model")  # served by tests/support/planted/scripted_server.py
 START_SECONDS = 60.0  # a worker that imports its whole world on two busy cores
 
 

@@ -19,7 +19,7 @@ from producer.stack.redis_server import Server
 from tests.support.chaos.faults import Fault, Kind
 from tests.support.chaos.node import Node, port_of
 from tests.support.proxy import Proxy
-from tests.support.workers import WorkerProcess, start_worker_process
+from tests.support.workers import SCRIPTED_MODEL, WorkerProcess, start_worker_process
 
 LEASE = 2.0  # seconds
 AWAY = (0.3, 2.0)  # seconds until a killed worker is started again
@@ -61,7 +61,7 @@ class Fleet:
             "APPLEJACK_DIR": str(self.folder / node_name),  # a Mac of its own
             "APPLEJACK_LOCK_DIR": str(self.folder / node_name / "locks"),
             "APPLEJACK_LEASE_SECONDS": str(LEASE),
-            "APPLEJACK_SERVE": "scripted",
+            "APPLEJACK_SERVE": SCRIPTED_MODEL,
             "APPLEJACK_HEALTH_CHECK_SECONDS": "0.5",
             "APPLEJACK_HEALTH_CHECK_TIMEOUT": str(PROBE),
             "TEST_ANSWER_SECONDS": str(ANSWER_SECONDS),

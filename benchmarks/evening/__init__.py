@@ -1,0 +1,1 @@
+"""One evening on one machine, with a process killed in every step."""
