@@ -12,7 +12,7 @@ import pytest
 
 from config.errors import FailureKind, RejectionReason
 from config.topology import Stage
-from producer.cli import COMMANDS, STAGES
+from producer.cli import COMMANDS
 
 HEAVY = {"celery", "flower", "httpx", "kombu", "pydantic", "pydantic_settings", "redis", "tornado", "yaml"}
 
@@ -47,7 +47,7 @@ def test_the_list_of_commands_imports_no_command_and_no_heavy_library() -> None:
     assert {name for name in imported if name.split(".")[0] in HEAVY or name.startswith("producer.commands")} == set()
 
 
-@pytest.mark.parametrize("name", [name for name, entry in COMMANDS.items() if entry.panel != STAGES])
+@pytest.mark.parametrize("name", [name for name, entry in COMMANDS.items() if entry.module != "stages"])
 def test_the_list_of_commands_shows_the_first_line_of_each_docstring(name: str) -> None:
     command = getattr(importlib.import_module(f"producer.commands.{COMMANDS[name].module}"), name)
     assert COMMANDS[name].summary == (inspect.getdoc(command) or "").splitlines()[0]

@@ -12,13 +12,14 @@ from config.hyperparameter_schema import OWN, UNUSED, Hyperparameters, Optimizer
 from tests.support.training_set import make_training_set
 
 PRODUCER = [sys.executable, "-P", "-c", "from producer.cli import main; main()"]
-SUBMIT = [*PRODUCER, "submit", "p.jsonl", "--run", "r", "--student", "nowhere", "--format", "turns"]
-TRAIN = [*PRODUCER, "train", "dataset", "--student", "nowhere", "--out", "adapter"]
+SUBMIT = [*PRODUCER, "submit", "p.jsonl", "--run", "r", "--student", "empty", "--format", "turns"]
+TRAIN = [*PRODUCER, "train", "dataset", "--student", "empty", "--out", "adapter"]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Holds a prompts file and a dataset, but neither a stack nor a student."""
+    """Holds a prompts file, a dataset and an empty directory as the student, but no stack."""
+    (tmp_path / "empty").mkdir()
     (tmp_path / "p.jsonl").write_text('{"prompt": "a", "requires_tools": false}\n')
     make_training_set(tmp_path / "dataset", train=6, valid=6)
     return tmp_path
@@ -34,7 +35,7 @@ def error_line(command: list[str], pairs: list[str], folder: Path) -> str:
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert sorted(path.name for path in folder.iterdir()) == ["dataset", "p.jsonl"]  # nothing was made
+    assert sorted(path.name for path in folder.iterdir()) == ["dataset", "empty", "p.jsonl"]  # nothing was made
     return done.stderr
 
 
@@ -59,7 +60,7 @@ def test_both_commands_refuse_an_override_with_the_same_line(folder: Path, pair:
 def test_both_commands_take_the_same_overrides(folder: Path) -> None:
     pairs = ["lora_parameters.rank=4", "grad_checkpoint=False", "learning_rate=1e-4", "lr_schedule=null"]
     assert "no stack is running in" in error_line(SUBMIT, pairs, folder)  # as far as it gets without one
-    assert "'nowhere'" in error_line(TRAIN, pairs, folder)  # the student
+    assert "has no config.json" in error_line(TRAIN, pairs, folder)  # the student
 
 
 def test_submit_refuses_to_mask_rows_of_text_before_anything_is_queued(folder: Path) -> None:

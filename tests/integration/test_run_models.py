@@ -19,11 +19,13 @@ from producer.commands.resubmit import with_students
 from tests.integration.test_pull import TEMPLATE
 from tests.support.hub_server import Hub, hub_server
 from tests.support.tiny_student import make_tiny_student
+from worker.endpoint.device_turn import DeviceTurn
 from worker.endpoint.served_model import ServedModel
 from worker.fleet.leases import Lease, Leases
 from worker.generate.job import run_job, teacher_of
 from worker.models.resolve import hub_name
 from worker.stage_runner import StageContext, StageRunner
+from worker.tools.open_workspaces import OpenWorkspaces
 
 PROMPT = Prompt(prompt="What is 6 times 7?", category="arithmetic", requires_tools=False)
 RUN = "r"
@@ -46,7 +48,9 @@ def generated(ledger: Ledger, settings: Settings, **fields: object) -> Spec:
     job_id = ledger.create(spec, [PROMPT]).job_ids[0]
     claim = ledger.jobs.begin(RUN, job_id, worker="w", lease_seconds=30, delivery_limit=4)
     assert isinstance(claim, Claim)
-    ledger.jobs.finish(run_job(spec, PROMPT, claim, ledger, settings, "w"), worker="w", token=claim.token)
+    ledger.jobs.finish(
+        run_job(spec, PROMPT, claim, ledger, settings, "w", opened=OpenWorkspaces()), worker="w", token=claim.token
+    )
     return spec
 
 
@@ -88,10 +92,16 @@ def test_the_first_stage_pins_the_revision_for_the_run(hub: Hub, ledger: Ledger,
     assert hub_name(context.student(Stage.TRAIN)) == ("org/name", pin.commit)
 
 
+def served_model(folder: Path, reasons: list[str]) -> ServedModel:
+    """A worker's server of org/name, and the reasons for which the worker pauses."""
+    turn = DeviceTurn("w", folder / "locks", grace_seconds=0)
+    return ServedModel("org/name", folder / "server.log", reasons.append, reasons.append, turn)
+
+
 def test_a_served_model_is_downloaded_before_its_server_starts(hub: Hub, tmp_path: Path) -> None:
     hub.bytes_per_second = 100_000
     reasons: list[str] = []
-    served = ServedModel("org/name", tmp_path / "server.log", reasons.append)
+    served = served_model(tmp_path, reasons)
     served.ensure(lambda: pytest.fail("there is no server to check"))
     try:
         assert served.server is not None, reasons
@@ -106,19 +116,10 @@ def test_a_served_model_is_downloaded_before_its_server_starts(hub: Hub, tmp_pat
         served.stop()
 
 
-def test_a_served_model_that_does_not_exist_is_one_line(hub: Hub, tmp_path: Path) -> None:
-    reasons: list[str] = []
-    served = ServedModel("org/nmae", tmp_path / "server.log", reasons.append)
-    served.ensure(lambda: pytest.fail("there is no server to check"))
-    assert served.server is None
-    assert reasons == ["the hub has no model 'org/nmae', or it is private: check the spelling, or log in here with "
-                       "`hf auth login`, or set HF_TOKEN"]  # fmt: skip
-
-
 def test_a_stopping_worker_ends_its_download(hub: Hub, tmp_path: Path) -> None:
     hub.bytes_per_second = 20_000  # seven seconds
     reasons: list[str] = []
-    served = ServedModel("org/name", tmp_path / "server.log", reasons.append)
+    served = served_model(tmp_path, reasons)
     threading.Timer(0.5, served.cancel).start()
     served.ensure(lambda: pytest.fail("there is no server to check"))
     assert reasons[-1] == "the download of 'org/name' was stopped; `applejack pull org/name` continues it"
