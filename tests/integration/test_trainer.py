@@ -184,7 +184,7 @@ PARENT = """
     logs.configure(settings.settings())  # to stderr
     dataset, student, out = map(Path, sys.argv[1:])
     train(dataset, student=student, out=out, overrides={overrides}, cancelled=lambda: False,
-          on_progress=lambda line: print(line.iteration, flush=True))
+          on_progress=lambda line: line.plan or print(line.iteration, flush=True))
 """
 
 

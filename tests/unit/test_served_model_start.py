@@ -47,6 +47,7 @@ def test_a_server_that_has_answered_is_never_given_up(
     with monkeypatch.context() as patch:
         patch.setattr(ModelServer, "start", starts)
         model.ensure(HealthCheck)
+    (Path(model.model) / "config.json").unlink()  # from now on a start fails
     assert model.server is not None
     gone = HealthCheck(EndpointError("gone", kind=FailureKind.ENDPOINT_UNREACHABLE))
     for _ in range(2 * FIRST_STARTS):
