@@ -20,7 +20,7 @@ unit:
 
 # run all tests
 test:
-    .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+    .venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # pin all dependencies again; index addresses are left out on purpose
 pins:
