@@ -62,8 +62,8 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
         console.print("failures: " + ", ".join(f"{kind} {count}" for kind, count in seen.kinds.items()))
     if lost := lost_calls(seen.lost_calls):
         console.print(lost)
-    names, states = (Column(title, overflow="fold") for title in ("worker", "state"))  # wrapped, not cut, at 80 columns
-    table = Table(names, "queues", "holds", "generated", "failed", "first token", "last seen", states, box=None)
+    names = Column("worker", overflow="fold")  # wrapped, not cut, at 80 columns
+    table = Table(names, "queues", "holds", "generated", "failed", "first token", "last seen", "state", box=None)
     for worker in workers:
         done = seen.by_worker.get(str(worker["name"]), {})
         table.add_row(
@@ -74,7 +74,7 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
             str(done.get("failed", 0)),
             f"{first:.1f} s" if isinstance(first := worker.get("first_token_seconds"), float) else "",
             f"{worker['silent_seconds']} s",
-            state(worker),
+            state(worker)[0],
         )
     for name in sorted(set(seen.by_worker) - {str(worker["name"]) for worker in workers}):
         done = seen.by_worker[name]
@@ -82,8 +82,8 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
     if workers or seen.by_worker:
         console.print(table)
         for worker in workers:
-            if "budget" in worker:
-                console.print(f"{worker['name']} serves {worker['budget']}", soft_wrap=True)
+            if reason := state(worker)[1]:
+                console.print(f"{worker['name']}: {reason}", soft_wrap=True)
     else:
         console.print("no worker sent a heartbeat in the last day")
 
@@ -95,16 +95,18 @@ def device_line(device: JsonObject) -> str:
     return f"device {device['device']} of {device['host']}: {device['holder']}{queue}"
 
 
-def state(worker: JsonObject) -> str:
-    """State of a worker: silent, why it is paused, or consuming; its Mac kept awake; models that it does not serve."""
+def state(worker: JsonObject) -> tuple[str, str]:
+    """State of a worker in one word, and what else is known: why it is paused, what it downloads or does not serve."""
     silent = worker["silent_seconds"]
     if isinstance(silent, float) and silent > SILENT_SECONDS:
-        return "silent"
-    shown = str(worker.get("paused") or downloading(worker) or "consuming")
-    if worker.get("awake"):
-        shown += ", keeps its Mac awake"
-    refused = worker.get("refuses")
-    return f"{shown}; does not serve {', '.join(refused)}" if isinstance(refused, dict) and refused else shown
+        return "silent", ""
+    paused, download, refused = worker.get("paused"), downloading(worker), worker.get("refuses")
+    known = [
+        str(paused or download),
+        f"does not serve {', '.join(refused)}" if isinstance(refused, dict) and refused else "",
+        "keeps its Mac awake" if worker.get("awake") else "",
+    ]
+    return "paused" if paused else "downloading" if download else "consuming", "; ".join(filter(None, known))
 
 
 def downloading(worker: JsonObject) -> str:

@@ -24,7 +24,7 @@ from producer.commands.options import Dir, Json, settings_with_dir, tool_names
 from producer.connect import open_ledger
 from producer.follow import follow
 from producer.model_check import ask_workers, no_workers, require_student, require_teacher
-from producer.output import Output, pluralise
+from producer.output import Output, either, pluralise
 from producer.workspace import resolve_prompts, resolve_workspace
 
 SHOWN = 80  # characters of an offending value in a message
@@ -170,7 +170,7 @@ def check_models(ledger: Ledger, settings: Settings, spec: Spec, output: Output)
         elsewhere = ask_workers(ledger, settings, teacher=None, student=spec.train_student)
         require_student(elsewhere, spec.train_student, curate=False)
     if missing := no_workers(fleet, [QUEUE_GENERATE, QUEUE_CURATE, *([QUEUE_TRAIN] if spec.train else [])]):
-        output.console.print(f"no {' or '.join(missing)} worker is alive; the run waits until one starts")
+        output.console.print(f"no {either(missing)} worker is alive yet; the run waits until one starts")
 
 
 def require_tools(prompts: Iterable[Prompt], spec: Spec) -> None:

@@ -18,7 +18,8 @@ from kombu.exceptions import OperationalError
 from config.atomic_files import writing
 from config.broker import make_app
 from config.errors import StoreError
-from config.process import free_port
+from config.ledger import Ledger
+from config.process import free_port, port_is_free
 from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
 from producer.stack.flower_credentials import Credentials, find_credentials
@@ -190,12 +191,23 @@ class Stack:
         finally:  # also after a second Ctrl-C, which interrupts the wait
             for member in self._members:
                 member.child.kill()
+            self._remove_from_ledger()
             self._members.clear()
             if self.server is not None:
                 self.server.stop()
                 self.server = None
             if self._lock is not None:
                 self._lock.close()
+
+    def _remove_from_ledger(self) -> None:
+        """Remove workers that were killed while they worked; `status` would show them as alive for a while."""
+        url = self.server.url if self.server else self.settings.redis_url
+        if url is None or not self._members:
+            return
+        with suppress(StoreError):
+            fleet = Ledger.connect(url.get_secret_value()).fleet
+            for member in self._members:
+                fleet.leave(f"{member.name}@{socket.gethostname()}")
 
 
 def answering(app: Celery, names: list[str]) -> set[str]:
@@ -204,19 +216,6 @@ def answering(app: Celery, names: list[str]) -> set[str]:
         return {name for reply in app.control.ping(destination=names, timeout=0.5) for name in reply}
     except (OperationalError, redis.RedisError):  # a pooled connection from before a restart of the server
         return set()
-
-
-def port_is_free(port: int) -> bool:
-    """Whether this port of 127.0.0.1 is free."""
-    with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as servers do, so that a port in TIME_WAIT counts as free
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def run_up(stack: Stack, *, ready: Callable[[Stack], None], tell: Callable[[str], None]) -> None:

@@ -25,7 +25,11 @@ class ProcessExit:
     log_tail: str
 
     def __str__(self) -> str:
-        restart = "not restarting it" if self.pause is None else f"restarting it in {self.pause:.0f} s"
+        restart = (
+            "not restarting it: correct the cause below, then start the command again"
+            if self.pause is None
+            else f"restarting it in {self.pause:.0f} s"
+        )
         reason = describe_exit(self.exit_code)
         return f"{self.name} exited ({reason}), {restart}; the end of {self.log}:\n{self.log_tail}"
 

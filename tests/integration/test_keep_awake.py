@@ -47,7 +47,7 @@ def test_a_worker_killed_while_it_works_leaves_no_caffeinate_behind(
         pid = view.fields["pid"]
         assert isinstance(pid, int)
         assert recorded(record) == [f"start -i -m -w {pid}"]
-        assert state(worker_rows([view])[0]) == "consuming, keeps its Mac awake"
+        assert state(worker_rows([view])[0]) == ("consuming", "keeps its Mac awake")
         os.kill(pid, signal.SIGKILL)  # the worker alone
         until(lambda: recorded(record)[1:] == [f"end: {pid} is gone"], "caffeinate ends", seconds=10)
 

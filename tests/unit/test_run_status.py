@@ -97,11 +97,11 @@ def test_worker_names_may_contain_the_separator() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({}, "consuming"),
-        ({"refuses": {}}, "consuming"),
-        ({"refuses": {"qwen": "no such model"}}, "consuming; does not serve qwen"),
-        ({"refuses": {"qwen": "no such model"}, "paused": "no disk"}, "no disk; does not serve qwen"),
-        ({"awake": True}, "consuming, keeps its Mac awake"),
+        ({}, ("consuming", "")),
+        ({"refuses": {}}, ("consuming", "")),
+        ({"refuses": {"qwen": "no such model"}}, ("consuming", "does not serve qwen")),
+        ({"refuses": {"qwen": "no such model"}, "paused": "no disk"}, ("paused", "no disk; does not serve qwen")),
+        ({"awake": True}, ("consuming", "keeps its Mac awake")),
     ],
 )
 def test_the_state_of_a_worker_names_what_it_does_not_serve(fields: JsonObject, said: str) -> None:

@@ -139,7 +139,7 @@ class Host:
             yield Diagnosis(
                 "models_share_host",
                 "error" if self.system == "darwin" else "warning",
-                f"{len(serving)} model servers and {len(training)} trainings run on this machine (processes {pids})"
+                f"{len(serving) + len(training)} models are served or trained on this machine (processes {pids})"
                 + (": two Metal processes can crash a Mac" if self.system == "darwin" else ""),
                 "wait for one to end before starting the other: serve one model per machine, train where none is",
             )
