@@ -63,7 +63,7 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
     if lost := lost_calls(seen.lost_calls):
         console.print(lost)
     names = Column("worker", overflow="fold")  # wrapped, not cut, at 80 columns
-    table = Table(names, "queues", "holds", "generated", "failed", "first token", "last seen", "state", box=None)
+    table = Table(names, "queues", "holds", "generated", "failed", "first token", "seen", "state", box=None)
     for worker in workers:
         done = seen.by_worker.get(str(worker["name"]), {})
         table.add_row(

@@ -14,10 +14,13 @@ import pytest
 from pydantic import SecretStr
 
 from config.errors import StoreError, UsageError
+from config.ledger import Ledger
 from config.process import session_members
 from config.settings import Settings
+from producer.stack import local_stack
 from producer.stack.local_stack import Stack
 from producer.stack.redis_server import find_live, ping
+from tests.support.fleet import until
 
 WAIT = 90.0  # seconds; five Python processes start on two busy cores
 MARK = "APPLEJACK_TEST_MARK"
@@ -169,13 +172,23 @@ def test_error_for_a_worker_that_cannot_start_contains_its_log(tmp_path: Path, m
 
 
 @pytest.mark.timeout(240)
-def test_settings_redis_is_used_and_left_running(tmp_path: Path, redis_url: SecretStr) -> None:
+@pytest.mark.timeout(240)
+def test_settings_redis_is_used_and_left_running_without_its_workers(
+    tmp_path: Path, redis_url: SecretStr, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suspended worker neither delays the stop nor stays in the ledger: fails without Stack._remove_from_ledger."""
+    monkeypatch.setattr(local_stack, "WARM_SECONDS", 1.0)
+    fleet = Ledger.connect(redis_url.get_secret_value()).fleet
     with Stack(Settings(dir=tmp_path, redis_url=redis_url), generate=1) as stack:
         stack.wait_ready()
         assert stack.running.redis_url == redis_url
         with pytest.raises(UsageError, match="already runs"), Stack(Settings(dir=tmp_path, redis_url=redis_url)):
             pass
+        until(lambda: len(fleet.workers()) == 3, "heartbeats")
+        stack.member("generate1").child.send(signal.SIGSTOP)
+    assert marked(mark) == []
     assert ping(redis_url)
+    assert fleet.workers() == []
 
 
 def test_error_for_an_unreachable_settings_redis_has_no_password(tmp_path: Path) -> None:
@@ -183,10 +196,3 @@ def test_error_for_an_unreachable_settings_redis_has_no_password(tmp_path: Path)
     with pytest.raises(StoreError, match="APPLEJACK_REDIS_URL") as failed, Stack(Settings(dir=tmp_path, redis_url=url)):
         pass
     assert "hidden" not in str(failed.value)
-
-
-@pytest.mark.timeout(240)
-def test_suspended_worker_does_not_delay_the_stop(tmp_path: Path, mark: str) -> None:
-    with Stack(Settings(dir=tmp_path), generate=1) as stack:
-        stack.member("generate1").child.send(signal.SIGSTOP)
-    assert marked(mark) == []
