@@ -8,15 +8,12 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Protocol
 from urllib.parse import urlsplit
 
-import redis
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_ready, worker_shutdown, worker_shutting_down
-from kombu.exceptions import OperationalError
 
 from config import logs
 from config.address import is_loopback
@@ -39,6 +36,7 @@ from worker.fleet.heartbeat import Heartbeat
 from worker.fleet.keep_awake import KeepAwake
 from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
+from worker.fleet.redis_outage import log_broker_errors
 from worker.fleet.shutdown import GracefulShutdown
 from worker.fleet.worker_name import machine, require_free
 from worker.job_runner import JobRunner
@@ -201,15 +199,6 @@ class Worker:
     def _is_consuming(self) -> bool | None:
         consuming = getattr(self._consumer and self._consumer.task_consumer, "consuming_from", None)
         return None if consuming is None or self.shutdown.begun else bool(consuming(QUEUE_GENERATE))
-
-
-@contextmanager
-def log_broker_errors(event: str, **fields: str) -> Iterator[None]:
-    """Log broker errors instead of raising; the reconciler and the supervisor will re-send."""
-    try:
-        yield
-    except (OperationalError, redis.RedisError) as error:
-        log.warning(event, error=str(error), **fields)
 
 
 visibility_timeout.use_channel()

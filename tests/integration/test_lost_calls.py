@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from config.errors import FailureKind, RejectionReason
-from config.records import JsonObject, Limits, Pin, Prompt, Spec, Trajectory
-from tests.support.scripted_endpoint import Reply, Script, ScriptedEndpoint, call, calls, says
+from config.records import JsonObject, Limits, Trajectory
+from tests.support import rollout
+from tests.support.scripted_endpoint import Reply, Script, call, calls, says
 from worker.curate.chat import chat_messages, turns
 from worker.curate.checks import all_checks, findings
-from worker.generate.agent import endpoint_teacher
 from worker.generate.agent.agent_loop import CALL_AGAIN, TOOL_RETRIES
-from worker.generate.rollout import run_rollout
 from worker.tools import toolset
-from worker.tools.workspace import Workspace
 
 LOST = Reply(finish_reason="tool_calls")
 LOST_WITH_TEXT = Reply(text="I will look.", finish_reason="tool_calls")
@@ -25,17 +23,7 @@ LOOK, ANSWER = calls(call("grep", pattern="Apple")), says("Apple is in a.py.")
 
 def roll(tmp_path: Path, script: Script, **limits: int) -> tuple[Trajectory, list[JsonObject]]:
     (tmp_path / "a.py").write_text("class Apple: ...\nx = null\n")
-    with ScriptedEndpoint(script) as endpoint:
-        trajectory = run_rollout(
-            Prompt(prompt="Where is Apple?"),
-            spec=Spec(run_id="r", limits=Limits(**limits)),
-            job_id="000000-aaaaaaaa",
-            attempt=1,
-            workspace=Workspace(tmp_path, Pin(origin="code")),
-            teacher=endpoint_teacher(endpoint.base_url, model="default_model", sampling=None, request_seconds=10),
-            worker="w",
-        )
-        return trajectory, endpoint.requests
+    return rollout.roll(tmp_path, script, prompt="Where is Apple?", limits=Limits(**limits))
 
 
 @pytest.mark.parametrize("lost", [LOST, LOST_WITH_TEXT])

@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from config.records import JsonObject, Limits, Pin, Prompt, Spec, Trajectory
-from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, says
+from config.records import JsonObject, Limits, Trajectory
+from tests.support import rollout
+from tests.support.scripted_endpoint import Reply, says
 from tests.support.students import NOTATIONS, student_of
 from worker.curate.loss_mask import losses
 from worker.curate.render import render_text, render_turns
-from worker.generate.agent import endpoint_teacher
-from worker.generate.rollout import run_rollout
-from worker.tools.workspace import Workspace
 
 PLAIN: JsonObject = {"id": "c1", "type": "function", "function": {"name": "list_dir", "arguments": "{}"}}
 
@@ -29,17 +27,7 @@ def without_arguments(**function: object) -> JsonObject:
 
 def roll(tmp_path: Path, *replies: Reply) -> tuple[Trajectory, list[JsonObject]]:
     (tmp_path / "a.py").write_text("class Apple: ...\n")
-    with ScriptedEndpoint(replies) as endpoint:
-        trajectory = run_rollout(
-            Prompt(prompt="What is here?"),
-            spec=Spec(run_id="r", limits=Limits(seconds=20)),
-            job_id="000000-aaaaaaaa",
-            attempt=1,
-            workspace=Workspace(tmp_path, Pin(origin="code")),
-            teacher=endpoint_teacher(endpoint.base_url, model="default_model", sampling=None, request_seconds=10),
-            worker="w",
-        )
-    return trajectory, endpoint.requests
+    return rollout.roll(tmp_path, replies, prompt="What is here?", limits=Limits(seconds=20))
 
 
 PARTS = [

@@ -18,14 +18,19 @@ class QuietHandler:
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """The base URL, ending in /v1, between `with` and its end."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
-        finally:
-            server.shutdown()
-            thread.join()
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, _running(server):
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+
+
+@contextmanager
+def _running(server: ThreadingHTTPServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 NOT_FOUND = (404, '{"detail": "Not Found"}')
@@ -55,14 +60,8 @@ def pages(
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
-    with Server((host or "127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://{f'[{host}]' if host else '127.0.0.1'}:{http.server_port}"
-        finally:
-            http.shutdown()
-            thread.join()
+    with Server((host or "127.0.0.1", 0), Handler) as http, _running(http):
+        yield f"http://{f'[{host}]' if host else '127.0.0.1'}:{http.server_port}"
 
 
 def listing(*ids: str, **fields: object) -> tuple[int, str]:

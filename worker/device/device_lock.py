@@ -5,7 +5,7 @@ with device_lock("training", "night-1") as claim:
 
 A claim is a file DEVICE.NUMBER, locked by the kernel (flock) while a process has it open. The claim with the lowest
 number holds the device; the others wait in the order of their numbers. The kernel unlocks the claim of a killed
-process, and whoever reads the queue next removes its file. A model process inherits its claim's descriptor: the device
+process, and the next reader of the queue removes its file. A model process inherits its claim's descriptor: the device
 stays in use until that process has ended, even if the worker that started it is killed.
 """
 
@@ -107,9 +107,11 @@ def uses(folder: Path) -> list[Use]:
 
 def occupancy(folder: Path) -> JsonObject:
     """The queue of this host's device for a worker's status; empty if it cannot be read."""
+    name = device_name()
     with suppress(DeviceError):
-        found = [str(use) for use in uses(folder)]
-        return {"name": device_name(), "holder": found[0] if found else None, "waiting": [*found[1:]]}
+        with _queue(folder, name) as queue:
+            found = [str(use) for use in queue]
+        return {"name": name, "holder": found[0] if found else None, "waiting": [*found[1:]]}
     return {}
 
 

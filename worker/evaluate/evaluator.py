@@ -85,10 +85,11 @@ def evaluate(
     if after and adapter:
         noise = tuple(map(max, noise, prove_constant(after.canaries, who="the model with the adapter")))
         identity = prove_different(before.canaries[0], after.canaries[0], noise=noise, adapter=adapter)
+    model, revision = hub_name(student)
     report = Report(
         run_id=spec.run_id,
-        student=hub_name(student)[0],
-        revision=hub_name(student)[1],
+        student=model,
+        revision=revision,
         adapter=str(adapter) if adapter else None,
         before=score(before.trajectories),
         after=score(after.trajectories) if after else None,

@@ -100,10 +100,11 @@ def _trained(
     started = time.monotonic()
     with replace_directory(out.absolute()) as fresh, _log_kept(fresh, out):
         backend, losses = _losses(dataset, student, fresh, plan, on_progress, cancelled, claim)
+        model, revision = hub_name(student)
         adapter = Adapter(
             path=str(out),
-            student=hub_name(student)[0],
-            revision=hub_name(student)[1],
+            student=model,
+            revision=revision,
             dataset_hash=str(recipe["dataset_hash"]),
             iterations=plan.size.iterations,
             rows=plan.size.rows,
