@@ -45,8 +45,8 @@ def main(
         after = report.after
         assert after is not None
         table.add_row(
-            format_, str(rows), f"{foreign:.0%}", share(after.tool_when_needed_rate), share(after.correct_rate),
-            share(after.loop_rate), share(after.final_answer_rate),
+            format_, str(rows), f"{foreign:.0%}", share(after.tool_when_needed.rate), share(after.correct.rate),
+            share(after.loop.rate), share(after.final_answer.rate),
         )  # fmt: skip
     console.print(compare(reports["turns"][0], reports["text"][0]))
     console.print(table)

@@ -3,7 +3,7 @@
 import math
 from typing import Self
 
-from pydantic import Field
+from pydantic import Field, computed_field, model_validator
 
 from config.records import Adapter, JsonObject, Record
 
@@ -26,8 +26,8 @@ def wilson(count: float, of: float) -> Interval:
 class Fraction(Record):
     """A count and its total."""
 
-    count: int
-    of: int
+    count: int = 0
+    of: int = 0
 
     @property
     def share(self) -> float | None:
@@ -40,6 +40,30 @@ class Fraction(Record):
         return wilson(self.count, self.of) if self.of else None
 
 
+class Rate(Fraction):
+    """A count, its total, and what follows from both: the rate and its 95% Wilson interval, null if the total is 0."""
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not support decorated properties
+    @property
+    def rate(self) -> float | None:
+        """The share, between 0 and 1."""
+        return self.share
+
+    @computed_field  # type: ignore[prop-decorator]  # as above
+    @property
+    def interval95(self) -> Interval | None:
+        """Bounds of the share."""
+        return self.interval
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derived(cls, given: object) -> object:
+        """Derived values in a file are computed anew, not read."""
+        if not isinstance(given, dict):
+            return given
+        return {key: value for key, value in given.items() if key not in {"rate", "interval95"}}
+
+
 class Spread(Record):
     """Median and 90th percentile."""
 
@@ -48,32 +72,45 @@ class Spread(Record):
     """nearest rank: the smallest value that at least 90% of the values do not exceed"""
 
 
-class Metrics(Record):
-    """Results of one model. A rate is null if its total is 0; `of` has the counts of each rate.
-
-    worker/evaluate/score.py defines what each rate counts.
-    """
+class CategoryScore(Record):
+    """Results of one model in one category of questions."""
 
     prompts: int
+    tool_when_needed: Rate = Rate()
+    correct: Rate = Rate()
+    grounded_correct: Rate = Rate()
+
+
+class Metrics(Record):
+    """Results of one model. worker/evaluate/score.py defines what each rate counts."""
+
+    prompts: int
+    prompts_with_tools: int = 0
+    """prompts that need tools"""
     tool_calls_per_prompt: Spread | None = None
+    """of prompts that need tools"""
     seconds_per_prompt: Spread | None = None
-    loop_rate: float | None = None
-    loop_rate_interval: Interval | None = None
-    final_answer_rate: float | None = None
-    invented_turn_rate: float | None = None
-    invented_result_rate: float | None = None
-    call_in_text_rate: float | None = None
-    unsupported_claim_rate: float | None = None
-    tool_when_needed_rate: float | None = None
-    no_tool_when_not_needed_rate: float | None = None
-    real_result_when_needed_rate: float | None = None
-    correct_rate: float | None = None
-    grounded_correct_rate: float | None = None
-    calls_well_formed_rate: float | None = None
-    calls_with_real_result_rate: float | None = None
-    of: dict[str, Fraction] = Field(default_factory=dict)
+    final_answer: Rate = Rate()
+    cut: Rate = Rate()
+    loop: Rate = Rate()
+    runaway: Rate = Rate()
+    repetition: Rate = Rate()
+    invented_turn: Rate = Rate()
+    invented_result: Rate = Rate()
+    call_in_text: Rate = Rate()
+    unsupported_claim: Rate = Rate()
+    tool_when_needed: Rate = Rate()
+    no_tool_when_not_needed: Rate = Rate()
+    real_result_when_needed: Rate = Rate()
+    correct: Rate = Rate()
+    grounded_correct: Rate = Rate()
+    calls_well_formed: Rate = Rate()
+    calls_with_real_result: Rate = Rate()
+    findings: dict[str, int] = Field(default_factory=dict)
+    """answers with each finding"""
     failures: dict[str, int] = Field(default_factory=dict)
     """rollouts that did not complete, by failure kind"""
+    by_category: dict[str, CategoryScore] = Field(default_factory=dict)
 
 
 class Training(Record):
@@ -112,9 +149,9 @@ class Targets(Record):
     """Target values for the student, from the seed project."""
 
     tool_calls_per_prompt: Interval = (1, 3)
-    final_answer_rate: float = 1.0
-    loop_rate: float = 0.0
-    invented_turn_rate: float = 0.0
+    final_answer: float = 1.0
+    loop: float = 0.0
+    invented_turn: float = 0.0
     peak_memory_gb: float = 10.0
     """less than"""
     seconds_per_prompt: Interval = (15, 25)

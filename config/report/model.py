@@ -9,6 +9,8 @@ from pydantic import Field, ValidationError
 from config.atomic_files import write_text
 from config.errors import UsageError
 from config.records import Adapter, Record
+from config.report.comparison import Comparison
+from config.report.failure_causes import FailureCause
 from config.report.metrics import Fraction, Metrics, Targets, Training
 from config.report.rows import lines, markdown
 
@@ -21,7 +23,7 @@ PAGE = "report.md"
 class Report(Record):
     """One evaluation; `before` is the base model, `after` is the base model with the adapter."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     run_id: str
     student: str
     """a directory or a hub id"""
@@ -30,6 +32,10 @@ class Report(Record):
     adapter: str | None = None
     before: Metrics | None = None
     after: Metrics | None = None
+    comparison: Comparison | None = None
+    """base and adapter on the same prompts; None without an adapter"""
+    failure_causes: tuple[FailureCause, ...] = ()
+    """of the adapter's answers, else of the base model's"""
     training: Training | None = None
     targets: Targets = Targets()
     teacher_correct: Fraction | None = None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from config.report.metrics import Metrics, Spread, Targets, Training
+from config.report.metrics import Metrics, Rate, Spread, Targets, Training
 
 Column = TypeVar("Column", Metrics, Training)
 NOTHING = "-"  # not measured, which is not zero
@@ -45,11 +45,12 @@ def markdown(columns: Sequence[str], table: Sequence[Line]) -> str:
 def _scores(scored: Sequence[Metrics | None], targets: Targets) -> list[Line]:
     def rate(measure: str, name: str, target: float | None = None, *, atmost: bool = False) -> Line:
         def cell(metrics: Metrics) -> Value:
-            share = metrics.of[name].share if name in metrics.of else None
+            counted: Rate = getattr(metrics, name)
+            share = counted.share
             if share is None:
                 return Value()
             reached = None if target is None else (share <= target if atmost else share >= target)
-            return Value(_rate(metrics, name), reached)
+            return Value(_rate(counted), reached)
 
         return _line(measure, "" if target is None else _percent(target), scored, cell)
 
@@ -63,19 +64,20 @@ def _scores(scored: Sequence[Metrics | None], targets: Targets) -> list[Line]:
             scored,
             lambda m: _spread(m.tool_calls_per_prompt, few, many),
         ),
-        rate("a tool called when needed", "tool_when_needed_rate"),
-        rate("a real result when needed", "real_result_when_needed_rate"),
-        rate("no tool called when not needed", "no_tool_when_not_needed_rate"),
-        rate("calls that are well formed", "calls_well_formed_rate"),
-        rate("calls that got a real result", "calls_with_real_result_rate"),
-        rate("final answer given", "final_answer_rate", targets.final_answer_rate),
-        rate("correct answers", "correct_rate"),
-        rate("correct answers from a real result", "grounded_correct_rate"),
-        rate("tool loops", "loop_rate", targets.loop_rate, atmost=True),
-        rate("invented turns", "invented_turn_rate", targets.invented_turn_rate, atmost=True),
-        rate("invented tool results", "invented_result_rate", targets.invented_turn_rate, atmost=True),
-        rate("answers that no result supports", "unsupported_claim_rate"),
-        rate("calls written as text", "call_in_text_rate"),
+        rate("a tool called when needed", "tool_when_needed"),
+        rate("a real result when needed", "real_result_when_needed"),
+        rate("no tool called when not needed", "no_tool_when_not_needed"),
+        rate("calls that are well formed", "calls_well_formed"),
+        rate("calls that got a real result", "calls_with_real_result"),
+        rate("answers cut at the token limit", "cut"),
+        rate("final answer given", "final_answer", targets.final_answer),
+        rate("correct answers", "correct"),
+        rate("correct answers from a real result", "grounded_correct"),
+        rate("tool loops", "loop", targets.loop, atmost=True),
+        rate("invented turns", "invented_turn", targets.invented_turn, atmost=True),
+        rate("invented tool results", "invented_result", targets.invented_turn, atmost=True),
+        rate("answers that no result supports", "unsupported_claim"),
+        rate("calls written as text", "call_in_text"),
         _line(
             "seconds per prompt, median (p90)",
             f"{fast:g}-{slow:g}",
@@ -110,14 +112,12 @@ def _line(measure: str, target: str, columns: Sequence[Column | None], cell: Cal
     return Line(measure, target, tuple(Value() if column is None else cell(column) for column in columns))
 
 
-def _rate(metrics: Metrics, name: str) -> str:
-    """Format as 12% (3 of 24); loop rates also get the interval, because few prompts prove little about them."""
-    fraction = metrics.of[name]
-    share, interval = fraction.share, fraction.interval
-    if share is None or interval is None:
+def _rate(rate: Rate) -> str:
+    """Format as 12% (3 of 24; 95%: 4%-31%)."""
+    if rate.share is None or rate.interval is None:
         return NOTHING
-    between = f"; 95%: {_percent(interval[0])}-{_percent(interval[1])}" if name == "loop_rate" else ""
-    return f"{_percent(share)} ({fraction.count} of {fraction.of}{between})"
+    low, high = rate.interval
+    return f"{_percent(rate.share)} ({rate.count} of {rate.of}; 95%: {_percent(low)}-{_percent(high)})"
 
 
 def _percent(share: float) -> str:

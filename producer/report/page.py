@@ -8,14 +8,14 @@ from config.report.metrics import Fraction, Training
 from config.report.model import Report
 from config.report.rows import Line, Value, lines
 
-RATES = (  # drawn as bars: name in Metrics.of, label, whether more is better
-    ("tool_when_needed_rate", "A tool called when needed", True),
-    ("real_result_when_needed_rate", "A real result when needed", True),
-    ("final_answer_rate", "Final answer given", True),
-    ("correct_rate", "Correct answers", True),
-    ("loop_rate", "Tool loops", False),
-    ("invented_turn_rate", "Invented turns", False),
-    ("unsupported_claim_rate", "Answers that no result supports", False),
+RATES = (  # drawn as bars: name in Metrics, label, whether more is better
+    ("tool_when_needed", "A tool called when needed", True),
+    ("real_result_when_needed", "A real result when needed", True),
+    ("final_answer", "Final answer given", True),
+    ("correct", "Correct answers", True),
+    ("loop", "Tool loops", False),
+    ("invented_turn", "Invented turns", False),
+    ("unsupported_claim", "Answers that no result supports", False),
 )
 CHART_WIDTH, CHART_HEIGHT, CHART_LEFT, CHART_BOTTOM = 640, 220, 48, 28  # in SVG units
 
@@ -67,10 +67,10 @@ def _bars(report: Report) -> str:
         fill = "" if share is None else f'<div class="fill {kind}" style="width:{width:.1f}%"></div>'
         return f'<div class="bar"><div class="track">{fill}</div><span class="number">{shown}</span></div>'
 
-    before, after = (metrics.of if metrics else {} for metrics in (report.before, report.after))
+    scored = (("before", report.before), ("after", report.after))
     rows = [
         f'<div>{name} <span class="quiet">{"↑" if more else "↓"}</span></div>'
-        f'<div class="pair">{bar("before", before.get(key))}{bar("after", after.get(key))}</div>'
+        f'<div class="pair">{"".join(bar(kind, getattr(metrics, key, None)) for kind, metrics in scored)}</div>'
         for key, name, more in RATES
     ]
     legend = '<span class="key before"></span>before<span class="key after"></span>after'

@@ -6,7 +6,7 @@ from rich.console import Console, RenderableType
 
 from config.errors import UsageError
 from config.records import Adapter, TrainProgress
-from config.report.metrics import Fraction, Metrics, Spread
+from config.report.metrics import Fraction, Metrics, Rate, Spread
 from config.report.model import Report
 from config.report.rows import lines
 from producer.report.lines import compare, format_table, html
@@ -29,15 +29,12 @@ ADAPTER = Adapter(
 
 
 def metrics(*, looping: int, calling: int) -> Metrics:
-    loops, calls = Fraction(count=looping, of=10), Fraction(count=calling, of=10)
     return Metrics(
         prompts=10,
         tool_calls_per_prompt=Spread(median=2, p90=4),
         seconds_per_prompt=Spread(median=3.25, p90=9),
-        loop_rate=loops.share,
-        loop_rate_interval=loops.interval,
-        tool_when_needed_rate=calls.share,
-        of={"loop_rate": loops, "tool_when_needed_rate": calls, "correct_rate": Fraction(count=0, of=0)},
+        loop=Rate(count=looping, of=10),
+        tool_when_needed=Rate(count=calling, of=10),
         failures={"timeout": 1},
     )
 

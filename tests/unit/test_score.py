@@ -4,8 +4,9 @@ import pytest
 
 from config.errors import FailureKind
 from config.records import Failure, JsonObject, Message, ToolCall, Trajectory
-from config.report.metrics import Fraction, wilson
-from worker.evaluate.score import AnswerFault, observe, score, spread
+from config.report.metrics import Rate, wilson
+from worker.evaluate.rates import score, spread
+from worker.evaluate.score import AnswerFault, observe
 
 Messages = tuple[Message, ...]
 GREP_RESULT = "app/base.py:3: class Task(Base):\n1 matching line in 1 of 12 files"
@@ -176,29 +177,29 @@ def test_rates_count_in_their_own_denominators() -> None:
     no_tools = trajectory((SOUND[0], says("42")), requires_tools=False, expect=None)
     made = score([trajectory(), said_nothing, no_tools])
     assert made.prompts == 3
-    assert made.of["final_answer_rate"] == Fraction(count=2, of=3)
-    assert made.of["invented_turn_rate"] == Fraction(count=0, of=2)  # one never spoke
-    assert made.of["unsupported_claim_rate"] == Fraction(count=0, of=1)  # the only answer after a result
-    assert made.of["tool_when_needed_rate"] == Fraction(count=1, of=2)
-    assert made.of["no_tool_when_not_needed_rate"] == Fraction(count=1, of=1)
-    assert made.of["correct_rate"] == Fraction(count=1, of=2)
-    assert made.of["calls_with_real_result_rate"] == Fraction(count=1, of=1)
+    assert made.final_answer == Rate(count=2, of=3)
+    assert made.invented_turn == Rate(count=0, of=2)  # one never spoke
+    assert made.unsupported_claim == Rate(count=0, of=1)  # the only answer after a result
+    assert made.tool_when_needed == Rate(count=1, of=2)
+    assert made.no_tool_when_not_needed == Rate(count=1, of=1)
+    assert made.correct == Rate(count=1, of=2)
+    assert made.calls_with_real_result == Rate(count=1, of=1)
     assert made.failures == {"timeout": 1}
-    assert made.loop_rate == 0
-    assert made.loop_rate_interval == wilson(0, 3)
+    assert made.loop.rate == 0
+    assert made.loop.interval95 == wilson(0, 3)
 
 
 def test_nothing_to_count_is_none_and_not_zero() -> None:
     made = score([trajectory((SOUND[0], says("hello")), requires_tools=False, expect=None)])
-    assert made.tool_when_needed_rate is None
-    assert made.correct_rate is None
-    assert made.calls_with_real_result_rate is None
-    assert score([]).loop_rate_interval is None
+    assert made.tool_when_needed.rate is None
+    assert made.correct.rate is None
+    assert made.calls_with_real_result.rate is None
+    assert score([]).loop.interval95 is None
 
 
 def test_right_answer_without_a_look_is_correct_but_not_grounded() -> None:
     made = score([trajectory((SOUND[0], SOUND[-1]))])
-    assert (made.correct_rate, made.grounded_correct_rate) == (1.0, 0.0)
+    assert (made.correct.rate, made.grounded_correct.rate) == (1.0, 0.0)
 
 
 def test_call_written_as_words_is_no_final_answer() -> None:

@@ -120,7 +120,8 @@ def test_need_of_tools_counts_only_where_it_is_told(tmp_path: Path, capsys: pyte
         {"prompt": "q", "answer": CALL + "a", "requires_tools": False},
     ]
     told = run_score(tmp_path, [json.dumps(row) for row in rows], capsys)
-    assert told["metrics"]["of"]["tool_when_needed_rate"] == {"count": 0, "of": 2}
+    assert told["metrics"]["tool_when_needed"]["count"] == 0
+    assert told["metrics"]["tool_when_needed"]["of"] == 2
     assert [row["line"] for row in told["findings"]["no_tool_when_needed"]["rows"]] == [2, 3]
     assert [row["line"] for row in told["findings"]["tool_when_not_needed"]["rows"]] == [4]
 

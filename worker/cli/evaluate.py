@@ -18,7 +18,8 @@ from config.report.rows import lines
 from config.settings import settings
 from worker.curate.jsonlines import numbered_lines, parse_object
 from worker.evaluate import recorded
-from worker.evaluate.score import AnswerFault, AnswerScore, metrics, observe
+from worker.evaluate.rates import metrics
+from worker.evaluate.score import AnswerFault, AnswerScore, observe
 from worker.models.resolve import local_model
 
 HELD_OUT = "held_out.jsonl"  # in a dataset's directory: prompts that are not in the training rows

@@ -16,7 +16,7 @@ from worker.device.machine import this_machine
 from worker.device.model_memory import Model
 from worker.endpoint.model_server import ModelServer, ServerFlags
 from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
-from worker.evaluate.score import score
+from worker.evaluate.rates import score
 from worker.generate.agent import endpoint_teacher
 from worker.generate.rollout import run_rollout
 from worker.models.resolve import hub_name
