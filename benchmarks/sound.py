@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from config.questions.general_knowledge import answer as general_answer
-from config.questions.wording import Question, needle, parse
+from config.questions.wording import FORMS, Question, needle, parse
 from config.records import JsonObject, Limits, Message, Pin, Prompt, Provenance, ToolCall, Trajectory
 from producer.mining.mine import mine
 from worker.tools.patterns import RefusedError
@@ -65,7 +65,7 @@ def sound(workspace: Path, count: int, *, seed: int = 0) -> Iterator[Trajectory]
     pin = Pin(origin=str(workspace), digest=code.digest)
     tools = build(Workspace(code.root, pin, code), names=NAMES)
     shown = schemas(NAMES)
-    for number, mined in enumerate(mine([workspace], count=count, seed=seed)):
+    for number, mined in enumerate(mine([workspace], count=count, seed=seed, categories=list(FORMS))):
         missing = mined.requires_tools and rng.random() < 0.08
         prompt = _missing(rng, number) if missing else mined
         talk = Recorder(prompt.prompt, tools)

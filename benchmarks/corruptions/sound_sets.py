@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from benchmarks.corruptions.phrases import facts_of, number_of, pair, state, summary
 from benchmarks.corruptions.pinned_code import Code, hits
 from benchmarks.sound import NAMES, SYSTEM, Recorder, sound
-from config.questions.wording import Question, needle, parse, render
+from config.questions.wording import FORMS, TOOL_FORMS, Question, needle, parse, render
 from config.records import JsonObject, Prompt, Provenance, Trajectory
 from producer.mining.mine import mine
 from worker.tools.toolset import digest, schemas
@@ -26,7 +26,7 @@ def plain(code: Code, count: int, seed: int) -> Iterator[Trajectory]:
 def prose(code: Code, count: int, seed: int) -> Iterator[Trajectory]:
     """Answers of a strong model: a sentence or a list, then lines, quotes, explanations that the results support."""
     rng = random.Random(seed)
-    prompts = mine([code.pinned.workspace.root], count=count, seed=seed, no_tools_share=0.15)
+    prompts = mine([code.pinned.workspace.root], count=count, seed=seed, no_tools_share=0.15, categories=list(FORMS))
     for number, prompt in enumerate(prompts):
         question = parse(prompt.prompt)
         assert question
@@ -56,7 +56,7 @@ def _own_words(code: Code, rng: random.Random, asked: set[str]) -> Iterator[Traj
 def parallel(code: Code, count: int, seed: int) -> Iterator[Trajectory]:
     """Two calls in one turn, of one tool or of two, with null, empty or white content beside them."""
     rng = random.Random(seed)
-    prompts = mine([code.pinned.workspace.root], count=count, seed=seed, no_tools_share=0)
+    prompts = mine([code.pinned.workspace.root], count=count, seed=seed, no_tools_share=0, categories=list(TOOL_FORMS))
     for number, mined in enumerate(prompts):
         prompt = mined
         question = parse(prompt.prompt)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from config.questions.wording import TOOL_FORMS
+from config.questions.wording import CODE_CATEGORIES, MISSING
 
 # category -> sets of tools, each of which suffices for every question that the miner asks in it; the scripted teacher
 # uses the first. grep shows single lines: what stands above or below a definition takes read_file as well.
@@ -23,6 +23,7 @@ SUFFICIENT: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
         "folder_files": [{"list_dir"}, {"find_files"}],
         "find_file": [{"find_files"}],
         "constant": [{"grep"}],
+        MISSING: [{"grep"}],
     }.items()
 }
 
@@ -34,7 +35,7 @@ def can_answer(category: str, tools: Collection[str]) -> bool:
 
 def answerable(tools: Collection[str]) -> list[str]:
     """The categories of questions about code that the tools can answer."""
-    return [category for category in TOOL_FORMS if can_answer(category, tools)]
+    return [category for category in CODE_CATEGORIES if can_answer(category, tools)]
 
 
 def needed(category: str) -> str:

@@ -10,6 +10,7 @@
     {"pairs": {"Task": "app/task.py"}}      each name with its own path
     {"value": "prefork"}                    an exact string, and no other
     {"sentence": "Release lock"}            what a docstring says
+    {"missing": "TaskPool"}                 that nothing of this name was found, and no place or value of it
     {"contains": [...], "any": [...], "absent": [...]}  phrases: all, at least one, none
     {"no_call": true}                       no tool was called
 
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from config.questions.grading.clauses import cleaned, is_raw
+from config.questions.grading.missing import missing_faults
 from config.questions.grading.names import names_faults, parameters_faults
 from config.questions.grading.number import number_faults
 from config.questions.grading.paths import file_faults, pairs_faults, paths_faults
@@ -88,3 +90,5 @@ def _faults(expected: ExpectedFacts, answer: str, question: str) -> Iterator[lis
         yield value_faults(expected.value, about, text)
     if expected.sentence is not None:
         yield sentence_faults(expected.sentence, about, text)
+    if expected.missing is not None:
+        yield missing_faults(expected.missing, text)

@@ -44,6 +44,11 @@ def value(found: int | float | bool | str, about: str) -> JsonObject:
     return {"value": str(found), "about": [about]}
 
 
+def missing(name: str) -> JsonObject:
+    """That nothing has this name."""
+    return {"missing": name}
+
+
 def sentence(found: str, about: str) -> JsonObject:
     """What the docstring of a function says."""
     return {"sentence": found, "about": [about]}

@@ -30,6 +30,9 @@ GENERAL_FORMS: Final[Mapping[str, Sequence[str]]] = _FORMS["general"]
 """category -> wordings of questions that need no tool"""
 
 FORMS: Final[Mapping[str, Sequence[str]]] = {**TOOL_FORMS, **GENERAL_FORMS}
+MISSING: Final = "missing"  # about names that do not exist, in the wording of questions about names that do
+CODE_CATEGORIES: Final = (*TOOL_FORMS, MISSING)
+CATEGORIES: Final = (*CODE_CATEGORIES, *GENERAL_FORMS)
 
 
 def _one_of(*words: str) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from config.errors import UsageError
 from config.prompts import write
 from config.questions.answering_tools import answerable, can_answer, needed
-from config.questions.wording import GENERAL_FORMS, TOOL_FORMS
+from config.questions.wording import CODE_CATEGORIES, GENERAL_FORMS
 from config.records import TOOL_NAMES
 from producer.commands.options import Json, tool_names
 from producer.mining.mine import NO_TOOLS_SHARE, by_category, mine, require_categories
@@ -69,7 +69,7 @@ def choose(categories: Sequence[str], tools: Sequence[str], *, share: float) -> 
             raise UsageError(
                 f"questions of category {category!r} need {needed(category)}; add that to --tools, or omit it"
             )
-    about_code = [name for name in categories if name in TOOL_FORMS] or answerable(tools)
+    about_code = [name for name in categories if name in CODE_CATEGORIES] or answerable(tools)
     if not about_code and share < 1:
         raise UsageError(f"no question about code can be answered with --tools {','.join(tools)!r}; name more tools")
     return [*about_code, *(name for name in categories if name in GENERAL_FORMS)]

@@ -14,7 +14,7 @@ from config.hyperparameters import OVERRIDE_HELP, parse_overrides, resolve
 from config.ledger import Ledger
 from config.prompts import load
 from config.questions.answering_tools import can_answer, needed
-from config.questions.wording import TOOL_FORMS, parse
+from config.questions.wording import CODE_CATEGORIES, MISSING, parse
 from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
 from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
@@ -198,14 +198,14 @@ def require_sufficient_tools(prompts: Iterable[Prompt], spec: Spec) -> None:
     Only questions in the miner's own wording are refused: what other prompts of the same category need is not known. A
     program of --allow-command may answer anything.
     """
-    possible = {category for category in TOOL_FORMS if can_answer(category, spec.tools)}
-    if spec.allow_commands or len(possible) == len(TOOL_FORMS):
+    possible = {category for category in CODE_CATEGORIES if can_answer(category, spec.tools)}
+    if spec.allow_commands or len(possible) == len(CODE_CATEGORIES):
         return
     wanting = Counter(
         prompt.category
         for prompt in prompts
-        if prompt.requires_tools and prompt.category in TOOL_FORMS and prompt.category not in possible
-        if (question := parse(prompt.prompt)) and question.category == prompt.category
+        if prompt.requires_tools and prompt.category in CODE_CATEGORIES and prompt.category not in possible
+        if (question := parse(prompt.prompt)) and prompt.category in (question.category, MISSING)
     )
     if wanting:
         tools = ",".join(spec.tools)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeGuard
 
 from config.questions import typed_expectations as expect
-from config.questions.wording import Question, fits
+from config.questions.wording import MISSING, Question, fits
 from producer.mining.file_questions import contents, count_files, count_matches, find_file, folder_files, importers
 from producer.mining.mined_question import MinedQuestion, few, hits
+from producer.mining.missing import missing
 from producer.mining.python_code import Code, Definition, FunctionNode, Source
 
 MOST_WIDTH: Final = 160  # characters of a line that holds an answer; the tools cut longer lines
@@ -164,4 +165,5 @@ GENERATORS: Final[Mapping[str, Callable[[Code], Iterator[MinedQuestion]]]] = {
     "folder_files": folder_files,
     "find_file": find_file,
     "constant": _constant,
+    MISSING: missing,
 }

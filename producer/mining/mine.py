@@ -11,7 +11,7 @@ from typing import Final
 
 from config.errors import UsageError
 from config.questions.general_knowledge import BUILTINS, EXCEPTIONS, KEYWORDS, TERMS, UNITS, expectation
-from config.questions.wording import FORMS, GENERAL_FORMS, TOOL_FORMS, Question, render
+from config.questions.wording import CATEGORIES, CODE_CATEGORIES, FORMS, GENERAL_FORMS, TOOL_FORMS, Question, render
 from config.records import Prompt
 from producer.mining.code_questions import candidates
 from producer.mining.mined_question import MinedQuestion
@@ -44,7 +44,7 @@ def mine(
     rng = random.Random(seed)  # noqa: S311 - not used for security
     general_count = round(count * no_tools_share)
     with _collector_paused():
-        groups = _code_groups(workspaces, _chosen(categories, TOOL_FORMS))
+        groups = _code_groups(workspaces, _chosen(categories, CODE_CATEGORIES))
     about_code = _draw(groups, count - general_count, rng, what="questions about code")
     general_groups = _general_groups(_chosen(categories, GENERAL_FORMS))
     general = _draw(general_groups, general_count, rng, what="questions that need no tools")
@@ -86,10 +86,10 @@ def _check(workspaces: Sequence[Path], count: int, share: float, categories: Col
 def require_categories(categories: Iterable[str]) -> None:
     """Raise UsageError for a name that is not a category."""
     for category in categories:
-        if category not in FORMS:
-            close = get_close_matches(category, FORMS, n=1)
+        if category not in CATEGORIES:
+            close = get_close_matches(category, CATEGORIES, n=1)
             meant = f"; did you mean {close[0]!r}?" if close else ";"
-            raise UsageError(f"unknown category {category!r}{meant} choose from {', '.join(FORMS)}")
+            raise UsageError(f"unknown category {category!r}{meant} choose from {', '.join(CATEGORIES)}")
 
 
 def _chosen(categories: Collection[str] | None, kind: Collection[str]) -> list[str]:
@@ -172,7 +172,7 @@ def _prompt(candidate: MinedQuestion, form: int, workspace: str | None) -> Promp
     question = candidate.question
     return Prompt(
         prompt=render(question, form),
-        category=question.category,
+        category=candidate.category,
         requires_tools=question.category in TOOL_FORMS,
         workspace=workspace,
         expect=candidate.expect,

@@ -18,6 +18,13 @@ class MinedQuestion:
 
     question: Question
     expect: JsonObject
+    named: str | None = None
+    """the category, if it is not the one of the question's wording"""
+
+    @property
+    def category(self) -> str:
+        """The category under which the prompt is counted."""
+        return self.named or self.question.category
 
 
 def hits(question: Question, index: Index) -> list[Line]:

@@ -8,7 +8,7 @@ import pytest
 from config.errors import UsageError
 from config.questions.answering_tools import answerable, can_answer, needed
 from config.questions.expected_facts import holds, parse_expected
-from config.questions.wording import GENERAL_FORMS, TOOL_FORMS, Question, parse
+from config.questions.wording import CODE_CATEGORIES, GENERAL_FORMS, Question, parse
 from config.records import TOOL_NAMES
 from producer.mining import workspace_files
 from producer.mining.code_questions import candidates
@@ -218,11 +218,11 @@ def test_categories_limit_the_questions_of_their_kind(code: Path) -> None:
 
 
 def test_the_tools_that_a_category_needs() -> None:
-    assert answerable(TOOL_NAMES) == list(TOOL_FORMS)
+    assert answerable(TOOL_NAMES) == list(CODE_CATEGORIES)
     assert answerable(["read_file"]) == ["contents"]
     assert answerable(["grep", "count"]) == [
         "subclasses", "importers", "count_files", "count_matches",
-        "where_defined", "contents", "both_defined", "constant",
+        "where_defined", "contents", "both_defined", "constant", "missing",
     ]  # fmt: skip
     assert can_answer("a category of somebody else", [])
     assert needed("decorators") == "grep and read_file"
@@ -242,7 +242,7 @@ def test_miner_and_tools_skip_the_same_directories() -> None:
 def test_every_category_can_be_mined() -> None:
     from producer.mining.code_questions import GENERATORS
 
-    assert set(GENERATORS) == set(TOOL_FORMS)
+    assert set(GENERATORS) == set(CODE_CATEGORIES)
 
 
 def test_every_general_category_is_mined(code: Path) -> None:

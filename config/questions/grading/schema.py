@@ -14,10 +14,10 @@ from config.questions.grading.quantities import COUNTED, noun_of
 from config.records import JsonObject
 
 LISTS: Final = ("contains", "any", "absent", "names", "parameters", "paths", "about")
-TEXTS: Final = ("unit", "counts", "kind", "root", "folder", "file", "value", "sentence")
+TEXTS: Final = ("unit", "counts", "kind", "root", "folder", "file", "value", "sentence", "missing")
 FACTS: Final = (
     *("contains", "any", "absent", "number", "names", "parameters", "paths", "file", "pairs", "value", "sentence"),
-    "no_call",
+    *("missing", "no_call"),
 )
 NEEDS: Final = {  # key that only describes another -> the keys that it may describe
     "unit": ("number",),
@@ -48,6 +48,7 @@ class ExpectedFacts:
     pairs: Mapping[str, Place] = field(default_factory=dict)
     value: str | None = None
     sentence: str | None = None
+    missing: str | None = None
     kind: str | None = None
     about: tuple[str, ...] = ()
     no_call: bool = False
@@ -83,6 +84,7 @@ def parse_expected(expect: JsonObject) -> ExpectedFacts:
         pairs={name: Place(path, root) for name, path in _pairs(expect["pairs"]).items()} if "pairs" in expect else {},
         value=texts.get("value"),
         sentence=texts.get("sentence"),
+        missing=texts.get("missing"),
         kind=texts.get("kind"),
         about=lists.get("about", ()),
         no_call=_no_call(expect["no_call"]) if "no_call" in expect else False,
