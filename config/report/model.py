@@ -1,14 +1,15 @@
 """The Report of an evaluation: metrics of base and adapter on the same prompts, compared with the targets."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, ValidationError
 
 from config.atomic_files import write_text
-from config.errors import UsageError
-from config.records import Adapter, Record
+from config.errors import FailureKind, UsageError
+from config.records import Adapter, JsonObject, Record
 from config.report.comparison import Comparison
 from config.report.failure_causes import FailureCause
 from config.report.metrics import Fraction, Metrics, Targets, Training
@@ -19,7 +20,8 @@ __all__ = ["Metrics", "Report", "Targets", "Training"]
 
 FILE = "report.json"
 PAGE = "report.md"
-MOST_CUT = 0.05  # share of cut answers above which the report warns
+MOST_LOST = 0.05  # share of answers lost to a limit above which the report warns
+LATE = (FailureKind.TIMEOUT, FailureKind.ENDPOINT_WEDGED)  # the prompt's own time, or that of one request
 
 
 class Report(Record):
@@ -69,14 +71,27 @@ class Report(Record):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What limits the conclusions, one line each."""
-        limit = f" at {self.max_tokens} tokens" if self.max_tokens else ""
+        """Answers that a limit took from a model, one line each."""
         return tuple(
-            f"{metrics.cut.count} of {metrics.cut.of} answers of {who} were cut{limit}, so that right answers may have "
-            "been lost; give more with --evaluate-tokens"
+            line
             for who, metrics in (("the base model", self.before), ("the adapter", self.after))
-            if metrics and (metrics.cut.share or 0.0) > MOST_CUT
+            if metrics
+            for line in self._lost(who, metrics)
         )
+
+    def _lost(self, who: str, metrics: Metrics) -> Iterator[str]:
+        limit = f" at {self.max_tokens} tokens" if self.max_tokens else ""
+        late = sum(metrics.failures.get(kind.value, 0) for kind in LATE)
+        if (metrics.cut.share or 0.0) > MOST_LOST:
+            yield (
+                f"{metrics.cut.count} of {metrics.cut.of} answers of {who} were cut{limit}, so that right answers may "
+                "have been lost; give more with --evaluate-tokens"
+            )
+        if late > MOST_LOST * metrics.prompts:
+            yield (
+                f"{late} of {metrics.prompts} answers of {who} were too late, so that right answers may have been "
+                f"lost; have fewer than {self.concurrency} prompts in flight with --evaluate-concurrency"
+            )
 
     def markdown(self) -> str:
         """The report as Markdown: a table and the identity check."""
@@ -90,6 +105,17 @@ class Report(Record):
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / PAGE, self.markdown())
         return write_text(folder / FILE, json.dumps(self.model_dump(mode="json"), indent=2) + "\n")
+
+    @classmethod
+    def of_run(cls, run_id: str, result: JsonObject) -> Self:
+        """The report that a run's evaluation stored; UsageError if another version of applejack wrote it."""
+        try:
+            return cls.model_validate(result)
+        except ValidationError as error:
+            raise UsageError(
+                f"the report of run {run_id!r} is of another version of applejack; "
+                f"`applejack resubmit {run_id} --stage evaluate` makes it anew"
+            ) from error
 
     @classmethod
     def read(cls, path: Path) -> Self:

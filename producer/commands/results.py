@@ -58,6 +58,8 @@ def compare(run1: RunId, run2: RunId, folder: Dir = None, as_json: Json = False)
     output.console.print(rendering.compare(first, second))
     not_shared = f"not shared: {both.only_first} of {run1}, {both.only_second} of {run2}"
     output.console.print(f"{pluralise(len(both.pairs), 'prompt')} shared; {not_shared}")
+    if first.max_tokens != second.max_tokens:
+        output.console.print(f"warning: answers had up to {first.max_tokens} and {second.max_tokens} tokens")
     if both.pairs:
         output.console.print(rendering.paired_table(comparison, names))
         output.console.print(rendering.flips(comparison, names))
@@ -121,4 +123,4 @@ def read_report(ledger: Ledger, run_id: str) -> Report:
         raise UsageError(
             f"run {run_id!r} has no report: its evaluation is {state}; `applejack status {run_id}` shows its stages"
         )
-    return Report.model_validate(view.result)
+    return Report.of_run(run_id, view.result)

@@ -38,20 +38,29 @@ def outcomes(right: str) -> tuple[PromptOutcome, ...]:
     return tuple(made)
 
 
-def evaluated_run(ledger: Ledger, run_id: str, right: str) -> Report:
+def evaluated_run(ledger: Ledger, run_id: str, right: str, *, max_tokens: int = 256, **changes: int) -> Report:
     """A run that has ended with a report."""
     ids = ledger.create(Spec(run_id=run_id), [Prompt(prompt="q")]).job_ids
     ledger.jobs.begin(run_id, ids[0], worker="w", lease_seconds=9, delivery_limit=3)
     ledger.jobs.finish(Trajectory(run_id=run_id, job_id=ids[0], prompt="q", outcome="completed"), worker="w")
     metrics = Metrics(prompts=len(right), grounded_correct=Rate(count=len(right) - right.count("w"), of=len(right)))
     made = Report(
-        run_id=run_id, student="s", adapter="a", before=metrics, after=metrics, identity="i", outcomes=outcomes(right)
+        max_tokens=max_tokens,
+        run_id=run_id,
+        student="s",
+        adapter="a",
+        before=metrics,
+        after=metrics,
+        identity="i",
+        outcomes=outcomes(right),
     )
     ledger.set_verdicts(run_id, [Verdict(job_id=ids[0])])
     for stage in (Stage.CURATE, Stage.TRAIN, Stage.EVALUATE):
         claim = ledger.stages.begin(run_id, stage, worker="w", lease_seconds=9)
         assert isinstance(claim, StageClaim)
-        ledger.stages.finish(claim, result=made.model_dump(mode="json") if stage is Stage.EVALUATE else {})
+        ledger.stages.finish(
+            claim, result={**made.model_dump(mode="json"), **changes} if stage is Stage.EVALUATE else {}
+        )
     return made
 
 
@@ -94,3 +103,15 @@ def test_compare_with_a_run_that_shares_no_prompt_says_so(applejack: Applejack, 
 def test_compare_with_a_run_without_a_report_is_refused(applejack: Applejack, ledger: Ledger) -> None:
     evaluated_run(ledger, "one", "rr")
     assert_refused(applejack("compare", "one", "two"), "'two'")
+
+
+def test_compare_warns_where_one_run_had_less_room_for_its_answers(applejack: Applejack, ledger: Ledger) -> None:
+    evaluated_run(ledger, "one", "rr", max_tokens=96)
+    evaluated_run(ledger, "two", "rr")
+    assert "warning: answers had up to 96 and 256 tokens" in applejack("compare", "one", "two").out
+    assert "warning" not in applejack("compare", "two", "two").out
+
+
+def test_report_of_an_earlier_version_is_refused_with_the_way_to_renew_it(applejack: Applejack, ledger: Ledger) -> None:
+    evaluated_run(ledger, "one", "rr", schema_version=1)
+    assert_refused(applejack("report", "one"), "`applejack resubmit one --stage evaluate` makes it anew")

@@ -165,6 +165,17 @@ def test_more_than_one_cut_answer_in_twenty_is_a_warning(cut: int, warned: bool)
         assert ("--evaluate-tokens" in text) == warned
 
 
+def test_answers_that_were_too_late_are_a_warning() -> None:
+    base = metrics(looping=0, calling=0).model_copy(update={"prompts": 20, "failures": {"timeout": 1}})
+    few = report().model_copy(update={"before": base, "after": base, "concurrency": 16})
+    assert few.warnings == ()
+    wedged = base.model_copy(update={"failures": {"timeout": 1, "endpoint_wedged": 1, "request_limit": 9}})
+    assert few.model_copy(update={"after": wedged}).warnings == (
+        "2 of 20 answers of the adapter were too late, so that right answers may have been lost; have fewer than 16 "
+        "prompts in flight with --evaluate-concurrency",
+    )
+
+
 def test_samples_have_rows_only_where_there_are_any() -> None:
     rate = ClusteredRate(mean=0.5, standard_error=0.1, interval95=(0.3, 0.7), prompts=10, answers=40)
     some = Sampled(temperature=0.6, source="generation_config.json", samples=4, grounded_correct=rate)
