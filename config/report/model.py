@@ -1,23 +1,27 @@
 """The Report of an evaluation: metrics of base and adapter on the same prompts, compared with the targets."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, ValidationError
 
 from config.atomic_files import write_text
-from config.errors import UsageError
-from config.records import Adapter, Record
+from config.errors import FailureKind, UsageError
+from config.records import Adapter, JsonObject, Record
 from config.report.comparison import Comparison
 from config.report.failure_causes import FailureCause
 from config.report.metrics import Fraction, Metrics, Targets, Training
-from config.report.rows import lines, markdown
+from config.report.outcomes import PromptOutcome
+from config.report.rows import lines, markdown, markdown_table, paired
 
 __all__ = ["Metrics", "Report", "Targets", "Training"]
 
 FILE = "report.json"
 PAGE = "report.md"
+MOST_LOST = 0.05  # share of answers lost to a limit above which the report warns
+LATE = (FailureKind.TIMEOUT, FailureKind.ENDPOINT_WEDGED)  # the prompt's own time, or that of one request
 
 
 class Report(Record):
@@ -44,6 +48,10 @@ class Report(Record):
     """how the evaluation verified which weights answered"""
     concurrency: int = 1
     """prompts in flight at once; it affects seconds_per_prompt"""
+    max_tokens: int | None = None
+    """tokens of one model answer in the evaluation"""
+    outcomes: tuple[PromptOutcome, ...] = ()
+    """of each prompt, in the order of the prompts"""
 
     def with_training(self, adapter: Adapter, *, correct: Fraction | None = None) -> Self:
         """Return a copy with the adapter's training metrics and the teacher's share of right answers."""
@@ -61,17 +69,53 @@ class Report(Record):
             return ""
         return f"The teacher's answers: correct: {self.teacher_correct.count} of {self.teacher_correct.of}"
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Answers that a limit took from a model, one line each."""
+        return tuple(
+            line
+            for who, metrics in (("the base model", self.before), ("the adapter", self.after))
+            if metrics
+            for line in self._lost(who, metrics)
+        )
+
+    def _lost(self, who: str, metrics: Metrics) -> Iterator[str]:
+        limit = f" at {self.max_tokens} tokens" if self.max_tokens else ""
+        late = sum(metrics.failures.get(kind.value, 0) for kind in LATE)
+        if (metrics.cut.share or 0.0) > MOST_LOST:
+            yield (
+                f"{metrics.cut.count} of {metrics.cut.of} answers of {who} were cut{limit}, so that right answers may "
+                "have been lost; give more with --evaluate-tokens"
+            )
+        if late > MOST_LOST * metrics.prompts:
+            yield (
+                f"{late} of {metrics.prompts} answers of {who} were too late, so that right answers may have been "
+                f"lost; have fewer than {self.concurrency} prompts in flight with --evaluate-concurrency"
+            )
+
     def markdown(self) -> str:
         """The report as Markdown: a table and the identity check."""
         table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
+        pairs = markdown_table(paired(self.comparison, ("base", "adapter"))) if self.comparison else ""
         about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, self.identity)
-        return "\n\n".join(filter(None, (f"# {self.run_id}", table, *about))) + "\n"
+        return "\n\n".join(filter(None, (f"# {self.run_id}", table, pairs, *self.warnings, *about))) + "\n"
 
     def write(self, folder: Path) -> Path:
         """Write report.json and report.md, each atomically; returns the path of report.json."""
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / PAGE, self.markdown())
         return write_text(folder / FILE, json.dumps(self.model_dump(mode="json"), indent=2) + "\n")
+
+    @classmethod
+    def of_run(cls, run_id: str, result: JsonObject) -> Self:
+        """The report that a run's evaluation stored; UsageError if another version of applejack wrote it."""
+        try:
+            return cls.model_validate(result)
+        except ValidationError as error:
+            raise UsageError(
+                f"the report of run {run_id!r} is of another version of applejack; "
+                f"`applejack resubmit {run_id} --stage evaluate` makes it anew"
+            ) from error
 
     @classmethod
     def read(cls, path: Path) -> Self:
