@@ -9,6 +9,7 @@ from rich.text import Text
 from config.report.model import Report
 from config.report.rows import Line, Value, lines
 from producer.report.page import html
+from producer.report.verdict_table import format_verdict
 
 __all__ = ["compare", "format_table", "html"]
 
@@ -17,10 +18,11 @@ MARKS = {True: " ✓", False: " ✗", None: ""}  # readable without colours
 
 
 def format_table(report: Report) -> RenderableType:
-    """Table of base and adapter scores beside the targets, and how the evaluation verified which weights answered."""
+    """The verdict, the scores of both models beside the targets, and how the weights that answered were verified."""
     rows = lines((report.before, report.after), (None, report.training), report.targets)
     about = (f"student {report.student_name}", f"adapter {report.adapter or 'none'}", report.teacher, report.identity)
-    return Group(_table(report.run_id, ("before", "after"), rows), Text("\n".join(filter(None, about)), style="dim"))
+    table = _table(report.run_id, ("before", "after"), rows)
+    return Group(format_verdict(report), table, Text("\n".join(filter(None, about)), style="dim"))
 
 
 def compare(first: Report, second: Report) -> RenderableType:
