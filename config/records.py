@@ -131,8 +131,12 @@ class Spec(Record):
     """Whether to train after curation."""
     evaluate: bool = True
     """Whether base model and adapter answer the held-out prompts after training."""
-    evaluate_prompts: int = Field(24, ge=1)
-    """Number of held-out prompts to evaluate."""
+    evaluate_prompts: int = Field(60, ge=1)
+    """Number of held-out prompts to evaluate; docs/evaluation.md has the difference that they can show."""
+    evaluate_samples: int = Field(0, ge=0, exclude_if=lambda samples: not samples)
+    """Further answers to each of them, sampled at the student's own temperature."""
+    evaluate_concurrency: int = Field(4, ge=1, exclude_if=lambda concurrency: concurrency == 4)
+    """Prompts in flight in the evaluation; the server batches them."""
     evaluate_limits: Limits = Limits(requests=6, tool_calls=8, max_tokens=256)
     """Limits of each evaluation prompt."""
     lora: JsonObject = {}

@@ -72,6 +72,31 @@ class Spread(Record):
     """nearest rank: the smallest value that at least 90% of the values do not exceed"""
 
 
+class ClusteredRate(Record):
+    """A rate over several answers to each prompt. Its interval allows for their resemblance."""
+
+    mean: float
+    standard_error: float
+    """clustered by prompt"""
+    interval95: Interval
+    prompts: int
+    answers: int
+
+
+class Sampled(Record):
+    """Rates of one model over further answers to each prompt, sampled at the model's own temperature."""
+
+    temperature: float
+    top_p: float | None = None
+    source: str
+    """where temperature and top_p are from"""
+    samples: int
+    """answers to each prompt"""
+    correct: ClusteredRate | None = None
+    """None if no answer could be graded"""
+    grounded_correct: ClusteredRate | None = None
+
+
 class CategoryScore(Record):
     """Results of one model in one category of questions."""
 
@@ -111,6 +136,8 @@ class Metrics(Record):
     failures: dict[str, int] = Field(default_factory=dict)
     """rollouts that did not complete, by failure kind"""
     by_category: dict[str, CategoryScore] = Field(default_factory=dict)
+    sampled: Sampled | None = Field(None, exclude_if=lambda sampled: sampled is None)
+    """only if the evaluation was asked for samples; all other fields are of the answers at temperature 0"""
 
 
 class Training(Record):

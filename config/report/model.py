@@ -12,12 +12,14 @@ from config.records import Adapter, Record
 from config.report.comparison import Comparison
 from config.report.failure_causes import FailureCause
 from config.report.metrics import Fraction, Metrics, Targets, Training
+from config.report.outcomes import PromptOutcome
 from config.report.rows import lines, markdown
 
 __all__ = ["Metrics", "Report", "Targets", "Training"]
 
 FILE = "report.json"
 PAGE = "report.md"
+MOST_CUT = 0.05  # share of cut answers above which the report warns
 
 
 class Report(Record):
@@ -44,6 +46,10 @@ class Report(Record):
     """how the evaluation verified which weights answered"""
     concurrency: int = 1
     """prompts in flight at once; it affects seconds_per_prompt"""
+    max_tokens: int | None = None
+    """tokens of one model answer in the evaluation"""
+    outcomes: tuple[PromptOutcome, ...] = ()
+    """of each prompt, in the order of the prompts"""
 
     def with_training(self, adapter: Adapter, *, correct: Fraction | None = None) -> Self:
         """Return a copy with the adapter's training metrics and the teacher's share of right answers."""
@@ -61,10 +67,27 @@ class Report(Record):
             return ""
         return f"The teacher's answers: correct: {self.teacher_correct.count} of {self.teacher_correct.of}"
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What limits the conclusions, one line each."""
+        limit = f" at {self.max_tokens} tokens" if self.max_tokens else ""
+        return tuple(
+            f"{metrics.cut.count} of {metrics.cut.of} answers of {who} were cut{limit}, so that right answers may have "
+            "been lost; give more with --evaluate-tokens"
+            for who, metrics in (("the base model", self.before), ("the adapter", self.after))
+            if metrics and (metrics.cut.share or 0.0) > MOST_CUT
+        )
+
     def markdown(self) -> str:
         """The report as Markdown: a table and the identity check."""
         table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
-        about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, self.identity)
+        about = (
+            *self.warnings,
+            f"Student: {self.student_name}",
+            f"Adapter: {self.adapter}",
+            self.teacher,
+            self.identity,
+        )
         return "\n\n".join(filter(None, (f"# {self.run_id}", table, *about))) + "\n"
 
     def write(self, folder: Path) -> Path:

@@ -202,6 +202,25 @@ def test_right_answer_without_a_look_is_correct_but_not_grounded() -> None:
     assert (made.correct.rate, made.grounded_correct.rate) == (1.0, 0.0)
 
 
+CUT = ["tool_calls", "length"]
+
+
+@pytest.mark.parametrize(
+    ("last", "correct"),
+    [
+        (says("Task is defined in `app/base.py`, line 3, and it is used by"), True),  # cut after the facts
+        (says("Task is defined in `app/ba"), False),  # cut before them
+        (says(""), False),
+        (says('<tool_call>\n{"name": "grep", "arguments": {"path": "app/base.py"}}\n</tool_call>'), False),  # a call
+        (GREP.model_copy(update={"content": "It is in app/base.py."}), False),
+    ],
+)
+def test_cut_answer_is_graded_as_far_as_it_goes_and_is_not_final(last: Message, correct: bool) -> None:
+    made = observe(trajectory((*SOUND[:-1], last), finish_reasons=CUT), needs_tools=True)
+    assert (made.correct, made.final_answer, made.cut) == (correct, False, True)
+    assert AnswerFault.NO_FINAL_ANSWER in {found.fault for found in made.found}
+
+
 def test_call_written_as_words_is_no_final_answer() -> None:
     assert faults(trajectory((*SOUND[:-1], says(FENCED)))) == {AnswerFault.CALL_IN_TEXT, AnswerFault.NO_FINAL_ANSWER}
 

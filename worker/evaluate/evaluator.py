@@ -9,20 +9,24 @@ from typing import Literal
 from config.atomic_files import write_lines
 from config.errors import EndpointError, EvaluationError, UsageError, WorkspaceError
 from config.records import DEFAULT_MODEL, Prompt, Sampling, Spec, Trajectory, job_id
+from config.report.comparison import compare
+from config.report.metrics import Metrics
 from config.report.model import Report
+from config.report.outcomes import base_and_adapter
 from worker.device.budget import Serving, serving
 from worker.device.device_lock import Claim, device_lock
 from worker.device.machine import this_machine
 from worker.device.model_memory import Model
 from worker.endpoint.model_server import ModelServer, ServerFlags
+from worker.evaluate.comparing import outcomes
 from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
 from worker.evaluate.rates import score
+from worker.evaluate.sampled import OwnSampling, own_sampling, sampled
 from worker.generate.agent import endpoint_teacher
 from worker.generate.rollout import run_rollout
 from worker.models.resolve import hub_name
 from worker.tools.workspace import Workspace
 
-CONCURRENCY = 4  # prompts in flight; the server batches them
 Phase = Literal["before", "after"]
 Progress = Callable[[str, int, int], None]  # phase, prompts done, prompts in all
 
@@ -38,10 +42,20 @@ class EvalItem:
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """One model's answers in the order of the prompts, and its canaries before and after them."""
+    """One model's answers at temperature 0 in the order of the prompts, and its canaries before and after all."""
 
     trajectories: tuple[Trajectory, ...]
+    samples: tuple[Trajectory, ...]
+    """further answers at `own` sampling, in the order of the prompts, each prompt's together"""
+    own: OwnSampling
     canaries: tuple[Canaries, Canaries]
+
+    def metrics(self, samples: int) -> Metrics:
+        """The rates of the answers at temperature 0, and of the samples if there are any."""
+        found = score(self.trajectories)
+        if not samples:
+            return found
+        return found.model_copy(update={"sampled": sampled(self.samples, self.own, samples=samples)})
 
 
 def evaluate(
@@ -54,7 +68,7 @@ def evaluate(
     out: Path,
     on_progress: Progress,
     worker: str,
-    concurrency: int = CONCURRENCY,
+    concurrency: int | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Report:
     """Return the Report. Writes it to `out`, with before.jsonl and after.jsonl (trajectories) and the server logs.
@@ -62,8 +76,9 @@ def evaluate(
     A held-out prompt keeps its job_id; other prompts get one from their position and content.
 
     Serves first the base model, then base and adapter, one at a time, while it holds the host's device. Every prompt is
-    answered at temperature 0 within `spec.evaluate_limits`. Without an adapter only `before` is scored.
-    Fewer than `concurrency` prompts are in flight where no more fit this machine.
+    answered at temperature 0 within `spec.evaluate_limits`, then `spec.evaluate_samples` times at the student's own
+    temperature (before-samples.jsonl, after-samples.jsonl). Without an adapter only `before` is scored.
+    `concurrency` overrides that of the spec. Fewer prompts are in flight where no more fit this machine.
     Raises EvaluationError if a server fails, a workspace is unavailable, there are no prompts, or it cannot be verified
     which weights answered; DeviceError if the device cannot be claimed, or `cancelled` turns true while waiting for it.
     No report is written then.
@@ -71,7 +86,7 @@ def evaluate(
     try:
         questions = _questions(prompts, workspace_for)
         out.mkdir(parents=True, exist_ok=True)
-        budget = serving(Model.of(student), this_machine(), most=concurrency)
+        budget = serving(Model.of(student), this_machine(), most=concurrency or spec.evaluate_concurrency)
         with device_lock("evaluation", spec.run_id, cancelled) as claim:
             evaluator = Evaluator(_evaluation_spec(spec), questions, student, out, on_progress, worker, budget, claim)
             before = evaluator.ask("before", None)
@@ -85,19 +100,37 @@ def evaluate(
     if after and adapter:
         noise = tuple(map(max, noise, prove_constant(after.canaries, who="the model with the adapter")))
         identity = prove_different(before.canaries[0], after.canaries[0], noise=noise, adapter=adapter)
+    report = _report(spec, student, adapter, before, after, identity, concurrency=budget.conversations)
+    report.write(out)
+    return report
+
+
+def _report(
+    spec: Spec,
+    student: Path,
+    adapter: Path | None,
+    before: ModelAnswers,
+    after: ModelAnswers | None,
+    identity: str,
+    *,
+    concurrency: int,
+) -> Report:
+    """The Report of answers whose weights are known."""
     model, revision = hub_name(student)
-    report = Report(
+    answered = outcomes(before.trajectories, after.trajectories if after else ())
+    return Report(
         run_id=spec.run_id,
         student=model,
         revision=revision,
         adapter=str(adapter) if adapter else None,
-        before=score(before.trajectories),
-        after=score(after.trajectories) if after else None,
+        before=before.metrics(spec.evaluate_samples),
+        after=after.metrics(spec.evaluate_samples) if after else None,
+        comparison=compare(base_and_adapter(answered)) if after else None,
         identity=identity,
-        concurrency=budget.conversations,
+        concurrency=concurrency,
+        max_tokens=spec.evaluate_limits.max_tokens,
+        outcomes=answered,
     )
-    report.write(out)
-    return report
 
 
 @dataclass(frozen=True)
@@ -125,36 +158,61 @@ class Evaluator:
                 first = canaries(server.url)
                 check(first)
                 answers = self._answers(phase, server, pool)
-                result = ModelAnswers(answers, (first, canaries(server.url)))
+                result = ModelAnswers(*answers, own_sampling(self.student), (first, canaries(server.url)))
             except EndpointError as error:
                 raise EndpointError(f"{error}; {server.log_tail()}", kind=error.kind) from error
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        write_lines(self.out / f"{phase}.jsonl", (answer.model_dump_json() for answer in answers))
+        for name, kept in ((phase, result.trajectories), (f"{phase}-samples", result.samples)):
+            if kept:
+                write_lines(self.out / f"{name}.jsonl", (answer.model_dump_json() for answer in kept))
         return result
 
-    def _answers(self, phase: Phase, server: ModelServer, pool: ThreadPoolExecutor) -> tuple[Trajectory, ...]:
-        total = len(self.questions)
+    def _answers(
+        self, phase: Phase, server: ModelServer, pool: ThreadPoolExecutor
+    ) -> tuple[tuple[Trajectory, ...], tuple[Trajectory, ...]]:
+        """The answers at temperature 0, then the samples: they are not in flight together."""
+        own, samples = own_sampling(self.student).sampling, range(1, self.spec.evaluate_samples + 1)
+        rounds: tuple[list[Request], ...] = (
+            [Request(question, self.spec.sampling, 1) for question in self.questions],
+            [Request(question, own, 1 + sample) for question in self.questions for sample in samples],
+        )
+        done, total = 0, sum(map(len, rounds))
         self.on_progress(phase, 0, total)
-        futures = [pool.submit(self._answer, server.url, question) for question in self.questions]
-        for done, _ in enumerate(as_completed(futures), 1):
-            self.on_progress(phase, done, total)
-        return tuple(future.result() for future in futures)
+        answers: list[tuple[Trajectory, ...]] = []
+        for requests in rounds:
+            futures = [pool.submit(self._answer, server.url, request) for request in requests]
+            for _ in as_completed(futures):
+                done += 1
+                self.on_progress(phase, done, total)
+            answers.append(tuple(future.result() for future in futures))
+        greedy, further = answers
+        return greedy, further
 
-    def _answer(self, url: str, question: EvalItem) -> Trajectory:
-        limits = self.spec.limits
+    def _answer(self, url: str, request: "Request") -> Trajectory:
+        limits, question = self.spec.limits, request.question
         return run_rollout(
             question.prompt,
             spec=self.spec,
             job_id=question.job_id,
-            attempt=1,
+            attempt=request.attempt,
             workspace=question.workspace,
             teacher=endpoint_teacher(
-                url, model=DEFAULT_MODEL, sampling=self.spec.sampling, request_seconds=limits.request_seconds
+                url, model=DEFAULT_MODEL, sampling=request.sampling, request_seconds=limits.request_seconds
             ),
             worker=self.worker,
         )
+
+
+@dataclass(frozen=True)
+class Request:
+    """One answer to obtain."""
+
+    question: EvalItem
+    sampling: Sampling
+    attempt: int
+    """1 at temperature 0; each sample has its own"""
 
 
 def _evaluation_spec(spec: Spec) -> Spec:
@@ -167,10 +225,12 @@ def _evaluation_spec(spec: Spec) -> Spec:
 def _questions(prompts: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]) -> tuple[EvalItem, ...]:
     if not prompts:
         raise EvaluationError("no prompts to evaluate; raise --test-share when curating, or pass a prompts file")
-    return tuple(
-        EvalItem(prompt.job_id or job_id(number, prompt), prompt, workspace_for(prompt))
-        for number, prompt in enumerate(prompts, 1)
-    )
+    items, used = list[EvalItem](), set[str]()
+    for number, prompt in enumerate(prompts, 1):
+        name = prompt.job_id if prompt.job_id and prompt.job_id not in used else job_id(number, prompt)
+        used.add(name)
+        items.append(EvalItem(name, prompt, workspace_for(prompt)))
+    return tuple(items)
 
 
 def _check(before: ModelAnswers, seen: Canaries, noise: tuple[float, ...], adapter: Path | None) -> None:

@@ -121,12 +121,25 @@ def observe(trajectory: Trajectory, *, needs_tools: bool | None) -> AnswerScore:
 
 
 def _graded(trajectory: Trajectory, *, answered: bool) -> Grade | None:
-    """The grade of the answer; a missing one is wrong. None without `expect`."""
+    """The grade of the answer; a missing one is wrong, one cut at max_tokens is graded as far as it goes.
+
+    A cut answer is not final, but it can have stated the facts: wrong for a limit would flatter the more concise model.
+    None without `expect`.
+    """
     if trajectory.expect is None:
         return None
     calls = len(trajectory.tool_calls)
     found = grade(trajectory.expect, trajectory.answer, question=trajectory.prompt, calls=calls)
-    return found if answered else Grade(correct=None if set(trajectory.expect) == {"no_call"} else False)
+    if answered or _is_cut_answer(trajectory):
+        return found
+    return Grade(correct=None if set(trajectory.expect) == {"no_call"} else False)
+
+
+def _is_cut_answer(trajectory: Trajectory) -> bool:
+    """Whether max_tokens ended a text that is an answer and not a call."""
+    if not trajectory.truncated or trajectory.messages[-1].tool_calls:
+        return False
+    return bool(trajectory.answer.strip()) and not call_text(trajectory.answer, NO_NAMES)
 
 
 def _wrong(trajectory: Trajectory, graded: Grade | None) -> str | None:
