@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
-from config.records import Adapter, Message, TrainProgress, Trajectory
-from config.report.comparison import Comparison, Flip, Paired
+from config.records import Adapter, Message, RequestTiming, Timing, ToolTiming, TrainProgress, Trajectory
+from config.report.comparison import compare
 from config.report.failure_causes import FailedAnswer, FailureCause, Turn
 from config.report.metrics import Fraction
 from config.report.model import Report
-from worker.evaluate.rates import is_grounded, metrics
+from config.report.outcomes import base_and_adapter
+from worker.evaluate.comparing import outcomes
+from worker.evaluate.rates import score
 from worker.evaluate.score import AnswerScore, observe
 
 REAL = Path(__file__).parents[1] / "data" / "real_teacher" / "held_out.jsonl"
@@ -32,24 +34,26 @@ def trajectories() -> list[Trajectory]:
 def without_tools(trajectory: Trajectory) -> Trajectory:
     """The same question answered from memory, as a base model does that never calls a tool."""
     answer = Message(role="assistant", content="I would look for it in the documentation of the project.")
-    return trajectory.model_copy(update={"messages": (trajectory.messages[0], answer), "finish_reasons": ("stop",)})
+    return trajectory.model_copy(
+        update={"messages": (trajectory.messages[0], answer), "finish_reasons": ("stop",), "seconds": 9.5}
+    )
 
 
 def rich_report(run_id: str = "night-1") -> Report:
     """The report of an evaluation of 68 prompts."""
-    after = trajectories()
-    before = [without_tools(one) for one in after]
-    first, second = _scores(before), _scores(after)
-    categories = [one.category for one in after]
+    after = [_timed(one) for one in trajectories()]
+    before = [_timed(without_tools(one)) for one in trajectories()]
+    asked = outcomes(before, after)
     return Report(
         run_id=run_id,
         student="HuggingFaceTB/SmolLM2-135M-Instruct",
         revision="7e27bd9f95328f0f3b08261d1252705110c806f8",
         adapter="runs/night-1/adapter",
-        before=metrics(first, categories=categories),
-        after=metrics(second, categories=categories),
-        comparison=_comparison(before, after, first, second),
-        failure_causes=_causes(after, second),
+        before=score(before),
+        after=score(after),
+        comparison=compare(base_and_adapter(asked)),
+        failure_causes=_causes(after, [observe(one, needs_tools=one.requires_tools) for one in after]),
+        outcomes=asked,
         identity="The canaries of base and adapter differ by 0.31 at the median, the noise of the server is 0.002.",
         concurrency=4,
     ).with_training(adapter(), correct=Fraction(count=53, of=66))
@@ -74,32 +78,20 @@ def adapter() -> Adapter:
     )
 
 
-def _scores(answers: list[Trajectory]) -> list[AnswerScore]:
-    return [observe(one, needs_tools=one.requires_tools) for one in answers]
-
-
-def _comparison(
-    before: list[Trajectory], after: list[Trajectory], first: list[AnswerScore], second: list[AnswerScore]
-) -> Comparison:
-    pairs = list(zip(before, after, first, second, strict=True))
-    graded = [(a, b, x, y) for a, b, x, y in pairs if x.correct is not None and y.correct is not None]
-    needing = [(a, b, x, y) for a, b, x, y in graded if a.requires_tools]
-    return Comparison(
-        correct=Paired.of((bool(x.correct), bool(y.correct)) for _, _, x, y in graded),
-        grounded_correct=Paired.of((is_grounded(x), is_grounded(y)) for _, _, x, y in needing),
-        flipped=tuple(
-            Flip(
-                job_id=b.job_id,
-                category=b.category,
-                prompt=b.prompt,
-                gained=bool(y.correct),
-                first=a.answer,
-                second=b.answer,
-            )
-            for a, b, x, y in graded
-            if x.correct != y.correct
-        ),
+def _timed(trajectory: Trajectory) -> Trajectory:
+    """The trajectory with times that add up to most of its seconds."""
+    seconds, count = trajectory.seconds, max(1, len(trajectory.finish_reasons))
+    request = RequestTiming(
+        seconds=0.85 * seconds / count,
+        first_token=0.3 * seconds / count,
+        prompt_tokens=400,
+        cached_tokens=310,
+        output_tokens=28,
     )
+    reasons = trajectory.finish_reasons or ("stop",)
+    requests = tuple(request.model_copy(update={"finish_reason": reason}) for reason in reasons)
+    tools = tuple(ToolTiming(name=call.name, seconds=0.04 * seconds) for call in trajectory.tool_calls)
+    return trajectory.model_copy(update={"timing": Timing(requests=requests, tools=tools)})
 
 
 def _causes(answers: list[Trajectory], scores: list[AnswerScore]) -> tuple[FailureCause, ...]:

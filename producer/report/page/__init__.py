@@ -24,7 +24,7 @@ class Section:
 def html(report: Report) -> str:
     """The page. The templates escape all values; a section without data is left out."""
     made = [
-        Section(title.lower().replace(" ", "-"), title, body)
+        Section(title.lower().replace("'", "").replace(" ", "-"), title, body)
         for title, section in SECTIONS.items()
         if (body := section(report))
     ]

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from config.report.metrics import ClusteredRate
 from config.report.model import Report
 from config.report.rows import lines
-from config.report.verdict import improvement, summary, verdict
+from config.report.verdict import improvement, percents, summary, verdict
 from producer.report.page.bars import category_rows, models, rate_rows
 from producer.report.page.loss_chart import loss_chart
+from producer.report.page.query_seconds import PARTS, stacks, time_lines
 from producer.report.page.templates import render
 
 SHOWN_FLIPS = 6  # gained prompts and lost prompts that are open at first; the others are folded
@@ -25,7 +27,8 @@ def before_and_after(report: Report) -> str:
     words, rows = improvement(report.before, report.after, report.comparison), rate_rows(report)
     if not rows:
         return ""
-    return render("before_and_after.html", words=words, paired=paired, rows=rows, kinds=_kinds(report))
+    kinds = [kind for kind, _ in models(report)]
+    return render("before_and_after.html", words=words, paired=paired, rows=rows, kinds=kinds) + _sampled(report)
 
 
 def curves(report: Report) -> str:
@@ -57,6 +60,17 @@ def failures(report: Report) -> str:
     return render("failures.html", causes=causes, most=most) if most else ""
 
 
+def query_seconds(report: Report) -> str:
+    """Where the seconds of a query go."""
+    timed = [(kind, metrics.query_time) for kind, metrics in models(report) if metrics.query_time]
+    if not timed:
+        return ""
+    kinds, times = [kind for kind, _ in timed], [one for _, one in timed]
+    prompts = max(one.prompts for one in times)
+    rows = time_lines(times)
+    return render("query_seconds.html", parts=PARTS, stacks=stacks(timed), kinds=kinds, rows=rows, prompts=prompts)
+
+
 def training(report: Report) -> str:
     """The figures of the training."""
     scores = lines((None,), (None,), report.targets)
@@ -76,8 +90,13 @@ def identity(report: Report) -> str:
     return render("identity.html", report=report)
 
 
-def _kinds(report: Report) -> list[str]:
-    return [kind for kind, _ in models(report)]
+def _sampled(report: Report) -> str:
+    sampled = [(kind, metrics.sampled) for kind, metrics in models(report) if metrics.sampled]
+    return render("sampled.html", models=sampled, shown=_clustered) if sampled else ""
+
+
+def _clustered(rate: ClusteredRate | None) -> str:
+    return f"{100 * rate.mean:.0f}% ({percents(rate.interval95)}, {rate.answers} answers)" if rate else "-"
 
 
 SECTIONS: Final[Mapping[str, Callable[[Report], str]]] = {
@@ -87,6 +106,7 @@ SECTIONS: Final[Mapping[str, Callable[[Report], str]]] = {
     "By category": categories,
     "Flipped prompts": flips,
     "Why answers failed": failures,
+    "Where a query's seconds go": query_seconds,
     "Training": training,
     "All measures": measures,
     "Which weights answered": identity,
