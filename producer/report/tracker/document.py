@@ -52,9 +52,8 @@ def add_row(file: Path, row: TrackerRow) -> Tracker:
     UsageError, before any change, if the file is not a tracker or cannot be written.
     """
     with writing(file):
-        target = file.resolve()  # a link stays a link
-        tracker = read(target).with_row(row)
-        write_text(target, tracker.text())
+        tracker = read(file).with_row(row)
+        write_text(file.resolve(), tracker.text())  # a link stays a link
     return tracker
 
 
