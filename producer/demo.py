@@ -142,6 +142,7 @@ class Demo:
             "report": str(runs / f"report-v{ended.version}" / "report.json") if report else None,
             "before": report.get("before"),
             "after": report.get("after"),
+            "comparison": report.get("comparison"),
             "stage": ended.stage,
             "error": ended.error,
             "seconds": round(seconds, 1),

@@ -13,7 +13,7 @@ from config.report.comparison import Comparison
 from config.report.failure_causes import FailureCause
 from config.report.metrics import Fraction, Metrics, Targets, Training
 from config.report.outcomes import PromptOutcome
-from config.report.rows import lines, markdown
+from config.report.rows import lines, markdown, markdown_table, paired
 
 __all__ = ["Metrics", "Report", "Targets", "Training"]
 
@@ -81,14 +81,9 @@ class Report(Record):
     def markdown(self) -> str:
         """The report as Markdown: a table and the identity check."""
         table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
-        about = (
-            *self.warnings,
-            f"Student: {self.student_name}",
-            f"Adapter: {self.adapter}",
-            self.teacher,
-            self.identity,
-        )
-        return "\n\n".join(filter(None, (f"# {self.run_id}", table, *about))) + "\n"
+        pairs = markdown_table(paired(self.comparison, ("base", "adapter"))) if self.comparison else ""
+        about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, self.identity)
+        return "\n\n".join(filter(None, (f"# {self.run_id}", table, pairs, *self.warnings, *about))) + "\n"
 
     def write(self, folder: Path) -> Path:
         """Write report.json and report.md, each atomically; returns the path of report.json."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from config.report.metrics import Metrics, Rate, Spread, Targets, Training
+from config.report.comparison import Comparison
+from config.report.metrics import ClusteredRate, Metrics, Rate, Sampled, Spread, Targets, Training
 
 Column = TypeVar("Column", Metrics, Training)
 NOTHING = "-"  # not measured, which is not zero
@@ -16,6 +17,8 @@ class Value:
 
     text: str = NOTHING
     reached: bool | None = None
+    short: str = ""
+    """for narrow tables; "" if the text is short"""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,34 @@ class Line:
 def lines(scored: Sequence[Metrics | None], trained: Sequence[Training | None], targets: Targets) -> list[Line]:
     """Build the lines of a report; `scored` and `trained` have one entry per column."""
     return [*_scores(scored, targets), *_trainings(trained, targets)]
+
+
+def paired(comparison: Comparison, names: tuple[str, str]) -> list[tuple[str, ...]]:
+    """A table of the paired outcomes and the exact p, with its head; a measure without a graded prompt is left out."""
+    first, second = names
+    counted = (("correct from a real result", comparison.grounded_correct), ("correct", comparison.correct))
+    return [
+        ("right answers", "both", f"only {first}", f"only {second}", "neither", "McNemar p"),
+        *(
+            (words, *map(str, (pair.both, pair.only_first, pair.only_second, pair.neither)), p_value(pair.p))
+            for words, pair in counted
+            if pair.prompts
+        ),
+    ]
+
+
+def p_value(p: float | None) -> str:
+    """Format as 0.062, or <0.001."""
+    if p is None:
+        return NOTHING
+    return "<0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Format rows as a Markdown table; the first is its head, and all columns but the first are numbers."""
+    head, *body = rows
+    marks = ("---", *("---:" for _ in head[1:]))
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, marks, *body))
 
 
 def markdown(columns: Sequence[str], table: Sequence[Line]) -> str:
@@ -50,7 +81,7 @@ def _scores(scored: Sequence[Metrics | None], targets: Targets) -> list[Line]:
             if share is None:
                 return Value()
             reached = None if target is None else (share <= target if atmost else share >= target)
-            return Value(_rate(counted), reached)
+            return Value(_rate(counted), reached, _short_rate(counted))
 
         return _line(measure, "" if target is None else _percent(target), scored, cell)
 
@@ -85,6 +116,22 @@ def _scores(scored: Sequence[Metrics | None], targets: Targets) -> list[Line]:
             lambda m: _spread(m.seconds_per_prompt, 0, slow),  # faster than the target is fine
         ),
         _line("did not complete", "", scored, lambda m: Value(_counts(m.failures))),
+        *_samples(scored),
+    ]
+
+
+def _samples(scored: Sequence[Metrics | None]) -> list[Line]:
+    """The rates of sampled answers; none without samples."""
+    if not any(metrics and metrics.sampled for metrics in scored):
+        return []
+
+    def rate(measure: str, name: Literal["correct", "grounded_correct"]) -> Line:
+        return _line(measure, "", scored, lambda m: _clustered(getattr(m.sampled, name) if m.sampled else None))
+
+    return [
+        _line("samples of each answer", "", scored, lambda m: Value(_sampling(m.sampled))),
+        rate("sampled: correct answers", "correct"),
+        rate("sampled: correct answers from a real result", "grounded_correct"),
     ]
 
 
@@ -118,6 +165,24 @@ def _rate(rate: Rate) -> str:
         return NOTHING
     low, high = rate.interval
     return f"{_percent(rate.share)} ({rate.count} of {rate.of}; 95%: {_percent(low)}-{_percent(high)})"
+
+
+def _short_rate(rate: Rate) -> str:
+    """Format as 3 of 24 (4-31%)."""
+    low, high = rate.interval or (0.0, 1.0)
+    return f"{rate.count} of {rate.of} ({100 * low:.0f}-{_percent(high)})"
+
+
+def _sampling(sampled: Sampled | None) -> str:
+    return f"{sampled.samples} at temperature {sampled.temperature:g}" if sampled else NOTHING
+
+
+def _clustered(rate: ClusteredRate | None) -> Value:
+    if rate is None:
+        return Value()
+    low, high = rate.interval95
+    text = f"{_percent(rate.mean)} (of {rate.answers}; 95%: {_percent(low)}-{_percent(high)})"
+    return Value(text, short=f"{_percent(rate.mean)} ({100 * low:.0f}-{_percent(high)})")
 
 
 def _percent(share: float) -> str:

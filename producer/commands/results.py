@@ -9,7 +9,9 @@ from config.atomic_files import write_text, writing
 from config.errors import UsageError
 from config.ledger import Ledger
 from config.records import JsonObject, StageState
+from config.report.comparison import compare as paired_comparison
 from config.report.model import Report
+from config.report.outcomes import shared
 from config.report.verdict import verdict
 from config.topology import Stage
 from producer.archive import archive as archive_run
@@ -17,7 +19,7 @@ from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.fetch import fetch as fetch_files
 from producer.follow import lost_calls
-from producer.output import Output
+from producer.output import Output, pluralise
 from producer.report import lines as rendering
 from producer.report.tracker.collect import collect
 from producer.report.tracker.document import add_row
@@ -62,12 +64,31 @@ def report(
 
 
 def compare(run1: RunId, run2: RunId, folder: Dir = None, as_json: Json = False) -> None:
-    """Compare the reports of two runs side by side."""
+    """Compare the adapters of two runs on the prompts that both evaluated.
+
+    Shows both reports side by side, an exact McNemar test over the shared prompts (p below 0.05: the difference is
+    unlikely to be chance) and the prompts that only one adapter answered rightly. A prompt is shared if its job id and
+    its text are equal, so evaluate both runs on the same held-out prompts.
+    """
     output = Output(as_json)
     with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
         first, second = read_report(ledger, run1), read_report(ledger, run2)
+    both, names = shared(first.outcomes, second.outcomes), (run1, run2)
+    comparison = paired_comparison(both.pairs)
     output.console.print(rendering.compare(first, second))
-    output.result({"metrics": {run1: first.model_dump(mode="json"), run2: second.model_dump(mode="json")}})
+    not_shared = f"not shared: {both.only_first} of {run1}, {both.only_second} of {run2}"
+    output.console.print(f"{pluralise(len(both.pairs), 'prompt')} shared; {not_shared}")
+    if both.pairs:
+        output.console.print(rendering.paired_table(comparison, names))
+        output.console.print(rendering.flips(comparison, names))
+    output.result(
+        {
+            "metrics": {run1: first.model_dump(mode="json"), run2: second.model_dump(mode="json")},
+            "comparison": comparison.model_dump(mode="json"),
+            "shared": len(both.pairs),
+            "not_shared": {"first": both.only_first, "second": both.only_second},
+        }
+    )
 
 
 def fetch(

@@ -27,6 +27,7 @@ from producer.model_check import ask_workers, no_workers, require_student, requi
 from producer.output import Output, either, pluralise
 from producer.workspace import resolve_prompts, resolve_workspace
 
+EVALUATION = Spec(run_id="default")  # its defaults of the evaluation
 SHOWN = 80  # characters of an offending value in a message
 
 
@@ -75,6 +76,29 @@ def submit(
     ] = False,
     lora: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=OVERRIDE_HELP)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the dataset split.")] = 0,
+    evaluate_prompts: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Held-out prompts that base and adapter answer; fewer show only large differences."
+        ),
+    ] = EVALUATION.evaluate_prompts,
+    evaluate_tokens: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Maximum tokens of one answer in the evaluation; raise it if answers are cut."
+        ),
+    ] = EVALUATION.evaluate_limits.max_tokens,
+    evaluate_samples: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Further answers to each prompt at the student's own temperature; each takes as long.",
+        ),
+    ] = 0,
+    evaluate_concurrency: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Prompts in flight at once in the evaluation.")
+    ] = EVALUATION.evaluate_concurrency,
     force: Annotated[
         bool, typer.Option("--force", help="Queue the run although no live worker has its --model or --student.")
     ] = False,
@@ -115,6 +139,10 @@ def submit(
         train=train,
         lora=overrides,
         seed=seed,
+        evaluate_prompts=evaluate_prompts,
+        evaluate_limits=EVALUATION.evaluate_limits.model_copy(update={"max_tokens": evaluate_tokens}),
+        evaluate_samples=evaluate_samples,
+        evaluate_concurrency=evaluate_concurrency,
         **({"system_prompt": system_prompt} if system_prompt is not None else {}),
     )
     asked = resolve_prompts(loaded, prompts, warn=lambda line: sys.stderr.write(f"applejack: {line}\n"))

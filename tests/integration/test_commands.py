@@ -270,3 +270,17 @@ def test_archive_reports_whether_the_run_is_still_in_the_ledger(applejack: Apple
     ended_run(ledger, "r")
     assert json.loads(applejack("archive", "r", "--out", "a", "--keep", "--json").out)["left_in_ledger"] is True
     assert json.loads(applejack("archive", "r", "--out", "b", "--json").out)["left_in_ledger"] is False
+
+
+def test_submit_stores_how_base_and_adapter_are_evaluated(applejack: Applejack, ledger: Ledger) -> None:
+    Path("p.jsonl").write_text('{"prompt": "a", "requires_tools": false}\n')
+    submit = ("submit", "p.jsonl", "--format", "seed-text", "--no-train", "--teacher", "scripted", "--force")
+    sizes = ("--evaluate-prompts", "200", "--evaluate-tokens", "512")
+    assert applejack(*submit, "--run", "r", *sizes, "--evaluate-samples", "3", "--evaluate-concurrency", "8").code == 0
+    assert applejack(*submit, "--run", "plain").code == 0
+    spec, plain = ledger.run("r").spec, ledger.run("plain").spec
+    assert (spec.evaluate_prompts, spec.evaluate_samples, spec.evaluate_concurrency) == (200, 3, 8)
+    assert spec.evaluate_limits == plain.evaluate_limits.model_copy(update={"max_tokens": 512})
+    assert plain == plain.model_copy(
+        update=Spec(run_id="plain").model_dump(include={"evaluate_prompts", "evaluate_samples"})
+    )

@@ -72,6 +72,55 @@ def test_evaluate_asks_base_and_adapter_and_reports_both(student: Path, tmp_path
     assert not [child for child in psutil.Process().children() if "serve_child" in " ".join(child.cmdline())]
 
 
+def test_samples_are_further_answers_at_the_models_temperature(student: Path, tmp_path: Path) -> None:
+    adapter, code = make_tiny_adapter(tmp_path / "adapter", strength=1), workspace(tmp_path / "code")
+    told: list[tuple[str, int, int]] = []
+    made = evaluate(
+        PROMPTS[:2],
+        spec=SPEC.model_copy(update={"evaluate_samples": 2, "evaluate_concurrency": 6}),
+        student=student,
+        adapter=adapter,
+        workspace_for=lambda _: code,
+        out=tmp_path / "out",
+        on_progress=lambda *one: told.append(one),
+        worker="test",
+    )
+    assert (told[0], told[-1]) == (("before", 0, 6), ("after", 6, 6))
+    assert made.concurrency == 6
+    assert made.comparison is not None
+    assert made.comparison.correct.prompts == 2
+    assert [one.job_id for one in made.outcomes] == ["000017-3fa9c1d2", job_id(2, PROMPTS[1])]
+    for phase, scores in (("before", made.before), ("after", made.after)):
+        assert scores is not None
+        assert scores.prompts == 2  # the samples are not in the other rates
+        assert scores.sampled is not None
+        assert (scores.sampled.samples, scores.sampled.temperature) == (2, 0.7)
+        assert scores.sampled.correct is not None
+        assert (scores.sampled.correct.prompts, scores.sampled.correct.answers) == (2, 4)
+        lines = (tmp_path / "out" / f"{phase}-samples.jsonl").read_text().splitlines()
+        read = [Trajectory.model_validate_json(line) for line in lines]
+        assert [(one.prompt, one.attempt) for one in read] == [(p.prompt, n) for p in PROMPTS[:2] for n in (2, 3)]
+        sampling = [one.provenance.sampling for one in read if one.provenance]
+        assert [one and one.temperature for one in sampling] == [0.7] * 4
+    assert Report.read(tmp_path / "out") == made
+
+
+def test_held_out_prompts_with_the_same_job_id_are_told_apart(student: Path, tmp_path: Path) -> None:
+    twice = [Prompt(prompt=f"Where is {name}?", requires_tools=False, job_id="000017-3fa9c1d2") for name in ("A", "B")]
+    made = evaluate(
+        twice,
+        spec=SPEC,
+        student=student,
+        adapter=None,
+        workspace_for=lambda _: None,
+        out=tmp_path / "out",
+        on_progress=lambda *_: None,
+        worker="test",
+    )
+    assert [one.job_id for one in made.outcomes] == ["000017-3fa9c1d2", job_id(2, twice[1])]
+    assert (made.comparison, made.before and made.before.sampled) == (None, None)
+
+
 def test_adapter_that_changes_nothing_gets_no_score(student: Path, tmp_path: Path) -> None:
     adapter = make_tiny_adapter(tmp_path / "adapter", strength=0)
     told: list[str] = []

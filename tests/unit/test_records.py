@@ -18,6 +18,9 @@ def test_a_failed_trajectory_keeps_every_field_of_its_prompt() -> None:
 
 def test_an_unused_new_field_of_a_spec_is_not_stored() -> None:
     """Workers of the version before refuse a spec with a field that they do not know."""
-    assert "keep_wrong" not in Spec(run_id="r").model_dump_json()
-    kept = Spec(run_id="r", keep_wrong=True)
-    assert Spec.model_validate_json(kept.model_dump_json()) == kept
+    unused = Spec(run_id="r").model_dump_json()
+    for name, value in (("keep_wrong", True), ("evaluate_samples", 3), ("evaluate_concurrency", 8)):
+        assert name not in unused
+        used = Spec.model_validate({"run_id": "r", name: value})
+        assert f'"{name}":' in used.model_dump_json()
+        assert Spec.model_validate_json(used.model_dump_json()) == used

@@ -6,7 +6,8 @@ from rich.console import Console, RenderableType
 
 from config.errors import UsageError
 from config.records import Adapter, TrainProgress
-from config.report.metrics import Fraction, Metrics, Rate, Spread
+from config.report.comparison import Comparison, Paired
+from config.report.metrics import ClusteredRate, Fraction, Metrics, Rate, Sampled, Spread
 from config.report.model import Report
 from config.report.rows import lines
 from producer.report.lines import compare, format_table, html
@@ -47,8 +48,8 @@ def report(run_id: str = "night-1") -> Report:
     return untrained.with_training(ADAPTER)
 
 
-def as_text(renderable: RenderableType) -> str:
-    console = Console(width=200, force_terminal=False)
+def as_text(renderable: RenderableType, width: int = 200) -> str:
+    console = Console(width=width, force_terminal=False)
     with console.capture() as capture:
         console.print(renderable)
     return capture.get()
@@ -116,8 +117,64 @@ def test_an_empty_count_is_shown_as_a_dash() -> None:
 
 def test_compare_shows_two_runs_side_by_side() -> None:
     text = as_text(compare(report("one"), report("two")))
-    assert row(text, "tool loops").count("30% (3 of 10") == 2
+    assert row(text, "tool loops").count("0% (0 of 10; 95%: 0%-28%) ✓") == 2
     assert row(text, "peak memory").count("11.50 GB") == 2
+
+
+def test_narrow_tables_fit_80_columns() -> None:
+    for shown in (format_table(report()), compare(report("one"), report("two"))):
+        text = as_text(shown, width=80)
+        assert max(map(len, text.splitlines())) <= 80
+        assert "0 of 10 (0-28%) ✓" in row(text, "tool loops")
+
+
+def test_base_alone_is_compared_as_base() -> None:
+    base = report("one").model_copy(update={"after": None})
+    text = as_text(compare(base, report("two")))
+    assert "one (base)" in text
+    assert row(text, "tool loops").count("30% (3 of 10; 95%: 11%-60%) ✗") == 1
+
+
+def paired_report() -> Report:
+    pairs = Paired(both=1, only_first=0, only_second=5, neither=6, p=0.0625)
+    return report().model_copy(update={"comparison": Comparison(correct=pairs, grounded_correct=pairs)})
+
+
+def test_paired_outcomes_are_in_the_table_and_in_markdown() -> None:
+    assert re.search(
+        r"correct from a real result +│? *1 +│? *0 +│? *5 +│? *6 +│? *0.062", as_text(format_table(paired_report()))
+    )
+    assert "| correct from a real result | 1 | 0 | 5 | 6 | 0.062 |" in paired_report().markdown()
+    assert "McNemar" not in report().markdown()
+
+
+@pytest.mark.parametrize(
+    ("cut", "warned"),
+    [
+        (5, False),  # 5% may be
+        (6, True),
+        (0, False),
+    ],
+)
+def test_more_than_one_cut_answer_in_twenty_is_a_warning(cut: int, warned: bool) -> None:
+    base = metrics(looping=0, calling=0).model_copy(update={"cut": Rate(count=cut, of=100)})
+    made = report().model_copy(update={"before": base, "max_tokens": 96})
+    line = f"{cut} of 100 answers of the base model were cut at 96 tokens"
+    for text in (" ".join(made.warnings), as_text(format_table(made)), made.markdown()):
+        assert (line in text) == warned
+        assert ("--evaluate-tokens" in text) == warned
+
+
+def test_samples_have_rows_only_where_there_are_any() -> None:
+    rate = ClusteredRate(mean=0.5, standard_error=0.1, interval95=(0.3, 0.7), prompts=10, answers=40)
+    some = Sampled(temperature=0.6, source="generation_config.json", samples=4, grounded_correct=rate)
+    made = report().model_copy(update={"after": metrics(looping=0, calling=9).model_copy(update={"sampled": some})})
+    assert "4 at temperature 0.6" in row(as_text(format_table(made)), "samples of each answer")
+    assert "50% (of 40; 95%: 30%-70%)" in row(
+        as_text(format_table(made)), "sampled: correct answers from a real result"
+    )
+    assert "50% (30-70%)" in as_text(format_table(made), width=80)
+    assert "sampled" not in as_text(format_table(report()))
 
 
 def test_brackets_in_names_are_not_markup() -> None:

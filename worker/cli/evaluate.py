@@ -37,6 +37,14 @@ def evaluate(
     workspace: Annotated[str | None, typer.Option(help="code that the tools read: PATH or PATH@REV")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="evaluate only the first N prompts")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="prompts in flight; the server batches them")] = 4,
+    evaluate_tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="maximum tokens of one answer; raise it if answers are cut"),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="further answers to each prompt at the student's own temperature"),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Evaluate base and adapter on the same prompts with real tools, verify which weights answered, write a report."""
@@ -56,7 +64,7 @@ def evaluate(
 
     report = run(
         selected,
-        spec=spec,
+        spec=_with(spec, evaluate_tokens=evaluate_tokens, samples=samples),
         student=local_model(student).path,
         adapter=adapter,
         workspace_for=lambda prompt: opened(named) if (named := prompt.workspace or workspace) else None,
@@ -70,6 +78,13 @@ def evaluate(
     print(f"report: {out / 'report.json'}", file=people)
     if as_json:
         print(json.dumps(report.model_dump(mode="json") | {"report": str(out / "report.json")}))
+
+
+def _with(spec: Spec, *, evaluate_tokens: int | None, samples: int | None) -> Spec:
+    """The spec with the options that were given."""
+    limits = spec.evaluate_limits.model_copy(update={"max_tokens": evaluate_tokens or spec.evaluate_limits.max_tokens})
+    taken = spec.evaluate_samples if samples is None else samples
+    return spec.model_copy(update={"evaluate_limits": limits, "evaluate_samples": taken})
 
 
 def score(
