@@ -225,6 +225,48 @@ class Usage(Record):
     """Generated tokens, as reported by the endpoint."""
 
 
+class RequestTiming(Record):
+    """Seconds and tokens of one model request, as the client sees them."""
+
+    model_config = ConfigDict(extra="ignore")  # a later version may measure more
+
+    seconds: float
+    """From sending the request to the end of the answer, or to the error."""
+    first_token: float | None = None
+    """Seconds until the endpoint had read the prompt or sent the first token; it includes waiting in the endpoint's
+    queue. None if the response does not show it: the endpoint sends whole answers or whole calls in one piece."""
+    prompt_tokens: int | None = None
+    """Prompt tokens, as reported by the endpoint; None if it reports none."""
+    cached_tokens: int | None = None
+    """Prompt tokens that the endpoint took from its prompt cache; None if it does not report them."""
+    output_tokens: int | None = None
+    """Generated tokens, as reported by the endpoint; None if it reports none."""
+    finish_reason: str | None = None
+    """stop, tool_calls, length, ...; None if the request failed."""
+
+
+class ToolTiming(Record):
+    """Duration of one tool call."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    """Name of the tool."""
+    seconds: float
+    """Wall time, also of a call that the tool refused."""
+
+
+class Timing(Record):
+    """Durations of a rollout's model requests and tool calls. The rest of its wall time is the worker's own."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    requests: tuple[RequestTiming, ...] = ()
+    """In order; failed requests are included."""
+    tools: tuple[ToolTiming, ...] = ()
+    """In the order in which the calls ended."""
+
+
 class Pin(Record):
     """Exact version of the code that the tools read."""
 
@@ -302,6 +344,8 @@ class Trajectory(BaseModel):
     """Finish reason of each model request: stop, tool_calls, length, ..."""
     seconds: float = 0.0
     """Wall time of the rollout."""
+    timing: Timing | None = Field(None, exclude_if=lambda timing: timing is None)
+    """Where the seconds went; None for the scripted teacher and in records of earlier versions."""
     provenance: Provenance | None = None
     """Origin of the trajectory."""
 

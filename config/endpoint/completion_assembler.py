@@ -23,6 +23,11 @@ class CompletionAssembler:
         """Whether the finish_reason has arrived. Without it the answer may be incomplete."""
         return self._finish_reason is not None
 
+    @property
+    def has_call_arguments(self) -> bool:
+        """Whether any text of a call's arguments has arrived."""
+        return any(_object(call["function"])["arguments"] for call in self._calls)
+
     def add(self, chunk: JsonObject) -> bool:
         """Add the next chunk. Returns True if it has model output. Raises ValueError if it is not a chunk."""
         frame = {key: value for key, value in chunk.items() if key not in ("choices", "object") and value is not None}

@@ -67,21 +67,33 @@ class Files:
         with redis_errors():
             return bool(self._redis.exists(run_key(run_id, f"files:{name}")))
 
+    def read(self, run_id: str, name: str, relative: str) -> bytes | None:
+        """The content of one stored file; None if it is not stored. StoreError if it does not match its checksum."""
+        key = run_key(run_id, f"files:{name}")
+        with redis_errors():
+            found = self._redis.hget(key, "manifest")
+        entry = json.loads(decode(found) or "{}").get(relative)
+        return b"".join(self._chunks(key, relative, entry["chunks"], entry["sha256"])) if entry else None
+
     def _write(self, key: str, relative: str, chunks: int, sha256: str, folder: Path) -> None:
         target = (folder / relative).resolve()
         if not target.is_relative_to(folder.resolve()):
             raise StoreError(f"the ledger lists a file outside its folder: {relative!r}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
         with target.open("wb") as out:
-            for number in range(1, chunks + 1):
-                with redis_errors():
-                    blob = self._redis.hget(key, f"{relative}\n{number}")
-                if not isinstance(blob, bytes):
-                    raise StoreError(f"part {number} of {relative!r} is missing from the ledger")
-                chunk = zlib.decompress(blob)
-                digest.update(chunk)
-                out.write(chunk)
+            out.writelines(self._chunks(key, relative, chunks, sha256))
+
+    def _chunks(self, key: str, relative: str, chunks: int, sha256: str) -> Iterator[bytes]:
+        """Yield a file's content; StoreError at the end if it does not match its checksum."""
+        digest = hashlib.sha256()
+        for number in range(1, chunks + 1):
+            with redis_errors():
+                blob = self._redis.hget(key, f"{relative}\n{number}")
+            if not isinstance(blob, bytes):
+                raise StoreError(f"part {number} of {relative!r} is missing from the ledger")
+            chunk = zlib.decompress(blob)
+            digest.update(chunk)
+            yield chunk
         if digest.hexdigest() != sha256:
             raise StoreError(f"the stored content of {relative!r} does not match its checksum")
 

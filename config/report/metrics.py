@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, computed_field, model_validator
 
 from config.records import Adapter, JsonObject, Record
+from config.report.query_time import QueryTime
 
 Z95 = 1.959963984540054  # the two-sided 95% quantile of the normal distribution
 Interval = tuple[float, float]
@@ -136,6 +137,8 @@ class Metrics(Record):
     failures: dict[str, int] = Field(default_factory=dict)
     """rollouts that did not complete, by failure kind"""
     by_category: dict[str, CategoryScore] = Field(default_factory=dict)
+    query_time: QueryTime | None = Field(None, exclude_if=lambda times: times is None)
+    """where the seconds went; None if no answer recorded its times"""
     sampled: Sampled | None = Field(None, exclude_if=lambda sampled: sampled is None)
     """only if the evaluation was asked for samples; all other fields are of the answers at temperature 0"""
 

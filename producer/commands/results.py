@@ -12,6 +12,7 @@ from config.records import JsonObject, StageState
 from config.report.comparison import compare as paired_comparison
 from config.report.model import Report
 from config.report.outcomes import shared
+from config.report.verdict import verdict
 from config.topology import Stage
 from producer.archive import archive as archive_run
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
@@ -20,11 +21,20 @@ from producer.fetch import fetch as fetch_files
 from producer.follow import lost_calls
 from producer.output import Output, pluralise
 from producer.report import lines as rendering
+from producer.report.tracker.collect import collect
+from producer.report.tracker.document import add_row
 
 
 def report(
     run: RunId,
     html: Annotated[Path | None, typer.Option(help="Also write the report to this HTML file.")] = None,
+    tracker: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also add a row to this Markdown file, such as MODEL_PERFORMANCE_TRACKER.md, with the changes and "
+            "regressions since the row before. Your own text in it is kept, and so are the rows of archived runs."
+        ),
+    ] = None,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
@@ -32,14 +42,24 @@ def report(
     output = Output(as_json)
     with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
         scores, lost = read_report(ledger, run), ledger.jobs.lost_calls(run)
+        if tracker:
+            add_row(tracker, collect(ledger, scores))
     output.console.print(rendering.format_table(scores))
     if lost:
         output.console.print(lost_calls(lost))
     if html:
         with writing(html):
             write_text(html, rendering.html(scores))
-        output.console.print(f"written to {html}")
-    body: JsonObject = {"run_id": run, "metrics": scores.model_dump(mode="json"), "html": str(html) if html else None}
+    for file in filter(None, (html, tracker)):
+        output.console.print(f"written to {file}")
+    results = verdict(scores.after or scores.before, scores.training, scores.targets)
+    body: JsonObject = {
+        "run_id": run,
+        "metrics": scores.model_dump(mode="json"),
+        "verdict": [result.model_dump(mode="json") for result in results],
+        "html": str(html) if html else None,
+        "tracker": str(tracker) if tracker else None,
+    }
     output.result({**body, "lost_calls": dict(lost)})
 
 

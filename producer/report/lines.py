@@ -12,6 +12,7 @@ from config.report.model import Report
 from config.report.rows import Line, Value, lines
 from producer.report.page import html
 from producer.report.paired import flips, paired_table
+from producer.report.verdict_table import format_verdict
 
 __all__ = ["compare", "flips", "format_table", "html", "paired_table"]
 
@@ -21,13 +22,14 @@ MARKS = {True: " ✓", False: " ✗", None: ""}  # readable without colours
 
 
 def format_table(report: Report) -> RenderableType:
-    """Table of base and adapter scores beside the targets, and how the evaluation verified which weights answered."""
+    """The verdict, the scores of both models beside the targets, and how the weights that answered were verified."""
     rows = lines((report.before, report.after), (None, report.training), report.targets)
     table = Fitted(lambda narrow: _table(report.run_id, ("before", "after"), rows, narrow=narrow))
     pairs = [paired_table(report.comparison, ("base", "adapter"))] if report.comparison else []
     about = (f"student {report.student_name}", f"adapter {report.adapter or 'none'}", report.teacher, report.identity)
     warnings = (Text(f"warning: {line}", style="yellow") for line in report.warnings)
-    return Group(table, *pairs, *warnings, Text("\n".join(filter(None, about)), style="dim"))
+    told = Text("\n".join(filter(None, about)), style="dim")
+    return Group(format_verdict(report), table, *pairs, *warnings, told)
 
 
 def compare(first: Report, second: Report) -> RenderableType:

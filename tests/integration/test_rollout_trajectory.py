@@ -358,5 +358,13 @@ def test_an_endpoint_that_does_not_stream_leaves_the_same_record(roll: Roll) -> 
     streamed, _ = roll(script)
     assert whole.outcome == "completed", whole.failure
     assert whole.answer == "Both."
-    assert streamed.model_dump(exclude={"seconds", "provenance"}) == whole.model_dump(exclude={"seconds", "provenance"})
+    timed = {"seconds", "timing", "provenance"}
+    assert streamed.model_dump(exclude=timed) == whole.model_dump(exclude=timed)
+    assert streamed.timing is not None
+    assert whole.timing is not None
+    for shown, hidden in zip(streamed.timing.requests, whole.timing.requests, strict=True):
+        assert shown.finish_reason == hidden.finish_reason
+        assert shown.output_tokens == hidden.output_tokens == 5
+        assert hidden.first_token is None
+    assert [tool.name for tool in whole.timing.tools] == ["grep", "grep", "list_dir"]
     assert streamed.usage.output_tokens == 15

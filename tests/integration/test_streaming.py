@@ -1,5 +1,6 @@
 """Streams of a real mlx_lm server: a request that is given up ends its generation, and calls come as they do whole."""
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from config.records import JsonObject, Limits, Pin, Prompt, Spec, Trajectory
 from tests.support.scripted_student import make_scripted_student
 from worker.concurrency.observer import RequestEnded
 from worker.endpoint.model_server import ModelServer, ServerFlags
+from worker.evaluate.query_time import query_time
 from worker.generate.agent import endpoint_teacher
 from worker.generate.rollout import run_rollout
 from worker.tools.workspace import Workspace
@@ -100,3 +102,42 @@ def test_calls_of_a_real_server_come_as_they_do_whole(
     assert streamed.usage.output_tokens == 2 * (len(SAYS) + 1)
     assert all(seconds is not None and 0 < seconds < 20 for seconds in first_tokens)
     assert none == [None, None]
+    assert streamed.timing is not None
+    assert whole.timing is not None
+    assert [(one.prompt_tokens, one.output_tokens) for one in streamed.timing.requests] == [
+        (one.prompt_tokens, one.output_tokens) for one in whole.timing.requests
+    ]
+    assert sum(one.prompt_tokens or 0 for one in streamed.timing.requests) == streamed.usage.input_tokens
+    assert [one.first_token for one in whole.timing.requests] == [None, None]  # a JSON response shows none
+    first, second = streamed.timing.requests
+    assert first.cached_tokens is not None
+    assert second.cached_tokens is not None
+    assert second.prompt_tokens is not None
+    assert first.cached_tokens < second.cached_tokens < second.prompt_tokens  # the first request's prompt is in it
+    spent = query_time([streamed])
+    assert spent is not None
+    assert spent.called.count == spent.called.of == 2
+
+
+def test_prefill_ends_before_a_call_that_comes_in_one_piece(
+    roll: Callable[[str, Limits], tuple[Trajectory, list[float | None]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every output chunk of this answer comes at its end; only the server's mark tells prefill from decoding."""
+    words = [f"w{number}" for number in range(300)]
+    says = ["<tool_call>", '{"name":"grep","arguments":{"pattern":"', *words, '"}}', "</tool_call>"]
+    student = make_scripted_student(tmp_path / "student", says=says)
+    limits = Limits(requests=1, seconds=60)
+    with ModelServer(student, log=tmp_path / "server.log") as server:
+        seen = query_time([roll(server.url, limits)[0]])
+        monkeypatch.setattr("worker.generate.agent.streaming._PROMPT_READ", re.compile("never"))
+        unseen = query_time([roll(server.url, limits)[0]])
+    assert seen is not None
+    assert unseen is not None
+    assert seen.output_tokens is not None
+    assert seen.output_tokens.median == len(says) + 1
+    assert seen.prefill is not None
+    assert seen.decode is not None
+    assert seen.decode.median > 3 * seen.prefill.median
+    assert (unseen.prefill, unseen.decode) == (None, None)

@@ -96,8 +96,8 @@ def test_table_shows_scores_beside_the_targets() -> None:
     text = as_text(format_table(report()))
     assert "30% (3 of 10; 95%: 11%-60%) ✗" in row(text, "tool loops")
     assert "0% (0 of 10; 95%: 0%-28%) ✓" in row(text, "tool loops")
-    assert "under 10 GB" in row(text, "peak memory")
-    assert "11.50 GB ✗" in row(text, "peak memory")
+    assert "under 10 GB" in row(text, "training: peak memory")
+    assert "11.50 GB ✗" in row(text, "training: peak memory")
     assert "1.250 to 0.500" in row(text, "loss, first to last")
     assert "2.500 to 0.750" in row(text, "validation loss")
     assert "3.2 (9)" in row(text, "seconds per prompt")  # faster than the target is not a miss

@@ -25,7 +25,7 @@ UNREAL_REASONS = frozenset(
 )  # counted as "with tools and no results (skipped)"
 
 SHOWN = 60  # characters of a system prompt in an error message
-VOLATILE_FIELDS = {"run_id", "attempt", "seconds", "usage", "failure", "provenance"}  # not part of the content
+VOLATILE_FIELDS = {"run_id", "attempt", "seconds", "timing", "usage", "failure", "provenance"}  # not the content
 
 
 @dataclass(frozen=True, slots=True)

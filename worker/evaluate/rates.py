@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from config.records import Trajectory
 from config.report.metrics import CategoryScore, Metrics, Rate, Spread
+from worker.evaluate.query_time import query_time
 from worker.evaluate.score import AnswerFault, AnswerScore, observe
 
 
@@ -14,7 +15,8 @@ def score(trajectories: Iterable[Trajectory]) -> Metrics:
     """The rates over trajectories that record whether their prompts need tools."""
     kept = list(trajectories)
     scores = [observe(trajectory, needs_tools=trajectory.requires_tools) for trajectory in kept]
-    return metrics(scores, categories=[trajectory.category for trajectory in kept])
+    rates = metrics(scores, categories=[trajectory.category for trajectory in kept])
+    return rates.model_copy(update={"query_time": query_time(kept)})
 
 
 def metrics(scores: Sequence[AnswerScore], *, categories: Sequence[str] = ()) -> Metrics:

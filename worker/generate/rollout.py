@@ -59,6 +59,7 @@ def run_rollout(
         usage=conversation.usage,
         finish_reasons=conversation.finish_reasons,
         seconds=round(time.monotonic() - started, 3),
+        timing=conversation.timing,
         provenance=provenance(teacher, worker, schemas, workspace.pin if workspace else None),
     )
 

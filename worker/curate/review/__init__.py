@@ -93,7 +93,7 @@ def _index_entry(trajectory: Trajectory, verdict: Verdict) -> JsonObject:
 
 def _detail(trajectory: Trajectory, verdict: Verdict) -> JsonObject:
     """The trajectory without its tool schemas; only the tool names are kept."""
-    detail: JsonObject = trajectory.model_dump(mode="json", exclude_defaults=True, exclude={"tools"})
+    detail: JsonObject = trajectory.model_dump(mode="json", exclude_defaults=True, exclude={"tools", "timing"})
     functions = [tool.get("function") for tool in trajectory.tools]
     return detail | {
         "tools": [function.get("name") for function in functions if isinstance(function, dict)],

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +13,10 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_core import SchemaValidator, core_schema
 
 from config.errors import FailureKind, GenerationError, RolloutError
-from config.records import CUT, JsonObject, Limits, Message, Sampling, Usage
+from config.records import CUT, JsonObject, Limits, Message, RequestTiming, Sampling, Timing, ToolTiming, Usage
 from worker.generate.agent import history as chat_history
 from worker.generate.agent.error_mapping import to_generation_error
-from worker.generate.agent.teacher import Teacher, opened
+from worker.generate.agent.teacher import Teacher, opened, request_timings
 from worker.tools.patterns import RefusedError
 from worker.tools.toolset import ToolFunction
 
@@ -37,6 +38,8 @@ class Conversation:
     messages: tuple[Message, ...] = ()
     finish_reasons: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    timing: Timing | None = None
+    """None without a model request that could be timed"""
     error: GenerationError | None = None
     """None: the conversation ended with an answer, which may be empty"""
 
@@ -53,13 +56,16 @@ async def converse(
     """Run the agent until it answers or reaches a limit. The messages are returned in both cases."""
     with capture_run_messages() as history:
         error = None
+        requests: Sequence[RequestTiming] = ()
+        timed_tools: list[ToolTiming] = []
         clock = asyncio.timeout(limits.seconds)
         try:
             async with clock, opened(teacher.model) as model:
+                requests = request_timings(model)
                 agent = Agent(
                     model,
                     system_prompt=system_prompt or (),
-                    tools=[_tool(schema, tools) for schema in schemas],
+                    tools=[_tool(schema, tools, timed_tools) for schema in schemas],
                     retries={"tools": TOOL_RETRIES, "output": 0},
                     model_settings=_settings(limits, teacher.sampling),
                 )
@@ -70,6 +76,7 @@ async def converse(
             chat_history.to_messages(history),
             chat_history.finish_reasons(history),
             chat_history.usage(history),
+            Timing(requests=tuple(requests), tools=tuple(timed_tools)) if requests else None,
             error,
         )
 
@@ -125,7 +132,7 @@ def _count_calls(response: ModelResponse, call_counts: Counter[str], limits: Lim
         )
 
 
-def _tool(schema: JsonObject, tools: Mapping[str, ToolFunction]) -> Tool[None]:
+def _tool(schema: JsonObject, tools: Mapping[str, ToolFunction], timed: list[ToolTiming]) -> Tool[None]:
     function = schema["function"]
     assert isinstance(function, dict)
     name, purpose, parameters = function["name"], function["description"], function["parameters"]
@@ -135,10 +142,13 @@ def _tool(schema: JsonObject, tools: Mapping[str, ToolFunction]) -> Tool[None]:
 
     # Async, so that it runs in this rollout's thread. Tools have their own time limit and need no second thread.
     async def run(**arguments: object) -> str:
+        began = time.monotonic()
         try:
             return tools[name](arguments)  # type: ignore[arg-type] # JSON, as received
         except RefusedError as refused:
             raise ModelRetry(str(refused)) from refused
+        finally:
+            timed.append(ToolTiming(name=name, seconds=round(time.monotonic() - began, 4)))
 
     tool: Tool[None] = Tool.from_schema(run, name, purpose, dict(parameters))
     tool.function_schema.validator = _ANY_OBJECT

@@ -7,7 +7,6 @@ client that has given up. With streaming, a read timeout means silence and not a
 import asyncio
 import json
 import re
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -16,8 +15,9 @@ import httpx2
 
 from config.endpoint.completion_assembler import CompletionAssembler
 from config.errors import EndpointError, FailureKind
-from config.records import JsonObject
+from config.records import JsonObject, RequestTiming
 from worker.generate.agent.error_mapping import error_in_stream
+from worker.generate.agent.request_clock import RequestClock
 
 if TYPE_CHECKING:
     from httpx2._client import UseClientDefault
@@ -36,12 +36,21 @@ class StreamingClient(httpx2.AsyncClient):
     before its finish_reason: the answer was cut short. All other errors are httpx2's.
     """
 
-    first_token: float | None = None
-    """seconds from the last request to its first token; None if there was none
+    _clock: RequestClock | None = None
 
-    A fully processed prompt counts too, where the endpoint reports it: mlx_lm sends the text of a call only once the
-    call is complete.
-    """
+    @property
+    def first_token(self) -> float | None:
+        """Seconds from the last request to its first token; None if there was none.
+
+        A fully processed prompt counts too, where the endpoint reports it: mlx_lm sends the text of a call only once
+        the call is complete.
+        """
+        return self._clock.first_sign if self._clock else None
+
+    def take_timing(self) -> RequestTiming | None:
+        """The timing of the last request, once."""
+        clock, self._clock = self._clock, None
+        return clock.timing() if clock else None
 
     async def send(
         self,
@@ -52,32 +61,35 @@ class StreamingClient(httpx2.AsyncClient):
         follow_redirects: "bool | UseClientDefault" = httpx2.USE_CLIENT_DEFAULT,
     ) -> httpx2.Response:
         """The whole response."""
-        self.first_token, began = None, time.monotonic()
+        self._clock = clock = RequestClock()
         response = await super().send(request, stream=True, auth=auth, follow_redirects=follow_redirects)
         if stream:
             return response
         try:
             if not response.headers.get("Content-Type", "").startswith("text/event-stream") or response.is_error:
                 await response.aread()
+                clock.complete(_whole(response))
                 return response
-            answer = await self._collected(response, began)
+            answer = await self._collected(response, clock)
         finally:
             await response.aclose()  # at once, even when the job is cancelled
         # json.dumps escapes, so that a surrogate pair split over two chunks is joined again
-        return httpx2.Response(response.status_code, content=json.dumps(answer.completion()), request=request)
+        return httpx2.Response(response.status_code, content=json.dumps(answer), request=request)
 
-    async def _collected(self, response: httpx2.Response, began: float) -> CompletionAssembler:
+    async def _collected(self, response: httpx2.Response, clock: RequestClock) -> JsonObject:
         answer, lines = CompletionAssembler(), _lines(response)
         async for line in lines:
             if line.startswith("data:"):
                 data = line.removeprefix("data:").strip()
                 if data == "[DONE]":
                     break
-                token = _take(answer, data)
-            else:
-                token = _PROMPT_READ.match(line) is not None
-            if token and self.first_token is None:
-                self.first_token = time.monotonic() - began
+                if _take(answer, data):
+                    clock.output(whole_call=answer.has_call_arguments)
+            elif _PROMPT_READ.match(line):
+                clock.read()
+        whole = answer.completion()
+        if answer.finished:
+            clock.complete(whole)
         with suppress(TimeoutError, httpx2.HTTPError):  # the answer is whole
             async with asyncio.timeout(CLOSING_SECONDS):
                 async for _ in lines:
@@ -85,7 +97,7 @@ class StreamingClient(httpx2.AsyncClient):
         if not answer.finished:
             message = "no answer from the endpoint: the stream ended without a finish_reason"
             raise EndpointError(message, kind=FailureKind.ENDPOINT_UNREACHABLE)
-        return answer
+        return whole
 
 
 async def _lines(response: httpx2.Response) -> AsyncIterator[str]:
@@ -95,6 +107,15 @@ async def _lines(response: httpx2.Response) -> AsyncIterator[str]:
         *lines, rest = (rest + received).split(b"\n")
         for line in lines:
             yield line.decode(errors="replace").rstrip("\r")
+
+
+def _whole(response: httpx2.Response) -> JsonObject:
+    """The JSON object of a response that was not streamed; {} for an error or anything else."""
+    with suppress(ValueError):
+        body = response.json()
+        if isinstance(body, dict) and not response.is_error:
+            return body
+    return {}
 
 
 def _take(answer: CompletionAssembler, data: str) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -24,7 +24,7 @@ from pydantic_ai.settings import ModelSettings
 from config.address import is_loopback, without_secret
 from config.endpoint.client import is_same_model
 from config.errors import EndpointError, FailureKind
-from config.records import Sampling, own_text
+from config.records import RequestTiming, Sampling, own_text
 from worker.concurrency.observer import RequestObserver, no_observer
 from worker.generate.agent.history import is_call_lost
 from worker.generate.agent.streaming import STREAMED, StreamingClient
@@ -106,6 +106,11 @@ async def opened(source: ModelSource) -> AsyncIterator[Model]:
         yield model
 
 
+def request_timings(model: Model) -> Sequence[RequestTiming]:
+    """The requests sent so far, in a sequence that grows with each one; empty for a scripted teacher."""
+    return model.timings if isinstance(model, _Endpoint) else ()
+
+
 class _Endpoint(WrapperModel):
     """A model behind a server: checks the name of the model that answered, and gives every call a unique id."""
 
@@ -114,6 +119,7 @@ class _Endpoint(WrapperModel):
         self._requested = requested
         self._watch = watch
         self._http = http
+        self.timings: list[RequestTiming] = []
 
     async def request(
         self,
@@ -122,7 +128,11 @@ class _Endpoint(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """The response to a conversation. Raises EndpointError if another model answered."""
-        response = await self._watched(messages, model_settings, model_request_parameters)
+        try:
+            response = await self._watched(messages, model_settings, model_request_parameters)
+        finally:
+            if timing := self._http.take_timing():
+                self.timings.append(timing)
         if response.model_name and not is_same_model(self._requested, response.model_name):
             raise EndpointError(
                 f"requested model {self._requested!r}, but {response.model_name!r} answered; "

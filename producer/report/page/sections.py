@@ -1,0 +1,113 @@
+"""The sections of the page, in order. Each is a function from the Report to HTML, or to "" without data."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from config.report.metrics import ClusteredRate
+from config.report.model import Report
+from config.report.rows import lines
+from config.report.verdict import improvement, percents, summary, verdict
+from producer.report.page.bars import category_rows, models, rate_rows
+from producer.report.page.loss_chart import loss_chart
+from producer.report.page.query_seconds import PARTS, stacks, time_lines
+from producer.report.page.templates import render
+
+SHOWN_FLIPS = 6  # gained prompts and lost prompts that are open at first; the others are folded
+
+
+def verdict_section(report: Report) -> str:
+    """Each target reached, missed or not known."""
+    results = verdict(report.after or report.before, report.training, report.targets)
+    return render("verdict.html", results=results, summary=summary(results), report=report)
+
+
+def before_and_after(report: Report) -> str:
+    """The rates of base and adapter, and whether right answers differ."""
+    paired = report.comparison.grounded_correct if report.comparison else None
+    words, rows = improvement(report.before, report.after, report.comparison), rate_rows(report)
+    if not rows:
+        return ""
+    kinds = [kind for kind, _ in models(report)]
+    return render("before_and_after.html", words=words, paired=paired, rows=rows, kinds=kinds) + _sampled(report)
+
+
+def curves(report: Report) -> str:
+    """Training and validation loss."""
+    chart = loss_chart(report.training) if report.training else None
+    return render("curves.html", chart=chart) if chart else ""
+
+
+def categories(report: Report) -> str:
+    """Right answers by category."""
+    scored = {kind: metrics.by_category for kind, metrics in models(report) if metrics.by_category}
+    return render("categories.html", rows=category_rows(scored), kinds=list(scored)) if scored else ""
+
+
+def flips(report: Report) -> str:
+    """Prompts that only one of the models answered rightly."""
+    flipped = report.comparison.flipped if report.comparison else ()
+    groups = (
+        ("Gained", "wrong before, right after", [flip for flip in flipped if flip.gained]),
+        ("Lost", "right before, wrong after", [flip for flip in flipped if not flip.gained]),
+    )
+    return render("flips.html", groups=groups, shown=SHOWN_FLIPS) if flipped else ""
+
+
+def failures(report: Report) -> str:
+    """Why answers failed, with transcripts."""
+    causes = sorted(report.failure_causes, key=lambda cause: -cause.count)
+    most = max((cause.count for cause in causes), default=0)
+    return render("failures.html", causes=causes, most=most) if most else ""
+
+
+def query_seconds(report: Report) -> str:
+    """Where the seconds of a query go."""
+    timed = [(kind, metrics.query_time) for kind, metrics in models(report) if metrics.query_time]
+    if not timed:
+        return ""
+    kinds, times = [kind for kind, _ in timed], [one for _, one in timed]
+    prompts = max(one.prompts for one in times)
+    rows = time_lines(times)
+    return render("query_seconds.html", parts=PARTS, stacks=stacks(timed), kinds=kinds, rows=rows, prompts=prompts)
+
+
+def training(report: Report) -> str:
+    """The figures of the training."""
+    scores = lines((None,), (None,), report.targets)
+    rows = lines((None,), (report.training,), report.targets)[len(scores) :]
+    return render("measures.html", rows=rows, names=("value",), note="") if rows else ""
+
+
+def measures(report: Report) -> str:
+    """Everything that was counted, beside the targets."""
+    rows = lines((report.before, report.after), (None, None), report.targets)
+    note = f"Concurrent prompts: {report.concurrency}. A dash means that there was nothing to count."
+    return render("measures.html", rows=rows, names=("before", "after"), note=note)
+
+
+def identity(report: Report) -> str:
+    """Which weights answered, and how that was verified."""
+    return render("identity.html", report=report)
+
+
+def _sampled(report: Report) -> str:
+    sampled = [(kind, metrics.sampled) for kind, metrics in models(report) if metrics.sampled]
+    return render("sampled.html", models=sampled, shown=_clustered) if sampled else ""
+
+
+def _clustered(rate: ClusteredRate | None) -> str:
+    return f"{100 * rate.mean:.0f}% ({percents(rate.interval95)}, {rate.answers} answers)" if rate else "-"
+
+
+SECTIONS: Final[Mapping[str, Callable[[Report], str]]] = {
+    "Verdict": verdict_section,
+    "Before and after": before_and_after,
+    "Training curves": curves,
+    "By category": categories,
+    "Flipped prompts": flips,
+    "Why answers failed": failures,
+    "Where a query's seconds go": query_seconds,
+    "Training": training,
+    "All measures": measures,
+    "Which weights answered": identity,
+}
