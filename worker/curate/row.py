@@ -16,7 +16,7 @@ from worker.curate.options import Options
 from worker.curate.proof_causes import causes
 from worker.curate.render import Rendered, render_text, render_turns, row_bytes
 from worker.curate.review.marks import content_hash
-from worker.curate.split import SplitItem, group_keys, normalised, workspace_of
+from worker.curate.split import SplitItem, split_item, workspace_of
 from worker.curate.spool import Span, Spool
 from worker.student.tokenizer import RenderError, Student
 
@@ -120,11 +120,7 @@ def read_row(
         teacher=pin.teacher if pin else "",
         toolset=pin.toolset_digest if pin else "",
         tools=tuple(call.name for call in trajectory.tool_calls),
-        member=SplitItem(
-            prompt=normalised(trajectory.prompt),
-            keys=group_keys(trajectory, by_workspace=options.split_by == "workspace"),
-            asked=trajectory.split,
-        ),
+        member=split_item(trajectory),
         print_=fingerprint(trajectory),
         prompt=spool.put(_held_out(trajectory)),
         system=SystemPrompt(
