@@ -13,6 +13,7 @@ from config.report.comparison import Comparison
 from config.report.failure_causes import FailureCause
 from config.report.metrics import Fraction, Metrics, Targets, Training
 from config.report.rows import lines, markdown
+from config.report.unseen import Unseen
 
 __all__ = ["Metrics", "Report", "Targets", "Training"]
 
@@ -34,6 +35,8 @@ class Report(Record):
     after: Metrics | None = None
     comparison: Comparison | None = None
     """base and adapter on the same prompts; None without an adapter"""
+    unseen: Unseen | None = Field(None, exclude_if=lambda unseen: unseen is None)
+    """the same for code that is not part of the run; None if no such questions were asked"""
     failure_causes: tuple[FailureCause, ...] = ()
     """of the adapter's answers, else of the base model's"""
     training: Training | None = None
@@ -64,8 +67,18 @@ class Report(Record):
     def markdown(self) -> str:
         """The report as Markdown: a table and the identity check."""
         table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
-        about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, self.identity)
+        unseen = self._unseen() if self.unseen else ""
+        about = (unseen, f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, self.identity)
         return "\n\n".join(filter(None, (f"# {self.run_id}", table, *about))) + "\n"
+
+    def _unseen(self) -> str:
+        """The results on unseen code as Markdown."""
+        assert self.unseen is not None
+        title = f"## Code that the student never saw: {self.unseen.workspace}"
+        if self.unseen.problem:
+            return f"{title}\n\nNot asked: {self.unseen.problem}"
+        results = lines((self.unseen.before, self.unseen.after), (None, None), self.targets)
+        return f"{title}\n\n{markdown(('before', 'after'), results)}"
 
     def write(self, folder: Path) -> Path:
         """Write report.json and report.md, each atomically; returns the path of report.json."""

@@ -14,6 +14,8 @@ from config.version import version
 from worker.curate import dataset, parquet
 from worker.curate.card import card
 from worker.curate.checks import all_checks
+from worker.curate.evaluation import Evaluation
+from worker.curate.evaluation import write as write_evaluation
 from worker.curate.filters import (
     Splitting,
     reject_contradictions,
@@ -63,6 +65,7 @@ def curate(
     replay: Replay | None = None,
     progress: Progress | None = None,
     broken: Callable[[], int] = lambda: 0,
+    evaluation: Evaluation | None = None,
 ) -> Curated:
     """Check, render and split the trajectories, and verify the loss mask. Replaces `out` atomically.
 
@@ -70,6 +73,7 @@ def curate(
         trajectories: each is read once and not kept in memory.
         replay: executes the recorded calls again; None leaves that out.
         broken: returns the number of unreadable input lines; called at the end.
+        evaluation: how the run evaluates, written into the dataset; None for a dataset that is not a run's.
 
     Raises:
         UsageError: the student is unusable, `out` contains something other than a dataset, or its marks are damaged.
@@ -84,7 +88,7 @@ def curate(
             place = stack.enter_context(replace_directory(out))
         spool = stack.enter_context(Spool(place))
         entries = _read(trajectories, options, model, spool, progress, replay)
-        return _write(entries, place, options, model, spool, broken(), replay, marks)
+        return _write(entries, place, options, model, spool, broken(), replay, marks, evaluation)
 
 
 def _student(student: Path | None, options: Options) -> Student | None:
@@ -127,6 +131,7 @@ def _write(
     broken: int,
     replay: Replay | None,
     marks: Sequence[Mark],
+    evaluation: Evaluation | None,
 ) -> Curated:
     reject_other_systems(entries)
     reject_duplicates(entries)
@@ -142,6 +147,9 @@ def _write(
             parquet.copy(place / dataset.SPLIT_FILES[split], place / f"{split}.parquet")
     dataset.write_rejected(place, entries)
     held_out = dataset.write_held_out(place, sides, spool)
+    if evaluation:
+        pins = (entry.pin for entry in entries if entry.kept and entry.pin)
+        write_evaluation(place, evaluation, pins, unseen=not splitting.whole_codebases)
     found = _leaks(sides)
     summary = summarise(entries, splitting, options, content_hash=content_hash, leaks=found["keys"], broken=broken)
     summary = replace(summary, replayed=replay.counts() if replay else None)

@@ -17,6 +17,7 @@ from worker.device.model_memory import Model
 from worker.endpoint.model_server import ModelServer, ServerFlags
 from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
 from worker.evaluate.rates import score
+from worker.evaluate.unseen import unseen_part
 from worker.generate.agent import endpoint_teacher
 from worker.generate.rollout import run_rollout
 from worker.models.resolve import hub_name
@@ -47,6 +48,7 @@ class ModelAnswers:
 def evaluate(
     prompts: Sequence[Prompt],
     *,
+    unseen: Sequence[Prompt] = (),
     spec: Spec,
     student: Path,
     adapter: Path | None,
@@ -59,6 +61,7 @@ def evaluate(
 ) -> Report:
     """Return the Report. Writes it to `out`, with before.jsonl and after.jsonl (trajectories) and the server logs.
 
+    `unseen` are prompts about code that is not part of the run; they have their own part of the Report.
     A held-out prompt keeps its job_id; other prompts get one from their position and content.
 
     Serves first the base model, then base and adapter, one at a time, while it holds the host's device. Every prompt is
@@ -69,7 +72,7 @@ def evaluate(
     No report is written then.
     """
     try:
-        questions = _questions(prompts, workspace_for)
+        questions = _questions(prompts, unseen, workspace_for)
         out.mkdir(parents=True, exist_ok=True)
         budget = serving(Model.of(student), this_machine(), most=concurrency)
         with device_lock("evaluation", spec.run_id, cancelled) as claim:
@@ -91,8 +94,9 @@ def evaluate(
         student=model,
         revision=revision,
         adapter=str(adapter) if adapter else None,
-        before=score(before.trajectories),
-        after=score(after.trajectories) if after else None,
+        before=score(before.trajectories[: len(prompts)]),
+        after=score(after.trajectories[: len(prompts)]) if after else None,
+        unseen=unseen_part(before.trajectories[len(prompts) :], after.trajectories[len(prompts) :] if after else ()),
         identity=identity,
         concurrency=budget.conversations,
     )
@@ -164,12 +168,14 @@ def _evaluation_spec(spec: Spec) -> Spec:
     return spec.model_copy(update=changes)
 
 
-def _questions(prompts: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]) -> tuple[EvalItem, ...]:
+def _questions(
+    prompts: Sequence[Prompt], unseen: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]
+) -> tuple[EvalItem, ...]:
     if not prompts:
         raise EvaluationError("no prompts to evaluate; raise --test-share when curating, or pass a prompts file")
     return tuple(
         EvalItem(prompt.job_id or job_id(number, prompt), prompt, workspace_for(prompt))
-        for number, prompt in enumerate(prompts, 1)
+        for number, prompt in enumerate([*prompts, *unseen], 1)
     )
 
 
