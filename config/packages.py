@@ -1,8 +1,8 @@
 """Installed packages as workspaces: "package:NAME@VERSION" is the same code wherever that version is installed."""
 
 import re
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +32,8 @@ def resolve(workspace: str) -> Path:
 
 def folder(name: str) -> Path:
     """The source folder of an installed package that has metadata of the same name. WorkspaceError otherwise."""
-    spec = find_spec(name) if NAME.fullmatch(name) else None
+    # not importlib.util.find_spec: kombu, once imported, stands in sys.modules without a spec
+    spec = PathFinder.find_spec(name) if NAME.fullmatch(name) else None
     try:
         version(name)
     except (PackageNotFoundError, ValueError):

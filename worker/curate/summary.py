@@ -146,7 +146,7 @@ def _few_held_out(kept: Sequence[CuratedRow], held_out: Sequence[CuratedRow]) ->
         return ""
     more = f" and {len(few) - CATEGORIES_NAMED} more" if len(few) > CATEGORIES_NAMED else ""
     return (
-        f"few held-out questions in {len(few)} categories: {', '.join(few[:CATEGORIES_NAMED])}{more}; below "
+        f"few held-out questions: {', '.join(few[:CATEGORIES_NAMED])}{more}; below "
         f"{FEWEST_HELD_OUT} a category's rate tells nothing: ask more prompts of it, or raise --test-share"
     )
 
