@@ -31,6 +31,8 @@ class Stage(StrEnum):
     EVALUATE = "evaluate"
 
 
+UNSEEN: Final = "unseen"  # files of a run in the ledger: questions about code that is not part of it
+
 MODELS_COMMAND: Final = "applejack_models"  # control command: which models a worker has
 
 # Redis keys. All keys of one run share a prefix, so that a run can be archived or removed completely.

@@ -1,6 +1,8 @@
 """Send a run's jobs and stages to Celery, by task name. The producer's only module that sends messages."""
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import redis
 from celery import Celery, chain, chord, uuid
@@ -10,22 +12,31 @@ from kombu.exceptions import KombuError
 from config.broker import make_app
 from config.errors import StoreError
 from config.ledger import Ledger
+from config.prompts import write
 from config.records import Prompt, Spec
 from config.settings import Settings
-from config.topology import CURATE, EVALUATE, GENERATE, ROUTES, TRAIN, Stage
+from config.topology import CURATE, EVALUATE, GENERATE, ROUTES, TRAIN, UNSEEN, Stage
 
 CHORD_LIMIT = 1_000  # jobs; sending a chord takes 1 to 2 s per thousand jobs and 5 KB of memory per job
 BATCH = 1_000  # messages per round trip, about 1 MB
 SHOWN = 120  # characters of a prompt in Flower's task list; Celery truncates events at about 1,024
 
 
-def submit(ledger: Ledger, settings: Settings, spec: Spec, prompts: Sequence[Prompt]) -> tuple[bool, int]:
+def submit(
+    ledger: Ledger, settings: Settings, spec: Spec, prompts: Sequence[Prompt], *, unseen: Sequence[Prompt] = ()
+) -> tuple[bool, int]:
     """Create a run and queue its jobs; returns (whether the run is new, its number of jobs).
+
+    `unseen` are questions about code that is not part of the run, stored with it for the evaluation.
 
     Submitting the same run again queues nothing; the fleet's reconciler requeues pending jobs that are in no queue.
     Raises UsageError if another run has this id, StoreError if Redis is unavailable or full.
     """
     created = ledger.create(spec, prompts)
+    if unseen and not ledger.files.has(spec.run_id, UNSEEN):
+        with tempfile.TemporaryDirectory() as folder:
+            write(unseen, Path(folder) / f"{UNSEEN}.jsonl")
+            ledger.files.put(spec.run_id, UNSEEN, Path(folder))
     if created.new:
         enqueue(settings, spec, created.job_ids, prompts)
     return created.new, len(created.job_ids)

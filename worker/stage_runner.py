@@ -21,7 +21,7 @@ from config.ledger.stages import StageClaim, stage_member
 from config.records import Adapter, JsonObject, Prompt, TrainProgress
 from config.report.metrics import Fraction
 from config.settings import Settings
-from config.topology import Stage
+from config.topology import UNSEEN, Stage
 from worker.fleet.leases import Lease, Leases
 from worker.fleet.redis_outage import retry_while_unavailable
 from worker.models.pinned import pinned_model
@@ -80,6 +80,7 @@ class StageContext:
 
 def curate_run(context: StageContext) -> JsonObject:
     """Check every trajectory of the run, write the dataset; CurationError when nothing is kept."""
+    from worker.curate.evaluation import Evaluation
     from worker.curate.options import Options  # transformers takes two seconds to import: only where it is used
     from worker.curate.pipeline import curate
     from worker.curate.replay import Replay
@@ -101,6 +102,7 @@ def curate_run(context: StageContext) -> JsonObject:
         options=options,
         student=student,
         replay=Replay(context.settings.cache),
+        evaluation=Evaluation(spec, submitted_unseen(context)),
     )
     ledger.set_verdicts(spec.run_id, curated.verdicts())
     ledger.files.put(spec.run_id, "dataset", context.place("dataset"))
@@ -109,6 +111,17 @@ def curate_run(context: StageContext) -> JsonObject:
         reasons = ", ".join(f"{name} {count}" for name, count in summary.reasons.items())
         raise CurationError(f"none of {summary.read} trajectories was kept ({reasons}); there is nothing to train on")
     return {**asdict(summary), "dataset": str(context.place("dataset"))}
+
+
+def submitted_unseen(context: StageContext) -> list[Prompt]:
+    """The questions about unseen code that the producer stored with the run; none if it stored none."""
+    from worker.evaluate.held_out import read_prompts
+
+    ledger, run_id, folder = context.ledger, context.run_id, context.folder / UNSEEN
+    if not ledger.files.has(run_id, UNSEEN):
+        return []
+    ledger.files.get(run_id, UNSEEN, folder)
+    return read_prompts(folder, name=f"{UNSEEN}.jsonl")
 
 
 def train_run(context: StageContext) -> JsonObject:
@@ -146,6 +159,8 @@ def report(context: StageContext, progress: TrainProgress) -> None:
 def evaluate_run(context: StageContext) -> JsonObject:
     """Ask base and adapter the held-out prompts and write the Report."""
     from worker.evaluate.evaluator import evaluate
+    from worker.evaluate.held_out import read_prompts, select
+    from worker.evaluate.unseen import unseen_questions
     from worker.generate.job import Workspaces
 
     ledger, run_id, spec = context.ledger, context.run_id, context.run.spec
@@ -154,12 +169,17 @@ def evaluate_run(context: StageContext) -> JsonObject:
         if not folder.is_dir():
             ledger.files.get(run_id, name, folder)
     ledger.stages.clear_progress(run_id, Stage.EVALUATE)
+    workspace_for = Workspaces(ledger, context.settings, spec).of
+    unseen = unseen_questions(dataset, workspace_for)
+    if unseen.problem:
+        log.warning("unseen.skipped", run_id=run_id, workspace=unseen.workspace, reason=unseen.problem)
     made = evaluate(
-        held_out(dataset)[: spec.evaluate_prompts],
+        select(read_prompts(dataset), spec.evaluate_prompts),
+        unseen=unseen.prompts,
         spec=spec,
         student=context.student(Stage.EVALUATE),
         adapter=adapter,
-        workspace_for=Workspaces(ledger, context.settings, spec).of,
+        workspace_for=workspace_for,
         out=context.place("report"),
         on_progress=lambda phase, done, total: ledger.stages.report(
             run_id, Stage.EVALUATE, {"phase": phase, "done": done, "total": total}
@@ -168,7 +188,7 @@ def evaluate_run(context: StageContext) -> JsonObject:
         cancelled=context.lease.cancelled,
     )
     trained = Adapter.model_validate(ledger.stages.view(run_id, Stage.TRAIN).result)
-    made = made.with_training(trained, correct=curated_correct(ledger, run_id))
+    made = unseen.noted(made.with_training(trained, correct=curated_correct(ledger, run_id)))
     made.write(context.place("report"))
     ledger.files.put(run_id, "report", context.place("report"))
     return made.model_dump(mode="json")
@@ -178,12 +198,6 @@ def curated_correct(ledger: Ledger, run_id: str) -> Fraction | None:
     """The teacher's right answers, of those with an expected answer; None if curation graded none."""
     counts = ledger.stages.view(run_id, Stage.CURATE).result.get("correct")
     return Fraction.model_validate(counts) if isinstance(counts, dict) and counts.get("of") else None
-
-
-def held_out(dataset: Path) -> list[Prompt]:
-    """The prompts of the dataset's test split, which no training row holds."""
-    with (dataset / "held_out.jsonl").open(encoding="utf-8") as lines:
-        return [Prompt.model_validate_json(line) for line in lines if line.strip()]
 
 
 @dataclass

@@ -54,7 +54,7 @@ Keys of a run, all under applejack:run:ID: (config/topology.run_key)
     progress:S           list    what a stage reports while it runs
     refused              hash    worker -> when and why its endpoint refused the run's model; "" -> first refusal
     pins, verdicts       hashes  workspace -> Pin; job_id -> Verdict of the current dataset
-    files:NAME           hash    the files of the dataset, adapter or report
+    files:NAME           hash    the files of the dataset, adapter, report or unseen (questions)
     submit, sending      strings locks of a producer: it writes the run; it sends a big run's messages
     lost_calls           hash    teacher -> calls that its model server dropped
     rate, by_worker      hashes  finished jobs per ten seconds; per worker and state

@@ -15,6 +15,7 @@ from config.report.failure_causes import FailureCause
 from config.report.metrics import Fraction, Metrics, Targets, Training
 from config.report.outcomes import PromptOutcome
 from config.report.rows import lines, markdown, markdown_table, paired
+from config.report.unseen import Unseen
 
 __all__ = ["Metrics", "Report", "Targets", "Training"]
 
@@ -38,6 +39,8 @@ class Report(Record):
     after: Metrics | None = None
     comparison: Comparison | None = None
     """base and adapter on the same prompts; None without an adapter"""
+    unseen: Unseen | None = Field(None, exclude_if=lambda unseen: unseen is None)
+    """the same for code that is not part of the run; None if no such questions were asked"""
     failure_causes: tuple[FailureCause, ...] = ()
     """of the adapter's answers, else of the base model's"""
     training: Training | None = None
@@ -97,8 +100,18 @@ class Report(Record):
         """The report as Markdown: a table and the identity check."""
         table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
         pairs = markdown_table(paired(self.comparison, ("base", "adapter"))) if self.comparison else ""
+        unseen = self._unseen() if self.unseen else ""
         about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, self.identity)
-        return "\n\n".join(filter(None, (f"# {self.run_id}", table, pairs, *self.warnings, *about))) + "\n"
+        return "\n\n".join(filter(None, (f"# {self.run_id}", table, pairs, *self.warnings, unseen, *about))) + "\n"
+
+    def _unseen(self) -> str:
+        """The results on unseen code as Markdown."""
+        assert self.unseen is not None
+        title = f"## Code that the student never saw: {self.unseen.workspace}"
+        if self.unseen.problem:
+            return f"{title}\n\nNot asked: {self.unseen.problem}"
+        results = lines((self.unseen.before, self.unseen.after), (None, None), self.targets)
+        return f"{title}\n\n{markdown(('before', 'after'), results)}"
 
     def write(self, folder: Path) -> Path:
         """Write report.json and report.md, each atomically; returns the path of report.json."""

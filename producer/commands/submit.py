@@ -17,12 +17,13 @@ from config.questions.answering_tools import can_answer, needed
 from config.questions.wording import CODE_CATEGORIES, MISSING, parse
 from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
 from config.settings import Settings
-from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
+from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN, UNSEEN
 from producer import enqueue
 from producer.commands.model_options import STUDENT_HELP, doubtful, parse_students
 from producer.commands.options import Dir, Json, settings_with_dir, tool_names
 from producer.connect import open_ledger
 from producer.follow import follow
+from producer.mining.unseen import DEFAULT, unseen_prompts
 from producer.model_check import ask_workers, no_workers, require_student, require_teacher
 from producer.output import Output, either, pluralise
 from producer.workspace import resolve_prompts, resolve_workspace
@@ -75,6 +76,18 @@ def submit(
         bool, typer.Option("--keep-wrong", help="Keep answers that contradict the prompt's `expect` in the dataset.")
     ] = False,
     lora: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=OVERRIDE_HELP)] = None,
+    test_share: Annotated[
+        float, typer.Option(metavar="X", min=0, max=0.8, help="Share of the examples held out for the evaluation.")
+    ] = Spec.model_fields["test_share"].default,
+    unseen: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Questions about an installed package that is not part of the run, which the evaluation also asks; 0 "
+            "asks none. Only for mined prompts.",
+        ),
+    ] = DEFAULT,
     seed: Annotated[int, typer.Option(help="Seed of the dataset split.")] = 0,
     evaluate_prompts: Annotated[
         int,
@@ -136,6 +149,7 @@ def submit(
         dataset_format=format_,
         max_seq_length=max_seq_length,
         keep_wrong=keep_wrong,
+        test_share=test_share,
         train=train,
         lora=overrides,
         seed=seed,
@@ -153,7 +167,12 @@ def submit(
             check_models(ledger, reached, spec, output)
         for doubt in filter(None, (doubtful(name) for name in students if name)):
             sys.stderr.write(f"applejack: {doubt}\n")
-        new, total = enqueue.submit(ledger, reached, spec, asked)
+        # A repeated submit keeps the questions of the first.
+        elsewhere = [] if ledger.files.has(run, UNSEEN) else unseen_prompts(asked, spec, count=unseen)
+        new, total = enqueue.submit(ledger, reached, spec, asked, unseen=elsewhere)
+        if elsewhere:
+            asks = pluralise(len(elsewhere), "question")
+            output.console.print(f"the evaluation also asks {asks} about {elsewhere[0].workspace}")
         for line, first in loaded.duplicates:
             output.console.print(f"{prompts}:{line} repeats line {first}; queued once")
         output.console.print(

@@ -12,10 +12,15 @@ import pytest
 from pydantic import SecretStr
 
 from config.ledger import Ledger
+from config.prompts import write
 from config.records import Message, Pin, Prompt, Provenance, Sampling, Spec, StageState, ToolCall, Trajectory, Verdict
 from config.topology import Stage
 from producer.cli import main
+from producer.mining.mine import mine
 from tests.support.ended_run import ended_run
+from tests.support.tiny_student import make_tiny_student
+
+CODE = Path(__file__).resolve().parents[2] / "config"
 
 
 @dataclass(frozen=True)
@@ -284,3 +289,26 @@ def test_submit_stores_how_base_and_adapter_are_evaluated(applejack: Applejack, 
     assert plain == plain.model_copy(
         update=Spec(run_id="plain").model_dump(include={"evaluate_prompts", "evaluate_samples"})
     )
+
+
+def test_submit_stores_questions_about_a_package_that_is_not_the_runs(
+    applejack: Applejack, ledger: Ledger, tmp_path: Path
+) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    write(mine([CODE], count=12, seed=1, categories=("constant", "where_defined")), prompts)
+    student = ("--student", str(make_tiny_student(tmp_path / "student")))
+    arguments = ("submit", str(prompts), "--workspace", str(CODE), "--teacher", "scripted", "--force", *student)
+    result = applejack(*arguments, "--run", "asks", "--unseen", "6")
+    assert "the evaluation also asks 6 questions about package:kombu@" in result.out
+    ledger.files.get("asks", "unseen", tmp_path / "unseen")
+    first = (tmp_path / "unseen" / "unseen.jsonl").read_bytes()
+    assert len(first.splitlines()) == 6
+
+    again = applejack(*arguments, "--run", "asks", "--unseen", "3")  # the run goes on with its own questions
+    assert again.code == 0
+    assert "the evaluation also asks" not in again.out
+    ledger.files.get("asks", "unseen", tmp_path / "again")
+    assert (tmp_path / "again" / "unseen.jsonl").read_bytes() == first
+
+    assert applejack(*arguments, "--run", "asks-none", "--unseen", "0").code == 0
+    assert not ledger.files.has("asks-none", "unseen")

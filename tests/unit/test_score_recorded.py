@@ -6,8 +6,9 @@ import typer
 
 from config.errors import UsageError
 from config.records import JsonObject, Prompt
-from worker.cli.evaluate import read_prompts, score
+from worker.cli.evaluate import score
 from worker.evaluate.call_parsing import parse_answer
+from worker.evaluate.held_out import read_prompts
 from worker.evaluate.recorded import to_trajectory
 from worker.evaluate.score import AnswerFault, observe
 

@@ -1,12 +1,14 @@
 """Splits by group, deterministic, with nothing to be looked up on the other side."""
 
 import random
+from collections import Counter
 
 import pytest
 
 from config.records import Split
-from tests.support.trajectories import from_memory, looked_up, says, trajectory, user
-from worker.curate.split import SplitItem, assign, group_keys, groups, leaks, normalised, subjects
+from tests.support.trajectories import looked_up, says, trajectory, user
+from worker.curate.assign import HeldOut, assign, held_out_codebases, quotas
+from worker.curate.split import SplitItem, group_keys, groups, leaks, normalised, subjects
 
 
 def members(count: int) -> list[SplitItem]:
@@ -107,11 +109,83 @@ def test_paraphrases_share_a_key_and_other_subjects_none() -> None:
         trajectory([user(q), says("x")])
         for q in ("Where is the class A1b defined?", "Which file defines the class A1b?")
     )
-    assert set(group_keys(one, by_workspace=False)) & set(group_keys(two, by_workspace=False))
-    assert not set(group_keys(looked_up(1), by_workspace=False)) & set(group_keys(looked_up(2), by_workspace=False))
-    assert set(group_keys(looked_up(1), by_workspace=True)) == set(group_keys(from_memory(2), by_workspace=True))
+    assert set(group_keys(one)) & set(group_keys(two))
+    assert not set(group_keys(looked_up(1))) & set(group_keys(looked_up(2)))
 
 
 def test_normalised_prompts_fold_case_space_and_punctuation() -> None:
     assert normalised("  Where IS\tapp/main.py?\n") == normalised("where is app/main.py")
     assert normalised("What is 1 plus 2?") != normalised("What is 12?")
+
+
+def stratified(sizes: dict[str, int]) -> list[SplitItem]:
+    return [
+        SplitItem(f"{name}{n}", (f"{name}{n}",), stratum=name) for name, count in sizes.items() for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_stratum_gets_its_share_of_each_split(seed: int) -> None:
+    sizes = {"often": 200, "sometimes": 50, "rarely": 20, "seldom": 5}
+    found = stratified(sizes)
+    assigned = sides(found, seed=seed, test_share=0.2)
+    for split, share in (("test", 0.2), ("valid", 0.1)):
+        counts = Counter(item.stratum for item, side in zip(found, assigned, strict=True) if side == split)
+        assert counts.total() == round(share * 275)
+        assert all(abs(counts[name] - share * size) < 1 for name, size in sizes.items()), counts
+
+
+def test_quotas_are_whole_and_sum_to_the_share() -> None:
+    sizes = {f"c{n}": 7 + n % 3 for n in range(13)}
+    found = quotas(sizes, 0.15, seed=0)
+    assert sum(found.values()) == round(0.15 * sum(sizes.values()))
+    assert all(number in (int(0.15 * sizes[name]), int(0.15 * sizes[name]) + 1) for name, number in found.items())
+    assert found == quotas(dict(reversed(sizes.items())), 0.15, seed=0)
+    assert quotas({"all": 100}, 0.29, seed=0) == {"all": 29}  # 0.29 * 100 is less than 29
+
+
+def test_groups_that_mix_strata_stay_whole_and_the_total_is_met() -> None:
+    found = [SplitItem(f"p{n}", (f"p{n}", f"g{n // 4}"), stratum=str(n % 5)) for n in range(200)]
+    assigned = sides(found, test_share=0.2)
+    assert all(len(set(assigned[n : n + 4])) == 1 for n in range(0, 200, 4))
+    assert (assigned.count("test"), assigned.count("valid")) == (40, 20)
+    counts = Counter(item.stratum for item, side in zip(found, assigned, strict=True) if side == "test")
+    assert all(6 <= counts[str(n)] <= 10 for n in range(5)), counts
+
+
+def test_strata_do_not_depend_on_the_order() -> None:
+    found = [SplitItem(f"p{n}", (f"p{n}", f"g{n // 3}"), stratum=str(n % 4)) for n in range(150)]
+    shuffled = random.Random(3).sample(found, len(found))
+    assert dict(zip(found, sides(found), strict=True)) == dict(zip(shuffled, sides(shuffled), strict=True))
+
+
+def on_code(**sizes: int) -> list[SplitItem]:
+    about = [
+        SplitItem(f"{name}{n}", (f"{name}{n}",), stratum=str(n % 3), codebase=name)
+        for name, count in sizes.items()
+        for n in range(count)
+    ]
+    return [*about, *(SplitItem(f"general{n}", (f"general{n}",), stratum="general") for n in range(30))]
+
+
+def test_a_small_codebase_is_held_out_whole() -> None:
+    found = on_code(big=80, middle=60, small=15)
+    held = held_out_codebases(found, test_share=0.1, seed=0)
+    assert held.codebases == {"small"}
+    items = [item.by_codebase() if item.codebase in held.codebases else item for item in found]
+    assigned = assign(items, valid_share=0.1, test_share=0.1, seed=0, held_out=held.codebases)
+    by_code = {name: Counter(s for i, s in zip(found, assigned, strict=True) if i.codebase == name) for name in
+               ("small", "middle", "big", "")}  # fmt: skip
+    assert by_code["small"] == {"test": 15}
+    assert not by_code["middle"]["test"]
+    assert not by_code["big"]["test"]
+    assert by_code[""]["test"] == 3  # general questions are not about code: they get their share
+
+
+def test_without_a_small_codebase_none_is_held_out_and_the_reason_is_given() -> None:
+    held = held_out_codebases(on_code(one=50, two=50), test_share=0.1, seed=0)
+    assert not held.codebases
+    assert "the smallest of 2 has 50% of the questions about code" in held.why_none
+    assert held_out_codebases(on_code(one=50), test_share=0.1, seed=0) == HeldOut()
+    asked = [SplitItem("p", ("p",), asked="test", codebase="small"), *on_code(big=90, small=5)]
+    assert "request their own splits" in held_out_codebases(asked, test_share=0.1, seed=0).why_none

@@ -12,7 +12,7 @@ from config.errors import UsageError
 from config.records import JsonObject, Trajectory
 from config.settings import settings
 from worker.curate import sources
-from worker.curate.options import FORMATS, MAX_CALLS, Format, Options, SplitBy, Summary
+from worker.curate.options import FORMATS, MAX_CALLS, SPLITS_BY, Format, Options, SplitBy, Summary
 from worker.curate.pipeline import curate as run_curate
 from worker.curate.replay import Replay
 from worker.models.resolve import local_model
@@ -38,7 +38,13 @@ def curate(
         bool, typer.Option("--replay/--no-replay", help="execute recorded calls again where their code is at hand")
     ] = True,
     mix: Annotated[str | None, typer.Option(help="no_tools=0.3: share of examples without tools")] = None,
-    split_by: Annotated[str, typer.Option(help="prompt, or workspace (each codebase in one split)")] = "prompt",
+    split_by: Annotated[
+        str,
+        typer.Option(
+            help="prompt; workspace (each codebase in one split); or auto: by prompt, and with several codebases whole "
+            "ones are held out for the test if the test share allows it"
+        ),
+    ] = "auto",
     max_seq_length: Annotated[int, typer.Option(min=64, help="most tokens of one row")] = 2048,
     max_calls: Annotated[int, typer.Option(min=1, help="most calls of one trajectory")] = MAX_CALLS,
     valid_share: Annotated[float, typer.Option(min=0, max=0.9, help="share of the kept for validation")] = 0.1,
@@ -172,15 +178,16 @@ def _format(text: str) -> Format:
 
 
 def _split_by(text: str) -> SplitBy:
-    if text == "prompt" or text == "workspace":
-        return "prompt" if text == "prompt" else "workspace"
-    raise UsageError(f"--split-by is {text!r}; choose prompt or workspace")
+    for known in SPLITS_BY:
+        if text == known:
+            return known
+    raise UsageError(f"--split-by is {text!r}; choose one of {', '.join(SPLITS_BY)}")
 
 
 def _require_seed_split(options: Options) -> None:
     """Raise UsageError for an option that seed-text would ignore."""
     fits: dict[str, tuple[object, ...]] = {
-        "split_by": ("prompt",), "valid_share": (0.1,), "test_share": (0.1, 0.0), "seed": (0, 42)
+        "split_by": ("auto", "prompt"), "valid_share": (0.1,), "test_share": (0.1, 0.0), "seed": (0, 42)
     }  # fmt: skip
     for name, values in fits.items():
         if (given := getattr(options, name)) not in values:

@@ -1,10 +1,9 @@
-"""The evaluate stage on files: `python -m worker.cli evaluate PROMPTS ...`, and `... score IN...`."""
+"""The evaluate stage on files: `python -m worker.cli evaluate DATASET ...`, and `... score IN...`."""
 
 import json
 import platform
 import re
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -12,17 +11,15 @@ import typer
 
 from config.errors import UsageError
 from config.exit_codes import EXIT_INCOMPLETE
-from config.records import JsonObject, Prompt, Spec
+from config.records import JsonObject, Spec
 from config.report.metrics import Targets
 from config.report.rows import lines
 from config.settings import settings
-from worker.curate.jsonlines import numbered_lines, parse_object
 from worker.evaluate import recorded
 from worker.evaluate.rates import metrics
 from worker.evaluate.score import AnswerFault, AnswerScore, observe
 from worker.models.resolve import local_model
 
-HELD_OUT = "held_out.jsonl"  # in a dataset's directory: prompts that are not in the training rows
 DETAIL = 200  # characters of evidence
 SHOWN_ROWS = 5  # rows per finding on a terminal; --json has all
 
@@ -30,12 +27,23 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="last line of stdout is o
 
 
 def evaluate(
-    prompts: Annotated[Path, typer.Argument(help="prompts.jsonl, or a dataset's directory")],
+    prompts: Annotated[Path, typer.Argument(help="a dataset's directory, or prompts.jsonl")],
     student: Annotated[str, typer.Option(metavar="MODEL", help="model: directory or hub id on this machine")],
     out: Annotated[Path, typer.Option(help="directory for report.json, answers and logs")],
     adapter: Annotated[Path | None, typer.Option(help="adapter directory; omit it to evaluate the base only")] = None,
-    workspace: Annotated[str | None, typer.Option(help="code that the tools read: PATH or PATH@REV")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="evaluate only the first N prompts")] = None,
+    workspace: Annotated[
+        str | None, typer.Option(help="code that the tools read: PATH or PATH@REV  [default: the run's, at its pin]")
+    ] = None,
+    system_prompt: Annotated[
+        str | None, typer.Option(help="system prompt of every conversation  [default: the run's]")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="ask N prompts, in equal parts from each category  [default: as many as the run]"),
+    ] = None,
+    unseen: Annotated[
+        bool, typer.Option("--unseen/--no-unseen", help="also ask the dataset's questions about code that it lacks")
+    ] = True,
     concurrency: Annotated[int, typer.Option(min=1, help="prompts in flight; the server batches them")] = 4,
     evaluate_tokens: Annotated[
         int | None,
@@ -47,32 +55,39 @@ def evaluate(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Evaluate base and adapter on the same prompts with real tools, verify which weights answered, write a report."""
+    """Evaluate base and adapter on the same prompts with real tools, verify which weights answered, write a report.
+
+    The dataset of a run records the run's tools, limits, system prompt and code, so that
+    the report of the run can be repeated:
+
+    applejack evaluate runs/night-1/dataset --student ORG/NAME --adapter runs/night-1/adapter --out repeated
+    """
     from worker.evaluate.evaluator import evaluate as run  # takes seconds; `score` does not need it
-    from worker.tools.workspace import Workspace, open_workspace
+    from worker.evaluate.repeat import Overrides, Repeat
 
-    selected = read_prompts(prompts)[:limit]
-    spec = Spec(run_id=re.sub(r"[^A-Za-z0-9._-]+", "-", out.resolve().name).lstrip("._-")[:64] or "evaluation")
-    if workspace is None and any(prompt.requires_tools and not prompt.workspace for prompt in selected):
-        raise UsageError(
-            "some prompts need tools but have no workspace; pass the code that they are about with --workspace"
-        )
-
-    @cache
-    def opened(name: str) -> Workspace:
-        return open_workspace(name, cache=settings().cache)
-
+    if system_prompt is not None and not system_prompt.strip():
+        raise UsageError(f"--system-prompt is {system_prompt!r}; set a text, or omit it")
+    repeat = Repeat(
+        prompts,
+        run_id=re.sub(r"[^A-Za-z0-9._-]+", "-", out.resolve().name).lstrip("._-")[:64] or "evaluation",
+        overrides=Overrides(workspace=workspace, system_prompt=system_prompt, limit=limit, unseen=unseen),
+        cache=settings().cache,
+        warn=lambda line: print(f"applejack: {line}", file=sys.stderr),
+    )
     report = run(
-        selected,
-        spec=_with(spec, evaluate_tokens=evaluate_tokens, samples=samples),
+        repeat.prompts,
+        unseen=repeat.unseen.prompts,
+        spec=_with(repeat.spec, evaluate_tokens=evaluate_tokens, samples=samples),
         student=local_model(student).path,
         adapter=adapter,
-        workspace_for=lambda prompt: opened(named) if (named := prompt.workspace or workspace) else None,
+        workspace_for=repeat.workspace_for,
         out=out,
         on_progress=lambda phase, done, total: print(f"{phase}: {done} of {total}", file=sys.stderr),
         worker=platform.node(),
         concurrency=concurrency,
     )
+    report = repeat.completed(report, adapter)
+    report.write(out)
     people = sys.stderr if as_json else sys.stdout
     print(report.markdown(), file=people)
     print(f"report: {out / 'report.json'}", file=people)
@@ -118,26 +133,6 @@ def score(
         print(json.dumps({"scored": len(seen), "findings": findings, "broken": broken, "metrics": scored}))
     if not seen:
         raise typer.Exit(EXIT_INCOMPLETE)
-
-
-def read_prompts(path: Path) -> list[Prompt]:
-    """Read the prompts of a file or a dataset's directory. UsageError names the file, line and fault of a bad one."""
-    file = path / HELD_OUT if path.is_dir() else path
-    try:
-        with file.open("rb") as opened:
-            prompts = [_prompt(line, f"{file}:{number}") for number, line in numbered_lines(opened)]
-    except OSError as error:
-        raise UsageError(f"{str(file)!r} cannot be read: {error.strerror}") from error
-    if not prompts:
-        raise UsageError(f"{str(file)!r} contains no prompts")
-    return prompts
-
-
-def _prompt(line: bytes, where: str) -> Prompt:
-    try:
-        return Prompt.model_validate(parse_object(line))
-    except ValueError as error:
-        raise UsageError(f"{where}: {' '.join(str(error).split())}") from error
 
 
 def _print_scores(

@@ -2,14 +2,16 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from config.errors import RejectionReason
 from config.records import Split
 from worker.curate import seed_text
+from worker.curate.assign import HeldOut, assign, held_out_codebases
 from worker.curate.dedup import SeenIndex
 from worker.curate.options import Options
 from worker.curate.row import CuratedRow
-from worker.curate.split import assign
+from worker.curate.split import RULE_HELD_OUT, RULE_PROMPT, RULE_SEED, RULE_WORKSPACE
 
 
 def reject_duplicates(entries: Sequence[CuratedRow]) -> None:
@@ -97,23 +99,57 @@ def sample_down(entries: Sequence[CuratedRow], share: float | None) -> None:
         entry.reject(RejectionReason.SAMPLED_OUT, f"more than {share:.0%} examples without tools")
 
 
-def split_kept(entries: Sequence[CuratedRow], options: Options) -> dict[Split, list[CuratedRow]]:
-    """The kept rows of each split, in the given order."""
+@dataclass(frozen=True)
+class Splitting:
+    """The kept rows of each split, in the given order, and how they were divided."""
+
+    sides: dict[Split, list[CuratedRow]]
+    rule: str
+    whole_codebases: bool = False
+    """whether all code that the test split asks about is in no other split"""
+    warning: str = ""
+
+
+def split_kept(entries: Sequence[CuratedRow], options: Options) -> Splitting:
+    """Split the kept rows. With several codebases, whole ones are held out if the test share allows it."""
     kept = [entry for entry in entries if entry.kept]
+    found, rule = HeldOut(), RULE_PROMPT
+    if options.split_by == "auto":
+        members = [entry.member for entry in kept]
+        found = held_out_codebases(members, test_share=options.test_share, seed=options.seed)
+    for entry in kept:
+        if options.split_by == "workspace" or entry.member.codebase in found.codebases:
+            entry.member = entry.member.by_codebase()
+    if options.split_by == "workspace":
+        rule = RULE_WORKSPACE
+    elif found.codebases:
+        names = sorted({entry.workspace for entry in kept if entry.member.codebase in found.codebases})
+        rule = RULE_HELD_OUT.format(names=", ".join(_last_part(name) for name in names))
     assigned = assign(
         [entry.member for entry in kept],
         valid_share=options.valid_share,
         test_share=options.test_share,
         seed=options.seed,
+        held_out=found.codebases,
     )
     splits: dict[Split, list[CuratedRow]] = {"train": [], "valid": [], "test": []}
     for entry, split in zip(kept, assigned, strict=True):
         splits[split].append(entry)
-    return splits
+    return Splitting(
+        splits,
+        rule,
+        whole_codebases=options.split_by == "workspace" or bool(found.codebases),
+        warning=f"no codebase is held out as a whole: {found.why_none}" if found.why_none else "",
+    )
 
 
-def split_seed(entries: Sequence[CuratedRow]) -> dict[Split, list[CuratedRow]]:
+def _last_part(name: str) -> str:
+    """The last part of a path or URL, because cards are published."""
+    return name.rstrip("/").rpartition("/")[2]
+
+
+def split_seed(entries: Sequence[CuratedRow]) -> Splitting:
     """The seed pipeline's split of the kept rows, which are in file order."""
     kept = [entry for entry in entries if entry.kept]
     train, valid = seed_text.split(kept)
-    return {"train": train, "valid": valid, "test": []}
+    return Splitting({"train": train, "valid": valid, "test": []}, RULE_SEED)

@@ -8,8 +8,9 @@ from config.records import JsonObject
 from worker.curate.seed_text import SHUFFLE_SEED, TRAIN_SHARE
 
 Format = Literal["text", "turns", "seed-text"]
-SplitBy = Literal["prompt", "workspace"]
+SplitBy = Literal["auto", "prompt", "workspace"]
 FORMATS: tuple[Format, ...] = ("text", "turns", "seed-text")
+SPLITS_BY: tuple[SplitBy, ...] = ("auto", "prompt", "workspace")
 MAX_CALLS = 8  # the seed's target is 1 to 3; longer searches are still useful for training
 
 
@@ -28,7 +29,8 @@ class Options:
     """keep answers that contradict their prompt's `expect`"""
     no_tools_share: float | None = None
     """examples without tools are sampled down to this share; None keeps all"""
-    split_by: SplitBy = "prompt"
+    split_by: SplitBy = "auto"
+    """prompt; workspace: each codebase in one split; auto: as prompt, with whole codebases held out where they fit"""
     source_run: str | None = None
     parquet: bool = False
     """also write the rows of `turns` as parquet files"""

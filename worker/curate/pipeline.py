@@ -14,7 +14,10 @@ from config.version import version
 from worker.curate import dataset, parquet
 from worker.curate.card import card
 from worker.curate.checks import all_checks
+from worker.curate.evaluation import Evaluation
+from worker.curate.evaluation import write as write_evaluation
 from worker.curate.filters import (
+    Splitting,
     reject_contradictions,
     reject_duplicates,
     reject_other_systems,
@@ -30,7 +33,7 @@ from worker.curate.review.examples import Example, judgement, write_examples
 from worker.curate.review.marks import Mark, marks_file, read_marks
 from worker.curate.review.precision import measure
 from worker.curate.row import CuratedRow, read_row
-from worker.curate.split import RULE_PROMPT, RULE_SEED, RULE_WORKSPACE, leaks
+from worker.curate.split import leaks
 from worker.curate.spool import Spool
 from worker.curate.summary import summarise, trains_on_all_roles
 from worker.models.resolve import hub_name
@@ -62,6 +65,7 @@ def curate(
     replay: Replay | None = None,
     progress: Progress | None = None,
     broken: Callable[[], int] = lambda: 0,
+    evaluation: Evaluation | None = None,
 ) -> Curated:
     """Check, render and split the trajectories, and verify the loss mask. Replaces `out` atomically.
 
@@ -69,6 +73,7 @@ def curate(
         trajectories: each is read once and not kept in memory.
         replay: executes the recorded calls again; None leaves that out.
         broken: returns the number of unreadable input lines; called at the end.
+        evaluation: how the run evaluates, written into the dataset; None for a dataset that is not a run's.
 
     Raises:
         UsageError: the student is unusable, `out` contains something other than a dataset, or its marks are damaged.
@@ -83,7 +88,7 @@ def curate(
             place = stack.enter_context(replace_directory(out))
         spool = stack.enter_context(Spool(place))
         entries = _read(trajectories, options, model, spool, progress, replay)
-        return _write(entries, place, options, model, spool, broken(), replay, marks)
+        return _write(entries, place, options, model, spool, broken(), replay, marks, evaluation)
 
 
 def _student(student: Path | None, options: Options) -> Student | None:
@@ -126,6 +131,7 @@ def _write(
     broken: int,
     replay: Replay | None,
     marks: Sequence[Mark],
+    evaluation: Evaluation | None,
 ) -> Curated:
     reject_other_systems(entries)
     reject_duplicates(entries)
@@ -133,21 +139,25 @@ def _write(
     reject_unproven(entries, foreign_allowed=trains_on_all_roles(options))
     sample_down(entries, options.no_tools_share)
     seeded = options.format == "seed-text"
-    sides = split_seed(entries) if seeded else split_kept(entries, options)
+    splitting = split_seed(entries) if seeded else split_kept(entries, options)
+    sides = splitting.sides
     content_hash = dataset.write_splits(place, sides, spool, mixed=not seeded)
     if options.parquet:
         for split in (split for split, side in sides.items() if side):
             parquet.copy(place / dataset.SPLIT_FILES[split], place / f"{split}.parquet")
     dataset.write_rejected(place, entries)
     held_out = dataset.write_held_out(place, sides, spool)
+    if evaluation:
+        pins = (entry.pin for entry in entries if entry.kept and entry.pin)
+        write_evaluation(place, evaluation, pins, unseen=not splitting.whole_codebases)
     found = _leaks(sides)
-    summary = summarise(entries, sides, options, content_hash=content_hash, leaks=found["keys"], broken=broken)
+    summary = summarise(entries, splitting, options, content_hash=content_hash, leaks=found["keys"], broken=broken)
     summary = replace(summary, replayed=replay.counts() if replay else None)
     examples = [
         Example(job_id=e.job_id, run_id=e.run_id, kept=judgement(e.verdict), content=e.content) for e in entries
     ]
     write_examples(place, examples)
-    manifest = _manifest(entries, summary, options, student, found, held_out)
+    manifest = _manifest(entries, summary, options, student, found, held_out, splitting)
     if marks:
         manifest["review"] = measure(examples, marks).as_json()
     dataset.write_json(place / dataset.MANIFEST, manifest)
@@ -170,9 +180,9 @@ def _manifest(
     student: Student | None,
     found: dict[str, dict[str, int]],
     held_out: int,
+    splitting: Splitting,
 ) -> JsonObject:
     kept = [entry for entry in entries if entry.kept]
-    rule = {"workspace": RULE_WORKSPACE, "prompt": RULE_PROMPT}[options.split_by]
     counts = summary.as_json()
     model, revision = hub_name(student.directory) if student else (None, None)
     lost: Counter[str] = Counter()
@@ -199,7 +209,7 @@ def _manifest(
         "turns_per_trajectory": {str(n): c for n, c in sorted(Counter(entry.turns for entry in kept).items())},
         "tokens": _tokens(kept),
         "limits": dict(summary.limits),
-        "split_rule": RULE_SEED if options.format == "seed-text" else rule,
+        "split_rule": splitting.rule,
         "leaks": {name: dict(pairs) for name, pairs in found.items()},
         "held_out": held_out,
         "loss_proof": summary.loss_proof,

@@ -3,9 +3,10 @@
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from config.errors import RejectionReason, UsageError
-from config.records import Finding, Prompt, Split, Trajectory, Verdict
+from config.records import Finding, Pin, Prompt, Split, Trajectory, Verdict
 from worker.curate import seed_text
 from worker.curate.checks import Check, findings
 from worker.curate.checks.answers import is_correct
@@ -16,7 +17,7 @@ from worker.curate.options import Options
 from worker.curate.proof_causes import causes
 from worker.curate.render import Rendered, render_text, render_turns, row_bytes
 from worker.curate.review.marks import content_hash
-from worker.curate.split import SplitItem, group_keys, normalised, workspace_of
+from worker.curate.split import SplitItem, split_item, workspace_of
 from worker.curate.spool import Span, Spool
 from worker.student.tokenizer import RenderError, Student
 
@@ -53,8 +54,8 @@ class CuratedRow:
     run_id: str
     category: str
     workspace: str
-    pinned: str
-    """the workspace in the form that a prompt uses: PATH or PATH@COMMIT"""
+    pin: Pin | None
+    """the version of the code that the tools read; rows share it"""
     teacher: str
     """the teacher's model name at its endpoint; "" if not recorded"""
     toolset: str
@@ -83,6 +84,13 @@ class CuratedRow:
     split: Split | None = None
     lines: list[int] = field(default_factory=list)
     """line numbers of the rows in the split's file, counted from 1"""
+
+    @property
+    def pinned(self) -> str:
+        """The workspace in the form that a prompt uses: PATH or PATH@COMMIT; "" if it is not recorded."""
+        if self.pin is None:
+            return ""
+        return f"{self.pin.origin}@{self.pin.commit}" if self.pin.commit else self.pin.origin
 
     @property
     def kept(self) -> bool:
@@ -116,15 +124,11 @@ def read_row(
         run_id=trajectory.run_id,
         category=trajectory.category,
         workspace=workspace_of(trajectory),
-        pinned=_pinned(trajectory),
+        pin=_shared(pin.workspace) if pin and pin.workspace else None,
         teacher=pin.teacher if pin else "",
         toolset=pin.toolset_digest if pin else "",
         tools=tuple(call.name for call in trajectory.tool_calls),
-        member=SplitItem(
-            prompt=normalised(trajectory.prompt),
-            keys=group_keys(trajectory, by_workspace=options.split_by == "workspace"),
-            asked=trajectory.split,
-        ),
+        member=split_item(trajectory),
         print_=fingerprint(trajectory),
         prompt=spool.put(_held_out(trajectory)),
         system=SystemPrompt(
@@ -182,11 +186,9 @@ def _render_seed(entry: CuratedRow, trajectory: Trajectory, spool: Spool) -> Non
         entry.rows = (spool.put(row_bytes({"text": text})),)
 
 
-def _pinned(trajectory: Trajectory) -> str:
-    pin = trajectory.provenance.workspace if trajectory.provenance else None
-    if pin is None:
-        return ""
-    return f"{pin.origin}@{pin.commit}" if pin.commit else pin.origin
+@lru_cache(maxsize=64)  # a set is about a few codebases; each row has its own equal pin
+def _shared(pin: Pin) -> Pin:
+    return pin
 
 
 def _held_out(trajectory: Trajectory) -> bytes:

@@ -1,13 +1,12 @@
-"""Splits a dataset by group, so that no question of one split has its answer in another.
+"""Groups a dataset for its splits, so that no question of one split has its answer in another.
 
 A group has all examples with the same normalised prompt, or with the same subject whatever the wording.
 """
 
 import hashlib
 import re
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from config.questions.wording import parse
@@ -16,6 +15,7 @@ from config.records import Split, Trajectory
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 RULE_PROMPT = "by group: the same normalised prompt, or the same subject in the same workspace, is in one split only"
 RULE_WORKSPACE = "by workspace: all questions about one codebase are in one split only"
+RULE_HELD_OUT = "by workspace: the questions about {names} are in test only; the others " + RULE_PROMPT
 RULE_SEED = (
     "the seed pipeline's: records in file order, shuffled with random.seed(42), the first 90% train, the rest valid"
 )
@@ -56,10 +56,20 @@ def workspace_of(trajectory: Trajectory) -> str:
     return pin.origin if pin else ""
 
 
-def group_keys(trajectory: Trajectory, *, by_workspace: bool) -> tuple[str, ...]:
+def split_item(trajectory: Trajectory) -> "SplitItem":
+    """The data of a trajectory that splitting needs."""
+    about_code = trajectory.requires_tools and workspace_of(trajectory)
+    return SplitItem(
+        prompt=normalised(trajectory.prompt),
+        keys=group_keys(trajectory),
+        asked=trajectory.split,
+        stratum=f"{trajectory.category} {'with' if trajectory.requires_tools else 'without'} tools",
+        codebase=f"workspace {workspace_of(trajectory)}" if about_code else "",
+    )
+
+
+def group_keys(trajectory: Trajectory) -> tuple[str, ...]:
     """The grouping keys of a trajectory. Two trajectories with a common key are in the same group."""
-    if by_workspace:
-        return (f"workspace {workspace_of(trajectory)}",)
     workspace = workspace_of(trajectory)
     by_subject = (f"subject {workspace}\0{subject}" for subject in subjects(trajectory))
     keys = [f"prompt {normalised(trajectory.prompt)}", *by_subject]
@@ -75,6 +85,14 @@ class SplitItem:
     keys: tuple[str, ...]
     asked: Split | None = None
     """the split requested with its prompt"""
+    stratum: str = ""
+    """what is shared out evenly: the category and whether it needs tools"""
+    codebase: str = ""
+    """the key of the code that it is about; "" for a question that needs no tools"""
+
+    def by_codebase(self) -> "SplitItem":
+        """The same, grouped with everything about its codebase."""
+        return replace(self, keys=(self.codebase,)) if self.codebase else self
 
 
 def groups(members: Sequence[SplitItem]) -> list[str]:
@@ -94,62 +112,7 @@ def groups(members: Sequence[SplitItem]) -> list[str]:
     return [root(member.keys[0]) for member in members]
 
 
-def assign(members: Sequence[SplitItem], *, valid_share: float, test_share: float, seed: int) -> list[Split]:
-    """A split for each member.
-
-    A split requested with a prompt is used. If one prompt has two, the held-out one wins. Members without a requested
-    split follow their group's. The other groups are taken in the order of a hash of seed and group: they fill first
-    test, then valid; a group that would overfill a split goes to train. No split with a share above 0 stays empty while
-    groups are left.
-    """
-    group_of = groups(members)
-    sizes = Counter(group_of)
-    by_prompt: defaultdict[str, set[Split]] = defaultdict(set)
-    by_group: defaultdict[str, set[Split]] = defaultdict(set)
-    for member, group in zip(members, group_of, strict=True):
-        if member.asked:
-            by_prompt[member.prompt].add(member.asked)
-            by_group[group].add(member.asked)
-    chosen = {group: _strictest(requested) for group, requested in by_group.items()}
-    filled = Counter(_strictest(by_prompt[m.prompt]) for m in members if m.prompt in by_prompt)
-    free = sorted((group for group in sizes if group not in chosen), key=lambda group: _order(seed, group))
-    _fill("test", free, sizes, test_share * len(members), filled, chosen)
-    _fill("valid", free, sizes, valid_share * len(members), filled, chosen)
-    return [
-        _strictest(by_prompt[member.prompt]) if member.prompt in by_prompt else chosen.get(group, "train")
-        for member, group in zip(members, group_of, strict=True)
-    ]
-
-
 def leaks(keys: Mapping[Split, set[str]]) -> dict[str, int]:
     """Number of common keys per pair of splits."""
     pairs: tuple[tuple[Split, Split], ...] = (("train", "valid"), ("train", "test"), ("valid", "test"))
     return {f"{a}-{b}": len(keys.get(a, set()) & keys.get(b, set())) for a, b in pairs}
-
-
-def _fill(
-    split: Split,
-    free: list[str],
-    sizes: Mapping[str, int],
-    wanted: float,
-    filled: Counter[Split],
-    chosen: dict[str, Split],
-) -> None:
-    open_groups = [group for group in free if group not in chosen]
-    for group in open_groups:
-        if filled[split] + sizes[group] <= round(wanted):
-            chosen[group] = split
-            filled[split] += sizes[group]
-    left = [group for group in open_groups if group not in chosen]
-    if wanted > 0 and not filled[split] and len(left) > 1:
-        smallest = min(left, key=lambda group: (sizes[group], left.index(group)))
-        chosen[smallest] = split
-        filled[split] += sizes[smallest]
-
-
-def _strictest(requested: set[Split]) -> Split:
-    return next(split for split in ("test", "valid", "train") if split in requested)
-
-
-def _order(seed: int, group: str) -> bytes:
-    return hashlib.sha256(f"{seed} {group}".encode()).digest()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from config.errors import RejectionReason
 from config.records import Split
+from worker.curate.filters import Splitting
 from worker.curate.loss_mask import proof, total
 from worker.curate.options import Options, Summary
 from worker.curate.row import CuratedRow
@@ -16,12 +17,14 @@ BATCH = 4  # mlx_lm's default batch size; it raises with fewer rows
 SEED_LEAKS = "the seed pipeline's split ignores groups; --format text or turns keeps each group in one split"
 GIVEN_LEAKS = "their prompts request different splits; request the same one for all wordings of a question"
 CAUSES_NAMED = 3  # of a failed loss proof
+FEWEST_HELD_OUT = 3  # questions of a category
+CATEGORIES_NAMED = 8
 MIN_EXAMPLES = 20  # shares of fewer examples mean nothing
 
 
 def summarise(
     entries: Sequence[CuratedRow],
-    sides: Mapping[Split, Sequence[CuratedRow]],
+    splitting: Splitting,
     options: Options,
     *,
     content_hash: str,
@@ -29,7 +32,7 @@ def summarise(
     broken: int,
 ) -> Summary:
     """The Summary of filtered rows."""
-    kept = [entry for entry in entries if entry.kept]
+    kept, sides = [entry for entry in entries if entry.kept], splitting.sides
     reasons = Counter(reason for entry in entries for reason in entry.verdict.reasons)
     seeded = options.format == "seed-text"
     loss_proof = (
@@ -55,7 +58,10 @@ def summarise(
         by_category=dict(sorted(Counter(entry.category for entry in kept).items())),
         by_tool=dict(sorted(Counter(name for entry in kept for name in entry.tools).items())),
         limits=_limits(entries, options.max_seq_length),
-        warnings=tuple(_warnings(kept, rows, loss_proof, leaks, broken, seeded=seeded)),
+        warnings=(
+            *_warnings(kept, rows, loss_proof, leaks, broken, seeded=seeded),
+            *filter(None, (_few_held_out(kept, sides["test"]), splitting.warning)),
+        ),
         loss_proof=loss_proof,
         broken=broken,
     )
@@ -127,6 +133,22 @@ def _warnings(
             f"{share:.0%} of the loss is on tokens that the assistant did not write; --format turns avoids this"
         )
     return found
+
+
+def _few_held_out(kept: Sequence[CuratedRow], held_out: Sequence[CuratedRow]) -> str:
+    """A line that names the categories with too few held-out questions; "" if there are none."""
+    if len(kept) < MIN_EXAMPLES or not held_out:
+        return ""
+    questions = {(entry.category, entry.member.prompt) for entry in held_out}
+    counts = Counter(category for category, _ in questions)
+    few = [f"{name} {counts[name]}" for name in sorted({e.category for e in kept}) if counts[name] < FEWEST_HELD_OUT]
+    if not few:
+        return ""
+    more = f" and {len(few) - CATEGORIES_NAMED} more" if len(few) > CATEGORIES_NAMED else ""
+    return (
+        f"few held-out questions: {', '.join(few[:CATEGORIES_NAMED])}{more}; below "
+        f"{FEWEST_HELD_OUT} a category's rate tells nothing: ask more prompts of it, or raise --test-share"
+    )
 
 
 def _no_tools(entry: CuratedRow) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,7 @@ from worker.evaluate.comparing import outcomes
 from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
 from worker.evaluate.rates import score
 from worker.evaluate.sampled import OwnSampling, own_sampling, sampled
+from worker.evaluate.unseen import unseen_part
 from worker.generate.agent import endpoint_teacher
 from worker.generate.rollout import run_rollout
 from worker.models.resolve import hub_name
@@ -57,10 +58,15 @@ class ModelAnswers:
             return found
         return found.model_copy(update={"sampled": sampled(self.samples, self.own, samples=samples)})
 
+    def first(self, prompts: int, samples: int) -> "ModelAnswers":
+        """The answers to the first prompts, with `samples` further answers each."""
+        return replace(self, trajectories=self.trajectories[:prompts], samples=self.samples[: prompts * samples])
+
 
 def evaluate(
     prompts: Sequence[Prompt],
     *,
+    unseen: Sequence[Prompt] = (),
     spec: Spec,
     student: Path,
     adapter: Path | None,
@@ -73,6 +79,7 @@ def evaluate(
 ) -> Report:
     """Return the Report. Writes it to `out`, with before.jsonl and after.jsonl (trajectories) and the server logs.
 
+    `unseen` are prompts about code that is not part of the run; they have their own part of the Report.
     A held-out prompt keeps its job_id; other prompts get one from their position and content.
 
     Serves first the base model, then base and adapter, one at a time, while it holds the host's device. Every prompt is
@@ -84,7 +91,7 @@ def evaluate(
     No report is written then.
     """
     try:
-        questions = _questions(prompts, workspace_for)
+        questions = _questions(prompts, unseen, workspace_for)
         out.mkdir(parents=True, exist_ok=True)
         budget = serving(Model.of(student), this_machine(), most=concurrency or spec.evaluate_concurrency)
         with device_lock("evaluation", spec.run_id, cancelled) as claim:
@@ -100,7 +107,9 @@ def evaluate(
     if after and adapter:
         noise = tuple(map(max, noise, prove_constant(after.canaries, who="the model with the adapter")))
         identity = prove_different(before.canaries[0], after.canaries[0], noise=noise, adapter=adapter)
-    report = _report(spec, student, adapter, before, after, identity, concurrency=budget.conversations)
+    report = _report(
+        spec, student, adapter, before, after, identity, count=len(prompts), concurrency=budget.conversations
+    )
     report.write(out)
     return report
 
@@ -113,19 +122,22 @@ def _report(
     after: ModelAnswers | None,
     identity: str,
     *,
+    count: int,
     concurrency: int,
 ) -> Report:
-    """The Report of answers whose weights are known."""
+    """The Report of answers whose weights are known. The first `count` prompts are the run's own."""
     model, revision = hub_name(student)
-    answered = outcomes(before.trajectories, after.trajectories if after else ())
+    own = before.first(count, spec.evaluate_samples), after.first(count, spec.evaluate_samples) if after else None
+    answered = outcomes(own[0].trajectories, own[1].trajectories if own[1] else ())
     return Report(
         run_id=spec.run_id,
         student=model,
         revision=revision,
         adapter=str(adapter) if adapter else None,
-        before=before.metrics(spec.evaluate_samples),
-        after=after.metrics(spec.evaluate_samples) if after else None,
+        before=own[0].metrics(spec.evaluate_samples),
+        after=own[1].metrics(spec.evaluate_samples) if own[1] else None,
         comparison=compare(base_and_adapter(answered)) if after else None,
+        unseen=unseen_part(before.trajectories[count:], after.trajectories[count:] if after else ()),
         identity=identity,
         concurrency=concurrency,
         max_tokens=spec.evaluate_limits.max_tokens,
@@ -222,11 +234,13 @@ def _evaluation_spec(spec: Spec) -> Spec:
     return spec.model_copy(update=changes)
 
 
-def _questions(prompts: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]) -> tuple[EvalItem, ...]:
+def _questions(
+    prompts: Sequence[Prompt], unseen: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]
+) -> tuple[EvalItem, ...]:
     if not prompts:
         raise EvaluationError("no prompts to evaluate; raise --test-share when curating, or pass a prompts file")
     items, used = list[EvalItem](), set[str]()
-    for number, prompt in enumerate(prompts, 1):
+    for number, prompt in enumerate([*prompts, *unseen], 1):
         name = prompt.job_id if prompt.job_id and prompt.job_id not in used else job_id(number, prompt)
         used.add(name)
         items.append(EvalItem(name, prompt, workspace_for(prompt)))

@@ -1,7 +1,8 @@
 """Opens the pinned code that tools read: a git commit checked out into a cache, or a directory and its content digest.
 
-A workspace is named `PATH`, `PATH@REV` or `URL@REV`. A path inside a git work tree means the commit HEAD, or REV.
-Uncommitted changes are not read, but recorded as dirty. A directory that git does not track is read in place.
+A workspace is named `PATH`, `PATH@REV`, `URL@REV`, or `package:NAME@VERSION` for an installed package. A path inside a
+git work tree means the commit HEAD, or REV. Uncommitted changes are not read, but recorded as dirty. A directory that
+git does not track is read in place.
 """
 
 import platform
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from config import packages
 from config.address import without_secret
 from config.errors import WorkspaceError
 from config.records import Pin
@@ -73,6 +75,11 @@ def open_workspace(text: str, *, cache: Path, expect: Pin | None = None) -> Work
     Raises:
         WorkspaceError: it does not exist, git lacks the commit, it is too large, or it differs from `expect`.
     """
+    if text.startswith(packages.PREFIX):
+        workspace = _in_place(packages.resolve(text), text)
+        if expect is not None:
+            _compare(workspace.pin, expect)
+        return workspace
     origin, rev = parse(text)
     cache = cache.resolve()  # git runs in other directories
     pinned = expect.commit if expect else None
