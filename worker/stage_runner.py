@@ -146,6 +146,7 @@ def report(context: StageContext, progress: TrainProgress) -> None:
 def evaluate_run(context: StageContext) -> JsonObject:
     """Ask base and adapter the held-out prompts and write the Report."""
     from worker.evaluate.evaluator import evaluate
+    from worker.evaluate.training_set import check_against_training
     from worker.generate.job import Workspaces
 
     ledger, run_id, spec = context.ledger, context.run_id, context.run.spec
@@ -154,10 +155,12 @@ def evaluate_run(context: StageContext) -> JsonObject:
         if not folder.is_dir():
             ledger.files.get(run_id, name, folder)
     ledger.stages.clear_progress(run_id, Stage.EVALUATE)
+    prompts, student = held_out(dataset)[: spec.evaluate_prompts], context.student(Stage.EVALUATE)
+    notes = check_against_training(prompts, spec, dataset=dataset, student=student, adapter=adapter)
     made = evaluate(
-        held_out(dataset)[: spec.evaluate_prompts],
+        prompts,
         spec=spec,
-        student=context.student(Stage.EVALUATE),
+        student=student,
         adapter=adapter,
         workspace_for=Workspaces(ledger, context.settings, spec).of,
         out=context.place("report"),
@@ -168,7 +171,7 @@ def evaluate_run(context: StageContext) -> JsonObject:
         cancelled=context.lease.cancelled,
     )
     trained = Adapter.model_validate(ledger.stages.view(run_id, Stage.TRAIN).result)
-    made = made.with_training(trained, correct=curated_correct(ledger, run_id))
+    made = made.with_training(trained, correct=curated_correct(ledger, run_id)).model_copy(update={"notes": notes})
     made.write(context.place("report"))
     ledger.files.put(run_id, "report", context.place("report"))
     return made.model_dump(mode="json")

@@ -40,6 +40,7 @@ def evaluate(
 ) -> None:
     """Evaluate base and adapter on the same prompts with real tools, verify which weights answered, write a report."""
     from worker.evaluate.evaluator import evaluate as run  # takes seconds; `score` does not need it
+    from worker.evaluate.training_set import check_against_training, dataset_of
     from worker.tools.workspace import Workspace, open_workspace
 
     selected = read_prompts(prompts)[:limit]
@@ -53,17 +54,20 @@ def evaluate(
     def opened(name: str) -> Workspace:
         return open_workspace(name, cache=settings().cache)
 
+    model = local_model(student).path
+    notes = check_against_training(selected, spec, dataset=dataset_of(prompts), student=model, adapter=adapter)
     report = run(
         selected,
         spec=spec,
-        student=local_model(student).path,
+        student=model,
         adapter=adapter,
         workspace_for=lambda prompt: opened(named) if (named := prompt.workspace or workspace) else None,
         out=out,
         on_progress=lambda phase, done, total: print(f"{phase}: {done} of {total}", file=sys.stderr),
         worker=platform.node(),
         concurrency=concurrency,
-    )
+    ).model_copy(update={"notes": notes})
+    report.write(out)
     people = sys.stderr if as_json else sys.stdout
     print(report.markdown(), file=people)
     print(f"report: {out / 'report.json'}", file=people)

@@ -15,7 +15,7 @@ from worker.device.device_lock import Claim, device_lock
 from worker.device.machine import this_machine
 from worker.device.model_memory import Model
 from worker.endpoint.model_server import ModelServer, ServerFlags
-from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
+from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different, require_loaded
 from worker.evaluate.score import score
 from worker.generate.agent import endpoint_teacher
 from worker.generate.rollout import run_rollout
@@ -123,9 +123,11 @@ class Evaluator:
         with ThreadPoolExecutor(self.budget.conversations) as pool, server:  # on an interrupt the server stops first
             try:
                 first = canaries(server.url)
+                require_loaded(server.loads, model=self.student, adapter=adapter)
                 check(first)
                 answers = self._answers(phase, server, pool)
                 result = ModelAnswers(answers, (first, canaries(server.url)))
+                require_loaded(server.loads, model=self.student, adapter=adapter)  # after the last request
             except EndpointError as error:
                 raise EndpointError(f"{error}; {server.log_tail()}", kind=error.kind) from error
             except BaseException:
