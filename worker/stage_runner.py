@@ -160,6 +160,7 @@ def evaluate_run(context: StageContext) -> JsonObject:
     """Ask base and adapter the held-out prompts and write the Report."""
     from worker.evaluate.evaluator import evaluate
     from worker.evaluate.held_out import read_prompts, select
+    from worker.evaluate.training_set import check_against_training
     from worker.evaluate.unseen import unseen_questions
     from worker.generate.job import Workspaces
 
@@ -173,11 +174,14 @@ def evaluate_run(context: StageContext) -> JsonObject:
     unseen = unseen_questions(dataset, workspace_for)
     if unseen.problem:
         log.warning("unseen.skipped", run_id=run_id, workspace=unseen.workspace, reason=unseen.problem)
+    prompts, student = select(read_prompts(dataset), spec.evaluate_prompts), context.student(Stage.EVALUATE)
+    asked = [*prompts, *unseen.prompts]
+    notes = check_against_training(asked, spec, dataset=dataset, student=student, adapter=adapter)
     made = evaluate(
-        select(read_prompts(dataset), spec.evaluate_prompts),
+        prompts,
         unseen=unseen.prompts,
         spec=spec,
-        student=context.student(Stage.EVALUATE),
+        student=student,
         adapter=adapter,
         workspace_for=workspace_for,
         out=context.place("report"),
@@ -189,6 +193,7 @@ def evaluate_run(context: StageContext) -> JsonObject:
     )
     trained = Adapter.model_validate(ledger.stages.view(run_id, Stage.TRAIN).result)
     made = unseen.noted(made.with_training(trained, correct=curated_correct(ledger, run_id)))
+    made = made.model_copy(update={"notes": notes})
     made.write(context.place("report"))
     ledger.files.put(run_id, "report", context.place("report"))
     return made.model_dump(mode="json")

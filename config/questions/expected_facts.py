@@ -24,11 +24,12 @@ directory name of the workspace. `kind` is one of KINDS in grading/schema.py. Wh
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from config.questions.grading.clauses import cleaned, is_raw
+from config.questions.grading.clauses import cleaned
 from config.questions.grading.missing import missing_faults
 from config.questions.grading.names import names_faults, parameters_faults
 from config.questions.grading.number import number_faults
 from config.questions.grading.paths import file_faults, pairs_faults, paths_faults
+from config.questions.grading.raw_results import is_dump, without_results
 from config.questions.grading.schema import ExpectedFacts, parse_expected
 from config.questions.grading.wording import sentence_faults, value_faults, words_faults
 from config.records import JsonObject
@@ -53,7 +54,7 @@ def grade(expect: JsonObject, answer: str, *, question: str = "", calls: int = 0
     faults: list[str] = []
     if expected.no_call and calls:
         faults.append(f"made {calls} {'call' if calls == 1 else 'calls'}, although the question needs none")
-    if is_raw(answer) and not {"contains", "any", "absent"}.issuperset(expect):
+    if is_dump(answer) and not any(map(is_dump, (*expected.contains, *expected.any))):
         faults.append("is a dump of raw results")
         return Grade(correct=False, faults=tuple(faults))
     graded = False
@@ -69,11 +70,17 @@ def holds(expect: JsonObject, answer: str, *, question: str = "") -> bool:
     return grade(expect, answer, question=question).correct is True
 
 
+def _stated(expected: ExpectedFacts, answer: str) -> str:
+    """What of the answer can hold the phrases: no raw results, unless a wanted phrase is itself one."""
+    return answer if any(map(is_dump, (*expected.contains, *expected.any))) else without_results(answer)
+
+
 def _faults(expected: ExpectedFacts, answer: str, question: str) -> Iterator[list[str] | None]:
     """The faults by each key of `expect`; None where a key cannot be decided."""
     text, about = cleaned(answer), expected.about
     if expected.contains or expected.any or expected.absent:
-        yield words_faults(expected.contains, expected.any, expected.absent, answer)
+        stated = words_faults(expected.contains, expected.any, (), _stated(expected, answer))
+        yield [*stated, *words_faults((), (), expected.absent, answer)]
     if expected.number is not None:
         yield number_faults(expected.number, expected.unit, expected.counts, about, text, question)
     if expected.names:

@@ -49,6 +49,8 @@ class Report(Record):
     """the teacher's right answers, of those with an expected answer, in the run that the adapter was trained on"""
     identity: str
     """how the evaluation verified which weights answered"""
+    notes: tuple[str, ...] = Field((), exclude_if=lambda notes: not notes)
+    """what differs from the training, or could not be checked; one line each"""
     concurrency: int = 1
     """prompts in flight at once; it affects seconds_per_prompt"""
     max_tokens: int | None = None
@@ -101,7 +103,7 @@ class Report(Record):
         table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
         pairs = markdown_table(paired(self.comparison, ("base", "adapter"))) if self.comparison else ""
         unseen = self._unseen() if self.unseen else ""
-        about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, self.identity)
+        about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, self.identity, *self.notes)
         return "\n\n".join(filter(None, (f"# {self.run_id}", table, pairs, *self.warnings, unseen, *about))) + "\n"
 
     def _unseen(self) -> str:

@@ -157,7 +157,7 @@ HARMLESS: list[tuple[str, Trajectory]] = [
         "users in prose",
         trajectory((*SOUND[:-1], says("The user: a person. See app/base.py for the human: readable part."))),
     ),
-    ("a real grep line quoted", trajectory((*SOUND[:-1], says("app/base.py:3: class Task(Base):")))),
+    ("a real grep line quoted", trajectory((*SOUND[:-1], says("It is app/base.py:3: class Task(Base):")))),
     (
         "path and text put together",
         trajectory((*SOUND[:-1], says("./app/base.py:3:  class Task(Base):\nin app/base.py"))),

@@ -64,6 +64,7 @@ def evaluate(
     """
     from worker.evaluate.evaluator import evaluate as run  # takes seconds; `score` does not need it
     from worker.evaluate.repeat import Overrides, Repeat
+    from worker.evaluate.training_set import check_against_training, dataset_of
 
     if system_prompt is not None and not system_prompt.strip():
         raise UsageError(f"--system-prompt is {system_prompt!r}; set a text, or omit it")
@@ -74,11 +75,15 @@ def evaluate(
         cache=settings().cache,
         warn=lambda line: print(f"applejack: {line}", file=sys.stderr),
     )
+    spec = _with(repeat.spec, evaluate_tokens=evaluate_tokens, samples=samples)
+    model = local_model(student).path
+    asked = [*repeat.prompts, *repeat.unseen.prompts]
+    notes = check_against_training(asked, spec, dataset=dataset_of(prompts), student=model, adapter=adapter)
     report = run(
         repeat.prompts,
         unseen=repeat.unseen.prompts,
-        spec=_with(repeat.spec, evaluate_tokens=evaluate_tokens, samples=samples),
-        student=local_model(student).path,
+        spec=spec,
+        student=model,
         adapter=adapter,
         workspace_for=repeat.workspace_for,
         out=out,
@@ -86,7 +91,7 @@ def evaluate(
         worker=platform.node(),
         concurrency=concurrency,
     )
-    report = repeat.completed(report, adapter)
+    report = repeat.completed(report, adapter).model_copy(update={"notes": notes})
     report.write(out)
     people = sys.stderr if as_json else sys.stdout
     print(report.markdown(), file=people)

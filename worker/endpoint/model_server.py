@@ -22,6 +22,7 @@ from config.endpoint.client import complete, request
 from config.errors import EndpointError, FailureKind
 from config.process import ChildProcess, describe_exit, free_port, last_error, start_child
 from worker.device.budget import CACHED_CONVERSATIONS, Serving
+from worker.endpoint.loaded_weights import LoadedWeights, recorded_loads
 from worker.student.cpu_blas.blas import mlx_environment
 
 CHILD = "worker.endpoint.serve_child"
@@ -134,6 +135,15 @@ class ModelServer:
         """Size of the log in bytes; it grows while the server works."""
         return self.log.stat().st_size if self.log.exists() else 0
 
+    @property
+    def loads(self) -> tuple[LoadedWeights, ...]:
+        """Every model and adapter that this start of the server has loaded, as its process recorded it."""
+        return recorded_loads(self._loads_file)
+
+    @property
+    def _loads_file(self) -> Path:
+        return self.log.with_name(f"{self.log.stem}-loads.jsonl")
+
     def tail(self, lines: int) -> str:
         """The last log lines since this start of the server."""
         return self.child.log_tail(lines) if self.child else ""
@@ -152,8 +162,11 @@ class ModelServer:
         model = str(self.model.resolve())
         adapter = ["--adapter-path", str(self.adapter.resolve())] if self.adapter else []
         address = ["--host", self.host, "--port", str(self.port)]
+        self._loads_file.unlink(missing_ok=True)
+        record = ["--record-loads", str(self._loads_file.resolve())]
         # -P: do not import a folder named worker in the current directory
-        command = [sys.executable, "-P", "-m", CHILD, "--model", model, *adapter, *address, *self.flags.arguments()]
+        command = [sys.executable, "-P", "-m", CHILD, *record, "--model", model, *adapter, *address]
+        command += self.flags.arguments()
         self.child = start_child(
             "model server", command, log=self.log, env=self._environment(), keep=self.keep, grace=0
         )

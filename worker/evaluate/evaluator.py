@@ -19,7 +19,7 @@ from worker.device.machine import this_machine
 from worker.device.model_memory import Model
 from worker.endpoint.model_server import ModelServer, ServerFlags
 from worker.evaluate.comparing import outcomes
-from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different
+from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different, require_loaded
 from worker.evaluate.rates import score
 from worker.evaluate.sampled import OwnSampling, own_sampling, sampled
 from worker.evaluate.unseen import unseen_part
@@ -168,9 +168,11 @@ class Evaluator:
         with ThreadPoolExecutor(self.budget.conversations) as pool, server:  # on an interrupt the server stops first
             try:
                 first = canaries(server.url)
+                require_loaded(server.loads, model=self.student, adapter=adapter)
                 check(first)
                 answers = self._answers(phase, server, pool)
                 result = ModelAnswers(*answers, own_sampling(self.student), (first, canaries(server.url)))
+                require_loaded(server.loads, model=self.student, adapter=adapter)  # after the last request
             except EndpointError as error:
                 raise EndpointError(f"{error}; {server.log_tail()}", kind=error.kind) from error
             except BaseException:

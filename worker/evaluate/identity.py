@@ -2,7 +2,8 @@
 
 A server may be running different weights than you think: mlx_lm leaves out the adapter if a request names the model's
 own path, and an adapter with an empty file has no effect. Scores of such answers would mislead. So both models get the
-same questions, always as DEFAULT_MODEL, and their answers must differ by more than the noise of one server.
+same questions, always as DEFAULT_MODEL, and their answers must differ by more than the noise of one server. The
+server's process also records which files it loaded, so that the weights of another model are found.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from pathlib import Path
 from config.endpoint.client import complete
 from config.errors import EvaluationError
 from config.records import DEFAULT_MODEL, JsonObject
+from worker.endpoint.loaded_weights import LoadedWeights
 
 QUESTIONS = (
     "Which file defines the class Task?",
@@ -101,6 +103,24 @@ def prove_different(base: Canaries, adapted: Canaries, *, noise: Sequence[float]
         f"the models gave the same answers (log probabilities within {repeated:.1e}). Adapter weights: sha256 "
         f"{adapter_digest(adapter)}."
     )
+
+
+def require_loaded(loads: Sequence[LoadedWeights], *, model: Path, adapter: Path | None) -> None:
+    """Raise EvaluationError unless every load that a server recorded was of this model and this adapter."""
+    expected = LoadedWeights.of(model.resolve(), adapter.resolve() if adapter else None)
+    if not loads:
+        raise EvaluationError(f"no score: the server of {expected.shown} has not recorded which weights it loaded")
+    for load in loads:
+        if load.model_digest != expected.model_digest:
+            raise EvaluationError(
+                f"no score: the server loaded {load.model!r}, whose files are not those of {expected.model!r}; make "
+                "sure that nothing else starts or uses this server"
+            )
+        if load.adapter_digest != expected.adapter_digest:
+            raise EvaluationError(
+                f"no score: the server answered as {load.shown}, not as {expected.shown}; only requests for "
+                f"{DEFAULT_MODEL!r} get the adapter, any other name loads a model without it"
+            )
 
 
 def adapter_digest(adapter: Path) -> str:

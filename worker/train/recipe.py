@@ -31,15 +31,20 @@ def finished(out: Path, recipe: JsonObject) -> Adapter | None:
 
 def recipe_of(dataset: Path, student: Path, plan: Plan) -> JsonObject:
     """The inputs that determine the adapter."""
-    weights = {file.name: file.stat().st_size for file in sorted(student.glob("model*.safetensors"))}
-    config = hashlib.sha256((student / "config.json").read_bytes()).hexdigest()
     model, revision = hub_name(student)
     origin: JsonObject = {"model": model, "revision": revision} if revision else {"path": str(student.absolute())}
     return {
         "dataset_hash": dataset_hash(dataset),
-        "student": {**origin, "config_sha256": config, "weights": cast("JsonObject", weights)},
+        "student": {**origin, **weights_of(student)},
         "hyperparameters": plan.hyperparameters,
     }
+
+
+def weights_of(student: Path) -> JsonObject:
+    """What tells a student's files from another's: its config, and the sizes of its weight files."""
+    weights = {file.name: file.stat().st_size for file in sorted(student.glob("model*.safetensors"))}
+    config = hashlib.sha256((student / "config.json").read_bytes()).hexdigest()
+    return {"config_sha256": config, "weights": cast("JsonObject", weights)}
 
 
 def dataset_hash(dataset: Path) -> str:

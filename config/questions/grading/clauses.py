@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-RAW_LINE: Final = re.compile(
-    r"^\s*(?:[-*+]\s+)?(?:[\w./+-]+:\d+:|\d+:)\s*\S.*$", re.MULTILINE
-)  # as grep and read_file print
+from config.questions.grading.raw_results import without_results
+
 BULLET: Final = re.compile(r"^(\s*)(?:[-*+\u2022]|\d{1,2}[.)])\s+|^(\s*)\|\s*")
 SENTENCE_END: Final = re.compile(r"\n+|(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)(?<!vs\.)[\"')*]*\s+|;\s+")
 LIST_NUMBER: Final = re.compile(r"^(\s*)\d{1,2}[.)]\s+(?=\S)", re.MULTILINE)
@@ -80,17 +79,16 @@ def whole(name: str) -> re.Pattern[str]:
 
 
 def cleaned(answer: str) -> str:
-    """The start of an answer without raw result lines, code fences and bold marks, with plain quotes and minus."""
+    """The start of an answer without raw results, code fences and bold marks, with plain quotes and minus."""
     text = (
-        answer[:MOST_CHARS].replace("\u2212", "-").replace("\u2019", "'").replace("\u201c", '"').replace("\u201d", '"')
+        without_results(answer)[:MOST_CHARS]
+        .replace("\u2212", "-")
+        .replace("\u2019", "'")
+        .replace("\u201c", '"')
+        .replace("\u201d", '"')
     )
     text = re.sub(r"^\s*(?:```|~~~).*$", "", text.replace("\u00a0", " "), flags=re.MULTILINE)
-    return re.sub(r"\*\*(?=\S)(.+?)(?<=\S)\*\*(?!\w)", r"\1", RAW_LINE.sub("", text)).strip()
-
-
-def is_raw(answer: str) -> bool:
-    """Whether nothing but raw result lines is left of the answer."""
-    return bool(answer.strip()) and not cleaned(answer)
+    return re.sub(r"\*\*(?=\S)(.+?)(?<=\S)\*\*(?!\w)", r"\1", text).strip()
 
 
 @lru_cache(maxsize=16)  # an answer is split once for each expected name

@@ -110,6 +110,11 @@ def no_argument_tools(row: Row) -> frozenset[str]:
     return frozenset(name for name, required in _schemas(row) if not required)
 
 
+def tool_names(row: Row) -> frozenset[str]:
+    """Names of the tools that the row offers."""
+    return frozenset(name for name, _ in _schemas(row))
+
+
 def _message_turn(message: JsonValue) -> Turn:
     if not isinstance(message, dict):
         raise ValueError(f"no training row: a message is {str(message)[:40]!r}, not an object")
