@@ -8,11 +8,12 @@ import typer
 from config.atomic_files import write_text, writing
 from config.errors import UsageError
 from config.ledger import Ledger
+from config.ledger.adapters import split_name
 from config.records import JsonObject, StageState
 from config.report.model import Report
 from config.topology import Stage
 from producer.archive import archive as archive_run
-from producer.commands.options import Dir, Json, RunId, settings_with_dir
+from producer.commands.options import Dir, Json, ReportName, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.fetch import fetch as fetch_files
 from producer.follow import lost_calls
@@ -21,7 +22,7 @@ from producer.report import lines as rendering
 
 
 def report(
-    run: RunId,
+    run: ReportName,
     html: Annotated[Path | None, typer.Option(help="Also write the report to this HTML file.")] = None,
     folder: Dir = None,
     as_json: Json = False,
@@ -29,7 +30,7 @@ def report(
     """Show a student's scores before and after training, beside the targets."""
     output = Output(as_json)
     with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
-        scores, lost = read_report(ledger, run), ledger.jobs.lost_calls(run)
+        scores, lost = read_report(ledger, run), ledger.jobs.lost_calls(split_name(run)[0])
     output.console.print(rendering.format_table(scores))
     if lost:
         output.console.print(lost_calls(lost))
@@ -41,8 +42,11 @@ def report(
     output.result({**body, "lost_calls": dict(lost)})
 
 
-def compare(run1: RunId, run2: RunId, folder: Dir = None, as_json: Json = False) -> None:
-    """Compare the reports of two runs side by side."""
+def compare(run1: ReportName, run2: ReportName, folder: Dir = None, as_json: Json = False) -> None:
+    """Compare the reports of two runs, or of two adapters of one run, side by side.
+
+    Example: applejack compare night-1@v1 night-1@v2
+    """
     output = Output(as_json)
     with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
         first, second = read_report(ledger, run1), read_report(ledger, run2)
@@ -91,8 +95,11 @@ def archive(
     output.result({"run_id": run, "out": str(target), "left_in_ledger": keep, **counts})
 
 
-def read_report(ledger: Ledger, run_id: str) -> Report:
-    """The run's Report; UsageError if it has none yet."""
+def read_report(ledger: Ledger, name: str) -> Report:
+    """The Report of RUN, or of its earlier adapter RUN@vN; UsageError if it has none yet."""
+    run_id, version = split_name(name)
+    if version is not None:
+        return report_of_version(ledger, run_id, version)
     ledger.run(run_id)
     view = ledger.stages.view(run_id, Stage.EVALUATE)
     if view.state is not StageState.DONE:
@@ -101,3 +108,15 @@ def read_report(ledger: Ledger, run_id: str) -> Report:
             f"run {run_id!r} has no report: its evaluation is {state}; `applejack status {run_id}` shows its stages"
         )
     return Report.model_validate(view.result)
+
+
+def report_of_version(ledger: Ledger, run_id: str, version: int) -> Report:
+    """The Report of one of the run's adapters, titled RUN@vN; UsageError if there is none."""
+    found = {adapter.version: adapter for adapter in ledger.adapters(run_id)}
+    if version not in found:
+        versions = ", ".join(f"v{number}" for number in found) or "none"
+        raise UsageError(f"run {run_id!r} has no adapter v{version}; its adapters: {versions}")
+    if not found[version].report:
+        raise UsageError(f"the adapter v{version} of run {run_id!r} has no report: it was not evaluated")
+    read = Report.model_validate(found[version].report)
+    return read.model_copy(update={"run_id": f"{run_id}@v{version}"})
