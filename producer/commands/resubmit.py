@@ -55,8 +55,8 @@ def resubmit(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="With --stage train: train another adapter with this override, such as learning_rate=5e-5 (repeatable). "
-            "The adapter of before and its report are kept as RUN@vN.",
+            help="With --stage train: train one more adapter with this override, such as learning_rate=5e-5 "
+            "(repeatable). The adapter of before and its report are kept as RUN@vN.",
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Select every job, including kept ones.")] = False,

@@ -15,7 +15,7 @@ from worker.train.training_size import DEFAULT_BATCH
 
 # Metal, CUDA, mlx's allocators, C++ and Python, in the words that end up in the log.
 OUT_OF_MEMORY = re.compile(
-    r"insufficient memory|out of ?memory|bad_alloc|MemoryError|unable to allocate|cannot allocate|\[malloc",
+    r"insufficient memory|out of ?memory|bad_alloc|MemoryError|(unable|attempting) to allocate|cannot allocate|\[malloc",
     re.IGNORECASE,
 )
 
@@ -23,7 +23,7 @@ OUT_OF_MEMORY = re.compile(
 def failed(ending: Ending, values: JsonObject, longest: int) -> TrainingError:
     """The error for a child that ended with an exit code. `longest`: tokens of the longest row."""
     if ending.code == SIGNALLED + signal.SIGKILL:
-        return out_of_memory("the system killed the training (SIGKILL), often because memory ran out", values, longest)
+        return out_of_memory("the training was killed (SIGKILL), often because memory ran out", values, longest)
     found = next((line.strip() for line in reversed(ending.log.splitlines()) if OUT_OF_MEMORY.search(line)), "")
     if found:
         return out_of_memory(f"the training ran out of memory ({found[:200]})", values, longest)
