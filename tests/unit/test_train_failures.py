@@ -44,7 +44,14 @@ def test_out_of_memory_names_nothing_that_is_at_its_limit() -> None:
 def test_another_end_keeps_its_own_words() -> None:
     error = str(failed(Ending(1, "ValueError: Model type x not supported.", "ValueError: Model type x"), VALUES, 900))
     assert error == "training ended with exit code 1: ValueError: Model type x"
-    assert "signal 11" in str(failed(Ending(139, "", ""), VALUES, 900))
+    for backend in (None, "metal"):
+        assert "training ended with signal 11" in str(failed(Ending(139, "", ""), VALUES, 900, backend=backend))
+
+
+def test_a_crash_on_a_cpu_counts_as_out_of_memory() -> None:
+    error = str(failed(Ending(139, "", ""), VALUES, 1800, backend="cpu"))
+    assert error.startswith("the training crashed (SIGSEGV), as mlx on a CPU does when it is given no more memory: ")
+    assert error.endswith(ALL)
 
 
 def test_divergence_names_the_rate_or_the_schedule() -> None:

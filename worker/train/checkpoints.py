@@ -29,6 +29,9 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 DIGITS = 7  # as in the file names of mlx_lm
 
 
+Writer = Callable[[Path], None]  # writes files into a directory
+
+
 class State(Record):
     """What a training needs beside weights and optimizer state to go on as if it had not been interrupted."""
 
@@ -98,7 +101,7 @@ def open_folder(folder: Path, recipe: JsonObject) -> list[Checkpoint]:
     return checkpoints(folder)
 
 
-def save(folder: Path, state: State, write: Callable[[Path], None], *, keep: int = KEPT) -> Checkpoint:
+def save(folder: Path, state: State, write: Writer, *, keep: int = KEPT) -> Checkpoint:
     """Write a checkpoint, then remove all but the newest `keep`. `write` writes the files other than state.json.
 
     Raises OSError; then the earlier checkpoints are unchanged.

@@ -31,7 +31,7 @@ from config.records import JsonObject, TrainProgress
 from worker.device.mlx_limits import bound_memory
 from worker.student import fenced_json
 from worker.train import checkpoints
-from worker.train.checkpoints import DISK_FULL, State
+from worker.train.checkpoints import DISK_FULL, State, Writer
 from worker.train.file_names import MLX_CONFIG
 from worker.train.loop import DivergedError, Loop
 from worker.train.preflight import SPLITS, read_rows
@@ -90,7 +90,7 @@ def loop_of(config: JsonObject, reporter: Reporter, began: float) -> Callable[..
     folder, keep = Path(str(config["folder"])), cast("int", config["keep"])
     resume = next((one for one in checkpoints.checkpoints(folder) if str(one.path) == config["resume"]), None)
 
-    def save(state: State, write: Callable[[Path], None]) -> None:
+    def save(state: State, write: Writer) -> None:
         def with_config(place: Path) -> None:
             (place / MLX_CONFIG).write_bytes((folder / MLX_CONFIG).read_bytes())
             with translated_errors(place):

@@ -15,15 +15,18 @@ from worker.train.training_size import DEFAULT_BATCH
 
 # Metal, CUDA, mlx's allocators, C++ and Python, in the words that end up in the log.
 OUT_OF_MEMORY = re.compile(
-    r"insufficient memory|out of ?memory|bad_alloc|MemoryError|(unable|attempting) to allocate|cannot allocate|\[malloc",
+    r"insufficient memory|out of ?memory|bad_alloc|MemoryError|(unable|attempting|cannot)( to)? allocate|\[malloc",
     re.IGNORECASE,
 )
 
 
-def failed(ending: Ending, values: JsonObject, longest: int) -> TrainingError:
+def failed(ending: Ending, values: JsonObject, longest: int, *, backend: str | None = None) -> TrainingError:
     """The error for a child that ended with an exit code. `longest`: tokens of the longest row."""
     if ending.code == SIGNALLED + signal.SIGKILL:
         return out_of_memory("the training was killed (SIGKILL), often because memory ran out", values, longest)
+    if ending.code == SIGNALLED + signal.SIGSEGV and backend == "cpu":
+        crashed = "the training crashed (SIGSEGV), as mlx on a CPU does when it is given no more memory"
+        return out_of_memory(crashed, values, longest)
     found = next((line.strip() for line in reversed(ending.log.splitlines()) if OUT_OF_MEMORY.search(line)), "")
     if found:
         return out_of_memory(f"the training ran out of memory ({found[:200]})", values, longest)

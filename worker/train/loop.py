@@ -24,7 +24,7 @@ from mlx_lm.tuner.trainer import TrainingArgs, default_loss, evaluate, grad_chec
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from config.records import TrainProgress
-from worker.train.checkpoints import Checkpoint, State
+from worker.train.checkpoints import Checkpoint, State, Writer
 
 OPTIMIZER = "optimizer.safetensors"
 
@@ -61,7 +61,7 @@ class Loop:
     optimizer: Optimizer
     args: TrainingArgs
     report: Callable[[TrainProgress], None]
-    save: Callable[[State, Callable[[Path], None]], None]
+    save: Callable[[State, Writer], None]
     resume: Checkpoint | None = None
     counters: Counters = field(default_factory=Counters)
     reports: list[TrainProgress] = field(default_factory=list)

@@ -144,7 +144,7 @@ def _losses(
         environment=environment,
         log_file=folder / LOG,
         cancelled=cancelled,
-        explain=lambda ending: failures.failed(ending, plan.hyperparameters, plan.longest),
+        explain=lambda ending: failures.failed(ending, plan.hyperparameters, plan.longest, backend=backend),
         keep=[claim.descriptor],
     )
     with contextlib.closing(child) as lines:
