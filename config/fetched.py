@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 from config.atomic_files import write_text
 
 FILES: Final = ("dataset", "adapter", "report")
+VERSIONED: Final = re.compile(r"(adapter|report)@v\d+")  # of an earlier adapter of the run
 RECORD: Final = ".fetched.json"  # beside the folders; lists the fetched files, {folder: {file: hex sha256}}
 
 Hashes = dict[str, str]
@@ -22,8 +24,15 @@ def read_manifest(target: Path) -> dict[str, Hashes]:
     except (OSError, ValueError):
         return {}
     return (
-        {name: hashes for name in FILES if isinstance(hashes := read.get(name), dict)} if isinstance(read, dict) else {}
+        {name: hashes for name, hashes in read.items() if is_folder(name) and isinstance(hashes, dict)}
+        if isinstance(read, dict)
+        else {}
     )
+
+
+def is_folder(name: str) -> bool:
+    """Whether a folder of a run has this name."""
+    return name in FILES or VERSIONED.fullmatch(name) is not None
 
 
 def write_manifest(target: Path, written: dict[str, Hashes]) -> None:

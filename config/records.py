@@ -457,6 +457,8 @@ class TrainProgress(Record):
     """Peak memory that was estimated, in GB; with `rows`."""
     grad_checkpoint: bool | None = Field(None, exclude_if=lambda chosen: chosen is None)
     """Whether activations are computed twice to save memory; with `rows`."""
+    seconds: float | None = Field(None, exclude_if=lambda seconds: seconds is None)
+    """Since the training began, without interruptions; not in the report that precedes it, nor in an Adapter."""
 
     @property
     def plan(self) -> str:

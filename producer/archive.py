@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from config.atomic_files import replace_directory, write_lines, write_text
 from config.errors import StoreError, UsageError
-from config.fetched import FILES
 from config.ledger import Ledger
 from config.records import Trajectory
 from config.topology import Stage
+from producer.fetch import folder_names
 from producer.run_status import status
 
 TRAJECTORIES = "trajectories.jsonl"
@@ -39,7 +40,10 @@ def archive(ledger: Ledger, run_id: str, out: Path, *, keep: bool) -> dict[str, 
             place / "verdicts.jsonl", (verdict.model_dump_json() for verdict in ledger.verdicts(run_id).values())
         )
         write_text(place / "stages.json", json.dumps(stages, indent=2) + "\n")
-        for name in FILES:
+        adapters = [asdict(found) for found in ledger.adapters(run_id) if not found.current]
+        if adapters:
+            write_text(place / "adapters.json", json.dumps(adapters, indent=2) + "\n")
+        for name in folder_names(ledger, run_id):
             if ledger.files.has(run_id, name):
                 ledger.files.get(run_id, name, place / name)
         require_whole(place, trajectories=trajectories, jobs=seen.total)

@@ -11,12 +11,16 @@ from config.ledger import Ledger
 WITH_FIGURES = ("dataset.json", "README.md")  # `applejack precision` writes its figures into these
 
 
-def fetch(ledger: Ledger, run_id: str, target: Path, *, folders: Sequence[str] = FILES) -> list[Path]:
-    """Write the stored folders of a run into `target`; returns the paths of their files.
+def fetch(ledger: Ledger, run_id: str, target: Path, *, folders: Sequence[str] = ()) -> list[Path]:
+    """Write the stored folders of a run, or those named, into `target`; returns the paths of their files.
 
     Raises UsageError, before any change, if a file there is neither in the ledger nor from an earlier fetch.
     """
-    stored = {name: hashes for name in folders if (hashes := ledger.files.hashes(run_id, name))}
+    stored = {
+        name: hashes
+        for name in folders or folder_names(ledger, run_id)
+        if (hashes := ledger.files.hashes(run_id, name))
+    }
     written = read_manifest(target)
     for name, hashes in stored.items():
         require_unmodified(target / name, hashes, written.get(name, {}))
@@ -26,6 +30,12 @@ def fetch(ledger: Ledger, run_id: str, target: Path, *, folders: Sequence[str] =
     if files:
         write_manifest(target, {**written, **stored})
     return files
+
+
+def folder_names(ledger: Ledger, run_id: str) -> list[str]:
+    """The folders that a run may have in the ledger: its newest ones, and those of its earlier adapters."""
+    earlier = [found for found in ledger.adapters(run_id) if not found.current]
+    return [*FILES, *(found.file_name(name) for found in earlier for name in ("adapter", "report"))]
 
 
 def fetch_for_review(ledger: Ledger, run_id: str, target: Path) -> None:

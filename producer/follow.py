@@ -1,5 +1,6 @@
 """Follow a run: show live progress until it ends."""
 
+import json
 import time
 from collections.abc import Callable
 
@@ -11,7 +12,8 @@ from rich.text import Text
 
 from config.errors import StoreError
 from config.ledger import Ledger
-from config.records import JsonObject, StageState
+from config.ledger.adapters import AdapterVersion
+from config.records import StageState
 from config.topology import QUEUE_GENERATE, Stage
 from producer.output import Output
 from producer.run_status import RunStatus
@@ -56,10 +58,12 @@ def render_line(status: RunStatus, ledger: Ledger) -> str:
         f"{status.running} running, {status.queued} queued"
     )
     curated = f"; {curated_counts(status)}" if status.kept is not None else ""
-    more = f"; {detail}" if (detail := stage_detail(status, ledger)) else ""
+    detail = stage_detail(status, ledger)
+    first = f"{detail}; " if status.training else ""  # in the first 80 columns
+    more = f"; {detail}" if detail and not first else ""
     failed = f"; {status.error}" if status.error else ""
     missing_role = f"; {missing_role_hint(status)}" if status.missing_role else ""
-    return f"{status.run_id}: {status.stage}: {jobs}{curated}{more}{failed}{missing_role}"
+    return f"{status.run_id}: {status.stage}: {first}{jobs}{curated}{more}{failed}{missing_role}"
 
 
 def truncated_count(status: RunStatus) -> str:
@@ -91,40 +95,43 @@ def render_panel(status: RunStatus, ledger: Ledger) -> RenderableType:
     for view in status.stages:
         if view.state is StageState.SKIPPED:
             continue
-        detail = stage_detail(status, ledger) if view.state is StageState.RUNNING else ""
+        running = view.state is StageState.RUNNING and not status.training
+        detail = stage_detail(status, ledger) if running else ""
         if view.stage is Stage.CURATE and status.kept is not None:
             detail = curated_counts(status)
         seconds = f"  {view.seconds:.0f} s" if view.seconds is not None else ""
         table.add_row(view.stage.value, view.state.value, detail + seconds)
-    return Group(Text(f"run {status.run_id}", style="bold"), table)
+    training = [Text(f"train  {status.training.line}")] if status.training else []  # too long for the table
+    return Group(Text(f"run {status.run_id}", style="bold"), table, *training)
 
 
 def stage_detail(status: RunStatus, ledger: Ledger) -> str:
-    """Last progress report of the running stage, and the expected minutes of a training."""
+    """Where the running stage stands: loss, speed, memory and time left of a training, prompts of an evaluation."""
+    if status.training:
+        return status.training.line
     running = [view.stage for view in status.stages if view.state is StageState.RUNNING]
     reports = ledger.stages.progress(status.run_id, running[0]) if running else []
-    return format_progress(reports) if reports else ""
-
-
-def format_progress(reports: list[JsonObject]) -> str:
-    """A stage's last progress report as text; of a training also its size and the expected minutes."""
-    report = reports[-1]
-    if "iteration" not in report:
-        return f"{report.get('phase')}: {report.get('done')}/{report.get('total')}"
-    loss = report.get("train_loss")
-    loss_text = f", loss {loss:.3f}" if isinstance(loss, float) else ""
-    rows, epochs = (reports[0].get(name) for name in ("rows", "epochs"))
-    size = f" ({rows} rows, {epochs:g} epochs)" if isinstance(epochs, float) else ""
-    return f"iteration {report['iteration']}/{report['iterations']}{size}{loss_text}{_minutes_left(reports)}"
-
-
-def _minutes_left(reports: list[JsonObject]) -> str:
-    """Expected minutes of a training by its last measured speed; "" without one."""
-    speeds = [speed for report in reports if isinstance(speed := report.get("iterations_per_second"), float) and speed]
-    done, total = reports[-1].get("iteration"), reports[-1].get("iterations")
-    if not speeds or not isinstance(done, int) or not isinstance(total, int):
+    if not reports or "phase" not in reports[-1]:
         return ""
-    return f", about {(total - done) / speeds[-1] / 60:.1f} min left"
+    report = reports[-1]
+    return f"{report['phase']}: {report.get('done')}/{report.get('total')}"
+
+
+def adapter_lines(status: RunStatus) -> list[str]:
+    """The adapters of a run that has several, a line each."""
+    if len(status.adapters) + (not any(found.current for found in status.adapters)) < 2:
+        return []
+    return [adapter_line(status.run_id, found) for found in status.adapters]
+
+
+def adapter_line(run_id: str, found: AdapterVersion) -> str:
+    """ "adapter night-1@v1: 207 iterations, loss 0.412, learning_rate=0.0001, with a report"."""
+    facts = found.as_json()
+    loss = f"loss {facts['train_loss']:.3f}" if isinstance(facts["train_loss"], float) else ""
+    settings = [f"{key}={json.dumps(value)}" for key, value in found.lora.items()]
+    reported = "with a report" if found.report else "without a report"
+    parts = filter(None, (f"{facts['iterations']} iterations", loss, *settings, reported))
+    return f"adapter {run_id}@v{found.version}{' (newest)' if found.current else ''}: {', '.join(parts)}"
 
 
 def lost_calls(counts: dict[str, int]) -> str:

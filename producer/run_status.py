@@ -4,10 +4,12 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 from config.ledger import Ledger
+from config.ledger.adapters import AdapterVersion
 from config.ledger.fleet import WorkerView
 from config.ledger.stages import StageView
 from config.records import JobState, JsonObject, StageState
 from config.topology import ROUTES, Stage
+from config.training_progress import TrainingProgress, training_progress
 
 SILENT_SECONDS = 30.0  # without a heartbeat; longer than a lease (20 s), so other workers run its jobs by then
 PAUSE_SECONDS = 900  # without a finished job; later jobs count as another generation, such as a resubmission
@@ -49,10 +51,22 @@ class RunStatus:
     created: float
     by_worker: dict[str, dict[str, int]]
     stages: tuple[StageView, ...]
+    training: TrainingProgress | None = None
+    """the training that runs now; None if none does or it has not reported yet"""
+    adapters: tuple[AdapterVersion, ...] = ()
+    """of the run, oldest first"""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the generation or the training that runs now; None if unknown."""
+        return self.training.seconds_left if self.training else self.eta_seconds
 
     def as_json(self) -> JsonObject:
         """The status as `applejack status --json` prints it."""
-        body: JsonObject = {key: value for key, value in asdict(self).items() if key not in {"stages", "by_worker"}}
+        body: JsonObject = {
+            key: value for key, value in asdict(self).items() if key not in {"stages", "by_worker", "adapters"}
+        }
+        body["adapters"] = [found.as_json() for found in self.adapters]
         body["stages"] = {view.stage.value: view.state.value for view in self.stages}
         return body
 
@@ -94,7 +108,16 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
         created=run.created,
         by_worker=per_worker(finished),
         stages=stages,
+        training=running_training(ledger, run_id, stages),
+        adapters=tuple(ledger.adapters(run_id)),
     )
+
+
+def running_training(ledger: Ledger, run_id: str, stages: tuple[StageView, ...]) -> TrainingProgress | None:
+    """Where the running training of a run stands."""
+    if any(view.stage is Stage.TRAIN and view.state is StageState.RUNNING for view in stages):
+        return training_progress(ledger.stages.progress(run_id, Stage.TRAIN))
+    return None
 
 
 def rate(buckets: dict[int, int], *, now: float) -> float:

@@ -31,7 +31,8 @@ Stage states (curate, train, evaluate)
     running -> done or failed
                        finish_stage.lua: only with the token                       caller: StageRunner
     done or failed -> ready
-                       reopen.lua: the following stages wait again                 caller: `applejack resubmit --stage`
+                       reopen.lua: the following stages wait again; with a new spec the adapter of before is kept
+                                                                                   caller: `applejack resubmit --stage`
     After a failed stage the run is no longer active. The following stages stay waiting.
 
 Three ways to wake a stage
@@ -43,7 +44,7 @@ Three ways to wake a stage
        and sends its message; the ledger wakes the stages after it.
 
 Keys of a run, all under applejack:run:ID: (config/topology.run_key)
-    run                  hash    spec, fingerprint, total, created_ms, version (of the dataset, from 1)
+    run                  hash    spec, fingerprint, total, created_ms, version (of dataset and adapter, from 1)
     prompts              hash    job_id -> Prompt
     queued running generated failed   sets of job ids; a job is in exactly one of them
     kind:K               set     jobs that failed with kind K; kind:truncated: generated jobs that max_tokens cut
@@ -54,7 +55,9 @@ Keys of a run, all under applejack:run:ID: (config/topology.run_key)
     progress:S           list    what a stage reports while it runs
     refused              hash    worker -> when and why its endpoint refused the run's model; "" -> first refusal
     pins, verdicts       hashes  workspace -> Pin; job_id -> Verdict of the current dataset
-    files:NAME           hash    the files of the dataset, adapter, report or unseen (questions)
+    files:NAME           hash    the files of the dataset, adapter, report or unseen (questions); adapter@vN, report@vN:
+                                 earlier ones
+    adapters             hash    N:spec, N:train, N:evaluate -> spec and results of the earlier adapter of version N
     submit, sending      strings locks of a producer: it writes the run; it sends a big run's messages
     lost_calls           hash    teacher -> calls that its model server dropped
     rate, by_worker      hashes  finished jobs per ten seconds; per worker and state

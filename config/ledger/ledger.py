@@ -12,6 +12,7 @@ from itertools import islice
 import redis
 
 from config.errors import StoreError, UsageError
+from config.ledger.adapters import Adapters, AdapterVersion
 from config.ledger.files import Files
 from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
@@ -45,7 +46,7 @@ class RunView:
     created: float
     """seconds since the epoch"""
     version: int
-    """of its dataset: 1, plus one for each resubmission of jobs"""
+    """of its dataset and adapter: 1, plus one for each resubmission of jobs and each new student or hyperparameters"""
 
 
 class Ledger:
@@ -57,6 +58,7 @@ class Ledger:
         self.stages = Stages(client)
         self.fleet = Fleet(client)
         self.files = Files(client)
+        self._adapters = Adapters(client)
         self.refusals = RefusalStore(client)
 
     @classmethod
@@ -104,6 +106,11 @@ class Ledger:
             created=int(fields["created_ms"]) / 1000,
             version=int(fields["version"]),
         )
+
+    def adapters(self, run_id: str) -> list[AdapterVersion]:
+        """The adapters of a run, oldest first; UsageError if it does not exist."""
+        run = self.run(run_id)
+        return self._adapters.all(run_id, run.spec, run.version)
 
     def run_ids(self) -> list[str]:
         """Ids of all runs, newest first."""

@@ -101,9 +101,12 @@ class Stages:
     def reopen(self, run_id: str, stage: Stage, *, spec: Spec | None = None) -> str:
         """Make a finished stage ready again; later stages wait. Returns "ready", or the state if not finished.
 
-        A `spec` replaces the run's, and its dataset gets a new version. The original spec still identifies the run.
+        A `spec` replaces the run's, which gets a new version; a trained adapter and its report are kept under the old
+        one (adapters.py). The original spec still identifies the run.
         """
-        keys = [ACTIVE, run_key(run_id, "run"), *(self._key(run_id, later) for later in ORDER[ORDER.index(stage) :])]
+        parts = ("adapters", "stage:train", "stage:evaluate", "files:adapter", "files:report")
+        keys = [ACTIVE, run_key(run_id, "run"), *(run_key(run_id, part) for part in parts)]
+        keys += [self._key(run_id, later) for later in ORDER[ORDER.index(stage) :]]
         return decode(run_script(self._redis, "reopen", keys, [run_id, spec.model_dump_json() if spec else ""]))
 
     def view(self, run_id: str, stage: Stage) -> StageView:

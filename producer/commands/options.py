@@ -23,6 +23,11 @@ Dir = Annotated[
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, as listed by `applejack status`.")]
 
+ReportName = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="Id of the run, or RUN@vN for its adapter of version N, as in `status RUN`."),
+]
+
 
 def require_url(endpoint: str) -> None:
     """UsageError if the endpoint is not a valid HTTP URL."""

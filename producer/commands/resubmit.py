@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from config.errors import FailureKind, RejectionReason, UsageError
+from config.hyperparameters import merge, parse_overrides, resolve
 from config.ledger import Ledger
 from config.records import JobState, JsonObject, Spec, StageState
 from config.settings import Settings
@@ -50,6 +51,14 @@ def resubmit(
         list[str] | None,
         typer.Option(metavar="MODEL", help="With --stage curate: take this student. With --stage train: train=MODEL."),
     ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="With --stage train: train one more adapter with this override, such as learning_rate=5e-5 "
+            "(repeatable). The adapter of before and its report are kept as RUN@vN.",
+        ),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Select every job, including kept ones.")] = False,
     train: Annotated[bool, typer.Option(help="Also train and evaluate on the new dataset.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and change nothing.")] = False,
@@ -73,10 +82,13 @@ def resubmit(
             "--student needs --stage curate, because the dataset is written for the student; "
             "for the same student at another place, give --stage train --student train=MODEL"
         )
+    if lora and stage is not Stage.TRAIN:
+        raise UsageError("--lora needs --stage train, which trains another adapter on the same dataset")
     with open_ledger(settings) as (ledger, with_url):
         view = ledger.run(run)
         if stage:
-            spec = with_students(view.spec, students) if student else None
+            changed = with_lora(with_students(view.spec, students) if student else view.spec, lora or [])
+            spec = changed if student or lora else None
             output.result(rerun_stage(ledger, with_url, run, stage, output, spec=spec, dry_run=dry_run))
             return
         if train and view.spec.trained_student is None:
@@ -121,6 +133,20 @@ def with_students(spec: Spec, students: Students) -> Spec:
     return spec.model_copy(update={"student": students.curate, "train_student": students.train})
 
 
+def with_lora(spec: Spec, pairs: list[str]) -> Spec:
+    """The run's spec with more overrides of hyperparameters. UsageError if they are invalid or change nothing."""
+    if not pairs:
+        return spec
+    overrides = parse_overrides(pairs)
+    excluded = {"iters": "epochs", "epochs": "iters"}  # the later of the two counts
+    earlier = {key: value for key, value in spec.lora.items() if excluded.get(key) not in overrides}
+    lora = merge(earlier, overrides)
+    resolve(lora, turns=spec.dataset_format == "turns")
+    if lora == spec.lora:
+        raise UsageError(f"run {spec.run_id!r} has been trained with {', '.join(pairs)} already; give another value")
+    return spec.model_copy(update={"lora": lora})
+
+
 def rerun_stage(
     ledger: Ledger,
     settings: Settings,
@@ -139,6 +165,11 @@ def rerun_stage(
     states = {later: ledger.stages.view(run, later).state for later in from_here}
     if states[stage] not in {StageState.DONE, StageState.FAILED}:
         raise not_ended(run, stage, states[stage].value)
+    if spec and stage is Stage.TRAIN and states[Stage.EVALUATE] in {StageState.READY, StageState.RUNNING}:
+        raise UsageError(
+            f"the adapter of run {run!r} is being evaluated, and its report would be lost; try again when "
+            f"`applejack status {run}` shows that the run has ended"
+        )
     stages = [later.value for later in from_here if states[later] is not StageState.SKIPPED]
     body: JsonObject = {
         "run_id": run, "resubmitted": 0, "by_kind": {}, "stage": stage.value, "stages": [*stages], "dry_run": dry_run,

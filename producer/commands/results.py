@@ -8,6 +8,7 @@ import typer
 from config.atomic_files import write_text, writing
 from config.errors import UsageError
 from config.ledger import Ledger
+from config.ledger.adapters import split_name
 from config.records import JsonObject, StageState
 from config.report.comparison import compare as paired_comparison
 from config.report.model import Report
@@ -15,7 +16,7 @@ from config.report.outcomes import shared
 from config.report.verdict import verdict
 from config.topology import Stage
 from producer.archive import archive as archive_run
-from producer.commands.options import Dir, Json, RunId, settings_with_dir
+from producer.commands.options import Dir, Json, ReportName, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.fetch import fetch as fetch_files
 from producer.follow import lost_calls
@@ -26,7 +27,7 @@ from producer.report.tracker.document import add_row
 
 
 def report(
-    run: RunId,
+    run: ReportName,
     html: Annotated[Path | None, typer.Option(help="Also write the report to this HTML file.")] = None,
     tracker: Annotated[
         Path | None,
@@ -41,7 +42,7 @@ def report(
     """Show a student's scores before and after training, beside the targets."""
     output = Output(as_json)
     with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
-        scores, lost = read_report(ledger, run), ledger.jobs.lost_calls(run)
+        scores, lost = read_report(ledger, run), ledger.jobs.lost_calls(split_name(run)[0])
         if tracker:
             add_row(tracker, collect(ledger, scores))
     output.console.print(rendering.format_table(scores))
@@ -63,12 +64,14 @@ def report(
     output.result({**body, "lost_calls": dict(lost)})
 
 
-def compare(run1: RunId, run2: RunId, folder: Dir = None, as_json: Json = False) -> None:
-    """Compare the adapters of two runs on the prompts that both evaluated.
+def compare(run1: ReportName, run2: ReportName, folder: Dir = None, as_json: Json = False) -> None:
+    """Compare the adapters of two runs, or two adapters of one run, on the prompts that both evaluated.
 
     Shows both reports side by side, an exact McNemar test over the shared prompts (p below 0.05: the difference is
     unlikely to be chance) and the prompts that only one adapter answered rightly. A prompt is shared if its job id and
     its text are equal, so evaluate both runs on the same held-out prompts.
+
+    Example: applejack compare night-1@v1 night-1@v2
     """
     output = Output(as_json)
     with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
@@ -134,8 +137,11 @@ def archive(
     output.result({"run_id": run, "out": str(target), "left_in_ledger": keep, **counts})
 
 
-def read_report(ledger: Ledger, run_id: str) -> Report:
-    """The run's Report; UsageError if it has none yet."""
+def read_report(ledger: Ledger, name: str) -> Report:
+    """The Report of RUN, or of its earlier adapter RUN@vN; UsageError if it has none yet."""
+    run_id, version = split_name(name)
+    if version is not None:
+        return report_of_version(ledger, run_id, version)
     ledger.run(run_id)
     view = ledger.stages.view(run_id, Stage.EVALUATE)
     if view.state is not StageState.DONE:
@@ -144,3 +150,15 @@ def read_report(ledger: Ledger, run_id: str) -> Report:
             f"run {run_id!r} has no report: its evaluation is {state}; `applejack status {run_id}` shows its stages"
         )
     return Report.of_run(run_id, view.result)
+
+
+def report_of_version(ledger: Ledger, run_id: str, version: int) -> Report:
+    """The Report of one of the run's adapters, titled RUN@vN; UsageError if there is none."""
+    found = {adapter.version: adapter for adapter in ledger.adapters(run_id)}
+    if version not in found:
+        versions = ", ".join(f"v{number}" for number in found) or "none"
+        raise UsageError(f"run {run_id!r} has no adapter v{version}; its adapters: {versions}")
+    if not found[version].report:
+        raise UsageError(f"the adapter v{version} of run {run_id!r} has no report: it was not evaluated")
+    read = Report.of_run(run_id, found[version].report)
+    return read.model_copy(update={"run_id": f"{run_id}@v{version}"})

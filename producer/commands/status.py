@@ -16,7 +16,7 @@ from config.model_names import download_text
 from config.records import JsonObject, Provenance, Trajectory, Verdict
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
-from producer.follow import follow, lost_calls, render_line, render_panel
+from producer.follow import adapter_lines, follow, lost_calls, render_line, render_panel
 from producer.output import Output, pluralise
 from producer.resubmit import job_named
 from producer.run_status import SILENT_SECONDS, RunStatus, device_rows, worker_rows
@@ -31,7 +31,10 @@ def status(
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """Show the state of a run: jobs per state, failures by kind, stages, workers, rate and time left."""
+    """Show the state of a run: jobs per state, failures by kind, stages, workers, rate and time left.
+
+    Of a running training: iteration, loss, tokens/s, memory and time left.
+    """
     output = Output(as_json)
     with open_ledger(settings_with_dir(folder), stopped=not watch) as (ledger, _):
         runs = ledger.run_ids()
@@ -58,6 +61,8 @@ def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: lis
     """Print the status for people."""
     console.print(render_panel(seen, ledger))
     console.print(render_line(seen, ledger))
+    for line in adapter_lines(seen):
+        console.print(line, soft_wrap=True, markup=False)
     if seen.kinds:
         console.print("failures: " + ", ".join(f"{kind} {count}" for kind, count in seen.kinds.items()))
     if lost := lost_calls(seen.lost_calls):

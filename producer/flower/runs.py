@@ -15,7 +15,7 @@ from config.ledger.fleet import WorkerView
 from config.records import JsonObject
 from producer.run_status import RunStatus, status
 
-SHOWN = 50  # newest runs on the page; each takes about ten Redis commands
+SHOWN = 50  # newest runs on the page; each takes about fifteen Redis commands
 CELL = 300  # characters
 SILENT_SECONDS = 30.0  # without a heartbeat, before a worker is marked; workers send one every few seconds
 

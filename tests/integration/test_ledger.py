@@ -11,7 +11,19 @@ from config.ledger import Ledger
 from config.ledger.fleet import LeaseRef
 from config.ledger.jobs import Claim
 from config.ledger.stages import StageClaim, stage_member
-from config.records import Failure, Finding, JobState, Message, Pin, Prompt, Spec, StageState, Trajectory, Verdict
+from config.records import (
+    Failure,
+    Finding,
+    JobState,
+    JsonObject,
+    Message,
+    Pin,
+    Prompt,
+    Spec,
+    StageState,
+    Trajectory,
+    Verdict,
+)
 from config.topology import Stage
 
 PROMPTS = [Prompt(prompt=f"question {number}") for number in range(4)]
@@ -254,6 +266,56 @@ def test_an_ended_stage_can_be_owed_again_and_the_next_waits_for_it(ledger: Ledg
     assert (view.state, view.error, view.result) == (StageState.READY, "", {})
     assert ledger.stages.view("r", Stage.EVALUATE).state is StageState.WAITING
     assert ledger.fleet.active_runs() == ["r"]
+
+
+def end_stage(ledger: Ledger, stage: Stage, result: JsonObject) -> None:
+    claim = ledger.stages.begin("r", stage, worker="w", lease_seconds=LEASE)
+    assert isinstance(claim, StageClaim)
+    ledger.stages.finish(claim, result=result)
+
+
+def test_a_new_spec_keeps_the_adapter_and_the_report_of_before(ledger: Ledger, tmp_path: Path) -> None:
+    finish_all(ledger, ledger.create(SPEC, PROMPTS).job_ids)
+    end_stage(ledger, Stage.CURATE, {"kept": 4})
+    for rate in (1e-4, 5e-5, 1e-5):
+        for name, stage in (("adapter", Stage.TRAIN), ("report", Stage.EVALUATE)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / "file").write_text(f"{name} of {rate}")
+            ledger.files.put("r", name, tmp_path / name)
+            # a float and an empty list must survive Lua
+            end_stage(ledger, stage, {"of": rate, "losses": [{"train_loss": 0.12345678901234567}], "none": []})
+        if rate > 1e-5:
+            changed = SPEC.model_copy(update={"lora": {"learning_rate": rate / 2 if rate == 1e-4 else 1e-5}})
+            assert ledger.stages.reopen("r", Stage.TRAIN, spec=changed) == "ready"
+            assert not ledger.files.has("r", "adapter")
+    first, second, third = ledger.adapters("r")
+    assert [found.version for found in (first, second, third)] == [1, 2, 3]
+    assert [found.current for found in (first, second, third)] == [False, False, True]
+    assert [found.lora for found in (first, second, third)] == [
+        SPEC.lora,
+        {"learning_rate": 5e-5},
+        {"learning_rate": 1e-5},
+    ]
+    for found, rate in ((first, 1e-4), (second, 5e-5), (third, 1e-5)):
+        expected = {"of": rate, "losses": [{"train_loss": 0.12345678901234567}], "none": []}
+        assert (found.adapter, found.report) == (expected, expected)
+        for name in ("adapter", "report"):
+            ledger.files.get("r", found.file_name(name), tmp_path / "back")
+            assert (tmp_path / "back" / "file").read_text() == f"{name} of {rate}"
+    ledger.remove("r")
+    assert ledger._redis.keys("applejack:run:r:*") == []
+
+
+def test_a_stage_that_runs_again_unchanged_replaces_its_adapter(ledger: Ledger) -> None:
+    finish_all(ledger, ledger.create(SPEC, PROMPTS).job_ids)
+    for stage in Stage:
+        end_stage(ledger, stage, {"iterations": 4})
+    assert ledger.stages.reopen("r", Stage.TRAIN) == "ready"
+    assert ledger.adapters("r") == []
+    end_stage(ledger, Stage.TRAIN, {"iterations": 5})
+    assert [(found.version, found.adapter, found.report) for found in ledger.adapters("r")] == [
+        (1, {"iterations": 5}, {})
+    ]
 
 
 def test_resubmitting_numbers_the_attempt_and_keeps_the_old_trajectory(ledger: Ledger) -> None:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from config import hyperparameters
 from config.records import Adapter, TrainProgress
 from worker.models.resolve import local_model
-from worker.train.recipe import LOG
+from worker.train.file_names import LOG
 from worker.train.trainer import train as run_train
 
 SHORT = 0.1  # minutes left that are not worth showing

@@ -17,7 +17,8 @@ from worker.curate.evaluation import Settings
 from worker.evaluate.held_out import read_prompts, select
 from worker.evaluate.unseen import UnseenQuestions, unseen_questions
 from worker.tools.workspace import Workspace, open_workspace
-from worker.train.recipe import RECORD, dataset_hash
+from worker.train.file_names import RECORD
+from worker.train.recipe import dataset_hash
 
 
 @dataclass(frozen=True)

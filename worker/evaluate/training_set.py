@@ -19,7 +19,8 @@ from worker.curate.audit.rows import read_row, tool_names
 from worker.curate.dataset import HELD_OUT, MANIFEST, SPLIT_FILES
 from worker.curate.jsonlines import numbered_lines, parse_object
 from worker.tools import toolset
-from worker.train.recipe import RECIPE, dataset_hash, weights_of
+from worker.train.file_names import RECIPE
+from worker.train.recipe import dataset_hash, weights_of
 
 MLX_CONFIG = "adapter_config.json"  # mlx_lm's record of a training; its "data" is the dataset's directory
 TRAIN = SPLIT_FILES["train"]

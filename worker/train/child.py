@@ -1,65 +1,59 @@
 """The training process: python -m worker.train.child CONFIG.json DESCRIPTOR
 
-CONFIG.json contains mlx_lm's options, including model, data and adapter_path. Each report is written to the descriptor
-as one JSON line of TrainProgress. mlx_lm prints its own table to stdout.
+CONFIG.json contains mlx_lm's options, including model, data and adapter_path, as "hyperparameters"; the directory of
+the checkpoints as "folder"; how many of them stay on disk as "keep"; and as "resume" the checkpoint to go on from, or
+null. The descriptor receives JSON lines: {"backend"} first, then TrainProgress, and {"failure", "detail"} if the
+training has to stop. A failure is sent there because a log on a full disk holds nothing.
 """
 
+import errno
 import json
 import os
 import sys
+import time
 import types
-from collections.abc import Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import mlx.core as mx
 import mlx_lm
 import numpy as np
+from mlx.nn.layers.base import Module
+from mlx.optimizers import Optimizer
 from mlx_lm import lora
 from mlx_lm.tokenizer_utils import TokenizerWrapper
-from mlx_lm.tuner.callbacks import TrainingCallback
 from mlx_lm.tuner.datasets import create_dataset
+from mlx_lm.tuner.trainer import TrainingArgs
 
 from config.records import JsonObject, TrainProgress
 from worker.device.mlx_limits import bound_memory
 from worker.student import fenced_json
+from worker.train import checkpoints
+from worker.train.checkpoints import DISK_FULL, State, Writer
+from worker.train.file_names import MLX_CONFIG
+from worker.train.loop import DivergedError, Loop
 from worker.train.preflight import SPLITS, read_rows
 
+UNWRITTEN = "[write] Unable to write"  # mlx's RuntimeError, which has no error number
 
-class Progress(TrainingCallback):
-    """Writes mlx_lm's reports as TrainProgress lines."""
 
-    def __init__(self, descriptor: int, iterations: int) -> None:
+class Reporter:
+    """Writes lines of JSON for the worker."""
+
+    def __init__(self, descriptor: int) -> None:
         self._stream = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)  # line-buffered
-        self._iterations = iterations
 
-    def on_train_loss_report(self, train_info: dict[str, float]) -> None:
-        """Called every steps_per_report iterations."""
-        self._write(
-            TrainProgress(
-                iteration=int(train_info["iteration"]),
-                iterations=self._iterations,
-                train_loss=train_info["train_loss"],
-                learning_rate=train_info["learning_rate"],
-                tokens_per_second=train_info["tokens_per_second"],
-                iterations_per_second=train_info["iterations_per_second"],
-                trained_tokens=int(train_info["trained_tokens"]),
-                peak_memory_gb=train_info["peak_memory"],
-            )
-        )
+    def progress(self, progress: TrainProgress) -> None:
+        """One report, also to the log."""
+        values = progress.model_dump(exclude_none=True)
+        print(", ".join(f"{key} {value:g}" for key, value in values.items()), flush=True)
+        self.line(values)
 
-    def on_val_loss_report(self, val_info: dict[str, float]) -> None:
-        """Called before the first iteration, every steps_per_eval iterations and at the end."""
-        iteration = int(val_info["iteration"])
-        self._write(TrainProgress(iteration=iteration, iterations=self._iterations, valid_loss=val_info["val_loss"]))
-
-    def on_backend(self, name: str) -> None:
-        """Called once, before the model is loaded."""
-        self._stream.write(json.dumps({"backend": name}) + "\n")
-
-    def _write(self, progress: TrainProgress) -> None:
-        self._stream.write(
-            json.dumps(progress.model_dump(exclude_none=True)) + "\n"
-        )  # keeps NaN; pydantic's JSON does not
+    def line(self, values: Mapping[str, object]) -> None:
+        """Any line. Keeps NaN, which pydantic's JSON does not."""
+        self._stream.write(json.dumps(values) + "\n")
 
 
 def backend() -> str:
@@ -69,20 +63,65 @@ def backend() -> str:
     return "metal" if mx.metal.is_available() else "cuda"
 
 
-def train(hyperparameters: JsonObject, progress_fd: int) -> None:
-    """Load the model, train and save the adapter."""
-    args = types.SimpleNamespace(**{**lora.CONFIG_DEFAULTS, **hyperparameters, "train": True})
-    progress = Progress(progress_fd, args.iters)
-    progress.on_backend(backend())
+def train(config: JsonObject, reporter: Reporter) -> None:
+    """Load the model and train; the last checkpoint holds the trained adapter.
+
+    Raises DivergedError, and OSError when a checkpoint cannot be written.
+    """
+    began = time.monotonic()
+    options = cast("JsonObject", config["hyperparameters"])
+    args = types.SimpleNamespace(**{**lora.CONFIG_DEFAULTS, **options, "train": True})
+    reporter.line({"backend": backend()})
     np.random.seed(args.seed)  # mlx_lm draws its batches from numpy's global generator
     bound_memory()
     fenced_json.register()  # students may use it as tool parser
     model, tokenizer = mlx_lm.load(args.model)[:2]
     args.num_layers = min(args.num_layers, len(model.layers))
     training, validation, test = datasets(args, tokenizer)
-    lora.train_model(args, model, training, validation, progress)
+    # mlx_lm's train_model makes the LoRA layers, the optimizer and its schedule, then calls this.
+    lora.train = loop_of(config, reporter, began)  # type: ignore[attr-defined]
+    lora.train_model(args, model, training, validation)
     if args.test:
         lora.evaluate_model(args, model, test)
+
+
+def loop_of(config: JsonObject, reporter: Reporter, began: float) -> Callable[..., None]:
+    """A function with the arguments of mlx_lm's training loop that runs this project's."""
+    folder, keep = Path(str(config["folder"])), cast("int", config["keep"])
+    resume = next((one for one in checkpoints.checkpoints(folder) if str(one.path) == config["resume"]), None)
+
+    def save(state: State, write: Writer) -> None:
+        def with_config(place: Path) -> None:
+            (place / MLX_CONFIG).write_bytes((folder / MLX_CONFIG).read_bytes())
+            with translated_errors(place):
+                write(place)
+
+        checkpoints.save(folder, state, with_config, keep=keep)
+
+    def run(
+        *,
+        model: Module,
+        args: TrainingArgs,
+        optimizer: Optimizer,
+        train_dataset: Sized,
+        val_dataset: Sized,
+        **_: object,
+    ) -> None:
+        loop = Loop(model, optimizer, args, reporter.progress, save, resume, began=began)
+        loop.run(train_dataset, val_dataset)
+
+    return run
+
+
+@contextmanager
+def translated_errors(place: Path) -> Iterator[None]:
+    """Translate mlx's error for a file that it could not write into an OSError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if UNWRITTEN not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
 
 
 def datasets(args: types.SimpleNamespace, tokenizer: TokenizerWrapper) -> list[Sized]:
@@ -94,5 +133,22 @@ def datasets(args: types.SimpleNamespace, tokenizer: TokenizerWrapper) -> list[S
     return [create_dataset(found, tokenizer, args) if found else [] for found in rows]  # type: ignore[arg-type]  # too narrow
 
 
+def main(config: Path, descriptor: int) -> None:
+    """Train, and send the reason where the training has to stop for one that is known."""
+    reporter = Reporter(descriptor)
+    try:
+        train(json.loads(config.read_text(encoding="utf-8")), reporter)
+    except DivergedError as error:
+        reporter.line({"failure": "diverged", "detail": str(error)})
+        raise
+    except MemoryError as error:
+        reporter.line({"failure": "memory", "detail": str(error)})
+        raise
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            reporter.line({"failure": "disk", "detail": str(error)})
+        raise
+
+
 if __name__ == "__main__":
-    train(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

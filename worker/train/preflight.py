@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,10 +15,13 @@ from worker.device.machine import Machine, this_machine
 from worker.device.model_memory import Model, TrainingShape
 from worker.student.tokenizer import RenderError, Student
 from worker.train import student_files
+from worker.train.checkpoints import KEPT
 from worker.train.training_size import DEFAULT_BATCH, TrainingSize, sized
 
 SPLITS = ("train", "valid", "test")
+CHECKED_ROWS = 100  # between checks for cancellation; they take well under a second
 FLOAT_BYTES = 4  # of one adapter weight at most
+SAVED_COPIES = 3  # weights, and two moments of the optimizer
 MARGIN_BYTES = 200_000_000  # logs, mlx's compiled kernels, and other writes on the host meanwhile
 
 log = logs.get(__name__)
@@ -35,6 +39,8 @@ class Plan:
     """tokens of the longest row"""
     size: TrainingSize
     memory: budget.Training
+    disk: int
+    """bytes that the adapter and its checkpoints may take"""
 
 
 def preflight(
@@ -45,10 +51,11 @@ def preflight(
     overrides: JsonObject,
     file: Path | None = None,
     machine: Machine | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Plan:
     """Check dataset, student, hyperparameters, memory and disk of this machine or `machine`.
 
-    UsageError or TrainingError, in one line with the remedy.
+    UsageError or TrainingError, in one line with the remedy; TrainingError also when `cancelled` turns true.
     """
     if not dataset.is_dir():
         raise UsageError(f"no dataset at {str(dataset)!r}: give a directory with train.jsonl and valid.jsonl")
@@ -62,14 +69,15 @@ def preflight(
     values = hyperparameters.resolve(overrides, turns=turns, file=file or hyperparameters.DEFAULT_FILE)
     require_rows({split: len(found) for split, found in rows.items()}, values, dataset)
     student_files.require_loadable(student)
-    longest = require_lengths(dataset, rows, Student(student), cast("int", values["max_seq_length"]))
+    longest = require_lengths(dataset, rows, Student(student), cast("int", values["max_seq_length"]), cancelled)
     size, sized_values = sized(values, len(rows["train"]))
     memory = require_memory(Model.of(student), machine or this_machine(), sized_values, longest, overrides)
     values = {**sized_values, "grad_checkpoint": memory.grad_checkpoint}
-    require_disk(out, adapter_bytes(student, values))
+    disk = adapter_bytes(student, values) + MARGIN_BYTES
+    require_disk(out, disk)
     for warning in filter(None, (size.warning, memory.warning)):
         log.warning("train.unusual", reason=warning)
-    return Plan(values, {split: len(found) for split, found in rows.items()}, longest, size, memory)
+    return Plan(values, {split: len(found) for split, found in rows.items()}, longest, size, memory, disk)
 
 
 def require_memory(
@@ -146,11 +154,19 @@ def require_rows(counts: dict[str, int], values: JsonObject, dataset: Path) -> N
         log.warning("train.no_validation", dataset=str(dataset), reason="valid.jsonl is missing or empty")
 
 
-def require_lengths(dataset: Path, rows: dict[str, list[JsonObject]], student: Student, limit: int) -> int:
+def require_lengths(
+    dataset: Path,
+    rows: dict[str, list[JsonObject]],
+    student: Student,
+    limit: int,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> int:
     """Tokens of the longest row; TrainingError when mlx_lm would cut one, or one does not end with a stop token."""
     longest = 0
     for split, found in rows.items():
         for number, row in enumerate(found, 1):
+            if number % CHECKED_ROWS == 0 and cancelled():
+                raise TrainingError("training was cancelled")
             where = f"{dataset / split}.jsonl:{number}"
             tokens = row_tokens(row, student, where)
             longest = max(longest, len(tokens))
@@ -184,25 +200,32 @@ def row_tokens(row: JsonObject, student: Student, where: str) -> list[int]:
 
 
 def adapter_bytes(student: Path, values: JsonObject) -> int:
-    """An upper estimate of what the checkpoints and the adapter take: rank x (in + out) for seven matrices a layer."""
+    """An upper estimate of what the adapter and its checkpoints take on disk."""
+    weights = trained_weights(student, values) * FLOAT_BYTES
+    saved = KEPT + 1  # one is written before the oldest is removed
+    return weights + saved * SAVED_COPIES * weights
+
+
+def trained_weights(student: Path, values: JsonObject) -> int:
+    """An upper estimate of their number: rank x (in + out) for seven matrices a layer, or all of a full training."""
     config = json.loads((student / "config.json").read_text(encoding="utf-8"))
     config = config.get("text_config", config)
     hidden, layers = int(config.get("hidden_size", 4096)), int(config.get("num_hidden_layers", 32))
     inner = int(config.get("intermediate_size") or 4 * hidden)
-    lora = cast("JsonObject", values.get("lora_parameters") or {})
     requested = cast("int", values.get("num_layers", 16))
     trained = layers if requested < 0 else min(requested, layers)
-    weights = trained * cast("int", lora.get("rank", 8)) * (4 * 2 * hidden + 3 * (hidden + inner))
-    saves = cast("int", values.get("iters", 1000)) // cast("int", values.get("save_every", 100)) + 2
-    return saves * weights * FLOAT_BYTES
+    if values.get("fine_tune_type") == "full":
+        return trained * (4 * hidden * hidden + 3 * hidden * inner)
+    lora = cast("JsonObject", values.get("lora_parameters") or {})
+    return trained * cast("int", lora.get("rank", 8)) * (4 * 2 * hidden + 3 * (hidden + inner))
 
 
 def require_disk(out: Path, needed: int) -> None:
-    """TrainingError unless the adapter, its checkpoints and a margin fit where they will be written."""
+    """TrainingError unless `needed` bytes are free where the adapter and its checkpoints will be written."""
     place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
-    if free < needed + MARGIN_BYTES:
+    if free < needed:
         raise TrainingError(
             f"{str(place)!r} has {free / 1e9:.1f} GB free, but the adapter and its checkpoints may take "
-            f"{(needed + MARGIN_BYTES) / 1e9:.1f} GB: free some space, choose another --out or set save_every higher"
+            f"{needed / 1e9:.1f} GB: free {(needed - free) / 1e9:.1f} GB there or choose another --out"
         )

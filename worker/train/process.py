@@ -2,18 +2,29 @@
 
 import os
 import select
-import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import TrainingError
-from config.process import ChildProcess, describe_exit, start_child
-from config.watchdog import SIGNALLED
+from config.process import start_child
 
 CHILD_MODULE = "worker.train.child"
 POLL_SECONDS = 0.2  # between checks for cancellation
 READ_BYTES = 65536
+LOG_LINES = 40  # of the child's log, for the cause of its end
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the child ended."""
+
+    code: int
+    """exit code, 128 + n for signal n"""
+    log: str
+    """its last lines"""
+    last_error: str
 
 
 def reports(
@@ -22,13 +33,14 @@ def reports(
     environment: dict[str, str],
     log_file: Path,
     cancelled: Callable[[], bool],
+    explain: Callable[[Ending], TrainingError],
     keep: Sequence[int] = (),
 ) -> Generator[str]:
-    """Run the child with `config` and yield each line of progress.
+    """Run the child with `config`, yield each line of progress.
 
     Its stdout and stderr go to `log_file`. It inherits the file descriptors in `keep`. Its session is killed when the
     generator closes or this process dies.
-    Raises TrainingError if `cancelled` returns true or the child fails.
+    Raises TrainingError if `cancelled` returns true, and `explain`'s if the child fails.
     """
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb", buffering=0) as progress:
@@ -43,7 +55,7 @@ def reports(
         finally:
             child.kill()
     if code:
-        raise TrainingError(f"training ended with {_ending(code)}: {_last_error(child)}")
+        raise explain(Ending(code, child.log_tail(LOG_LINES), child.last_error()))
 
 
 def _lines(descriptor: int, cancelled: Callable[[], bool]) -> Iterator[str]:
@@ -58,12 +70,3 @@ def _lines(descriptor: int, cancelled: Callable[[], bool]) -> Iterator[str]:
             return
         *whole, pending = (pending + chunk).split(b"\n")
         yield from (line.decode() for line in whole if line.strip())
-
-
-def _ending(code: int) -> str:
-    memory = " (SIGKILL, often because the system ran out of memory)" if code == SIGNALLED + signal.SIGKILL else ""
-    return describe_exit(code) + memory
-
-
-def _last_error(child: ChildProcess) -> str:
-    return child.last_error() or "its log is empty"

@@ -3,20 +3,18 @@
 import contextlib
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import cast
 
 from pydantic import ValidationError
 
+from config.atomic_files import replace_directory
 from config.errors import UsageError
 from config.records import Adapter, JsonObject
 from worker.models.resolve import hub_name
+from worker.train.file_names import LOG, MLX_CONFIG, RECIPE, RECORD, WEIGHTS
 from worker.train.preflight import SPLITS, Plan
-
-RECORD = "adapter.json"  # the Adapter; written last
-RECIPE = "recipe.json"  # dataset, student and hyperparameters
-LOG = "train.log"
-WEIGHTS = "adapters.safetensors"
 
 
 def finished(out: Path, recipe: JsonObject) -> Adapter | None:
@@ -27,6 +25,22 @@ def finished(out: Path, recipe: JsonObject) -> Adapter | None:
         return Adapter.model_validate_json((out / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError, ValidationError):
         return None
+
+
+def write_adapter(adapter: Adapter, weights: Path, recipe: JsonObject, log_file: Path) -> None:
+    """Write a complete adapter to its path, which is replaced. `weights`: a directory that mlx_lm loads."""
+    out = Path(adapter.path).absolute()
+    mlx_config = json.loads((weights / MLX_CONFIG).read_text(encoding="utf-8"))
+    mlx_config["adapter_path"] = adapter.path
+    with replace_directory(out) as fresh:
+        shutil.copyfile(weights / WEIGHTS, fresh / WEIGHTS)
+        shutil.copyfile(log_file, fresh / LOG)
+        for name, content in (
+            (MLX_CONFIG, json.dumps(mlx_config, indent=4)),
+            (RECIPE, json.dumps(recipe, indent=2)),
+            (RECORD, adapter.model_dump_json(indent=2)),
+        ):
+            (fresh / name).write_text(content + "\n", encoding="utf-8")
 
 
 def recipe_of(dataset: Path, student: Path, plan: Plan) -> JsonObject:

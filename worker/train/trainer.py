@@ -1,28 +1,54 @@
-"""The train stage: trains an adapter of a student on a dataset and writes it atomically."""
+"""The train stage: trains an adapter of a student on a dataset and writes it atomically.
+
+An interrupted training leaves its checkpoints beside the adapter (checkpoints.py); the next one of the same dataset,
+student and hyperparameters goes on from the last.
+"""
 
 import contextlib
 import json
-import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from config import logs
-from config.atomic_files import replace_directory
 from config.errors import TrainingError
 from config.records import Adapter, JsonObject, TrainProgress
 from worker.device.backend import installed
 from worker.device.device_lock import Claim, device_lock
 from worker.models.resolve import hub_name
 from worker.student.cpu_blas.blas import mlx_environment
+from worker.train import checkpoints, failures
+from worker.train.checkpoints import DISK_FULL, KEPT, Checkpoint
+from worker.train.file_names import LOG
 from worker.train.preflight import Plan, preflight
 from worker.train.process import reports
-from worker.train.recipe import LOG, RECIPE, RECORD, WEIGHTS, finished, recipe_of, require_replaceable
-
-MLX_CONFIG = "adapter_config.json"
+from worker.train.recipe import finished, recipe_of, require_replaceable, write_adapter
 
 log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training that passed its checks."""
+
+    dataset: Path
+    student: Path
+    out: Path
+    plan: Plan
+    recipe: JsonObject
+    keep: int
+    """checkpoints on disk"""
+
+    @property
+    def folder(self) -> Path:
+        """The directory of its checkpoints."""
+        return checkpoints.folder_of(self.out)
+
+    def last(self) -> int:
+        """Iteration of its last checkpoint; 0 without one."""
+        return max((found.iteration for found in checkpoints.checkpoints(self.folder)), default=0)
 
 
 def train(
@@ -35,21 +61,26 @@ def train(
     cancelled: Callable[[], bool],
     file: Path | None = None,
     run_id: str = "",
+    keep: int = KEPT,
+    choose: Callable[[Sequence[Checkpoint]], Checkpoint] = checkpoints.newest,
 ) -> Adapter:
     """Train `student` on `dataset` with config/lora.yaml (or `file`) and `overrides` into the directory `out`.
 
     Replaces `out` only when the adapter is complete. Returns the existing adapter if dataset, student and
-    hyperparameters are the same. Waits for the host's device; others that wait see `run_id`, or the name of `out`.
+    hyperparameters are the same; goes on from the last checkpoint of an interrupted training if they are.
+    Waits for the host's device; others that wait see `run_id`, or the name of `out`.
+    `keep` checkpoints stay on disk; when all iterations are done, `choose` picks the one that becomes the adapter.
     Raises UsageError for bad input, DeviceError if the device cannot be claimed or `cancelled` turns true while waiting
     for it, and TrainingError if the training cannot start, fails or is cancelled. Its message names the log, which is
     then at `out`/train.log.
     """
-    plan = preflight(dataset, student=student, out=out, overrides=overrides, file=file)
-    recipe = recipe_of(dataset, student, plan)
-    found = finished(out, recipe)
-    if found:
-        log.info("train.found", adapter=str(out), iterations=found.iterations)
-        return found
+    plan = preflight(dataset, student=student, out=out, overrides=overrides, file=file, cancelled=cancelled)
+    training = Training(dataset, student, out, plan, recipe_of(dataset, student, plan), keep)
+    done = finished(out, training.recipe)
+    if done:
+        log.info("train.found", adapter=str(out), iterations=done.iterations)
+        checkpoints.remove(training.folder)  # of a worker that was killed just before
+        return done
     require_replaceable(out)
     with device_lock("training", run_id or out.absolute().name, cancelled) as claim:
         log.info(
@@ -64,7 +95,16 @@ def train(
             needed_gb=round(plan.memory.needed / 1e9, 1),
         )
         on_progress(_planned(plan))
-        adapter = _trained(dataset, student, out, plan, recipe, on_progress, cancelled, claim)
+        with _log_kept(training), _disk_errors(training):
+            started = time.monotonic()
+            found = checkpoints.open_folder(training.folder, training.recipe)
+            resume = found[-1] if found else None
+            earlier = resume.state.seconds if resume else 0.0  # read now: newer checkpoints replace it
+            backend, losses = _losses(training, resume, on_progress, cancelled, claim)
+            seconds = time.monotonic() - started + earlier
+            chosen = choose(checkpoints.checkpoints(training.folder))
+            adapter = _written(training, chosen, backend, losses, seconds)
+    checkpoints.remove(training.folder)
     log.info(
         "train.finished",
         adapter=str(out),
@@ -87,57 +127,31 @@ def _planned(plan: Plan) -> TrainProgress:
     )
 
 
-def _trained(
-    dataset: Path,
-    student: Path,
-    out: Path,
-    plan: Plan,
-    recipe: JsonObject,
-    on_progress: Callable[[TrainProgress], None],
-    cancelled: Callable[[], bool],
-    claim: Claim,
-) -> Adapter:
-    started = time.monotonic()
-    with replace_directory(out.absolute()) as fresh, _log_kept(fresh, out):
-        backend, losses = _losses(dataset, student, fresh, plan, on_progress, cancelled, claim)
-        model, revision = hub_name(student)
-        adapter = Adapter(
-            path=str(out),
-            student=model,
-            revision=revision,
-            dataset_hash=str(recipe["dataset_hash"]),
-            iterations=plan.size.iterations,
-            rows=plan.size.rows,
-            epochs=plan.size.epochs,
-            losses=tuple(losses),
-            peak_memory_gb=max((line.peak_memory_gb or 0.0 for line in losses), default=0.0),
-            tokens_per_second=_mean_rate(losses),
-            seconds=round(time.monotonic() - started, 1),
-            backend=backend,
-        )
-        _seal(fresh, out, adapter, recipe)
-    return adapter
-
-
 def _losses(
-    dataset: Path,
-    student: Path,
-    fresh: Path,
-    plan: Plan,
+    training: Training,
+    resume: Checkpoint | None,
     on_progress: Callable[[TrainProgress], None],
     cancelled: Callable[[], bool],
     claim: Claim,
 ) -> tuple[str | None, list[TrainProgress]]:
-    """The backend that mlx loaded, and the reports of progress."""
-    paths: JsonObject = {"model": str(student), "data": str(dataset), "adapter_path": str(fresh)}
-    config = fresh / "child.json"
-    config.write_text(json.dumps({**plan.hyperparameters, **paths}), encoding="utf-8")
+    """Run the child. Returns the backend that mlx loaded, and the reports, also those before an interruption."""
+    plan, folder = training.plan, training.folder
+    config = _configured(training, resume)
     environment = {**os.environ, **mlx_environment()}
     backend, losses = None, []
-    child = reports(config, environment=environment, log_file=fresh / LOG, cancelled=cancelled, keep=[claim.descriptor])
+    child = reports(
+        config,
+        environment=environment,
+        log_file=folder / LOG,
+        cancelled=cancelled,
+        explain=lambda ending: failures.failed(ending, plan.hyperparameters, plan.longest, backend=backend),
+        keep=[claim.descriptor],
+    )
     with contextlib.closing(child) as lines:
         for line in lines:
             body = json.loads(line)
+            if "failure" in body:
+                raise _stopped(training, str(body["failure"]), str(body["detail"]))
             if "backend" in body:  # the first line
                 backend = str(body["backend"])
                 _log_backend(backend)
@@ -145,9 +159,38 @@ def _losses(
             progress = TrainProgress.model_validate(body)
             losses.append(progress)
             on_progress(progress)
-            _require_number(progress)
-    config.unlink()
     return backend, losses
+
+
+def _configured(training: Training, resume: Checkpoint | None) -> Path:
+    """Write the child's configuration: what to train, and the checkpoint to go on from."""
+    folder = training.folder
+    if resume:
+        log.info("train.resumed", iteration=resume.iteration, iterations=training.plan.size.iterations)
+    paths: JsonObject = {"model": str(training.student), "data": str(training.dataset), "adapter_path": str(folder)}
+    content: JsonObject = {
+        "hyperparameters": {**training.plan.hyperparameters, **paths},
+        "folder": str(folder),
+        "keep": training.keep,
+        "resume": str(resume.path) if resume else None,
+    }
+    config = folder / "child.json"
+    config.write_text(json.dumps(content), encoding="utf-8")
+    return config
+
+
+def _stopped(training: Training, failure: str, detail: str) -> TrainingError:
+    """The error for a failure that the child reports."""
+    plan = training.plan
+    match failure:
+        case "diverged":
+            return failures.diverged(detail, plan.hyperparameters)
+        case "memory":
+            what = f"the training ran out of memory{f' ({detail})' if detail else ''}"
+            return failures.out_of_memory(what, plan.hyperparameters, plan.longest)
+        case "disk":
+            return failures.out_of_disk(training.folder.parent, plan.disk, resumes=training.last())
+    return TrainingError(f"training ended: {detail}")
 
 
 def _log_backend(backend: str) -> None:
@@ -160,13 +203,28 @@ def _log_backend(backend: str) -> None:
         log.info("train.backend", backend=backend)
 
 
-def _require_number(progress: TrainProgress) -> None:
-    for name, loss in (("train", progress.train_loss), ("validation", progress.valid_loss)):
-        if loss is not None and not math.isfinite(loss):
-            raise TrainingError(
-                f"the {name} loss is {loss!r} at iteration {progress.iteration}: the training has diverged; "
-                "lower learning_rate"
-            )
+def _written(
+    training: Training, chosen: Checkpoint, backend: str | None, losses: list[TrainProgress], seconds: float
+) -> Adapter:
+    """Write the adapter from a checkpoint."""
+    plan, out = training.plan, training.out
+    model, revision = hub_name(training.student)
+    adapter = Adapter(
+        path=str(out),
+        student=model,
+        revision=revision,
+        dataset_hash=str(training.recipe["dataset_hash"]),
+        iterations=chosen.iteration,
+        rows=plan.size.rows,
+        epochs=plan.size.epochs,
+        losses=tuple(line.model_copy(update={"seconds": None}) for line in losses),
+        peak_memory_gb=max((line.peak_memory_gb or 0.0 for line in losses), default=0.0),
+        tokens_per_second=_mean_rate(losses),
+        seconds=round(seconds, 1),
+        backend=backend,
+    )
+    write_adapter(adapter, chosen.path, training.recipe, training.folder / LOG)
+    return adapter
 
 
 def _mean_rate(losses: list[TrainProgress]) -> float:
@@ -179,22 +237,19 @@ def _mean_rate(losses: list[TrainProgress]) -> float:
     return round(tokens / seconds, 1) if seconds else 0.0
 
 
-def _seal(fresh: Path, out: Path, adapter: Adapter, recipe: JsonObject) -> None:
-    """Write the records of a finished adapter."""
-    if not (fresh / WEIGHTS).is_file():
-        raise TrainingError(f"training ended without {WEIGHTS}")
-    mlx_config = json.loads((fresh / MLX_CONFIG).read_text(encoding="utf-8"))
-    mlx_config["adapter_path"] = str(out)
-    for name, content in (
-        (MLX_CONFIG, json.dumps(mlx_config, indent=4)),
-        (RECIPE, json.dumps(recipe, indent=2)),
-        (RECORD, adapter.model_dump_json(indent=2)),
-    ):
-        (fresh / name).write_text(content + "\n", encoding="utf-8")
+@contextlib.contextmanager
+def _disk_errors(training: Training) -> Iterator[None]:
+    """Translate a full disk into a TrainingError. The adapter that was there, and the checkpoints, are unchanged."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise failures.out_of_disk(training.folder.parent, training.plan.disk, resumes=training.last()) from error
 
 
 @contextlib.contextmanager
-def _log_kept(fresh: Path, out: Path) -> Iterator[None]:
+def _log_kept(training: Training) -> Iterator[None]:
     """Move the log of a failed training to `out`, and name its place in the error.
 
     Everything else of an adapter already in `out` is not changed.
@@ -202,15 +257,15 @@ def _log_kept(fresh: Path, out: Path) -> Iterator[None]:
     try:
         yield
     except TrainingError as error:
-        raise TrainingError(f"{error}{_keep_log(fresh, out)}") from error
+        raise TrainingError(f"{error}{_keep_log(training)}") from error
     except BaseException:
-        _keep_log(fresh, out)
+        _keep_log(training)
         raise
 
 
-def _keep_log(fresh: Path, out: Path) -> str:
+def _keep_log(training: Training) -> str:
     """Move the log to `out`; returns where it is, for an error message, "" if the training has not written one."""
-    log_file, kept = fresh / LOG, out.absolute() / LOG
+    log_file, kept = training.folder / LOG, training.out.absolute() / LOG
     if not log_file.exists():
         return ""
     try:

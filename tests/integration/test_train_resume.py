@@ -1,0 +1,159 @@
+"""A training that was killed goes on from its last checkpoint and ends with the weights of one that was not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from config.records import Adapter, JsonObject, TrainProgress
+from config.settings import settings
+from tests.support.tiny_student import make_tiny_student
+from tests.support.training_set import make_training_set
+from worker.student.cpu_blas.blas import mlx_environment
+from worker.train.checkpoints import Checkpoint, checkpoints, folder_of, newest
+from worker.train.trainer import train
+
+pytestmark = pytest.mark.timeout(240)
+
+SIZE: JsonObject = {"batch_size": 2, "iters": 22, "steps_per_report": 4, "steps_per_eval": 5, "save_every": 3}
+# Each part of the state counts: moments, schedule, dropout's random numbers, accumulated gradients.
+RECIPE: JsonObject = {
+    **SIZE,
+    "grad_checkpoint": False,
+    "lora_parameters": {"rank": 4, "scale": 20.0, "dropout": 0.2},
+    "grad_accumulation_steps": 2,
+    "lr_schedule": {"name": "cosine_decay", "arguments": [1e-3, 22], "warmup": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_student(tmp_path_factory.mktemp("student"))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_training_set(tmp_path_factory.mktemp("data") / "dataset", train=10, valid=4)
+
+
+def trained(
+    dataset: Path, student: Path, out: Path, recipe: JsonObject = RECIPE
+) -> tuple[Adapter, list[TrainProgress], list[Checkpoint]]:
+    lines: list[TrainProgress] = []
+    found: list[Checkpoint] = []
+
+    def choose(saved: Sequence[Checkpoint]) -> Checkpoint:
+        found.extend(saved)
+        return newest(saved)
+
+    adapter = train(
+        dataset,
+        student=student,
+        out=out,
+        overrides=recipe,
+        on_progress=lines.append,
+        cancelled=lambda: False,
+        choose=choose,
+    )
+    return adapter, lines, found
+
+
+def weights(adapter: Path) -> dict[str, np.ndarray]:
+    return load_file(adapter / "adapters.safetensors")
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from config.records import TrainProgress
+    from worker.train.checkpoints import checkpoints, folder_of
+    from worker.train.trainer import train
+    dataset, student, out = map(Path, sys.argv[1:])
+    def kill(line: TrainProgress) -> None:
+        if line.iteration >= {at}:
+            os.kill(os.getpid(), signal.SIGKILL)
+    train(dataset, student=student, out=out, overrides={recipe}, on_progress=kill, cancelled=lambda: False)
+"""
+
+
+def kill_at(iteration: int, dataset: Path, student: Path, out: Path, recipe: JsonObject = RECIPE) -> None:
+    """Train in another process that is killed, with its child, at the first report of the iteration."""
+    code = textwrap.dedent(KILLED).format(at=iteration, recipe=recipe)
+    environment = {**os.environ, "APPLEJACK_DIR": str(settings().dir.absolute())}
+    command = [sys.executable, "-c", code, str(dataset), str(student), str(out)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def losses(adapter: Adapter) -> list[tuple[int, float | None, float | None]]:
+    return [(line.iteration, line.train_loss, line.valid_loss) for line in adapter.losses]
+
+
+def test_a_killed_training_resumes_and_ends_with_the_same_weights_and_losses(
+    dataset: Path, student: Path, tmp_path: Path
+) -> None:
+    whole, _, _ = trained(dataset, student, tmp_path / "whole")
+    out = tmp_path / "resumed"
+    for at in (12, 16):  # killed twice
+        kill_at(at, dataset, student, out)
+        *_, before, last = checkpoints(folder_of(out))
+        assert last.iteration in range(at - 4, 22)
+        assert not out.exists()
+    os.truncate(last.path / "optimizer.safetensors", 100)  # the disk lost its end
+    assert checkpoints(folder_of(out))[-1] == before
+    adapter, lines, found = trained(dataset, student, out)
+    assert len(found) == 2
+    assert losses(adapter) == losses(whole)
+    assert [line.iteration for line in lines if not line.plan] == [line.iteration for line in whole.losses]
+    assert same_weights(tmp_path / "whole", out)
+    assert not folder_of(out).exists()
+
+
+def test_losses_and_weights_are_those_of_mlx_lm_s_own_loop(dataset: Path, student: Path, tmp_path: Path) -> None:
+    """Fails when an update of mlx_lm changes its loop, or ours differs from it."""
+    own, _, _ = trained(dataset, student, tmp_path / "own")
+    config = json.loads((tmp_path / "own" / "adapter_config.json").read_text())
+    code = """
+        import json, sys, types
+        import mlx_lm, numpy as np
+        from mlx_lm import lora
+        from pathlib import Path
+        from worker.student import fenced_json
+        from worker.train.child import datasets
+        args = types.SimpleNamespace(**json.loads(sys.argv[1]))
+        np.random.seed(args.seed)
+        fenced_json.register()
+        model, tokenizer = mlx_lm.load(args.model)[:2]
+        training, validation, _ = datasets(args, tokenizer)
+        class Kept(lora.TrainingCallback):
+            losses = []
+            def on_train_loss_report(self, info): self.losses.append([info["iteration"], info["train_loss"]])
+        lora.train_model(args, model, training, validation, Kept())
+        print(json.dumps(Kept.losses))
+    """
+    config["adapter_path"] = str(tmp_path / "theirs")
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), json.dumps(config)],
+        env={**os.environ, **mlx_environment()},  # the same BLAS, so that not a bit differs
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    theirs = json.loads(done.stdout.splitlines()[-1])
+    assert same_weights(tmp_path / "own", tmp_path / "theirs")
+    ours = [(line.iteration, line.train_loss) for line in own.losses if line.train_loss is not None]
+    assert [iteration for iteration, _ in ours] == [iteration for iteration, _ in theirs]
+    assert np.allclose([loss for _, loss in ours], [loss for _, loss in theirs], rtol=1e-6)
