@@ -132,7 +132,11 @@ def test_losses_and_weights_are_those_of_mlx_lm_s_own_loop(dataset: Path, studen
         from mlx_lm import lora
         from pathlib import Path
         from worker.student import fenced_json
-        from worker.train.child import datasets
+        from functools import partial
+        from mlx_lm.tuner import trainer
+        from worker.train.child import datasets, sequences
+        from worker.train.loop import arrays, endless_batches, masked_loss
+        from worker.train.sequences import grouped
         args = types.SimpleNamespace(**json.loads(sys.argv[1]))
         np.random.seed(args.seed)
         fenced_json.register()
@@ -141,6 +145,11 @@ def test_losses_and_weights_are_those_of_mlx_lm_s_own_loop(dataset: Path, studen
         class Kept(lora.TrainingCallback):
             losses = []
             def on_train_loss_report(self, info): self.losses.append([info["iteration"], info["train_loss"]])
+        def batches(dataset, batch_size, max_seq_length, loop=False, comm_group=None):
+            if loop: return endless_batches(dataset, batch_size)
+            return (arrays(batch) for batch in grouped(dataset, batch_size))
+        lora.CacheDataset = sequences
+        lora.train = partial(trainer.train, loss=masked_loss, iterate_batches=batches)
         lora.train_model(args, model, training, validation, Kept())
         print(json.dumps(Kept.losses))
     """

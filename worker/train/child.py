@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -24,7 +24,7 @@ from mlx.nn.layers.base import Module
 from mlx.optimizers import Optimizer
 from mlx_lm import lora
 from mlx_lm.tokenizer_utils import TokenizerWrapper
-from mlx_lm.tuner.datasets import create_dataset
+from mlx_lm.tuner.datasets import ChatDataset, TextDataset, create_dataset
 from mlx_lm.tuner.trainer import TrainingArgs
 
 from config.records import JsonObject, TrainProgress
@@ -35,6 +35,7 @@ from worker.train.checkpoints import DISK_FULL, State, Writer
 from worker.train.file_names import MLX_CONFIG
 from worker.train.loop import DivergedError, Loop
 from worker.train.preflight import SPLITS, read_rows
+from worker.train.sequences import TrainingSequence, merge
 
 UNWRITTEN = "[write] Unable to write"  # mlx's RuntimeError, which has no error number
 
@@ -79,13 +80,27 @@ def train(config: JsonObject, reporter: Reporter) -> None:
     args.num_layers = min(args.num_layers, len(model.layers))
     training, validation, test = datasets(args, tokenizer)
     # mlx_lm's train_model makes the LoRA layers, the optimizer and its schedule, then calls this.
-    lora.train = loop_of(config, reporter, began)  # type: ignore[attr-defined]
+    lora.train = loop_of(config, reporter, began, sequences(training), sequences(validation))  # type: ignore[attr-defined]
     lora.train_model(args, model, training, validation)
     if args.test:
         lora.evaluate_model(args, model, test)
 
 
-def loop_of(config: JsonObject, reporter: Reporter, began: float) -> Callable[..., None]:
+def sequences(dataset: Sized) -> list[TrainingSequence]:
+    """The merged rows of a split."""
+    if not len(dataset):
+        return []
+    rows = cast("ChatDataset | TextDataset", dataset)
+    return merge(rows.process(rows[number]) for number in range(len(rows)))  # type: ignore[no-untyped-call]
+
+
+def loop_of(
+    config: JsonObject,
+    reporter: Reporter,
+    began: float,
+    training: Sequence[TrainingSequence],
+    validation: Sequence[TrainingSequence],
+) -> Callable[..., None]:
     """A function with the arguments of mlx_lm's training loop that runs this project's."""
     folder, keep = Path(str(config["folder"])), cast("int", config["keep"])
     resume = next((one for one in checkpoints.checkpoints(folder) if str(one.path) == config["resume"]), None)
@@ -98,17 +113,8 @@ def loop_of(config: JsonObject, reporter: Reporter, began: float) -> Callable[..
 
         checkpoints.save(folder, state, with_config, keep=keep)
 
-    def run(
-        *,
-        model: Module,
-        args: TrainingArgs,
-        optimizer: Optimizer,
-        train_dataset: Sized,
-        val_dataset: Sized,
-        **_: object,
-    ) -> None:
-        loop = Loop(model, optimizer, args, reporter.progress, save, resume, began=began)
-        loop.run(train_dataset, val_dataset)
+    def run(*, model: Module, args: TrainingArgs, optimizer: Optimizer, **_: object) -> None:
+        Loop(model, optimizer, args, reporter.progress, save, resume, began=began).run(training, validation)
 
     return run
 

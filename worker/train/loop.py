@@ -1,30 +1,32 @@
 """The training loop: mlx_lm's for one process, with a state that is saved and from which it goes on.
 
-mlx_lm's own loop saves weights only and always starts at the first iteration. This one draws the same batches, computes
-the same losses and makes the same updates (tests/integration/test_train_resume.py compares the weights), and also saves
-the optimizer's state, mlx's random state and its counters. The order of the batches is replayed: numpy's generator is
-drawn from as often as the iterations that are skipped drew from it.
+mlx_lm's own loop saves weights only and always starts at the first iteration. This one makes the same updates
+(tests/integration/test_train_resume.py compares the weights), and also saves the optimizer's state, mlx's random state
+and its counters. It trains on merged sequences (sequences.py), in batches of similar length. The order of the batches
+is replayed: numpy's generator is drawn from as often as the iterations that are skipped drew from it.
 """
 
 import math
 import time
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 from mlx.nn.layers.base import Module
 from mlx.nn.utils import value_and_grad
 from mlx.optimizers import Optimizer
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
-from mlx_lm.tuner.trainer import TrainingArgs, default_loss, evaluate, grad_checkpoint, iterate_batches
+from mlx_lm.tuner.trainer import TrainingArgs, grad_checkpoint
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from config.records import TrainProgress
 from worker.train.checkpoints import Checkpoint, State, Writer
+from worker.train.sequences import TrainingSequence, grouped, padded
 
 OPTIMIZER = "optimizer.safetensors"
 
@@ -35,6 +37,28 @@ Step = Callable[[Batch, Gradient, bool], tuple[mx.array, mx.array, Gradient]]
 
 class DivergedError(Exception):
     """A loss or a weight is not a finite number."""
+
+
+def endless_batches(sequences: Sequence[TrainingSequence], batch_size: int) -> Iterator[Batch]:
+    """The batches of each epoch in a random order, epoch after epoch."""
+    batches = grouped(sequences, batch_size)
+    while True:
+        for number in np.random.permutation(len(batches)):
+            yield arrays(batches[number])
+
+
+def arrays(batch: Sequence[TrainingSequence]) -> Batch:
+    """Tokens and loss mask, each of shape (sequences, length)."""
+    tokens, mask = padded(batch)
+    return mx.array(tokens), mx.array(mask)
+
+
+def masked_loss(model: Module, tokens: mx.array, mask: mx.array) -> tuple[mx.array, mx.array]:
+    """Mean cross entropy of the tokens in the mask, and their number."""
+    logits = model(tokens[:, :-1])
+    losses = nn.losses.cross_entropy(logits, tokens[:, 1:]) * mask[:, 1:]
+    count = mask[:, 1:].sum()
+    return losses.astype(mx.float32).sum() / count, count
 
 
 @dataclass
@@ -68,7 +92,7 @@ class Loop:
     began: float = field(default_factory=time.monotonic)
     """on the monotonic clock; after an interruption, when it would have begun without one"""
 
-    def run(self, training: Sized, validation: Sized) -> None:
+    def run(self, training: Sequence[TrainingSequence], validation: Sequence[TrainingSequence]) -> None:
         """Train from the first iteration, or from the one after the checkpoint, to the last. DivergedError."""
         maybe_set_recommended_wired_limit()
         if self.args.grad_checkpoint:
@@ -77,14 +101,12 @@ class Loop:
         step = self._compiled_step()
         self.model.train()
         accumulated: Gradient = None
-        batches = iterate_batches(training, self.args.batch_size, self.args.max_seq_length, loop=True)  # type: ignore[no-untyped-call]
-        for iteration, batch in zip(range(1, self.args.iters + 1), batches, strict=False):
-            validates = len(validation) and self._is_due(iteration, self.args.steps_per_eval, first=True)
+        for iteration, batch in zip(
+            range(1, self.args.iters + 1), endless_batches(training, self.args.batch_size), strict=False
+        ):
             if iteration <= done:
-                if validates:  # evaluate draws an order for its batches
-                    np.random.permutation(len(validation) // self.args.batch_size)
                 continue
-            if validates:
+            if validation and self._is_due(iteration, self.args.steps_per_eval, first=True):
                 self._validate(validation, iteration - 1)
             accumulated = self._train(step, batch, accumulated, iteration)
             if self._is_due(iteration, self.args.steps_per_report):
@@ -93,7 +115,7 @@ class Loop:
                 self._save(iteration)
 
     def _compiled_step(self) -> Step:
-        loss_and_gradient = value_and_grad(self.model, default_loss)
+        loss_and_gradient = value_and_grad(self.model, masked_loss)
         parts = self.args.grad_accumulation_steps
         state = [self.model.state, self.optimizer.state, mx.random.state]
 
@@ -127,14 +149,16 @@ class Loop:
             raise DivergedError(f"the train loss is {counters.loss!r} at iteration {iteration}")
         return accumulated
 
-    def _validate(self, validation: Sized, iteration: int) -> None:
-        loss = evaluate(
-            self.model,
-            validation,
-            batch_size=self.args.batch_size,
-            num_batches=self.args.val_batches,
-            max_seq_length=self.args.max_seq_length,
-        )
+    def _validate(self, validation: Sequence[TrainingSequence], iteration: int) -> None:
+        """Report the mean loss per token of the validation sequences, of the first val_batches unless it is -1."""
+        self.model.eval()
+        summed, counted = mx.array(0.0), mx.array(0.0)
+        batches = grouped(validation, self.args.batch_size)
+        for batch in batches if self.args.val_batches < 0 else batches[: self.args.val_batches]:
+            mean, tokens = masked_loss(self.model, *arrays(batch))
+            summed, counted = summed + mean * tokens, counted + tokens
+            mx.eval(summed, counted)
+        loss = float((summed / counted).item())  # type: ignore[arg-type]  # it is real
         self.model.train()
         self._report(TrainProgress(iteration=iteration, iterations=self.args.iters, valid_loss=loss))
         if not math.isfinite(loss):

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,7 @@ from worker.device.model_memory import Model, TrainingShape
 from worker.student.tokenizer import RenderError, Student
 from worker.train import student_files
 from worker.train.checkpoints import KEPT
+from worker.train.sequences import merge
 from worker.train.training_size import DEFAULT_BATCH, TrainingSize, sized
 
 SPLITS = ("train", "valid", "test")
@@ -69,8 +71,9 @@ def preflight(
     values = hyperparameters.resolve(overrides, turns=turns, file=file or hyperparameters.DEFAULT_FILE)
     require_rows({split: len(found) for split, found in rows.items()}, values, dataset)
     student_files.require_loadable(student)
-    longest = require_lengths(dataset, rows, Student(student), cast("int", values["max_seq_length"]), cancelled)
-    size, sized_values = sized(values, len(rows["train"]))
+    tokens = require_lengths(dataset, rows, Student(student), cast("int", values["max_seq_length"]), cancelled)
+    longest = max(map(len, chain.from_iterable(tokens.values())))
+    size, sized_values = sized(values, len(rows["train"]), len(merge((row, 0) for row in tokens["train"])))
     memory = require_memory(Model.of(student), machine or this_machine(), sized_values, longest, overrides)
     values = {**sized_values, "grad_checkpoint": memory.grad_checkpoint}
     disk = adapter_bytes(student, values) + MARGIN_BYTES
@@ -160,16 +163,16 @@ def require_lengths(
     student: Student,
     limit: int,
     cancelled: Callable[[], bool] = lambda: False,
-) -> int:
-    """Tokens of the longest row; TrainingError when mlx_lm would cut one, or one does not end with a stop token."""
-    longest = 0
+) -> dict[str, list[list[int]]]:
+    """The rows' tokens by split; TrainingError when one would be cut, or does not end with a stop token."""
+    read: dict[str, list[list[int]]] = {split: [] for split in rows}
     for split, found in rows.items():
         for number, row in enumerate(found, 1):
             if number % CHECKED_ROWS == 0 and cancelled():
                 raise TrainingError("training was cancelled")
             where = f"{dataset / split}.jsonl:{number}"
             tokens = row_tokens(row, student, where)
-            longest = max(longest, len(tokens))
+            read[split].append(tokens)
             if len(tokens) > limit:
                 raise TrainingError(
                     f"{where} has {len(tokens)} tokens, more than max_seq_length={limit}: mlx_lm would cut off the "
@@ -180,7 +183,7 @@ def require_lengths(
                     f"{where} does not end with a stop token of the student ({sorted(student.eos_texts)!r}): it would "
                     "never learn to stop; check the student's chat template and eos_token"
                 )
-    return longest
+    return read
 
 
 def row_tokens(row: JsonObject, student: Student, where: str) -> list[int]:

@@ -18,20 +18,23 @@ class TrainingSize:
     """The length of one training."""
 
     rows: int
+    sequences: int
+    """the rows of a conversation are merged into one (sequences.py)"""
     batch: int
     iterations: int
 
     @property
     def epochs(self) -> float:
-        """Passes over the rows."""
-        return round(self.iterations * self.batch / self.rows, 2)
+        """Passes over the sequences."""
+        return round(self.iterations * self.batch / self.sequences, 2)
 
     @property
     def line(self) -> str:
-        """The size in one line: "69 rows, 3 epochs, 207 iterations of 1 row"."""
+        """The size in one line: "138 rows of 69 sequences, 3 epochs, 207 iterations of 1 sequence"."""
         return (
-            f"{_counted(self.rows, 'row')}, {_counted(self.epochs, 'epoch')}, "
-            f"{_counted(self.iterations, 'iteration')} of {_counted(self.batch, 'row')}"
+            f"{_counted(self.rows, 'row')} of {_counted(self.sequences, 'sequence')}, "
+            f"{_counted(self.epochs, 'epoch')}, "
+            f"{_counted(self.iterations, 'iteration')} of {_counted(self.batch, 'sequence')}"
         )
 
     @property
@@ -46,22 +49,22 @@ class TrainingSize:
         return ""
 
 
-def sized(values: JsonObject, rows: int) -> tuple[TrainingSize, JsonObject]:
-    """The size of a training on so many rows, and the hyperparameters for mlx_lm.
+def sized(values: JsonObject, rows: int, sequences: int) -> tuple[TrainingSize, JsonObject]:
+    """The size of a training on so many rows, merged into `sequences`, and the hyperparameters for mlx_lm.
 
     A fixed `iters` stays; else epochs determine it. Reports, validations and checkpoints become more frequent in a
     short training, unless their steps are set.
     """
     batch = cast("int", values.get("batch_size", DEFAULT_BATCH))
     epochs = cast("float | None", values.get("epochs"))
-    iterations = math.ceil(rows * epochs / batch) if epochs else cast("int", values["iters"])
+    iterations = math.ceil(sequences * epochs / batch) if epochs else cast("int", values["iters"])
     steps: JsonObject = {
         "steps_per_report": min(10, max(1, iterations // 20)),
         "steps_per_eval": min(50, max(1, iterations // 4)),
         "save_every": min(100, max(1, iterations // 2)),
     }
     own = {key: value for key, value in values.items() if key not in OWN}
-    return TrainingSize(rows, batch, iterations), {**steps, **own, "iters": iterations}
+    return TrainingSize(rows, sequences, batch, iterations), {**steps, **own, "iters": iterations}
 
 
 def _counted(number: float, noun: str) -> str:
