@@ -9,11 +9,14 @@ from pydantic import Field, ValidationError
 from config.atomic_files import write_text
 from config.errors import UsageError
 from config.records import Adapter, Record
+from config.report.checkpoints import CheckpointChoice
 from config.report.comparison import Comparison
 from config.report.failure_causes import FailureCause
 from config.report.metrics import Fraction, Metrics, Targets, Training
 from config.report.outcomes import PromptOutcome
 from config.report.rows import lines, markdown, markdown_table, paired
+from config.report.unseen import Unseen
+from config.report.verdict import TargetResult, markdown_verdict, verdict
 
 __all__ = ["Metrics", "Report", "Targets", "Training"]
 
@@ -36,6 +39,8 @@ class Report(Record):
     after: Metrics | None = None
     comparison: Comparison | None = None
     """base and adapter on the same prompts; None without an adapter"""
+    unseen: Unseen | None = Field(None, exclude_if=lambda unseen: unseen is None)
+    """the same for code that is not part of the run; None if no such questions were asked"""
     failure_causes: tuple[FailureCause, ...] = ()
     """of the adapter's answers, else of the base model's"""
     training: Training | None = None
@@ -44,8 +49,12 @@ class Report(Record):
     """the teacher's right answers, of those with an expected answer, in the run that the adapter was trained on"""
     identity: str
     """how the evaluation verified which weights answered"""
+    notes: tuple[str, ...] = Field((), exclude_if=lambda notes: not notes)
+    """what differs from the training, or could not be checked; one line each"""
     concurrency: int = 1
     """prompts in flight at once; it affects seconds_per_prompt"""
+    checkpoints: CheckpointChoice | None = Field(None, exclude_if=lambda choice: choice is None)
+    """which saved checkpoint is the adapter, and why; None if only the last one was considered"""
     max_tokens: int | None = None
     """tokens of one model answer in the evaluation"""
     outcomes: tuple[PromptOutcome, ...] = ()
@@ -54,6 +63,11 @@ class Report(Record):
     def with_training(self, adapter: Adapter, *, correct: Fraction | None = None) -> Self:
         """Return a copy with the adapter's training metrics and the teacher's share of right answers."""
         return self.model_copy(update={"training": Training.of(adapter), "teacher_correct": correct})
+
+    @property
+    def verdict(self) -> tuple[TargetResult, ...]:
+        """The adapter, else the base model, compared with the targets."""
+        return verdict(self.after or self.before, self.training, self.targets)
 
     @property
     def student_name(self) -> str:
@@ -82,8 +96,20 @@ class Report(Record):
         """The report as Markdown: a table and the identity check."""
         table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
         pairs = markdown_table(paired(self.comparison, ("base", "adapter"))) if self.comparison else ""
-        about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, self.identity)
-        return "\n\n".join(filter(None, (f"# {self.run_id}", table, pairs, *self.warnings, *about))) + "\n"
+        unseen = self._unseen() if self.unseen else ""
+        choice = self.checkpoints.markdown().rstrip() if self.checkpoints else ""
+        about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, choice, self.identity)
+        parts = (f"# {self.run_id}", markdown_verdict(self.verdict), table, pairs, *self.warnings, unseen, *about)
+        return "\n\n".join(filter(None, (*parts, *self.notes))) + "\n"
+
+    def _unseen(self) -> str:
+        """The results on unseen code as Markdown."""
+        assert self.unseen is not None
+        title = f"## Code that the student never saw: {self.unseen.workspace}"
+        if self.unseen.problem:
+            return f"{title}\n\nNot asked: {self.unseen.problem}"
+        results = lines((self.unseen.before, self.unseen.after), (None, None), self.targets)
+        return f"{title}\n\n{markdown(('before', 'after'), results)}"
 
     def write(self, folder: Path) -> Path:
         """Write report.json and report.md, each atomically; returns the path of report.json."""
