@@ -210,3 +210,4 @@ def test_categories_start_with_the_fewest_right_answers() -> None:
     shares = [int(share) for share in re.findall(r'fill after.*?<span class="number">(\d+)%', section)]
     assert len(shares) > 10
     assert shares == sorted(shares)
+    assert "Without answers that can be graded: builtin, definition, exception, keyword." in text_of(section)

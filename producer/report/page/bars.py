@@ -76,6 +76,11 @@ def category_rows(scored: Mapping[str, Mapping[str, CategoryScore]]) -> list[Row
     return [_category_row(name, scored) for name in names]
 
 
+def is_counted(row: Row) -> bool:
+    """Whether any of a row's bars has a rate."""
+    return any(one.width is not None for one in row.bars)
+
+
 def _category_row(name: str, scored: Mapping[str, Mapping[str, CategoryScore]]) -> Row:
     rates = {kind: _right(scores.get(name)) for kind, scores in scored.items()}
     needs_tools = any(score.grounded_correct.of for scores in scored.values() if (score := scores.get(name)))

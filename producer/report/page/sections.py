@@ -8,7 +8,7 @@ from config.report.model import Report
 from config.report.rows import lines
 from config.report.unseen import Unseen
 from config.report.verdict import improvement, percents, summary
-from producer.report.page.bars import category_rows, models, rate_rows
+from producer.report.page.bars import category_rows, is_counted, models, rate_rows
 from producer.report.page.loss_chart import loss_chart
 from producer.report.page.query_seconds import PARTS, stacks, time_lines
 from producer.report.page.templates import render
@@ -108,7 +108,9 @@ def _rates(scores: Report | Unseen) -> str:
 
 def _categories(scores: Report | Unseen) -> str:
     scored = {kind: metrics.by_category for kind, metrics in models(scores) if metrics.by_category}
-    return render("categories.html", rows=category_rows(scored), kinds=list(scored)) if scored else ""
+    rows = category_rows(scored) if scored else []
+    counted, ungraded = [row for row in rows if is_counted(row)], [row.label for row in rows if not is_counted(row)]
+    return render("categories.html", rows=counted, ungraded=ungraded, kinds=list(scored)) if rows else ""
 
 
 def _sampled(report: Report) -> str:
