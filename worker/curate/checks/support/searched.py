@@ -56,7 +56,8 @@ def _covers(query: Asked | None, lines: Sequence[str], result: Result, evidence:
     if query is None or not query.exact or result.call.name not in ("grep", "count"):
         return _shares_a_word(evidence, result.arguments)
     if result.message.is_error:
-        return _shares_a_word(evidence, result.path)
+        misspelt = query.category in OF_A_FILE and PATH.fullmatch(result.path) and not _is_at_file(query, result)
+        return not misspelt and _shares_a_word(evidence, result.path)
     if query.category in ("find_file", "folder_files", "count_files"):
         return not pattern and query.subject in f"{result.path}/{glob}"
     return _covers_path(query, result) and _matches_any(pattern, lines)
@@ -91,9 +92,15 @@ def _covers_path(query: Asked, result: Result) -> bool:
         return False
     if query.category in OF_A_FILE:
         file = plain_path(query.question.slots["path"])
-        at_file = f"/{result.path}".endswith(f"/{file}") or f"/{file}".endswith(f"/{result.path}")
-        return at_file or (bool(glob) and fnmatchcase(file.rpartition("/")[2], glob) and "*" not in glob[:1])
+        named = bool(glob) and fnmatchcase(file.rpartition("/")[2], glob) and "*" not in glob[:1]
+        return _is_at_file(query, result) or named
     return not PATH.fullmatch(result.path) or result.path.lower() in query_text(query)
+
+
+def _is_at_file(query: Asked, result: Result) -> bool:
+    """Whether the call looked at the file of the question: the same path, or the end of it or of the other."""
+    file = plain_path(query.question.slots["path"])
+    return f"/{result.path}".endswith(f"/{file}") or f"/{file}".endswith(f"/{result.path}")
 
 
 def query_text(query: Asked) -> str:
