@@ -106,9 +106,8 @@ def main() -> None:
         print(f"answers with exactly the labelled findings: {exact} of {len(answers)}")
     if given.wrong:
         for row in (row for row in read(parts=tables[-1]) if row.labels != row.found):
-            print(
-                f"{row.id} ({row.part}): missing {sorted(row.labels - row.found)}, extra {sorted(row.found - row.labels)}"
-            )
+            missing, extra = sorted(row.labels - row.found), sorted(row.found - row.labels)
+            print(f"{row.id} ({row.part}): missing {missing}, extra {extra}")
     if given.json:
         both = agreements(read(parts=tables[-1]))
         print(json.dumps({a.finding: {"n": a.labelled, "precision": a.precision, "recall": a.recall} for a in both}))

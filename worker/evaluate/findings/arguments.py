@@ -85,7 +85,7 @@ def _means(token: str, subject: str) -> bool:
 
 
 def _searched_by_part(subject: str, values: list[str]) -> bool:
-    """Whether a call searches for a part of the name, without an anchor behind it that the whole name does not match."""
+    """Whether a call searches for a part of the name, not anchored at its end."""
     for value in values:
         bare = value.strip("*^")
         if len(bare) >= LEAST and re.fullmatch(r"[\w./]+", bare) and bare in subject:

@@ -77,7 +77,7 @@ def invented_result(rollout: Rollout) -> AnswerFinding | None:
 
 
 def _is_own(match: re.Match[str]) -> bool:
-    """Whether the assistant only names itself, or what it defines, at the beginning of its text: "AI: short for ..."."""
+    """Whether the assistant names itself, or defines a word, at the beginning of its text: "AI: short for ..."."""
     return match.re is SPEAKER and not match.string[: match.start()].strip() and match.group()[:1] in "aA"
 
 
