@@ -33,6 +33,10 @@ SHAPES: list[tuple[object, list[tuple[str, str]]]] = [
     ([{"prompt": "p1", "choices": [{"message": {"role": "assistant", "content": "r1"}}]}], TWO[:1]),
     ([{"messages": [{"role": "user", "content": "p1"}], "response": "r1"}], TWO[:1]),
     ([{"input": "p1", "resps": [["r1"]]}], TWO[:1]),
+    (CHAT["messages"], TWO[:1]),
+    ([CHAT["messages"], CHAT["messages"]], [*TWO[:1], *TWO[:1]]),
+    ([{"id": 1, "conversations": [{"from": "human", "value": "p1"}, {"from": "gpt", "value": "r1"}]}], TWO[:1]),
+    ([{"prompt": "p1", "response": None}], [("p1", "")]),
 ]
 
 
@@ -71,6 +75,13 @@ def test_tool_calls_of_a_chat_api_are_read(tmp_path: Path) -> None:
     assert one.single
     assert one.trajectory is not None
     assert [made.name for made in one.trajectory.tool_calls] == ["grep"]
+
+
+def test_listed_call_alone_is_a_single_answer(tmp_path: Path) -> None:
+    call = {"name": "grep", "arguments": {"pattern": "x"}}
+    rows = [{"prompt": "p", "response": text, "tool_calls": [call]} for text in ("", "r")]
+    (tmp_path / "in.json").write_text(json.dumps(rows))
+    assert [one.single for one in answers(tmp_path / "in.json")] == [True, False]
 
 
 def run(capsys: pytest.CaptureFixture[str], *files: Path) -> JsonObject:

@@ -1,4 +1,4 @@
-"""The mlx_lm server, with the tool parser that some students use and a bound on its memory.
+"""The mlx_lm server, with the tool parser that some students use, the text of cut calls and a bound on its memory.
 
 python -P -m worker.endpoint.serve_child --model DIRECTORY [any other option of mlx_lm's server]
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from mlx_lm import server
 
 from worker.device.mlx_limits import bound_memory
+from worker.endpoint.cut_calls import keep_cut_calls
 from worker.student import fenced_json
 
 FAILED = 1
@@ -19,6 +20,7 @@ FAILED = 1
 def main() -> None:
     """Serve until a signal arrives."""
     fenced_json.register()
+    keep_cut_calls(server)
     bound_memory()
     run: Callable[[], None] = server.main
     try:

@@ -5,7 +5,8 @@
 {"prompt": ..., "responses": ["...", "..."]}           several answers to one prompt
 {"prompts": ["...", ...], "responses": ["...", ...]}   side by side
 ["...", ...], {"id": "...", ...}                       plain texts, where a file has no other answers
-{"prompt": ..., "choices": [{"message": {...}}]}       responses of a chat API
+    {"prompt": ..., "choices": [{"message": {...}}]}       responses of a chat API
+    [{"role": "user", ...}, {"role": "assistant", ...}]    conversations, under any name, also with "from" and "value"
 """
 
 import json
@@ -19,16 +20,10 @@ from config.errors import UsageError
 from config.records import JsonObject
 from worker.curate.jsonlines import numbered_lines, parse_object
 
-PROMPT_KEYS = ("prompt", "question", "instruction", "input", "query")
+PROMPT_KEYS = ("prompt", "question", "instruction", "input", "query", "problem", "task")
 ANSWER_KEYS = (
-    "answer",
-    "response",
-    "output",
-    "completion",
-    "generated",
-    "generated_text",
-    "model_output",
-    "prediction",
+    *("answer", "response", "output", "completion", "generated", "generated_text", "model_output", "prediction"),
+    *("generation", "reply", "final_answer", "model_response", "pred"),
 )
 OF_TEXT = ("text", "content")  # keys of an answer that is an object
 PLURAL = (*(f"{key}s" for key in ANSWER_KEYS), "generations", "samples", "resps", *ANSWER_KEYS)
@@ -92,7 +87,8 @@ def _parsed(content: bytes) -> JsonValue:
 
 def _found(whole: JsonValue) -> list[tuple[str, JsonValue]]:
     """The answers of a value: records, or plain texts where it has none; the value itself if it has neither."""
-    return list(_answers(whole, "")) or list(_texts(whole, "")) or [("", whole)]
+    found = list(_answers(whole, "")) or list(_texts(whole, ""))
+    return found or [("", whole if isinstance(whole, dict) else {})]
 
 
 def _checked(found: list[tuple[str, JsonValue]], *, line: int | None) -> Iterator[Entry]:
@@ -107,6 +103,9 @@ def _checked(found: list[tuple[str, JsonValue]], *, line: int | None) -> Iterato
 def _answers(value: JsonValue, path: str, above: JsonObject | None = None) -> Iterator[tuple[str, JsonValue]]:
     """The records below a value. They inherit the prompt and the expectation of the objects around them."""
     if isinstance(value, list):
+        if (chat := _chat(value)) is not None:
+            yield path, {**(above or {}), "messages": chat}
+            return
         for place, item in enumerate(value):
             yield from _answers(item, f"{path}[{place}]", above)
         return
@@ -122,6 +121,19 @@ def _answers(value: JsonValue, path: str, above: JsonObject | None = None) -> It
             yield from _answers(inner, f"{path}.{key}" if path else key, inherited)
 
 
+def _chat(items: list[JsonValue]) -> list[JsonValue] | None:
+    """The messages of a list of turns; None for any other list."""
+    roles = {"human": "user", "gpt": "assistant", "function": "tool", "observation": "tool"}
+    turns = [item for item in items if isinstance(item, dict)]
+    if not items or len(turns) != len(items):
+        return None
+    if all(isinstance(turn.get("role"), str) for turn in turns):
+        return items
+    if all(isinstance(turn.get("from"), str) and "value" in turn for turn in turns):
+        return [{"role": roles.get(str(turn["from"]), str(turn["from"])), "content": turn["value"]} for turn in turns]
+    return None
+
+
 def is_answer(record: JsonObject) -> bool:
     """Whether an object is one answer: a conversation, a text, or a response of a chat API."""
     chat = record.get("messages")
@@ -129,7 +141,9 @@ def is_answer(record: JsonObject) -> bool:
         return True
     if isinstance(record.get("text"), str) or isinstance(record.get("choices"), list):
         return True
-    return any(_is_text(record.get(key)) for key in ANSWER_KEYS) or ("query" in record and "tool_calls" in record)
+    if any(_is_text(record.get(key)) for key in ANSWER_KEYS) or ("query" in record and "tool_calls" in record):
+        return True
+    return any(key in record and record[key] is None for key in ANSWER_KEYS) and bool(set(record) & {*PROMPT_KEYS})
 
 
 def _is_text(value: JsonValue) -> bool:

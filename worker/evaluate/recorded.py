@@ -93,10 +93,20 @@ def _read_file(path: Path) -> Iterator[Recorded]:
 
 
 def is_single(record: JsonObject) -> bool:
-    """Whether a record is one text, or one response of a chat API, and not a conversation or a call with its result."""
-    conversation = isinstance(record.get("messages"), list) or "outcome" in record or record.get("tool_calls")
-    text = record.get("text")
-    return not conversation and not (isinstance(text, str) and "<|im_start|>" in text and _answer_text(record) is None)
+    """Whether a record is one text, call or response of a chat API, and not a conversation in which calls were run."""
+    chat, text = record.get("messages"), record.get("text")
+    if "outcome" in record or (isinstance(text, str) and "<|im_start|>" in text and _answer_text(record) is None):
+        return False
+    if isinstance(chat, list):  # a prompt of several messages, with the answer beside it
+        return all(isinstance(turn, dict) and turn.get("role") in ("system", "user") for turn in chat)
+    return not record.get("tool_calls") or _is_only_called(record)
+
+
+def _is_only_called(record: JsonObject) -> bool:
+    """Whether a record lists calls without results and without a text behind them."""
+    listed = record.get("tool_calls")
+    ran = any(isinstance(call, dict) and "result" in call for call in listed) if isinstance(listed, list) else False
+    return "query" not in record and not ran and not (_answer_text(record) or "").strip()
 
 
 def to_trajectory(record: JsonObject, *, run_id: str, number: int) -> Trajectory:
@@ -159,6 +169,8 @@ def _messages(record: JsonObject, job: str) -> tuple[Message, ...]:
     listed = tuple(_listed_calls(record.get("tool_calls"), job))
     results = tuple(_listed_results(record.get("tool_calls"), job))
     called = (Message(role="assistant", tool_calls=listed), *results) if listed else ()
+    if listed and _is_only_called(record):
+        return (question, *called)
     return (question, *called, *_parsed(answer, f"{job}/answer"))
 
 
@@ -170,7 +182,8 @@ def _answer_text(record: JsonObject) -> str | None:
             value = next((value[name] for name in OF_TEXT if isinstance(value.get(name), str)), None)
         if isinstance(value, str):
             return value
-    return None
+    failed = any(key in record and record[key] is None for key in ANSWER_KEYS)  # scripts write null for no answer
+    return "" if failed else None
 
 
 def _chat(chat: Sequence[JsonValue], job: str) -> Iterator[Message]:
