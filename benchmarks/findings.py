@@ -12,7 +12,8 @@ from pathlib import Path
 
 from config.report.metrics import wilson
 from worker.evaluate.findings.names import AnswerFault
-from worker.evaluate.recorded import is_single, needs_tools, to_trajectory
+from worker.evaluate.record_fields import is_single, needs_tools
+from worker.evaluate.recorded import to_trajectory
 from worker.evaluate.score import observe
 
 LABELLED = Path(__file__).resolve().parents[1] / "tests" / "data" / "labelled_findings.jsonl"

@@ -7,7 +7,8 @@ from config.records import JsonObject
 from worker.evaluate.answer_files import is_answer
 from worker.evaluate.call_parsing import is_cut, parse_answer
 from worker.evaluate.json_prefix import is_json_prefix
-from worker.evaluate.recorded import is_single, needs_tools, to_trajectory
+from worker.evaluate.record_fields import is_single, needs_tools
+from worker.evaluate.recorded import to_trajectory
 from worker.evaluate.score import AnswerFault, AnswerScore, observe
 
 LEAST_LABELLED = 8
@@ -101,6 +102,23 @@ def test_json_that_was_cut_is_told_from_json_that_is_wrong(text: str, is_prefix:
     assert is_json_prefix(text) is is_prefix
     assert is_cut(text) is is_prefix
     assert not is_cut(f"<tool_call>\n{text}\n</tool_call>")
+
+
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        ('{"name": "grep", "arguments": {"pattern": "cla', {"cut_call"}),  # no tag, and the text ends in the middle
+        ('{"name": "grep", "arguments": {"pattern": "x"}}', {"call_in_text"}),  # whole, and nobody parses it
+        ('```json\n{"name": "grep", "arguments": {"pattern": "cla', {"cut_call"}),
+        ('<tool_call>\n{"name": "grep", "arguments": {"pattern": "x"}\n</tool_call>', {"malformed_call"}),
+        ('<tool_call>\n{"name": "grep", "arguments": {"pattern": "x"}', {"cut_call"}),
+        ('<tool_call>\n{"name": "grep", "arguments": {"pattern": "x"}}}\n</tool_call>', {"malformed_call"}),
+        ('<function=grep>{"pattern": "x"}</function>', set()),
+        ("<think>\nI look.\n</think>\n" + OPEN, set()),
+    ],
+)
+def test_notation_and_end_of_a_call_decide(text: str, findings: set[str]) -> None:
+    assert set(details({"prompt": "q", "answer": text})) == findings
 
 
 def test_cut_answer_is_not_a_runaway_and_a_runaway_is_not_a_cut_answer() -> None:

@@ -8,7 +8,8 @@ from config.errors import UsageError
 from config.records import JsonObject, Prompt
 from worker.cli.evaluate import read_prompts, score
 from worker.evaluate.call_parsing import parse_answer
-from worker.evaluate.recorded import is_single, to_trajectory
+from worker.evaluate.record_fields import is_single
+from worker.evaluate.recorded import to_trajectory
 from worker.evaluate.score import AnswerFault, observe
 
 CALL = '<tool_call>\n{"name": "grep", "arguments": {"pattern": "x"}}\n</tool_call>'

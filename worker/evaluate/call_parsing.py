@@ -27,6 +27,7 @@ BOUNDARY = re.compile(
     r"|(?im:^[ \t]*(?:tool (?:result|response|output)s?|observation|user|human|assistant)[ \t]*:)"
 )
 EXTRA_BRACES = re.compile(r"[\s\]},;]*[\]}][\s\]},;]*(?=</tool_call>)")  # one too many
+BARE = re.compile(r"(?m)^(?=\{\s*\"(?:name|tool)\"\s*:)")
 CALL_BEGINS = re.compile(r"\s*\{\s*[\"'](?:name|tool)[\"']\s*:\s*[\"'][\w.-]*")
 NAME = re.compile(r"[\"'](?:name|tool)[\"']\s*:\s*[\"']([\w.-]+)[\"']|<function=([\w.-]+)>")
 ARGUMENT_KEYS = ("arguments", "args", "parameters")
@@ -80,11 +81,12 @@ def _found(text: str) -> Iterator[Found]:
     """The calls in the order of the text; none overlap."""
     at = 0
     while True:
-        starts = [match for pattern in (OPENING, FENCE) if (match := pattern.search(text, at))]
+        starts = [match for pattern in (OPENING, FENCE, BARE) if (match := pattern.search(text, at))]
         if not starts:
             return
         first = min(starts, key=lambda match: match.start())
-        found = _fenced(text, first) if first.re is FENCE else _tagged(text, first)
+        parse = {FENCE: _fenced, BARE: _bare}.get(first.re, _tagged)
+        found = parse(text, first)
         if found is not None:
             yield found
         at = max(found.end if found else first.end(), first.start() + 1)
@@ -93,7 +95,7 @@ def _found(text: str) -> Iterator[Found]:
 def _tagged(text: str, opening: re.Match[str]) -> Found:
     start, body = opening.start(), opening.end()
     if xml := XML.match(text, body):
-        arguments: JsonObject = dict(PARAMETER.findall(xml["body"]))
+        arguments: JsonObject = _json_body(xml["body"]) or dict(PARAMETER.findall(xml["body"]))
         return Found(start, _closed(text, xml.end()), xml["name"].strip(), arguments)
     if (decoded := _decoded(text, body)) and not EXTRA_BRACES.match(text, decoded[1]):
         end = _closed(text, decoded[1])
@@ -118,6 +120,20 @@ def _fenced(text: str, fence: re.Match[str]) -> Found | None:
         end = closing.end() if closing else len(text)
         return Found(start, end, _name(piece), text[start:end].rstrip())
     return None
+
+
+def _bare(text: str, opening: re.Match[str]) -> Found | None:
+    """A call without a tag that ends in the middle. A whole one is a call as text, which nobody runs: prose here."""
+    piece = text[opening.start() :]
+    if not is_json_prefix(piece):
+        return None
+    return Found(opening.start(), len(text), _name(piece), piece.rstrip())
+
+
+def _json_body(text: str) -> JsonObject:
+    """The object between the tags of <function=NAME>{...}</function>, Llama's notation; {} if there is none."""
+    decoded = _decoded(text, 0)
+    return dict(decoded[0]) if decoded and isinstance(decoded[0], dict) else {}
 
 
 def _decoded(text: str, at: int) -> tuple[object, int] | None:

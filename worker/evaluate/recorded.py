@@ -20,11 +20,20 @@ from pathlib import Path
 from pydantic import JsonValue, ValidationError
 
 from config.errors import UsageError
-from config.records import CUT, JOB_DIGITS, JsonObject, Message, ToolCall, Trajectory
+from config.records import JOB_DIGITS, JsonObject, Message, ToolCall, Trajectory
 from worker.curate import seed
 from worker.curate.jsonlines import first_error
-from worker.evaluate.answer_files import ANSWER_KEYS, OF_TEXT, PROMPT_KEYS, entries
+from worker.evaluate.answer_files import ANSWER_KEYS, PROMPT_KEYS, entries
 from worker.evaluate.call_parsing import parse_answer
+from worker.evaluate.record_fields import (
+    answer_text,
+    finish_reason,
+    first_choice,
+    first_text,
+    is_only_called,
+    is_single,
+    needs_tools,
+)
 
 KEPT_KEYS = ("category", "expect", "seconds", "finish_reasons")
 CHATML_TURN = re.compile(r"<\|im_start\|>(\w+)\n?(.*?)(?:<\|im_end\|>|(?=<\|im_start\|>)|\Z)", re.S)
@@ -92,23 +101,6 @@ def _read_file(path: Path) -> Iterator[Recorded]:
             yield replace(found, trajectory=trajectory, needs_tools=needs, single=single)
 
 
-def is_single(record: JsonObject) -> bool:
-    """Whether a record is one text, call or response of a chat API, and not a conversation in which calls were run."""
-    chat, text = record.get("messages"), record.get("text")
-    if "outcome" in record or (isinstance(text, str) and "<|im_start|>" in text and _answer_text(record) is None):
-        return False
-    if isinstance(chat, list):  # a prompt of several messages, with the answer beside it
-        return all(isinstance(turn, dict) and turn.get("role") in ("system", "user") for turn in chat)
-    return not record.get("tool_calls") or _is_only_called(record)
-
-
-def _is_only_called(record: JsonObject) -> bool:
-    """Whether a record lists calls without results and without a text behind them."""
-    listed = record.get("tool_calls")
-    ran = any(isinstance(call, dict) and "result" in call for call in listed) if isinstance(listed, list) else False
-    return "query" not in record and not ran and not (_answer_text(record) or "").strip()
-
-
 def to_trajectory(record: JsonObject, *, run_id: str, number: int) -> Trajectory:
     """A record as a trajectory. Raises ValueError or ValidationError if it is not one."""
     if "outcome" in record and "messages" in record:
@@ -120,46 +112,22 @@ def to_trajectory(record: JsonObject, *, run_id: str, number: int) -> Trajectory
     messages = _messages(record, job)
     prompt = next((m.content for m in messages if m.role == "user" and m.content), "")
     fields = {key: record[key] for key in KEPT_KEYS if record.get(key) is not None}
-    if (reason := _finish_reason(record)) is not None:
+    if (reason := finish_reason(record)) is not None:
         fields["finish_reasons"] = [reason]
     required = {"run_id": run_id, "job_id": job, "prompt": prompt, "messages": messages, "outcome": "completed"}
     return Trajectory.model_validate(fields | required)
 
 
-def _finish_reason(record: JsonObject) -> str | None:
-    choice = _choice(record)
-    names = ("finish_reason", "stop_reason")
-    found = [holder.get(name) for holder in (record, choice or {}) for name in names]
-    reason = next((value for value in found if isinstance(value, str)), None)
-    return CUT if reason == "max_tokens" else reason
-
-
-def _choice(record: JsonObject) -> JsonObject | None:
-    """The first choice of a chat API's response."""
-    choices = record.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else None
-
-
-def needs_tools(record: JsonObject) -> bool | None:
-    """Whether the record says that its question needs tools; None if it does not say."""
-    metadata = record.get("metadata")
-    for holder in (record, metadata if isinstance(metadata, dict) else {}):
-        if isinstance(needed := holder.get("requires_tools"), bool):
-            return needed
-    return None
-
-
 def _messages(record: JsonObject, job: str) -> tuple[Message, ...]:
-    chat, text, answer = record.get("messages"), record.get("text"), _answer_text(record)
+    chat, text, answer = record.get("messages"), record.get("text"), answer_text(record)
     if isinstance(chat, list):
         asked = bool(chat) and isinstance(chat[-1], dict) and chat[-1].get("role") == "user"
         answered: list[JsonValue] = [{"role": "assistant", "content": answer}] if asked and answer is not None else []
         return tuple(_chat([*chat, *answered], job))
     if isinstance(text, str) and "<|im_start|>" in text:
         return tuple(_chat([{"role": role, "content": content} for role, content in CHATML_TURN.findall(text)], job))
-    question = Message(role="user", content=_first_text(record, PROMPT_KEYS) or "")
-    if (choice := _choice(record)) is not None and answer is None:
+    question = Message(role="user", content=first_text(record, PROMPT_KEYS) or "")
+    if (choice := first_choice(record)) is not None and answer is None:
         message = choice.get("message", {"content": choice.get("text")})
         return (question, *_chat([{"role": "assistant", **message} if isinstance(message, dict) else message], job))
     if answer is None:
@@ -169,21 +137,9 @@ def _messages(record: JsonObject, job: str) -> tuple[Message, ...]:
     listed = tuple(_listed_calls(record.get("tool_calls"), job))
     results = tuple(_listed_results(record.get("tool_calls"), job))
     called = (Message(role="assistant", tool_calls=listed), *results) if listed else ()
-    if listed and _is_only_called(record):
+    if listed and is_only_called(record):
         return (question, *called)
     return (question, *called, *_parsed(answer, f"{job}/answer"))
-
-
-def _answer_text(record: JsonObject) -> str | None:
-    """The answer, also if it is an object with a text."""
-    for key in ANSWER_KEYS:
-        value = record.get(key)
-        if isinstance(value, dict):
-            value = next((value[name] for name in OF_TEXT if isinstance(value.get(name), str)), None)
-        if isinstance(value, str):
-            return value
-    failed = any(key in record and record[key] is None for key in ANSWER_KEYS)  # scripts write null for no answer
-    return "" if failed else None
 
 
 def _chat(chat: Sequence[JsonValue], job: str) -> Iterator[Message]:
@@ -256,7 +212,3 @@ def _arguments(arguments: JsonValue) -> JsonObject | str:
             return arguments
         return value if isinstance(value, dict) else arguments
     return arguments if isinstance(arguments, dict) else {} if arguments is None else json.dumps(arguments)
-
-
-def _first_text(record: JsonObject, keys: Sequence[str]) -> str | None:
-    return next((value for key in keys if isinstance(value := record.get(key), str)), None)
