@@ -6,14 +6,11 @@ import sys
 from pathlib import Path
 
 SCRIPT = """
-import json, sys
+import json
 from mlx_lm import server
-from mlx_lm.tool_parsers import json_tools, qwen3_coder
+from mlx_lm.tool_parsers import json_tools
 from worker.endpoint.cut_calls import keep_cut_calls
 from worker.student import fenced_json
-
-if "--stock" not in sys.argv:
-    keep_cut_calls(server)
 
 def respond(parser, parts):
     handler = object.__new__(server.APIHandler)
@@ -26,35 +23,31 @@ def respond(parser, parts):
 
 CUT, BAD = '\\n{"name": "grep", "arguments": {"pattern": "cla', '\\n{"name": oops}\\n'
 WHOLE = '\\n{"name": "grep", "arguments": {"pattern": "x"}}\\n'
-print(json.dumps({
-    "cut": respond(json_tools.parse_tool_call, [("", [CUT], "length")]),
-    "cut behind a whole one": respond(json_tools.parse_tool_call, [("", [WHOLE], None), ("", [CUT], "length")]),
-    "cut, fenced": respond(fenced_json.parse_tool_call, [("I look.", [CUT], "length")]),
-    "malformed": respond(json_tools.parse_tool_call, [("", [BAD], "tool_calls")]),
-    "malformed, then a cut text": respond(json_tools.parse_tool_call, [("", [BAD], None), ("I am", [], "length")]),
-    "whole": respond(json_tools.parse_tool_call, [("", [WHOLE], "tool_calls")]),
-}))
+JSON, FENCED = json_tools.parse_tool_call, fenced_json.parse_tool_call
+CASES = {
+    "cut": (JSON, [("", [CUT], "length")]),
+    "cut behind a whole one": (JSON, [("", [WHOLE], None), ("", [CUT], "length")]),
+    "cut, fenced": (FENCED, [("I look.", [CUT], "length")]),
+    "malformed": (JSON, [("", [BAD], "tool_calls")]),
+    "malformed, then a cut text": (JSON, [("", [BAD], None), ("I am", [], "length")]),
+    "whole": (JSON, [("", [WHOLE], "tool_calls")]),
+}
+stock = {name: respond(*case) for name, case in CASES.items()}
+keep_cut_calls(server)
+print(json.dumps([stock, {name: respond(*case) for name, case in CASES.items()}]))
 """
 CUT = '<tool_call>\n{"name": "grep", "arguments": {"pattern": "cla'
-DROPPED = {"malformed": ["", 0], "malformed, then a cut text": ["I am", 0], "whole": ["", 1]}
-
-
-def respond(*arguments: str) -> dict[str, list[object]]:
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", SCRIPT, *arguments]
-    ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=60)
-    answers: dict[str, list[object]] = json.loads(ended.stdout.splitlines()[-1])
-    return answers
+SAME = {"malformed": ["", 0], "malformed, then a cut text": ["I am", 0], "whole": ["", 1]}
 
 
 def test_text_of_a_cut_call_is_sent_and_other_lost_calls_are_not() -> None:
-    assert respond() == DROPPED | {
+    command = [sys.executable, "-c", SCRIPT]
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=120)
+    stock, kept = json.loads(ended.stdout.splitlines()[-1])
+    assert stock == SAME | {"cut": ["", 0], "cut behind a whole one": ["", 1], "cut, fenced": ["I look.", 0]}
+    assert kept == SAME | {
         "cut": [CUT, 0],
         "cut behind a whole one": [CUT, 1],
         "cut, fenced": ["I look.```json\n\n" + CUT.removeprefix("<tool_call>\n"), 0],
     }
-
-
-def test_stock_server_drops_it() -> None:
-    answers = respond("--stock")
-    assert (answers["cut"], answers["cut behind a whole one"]) == (["", 0], ["", 1])

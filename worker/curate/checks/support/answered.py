@@ -143,7 +143,8 @@ def _strange(answer: Answer, query: Asked, items: list[Item], evidence: Evidence
             is_class = query.category == "subclasses" and name[:1].isupper() and not evidence.holds(name)
             plain = query.category != "parameters" and not CODE.search(name) and not is_class
             whole = f"`{name}`" in clause.text and name in parts and query.category != "subclasses"
-            if name not in known and (whole or not shown_here) and not evidence.asked(name) and not plain:
+            unseen = whole or is_class or not shown_here
+            if name not in known and unseen and not evidence.asked(name) and not plain:
                 return f"the answer lists {name!r}, which the results do not show as such"
     return ""
 
