@@ -141,6 +141,32 @@ def test_kind_of_a_loop_is_in_the_detail() -> None:
     assert details({"prompt": "q", "answer": f"{a}\n{b}\n{a}\n{b}"})["loop"].startswith("cycle: ")
 
 
+def test_calls_that_differ_in_white_space_are_the_same_call() -> None:
+    spaced = [OPEN, OPEN.replace("class Task", "class  Task"), OPEN.replace("class Task", "class Task ")]
+    assert set(details({"prompt": "q", "answer": "\n".join(spaced)})) == {"loop"}
+
+
+def test_placeholder_is_not_a_real_result() -> None:
+    call = {"name": "grep", "args": {"pattern": "x"}, "result": "[Tool execution completed]"}
+    assert "no_real_result" in details({"prompt": "q", "answer": "It is in a.py.", "tool_calls": [call]})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "answer", "is_claim"),
+    [
+        ("shutdown", "There is nothing about a shutdown in this code.", False),  # "shut down" of the question
+        ("SIGTERM", "I searched for SIGTERM and found nothing.", False),  # true of the search
+        ("SIGTERM", "The worker never stops.", True),
+        ("wroker", "I searched for wroker and found nothing.", True),  # a misspelling finds nothing by itself
+        ("shutdown", "The worker drains its pool.", True),
+    ],
+)
+def test_denial_in_answer_to_a_free_question_needs_a_search_for_it(pattern: str, answer: str, is_claim: bool) -> None:
+    call = {"name": "grep", "args": {"pattern": pattern}, "result": "no matches in 81 files"}
+    record: JsonObject = {"prompt": "How does the worker shut down?", "answer": answer, "tool_calls": [call]}  # type: ignore[dict-item, list-item]
+    assert ("unsupported_claim" in details(record)) == is_claim
+
+
 @pytest.mark.parametrize(
     ("result", "kind"),
     [

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from config.errors import FailureKind
-from config.records import ToolCall
+from config.records import JsonObject, ToolCall
 from worker.evaluate.findings.names import AnswerFault, AnswerFinding
 from worker.evaluate.findings.rollout import Rollout
 
@@ -20,7 +20,7 @@ def loop(rollout: Rollout) -> AnswerFinding | None:
     - cycle: two or three different calls made twice in a row (A B A B, A B C A B C);
     - limit: it reached its limit of requests, calls or repeats.
     """
-    keys = [call_key(call) for call in rollout.trajectory.tool_calls]
+    keys = [_call_key(call) for call in rollout.trajectory.tool_calls]
     most_frequent = Counter(keys).most_common(1)
     if most_frequent and most_frequent[0][1] >= SAME_CALL:
         return _loop("same_call", f"same call: {most_frequent[0][0]} was called {most_frequent[0][1]} times")
@@ -32,9 +32,16 @@ def loop(rollout: Rollout) -> AnswerFinding | None:
     return None
 
 
-def call_key(call: ToolCall) -> str:
-    """A key that is equal for calls with the same name and arguments."""
-    return f"{call.name} {json.dumps(call.arguments, sort_keys=True, ensure_ascii=False)}"
+def _call_key(call: ToolCall) -> str:
+    """A key that is equal for calls with the same name and arguments, whatever their order and white space."""
+    return f"{call.name} {json.dumps(_folded(call.arguments), sort_keys=True, ensure_ascii=False)}"
+
+
+def _folded(arguments: JsonObject | str) -> JsonObject | str:
+    """The arguments with single spaces in their texts."""
+    if isinstance(arguments, str):
+        return " ".join(arguments.split())
+    return {key: " ".join(value.split()) if isinstance(value, str) else value for key, value in arguments.items()}
 
 
 def _loop(kind: str, detail: str) -> AnswerFinding:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from config.records import Message, ToolCall, Trajectory
+from worker.curate.checks.tool_results import is_placeholder
 from worker.evaluate.call_parsing import ParsedAnswer, is_cut, parse_answer
 
 STOP_TOKENS = re.compile(r"(?:\s*(?:<\|im_end\|>|<\|endoftext\|>|<\|eot_id\|>|</s>))+\s*\Z")
@@ -64,7 +65,7 @@ class Rollout:
 
     @cached_property
     def real_results(self) -> frozenset[str]:
-        """Ids of the calls with a result that is text and not an error."""
+        """Ids of the calls with a result that is text, and neither an error nor a placeholder for a result."""
         return frozenset(m.tool_call_id for m in self.trajectory.messages if m.tool_call_id and _is_real(m))
 
     @cached_property
@@ -74,7 +75,8 @@ class Rollout:
 
 
 def _is_real(message: Message) -> bool:
-    return message.role == "tool" and not message.is_error and bool(message.content and message.content.strip())
+    text = message.content or ""
+    return message.role == "tool" and not message.is_error and bool(text.strip()) and not is_placeholder(text)
 
 
 def short(text: str, limit: int = 600) -> str:
