@@ -18,6 +18,7 @@ from worker.device.device_lock import Claim, device_lock
 from worker.device.machine import this_machine
 from worker.device.model_memory import Model
 from worker.endpoint.model_server import ModelServer, ServerFlags
+from worker.evaluate.causes import failure_causes
 from worker.evaluate.comparing import outcomes
 from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different, require_loaded
 from worker.evaluate.rates import score
@@ -138,6 +139,7 @@ def _report(
         after=own[1].metrics(spec.evaluate_samples) if own[1] else None,
         comparison=compare(base_and_adapter(answered)) if after else None,
         unseen=unseen_part(before.trajectories[count:], after.trajectories[count:] if after else ()),
+        failure_causes=failure_causes((own[1] or own[0]).trajectories),
         identity=identity,
         concurrency=concurrency,
         max_tokens=spec.evaluate_limits.max_tokens,
