@@ -98,8 +98,7 @@ def train(
         on_progress(_planned(plan))
         with log_kept(training.folder / LOG, training.out), _disk_errors(training):
             started = time.monotonic()
-            found = checkpoints.open_folder(training.folder, training.recipe)
-            resume = found[-1] if found else None
+            resume = next(reversed(checkpoints.open_folder(training.folder, training.recipe)), None)
             earlier = resume.state.seconds if resume else 0.0  # read now: newer checkpoints replace it
             backend, losses = _losses(training, resume, on_progress, cancelled, claim)
             seconds = time.monotonic() - started + earlier
