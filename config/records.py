@@ -135,6 +135,11 @@ class Spec(Record):
     """Number of held-out prompts to evaluate."""
     evaluate_limits: Limits = Limits(requests=6, tool_calls=8, max_tokens=256)
     """Limits of each evaluation prompt."""
+    checkpoints: int | None = Field(None, ge=1, exclude_if=lambda count: count is None)
+    """Saved checkpoints to compare by their answers before the evaluation; 1 takes the last, None decides by the
+    questions of the valid split."""
+    trainer: str | None = Field(None, exclude_if=lambda trainer: trainer is None)
+    """Another trainer than mlx_lm, "command:PROGRAM ARGUMENT..."; a train worker runs only those that it allows."""
     lora: JsonObject = {}
     """Overrides of config/lora.yaml, with mlx_lm's names; config/hyperparameters.py checks them."""
     seed: int = 0

@@ -1,81 +1,24 @@
 """Runs one stage after generation: claim it in the ledger, do its work, then finish or release it."""
 
-import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from config import logs
-from config.errors import (
-    ApplejackError,
-    CurationError,
-    DownloadError,
-    StoreUnavailableError,
-    StudentError,
-    TrainingError,
-    UsageError,
-)
-from config.ledger import Ledger, RunView
+from config.errors import ApplejackError, CurationError, StoreUnavailableError, TrainingError
+from config.ledger import Ledger
 from config.ledger.fleet import LeaseRef
 from config.ledger.stages import StageClaim, stage_member
-from config.records import Adapter, JsonObject, Prompt, TrainProgress
+from config.records import Adapter, JsonObject, TrainProgress
 from config.report.metrics import Fraction
 from config.settings import Settings
 from config.topology import Stage
 from worker.fleet.leases import Lease, Leases
 from worker.fleet.redis_outage import retry_while_unavailable
-from worker.models.pinned import pinned_model
 from worker.models.progress import Downloads
+from worker.stage_context import StageContext
 
 log = logs.get(__name__)
-
-
-@dataclass(frozen=True)
-class StageContext:
-    """One stage of one run, claimed."""
-
-    ledger: Ledger
-    settings: Settings
-    worker: str
-    run: RunView
-    folder: Path
-    """this machine's folder for the run"""
-    lease: Lease
-    downloads: Downloads = field(default_factory=Downloads)
-
-    @property
-    def run_id(self) -> str:
-        """The run's id."""
-        return self.run.spec.run_id
-
-    def student(self, stage: Stage) -> Path:
-        """The directory of the stage's student, downloaded if needed. StudentError names this machine and the repair.
-
-        Curation needs the tokenizer, not the weights.
-        """
-        spec = self.run.spec
-        named = spec.student if stage is Stage.CURATE else spec.trained_student
-        if named is None:
-            raise UsageError("the run names no student; submit with --student MODEL")
-        try:
-            with self.downloads.shown() as on_progress:
-                return pinned_model(
-                    self.ledger,
-                    self.run_id,
-                    named,
-                    weights=stage is not Stage.CURATE,
-                    on_progress=on_progress,
-                    cancelled=self.lease.cancelled,
-                ).path
-        except (UsageError, DownloadError) as error:
-            raise StudentError(
-                f"{platform.node()}: {error}; then `applejack resubmit {self.run_id} --stage {stage.value}`, or take "
-                f"another student: `applejack resubmit {self.run_id} --stage curate --student MODEL`"
-            ) from error
-
-    def place(self, name: str) -> Path:
-        """Where this machine keeps one version of the run's dataset, adapter or report."""
-        return self.folder / f"{name}-v{self.run.version}"
 
 
 def curate_run(context: StageContext) -> JsonObject:
@@ -144,8 +87,10 @@ def report(context: StageContext, progress: TrainProgress) -> None:
 
 
 def evaluate_run(context: StageContext) -> JsonObject:
-    """Ask base and adapter the held-out prompts and write the Report."""
+    """Choose the checkpoint, ask base and adapter the held-out prompts and write the Report."""
+    from worker.evaluate.checkpoint_choice import choose_checkpoint
     from worker.evaluate.evaluator import evaluate
+    from worker.evaluate.questions import held_out
     from worker.generate.job import Workspaces
 
     ledger, run_id, spec = context.ledger, context.run_id, context.run.spec
@@ -154,21 +99,38 @@ def evaluate_run(context: StageContext) -> JsonObject:
         if not folder.is_dir():
             ledger.files.get(run_id, name, folder)
     ledger.stages.clear_progress(run_id, Stage.EVALUATE)
-    made = evaluate(
-        held_out(dataset)[: spec.evaluate_prompts],
+    trained = Adapter.model_validate(ledger.stages.view(run_id, Stage.TRAIN).result)
+    student, workspace_for = context.student(Stage.EVALUATE), Workspaces(ledger, context.settings, spec).of
+
+    def on_progress(phase: str, done: int, total: int) -> None:
+        ledger.stages.report(run_id, Stage.EVALUATE, {"phase": phase, "done": done, "total": total})
+
+    choice = choose_checkpoint(
+        adapter,
+        trained,
+        dataset,
         spec=spec,
-        student=context.student(Stage.EVALUATE),
-        adapter=adapter,
-        workspace_for=Workspaces(ledger, context.settings, spec).of,
-        out=context.place("report"),
-        on_progress=lambda phase, done, total: ledger.stages.report(
-            run_id, Stage.EVALUATE, {"phase": phase, "done": done, "total": total}
-        ),
+        student=student,
+        workspace_for=workspace_for,
+        out=context.place("checkpoints"),
+        on_progress=on_progress,
         worker=context.worker,
         cancelled=context.lease.cancelled,
     )
-    trained = Adapter.model_validate(ledger.stages.view(run_id, Stage.TRAIN).result)
-    made = made.with_training(trained, correct=curated_correct(ledger, run_id))
+    if choice:
+        ledger.files.put(run_id, "adapter", adapter)
+    made = evaluate(
+        held_out(dataset)[: spec.evaluate_prompts],
+        spec=spec,
+        student=student,
+        adapter=adapter,
+        workspace_for=workspace_for,
+        out=context.place("report"),
+        on_progress=on_progress,
+        worker=context.worker,
+        cancelled=context.lease.cancelled,
+    )
+    made = made.with_training(trained, correct=curated_correct(ledger, run_id), checkpoints=choice)
     made.write(context.place("report"))
     ledger.files.put(run_id, "report", context.place("report"))
     return made.model_dump(mode="json")
@@ -178,12 +140,6 @@ def curated_correct(ledger: Ledger, run_id: str) -> Fraction | None:
     """The teacher's right answers, of those with an expected answer; None if curation graded none."""
     counts = ledger.stages.view(run_id, Stage.CURATE).result.get("correct")
     return Fraction.model_validate(counts) if isinstance(counts, dict) and counts.get("of") else None
-
-
-def held_out(dataset: Path) -> list[Prompt]:
-    """The prompts of the dataset's test split, which no training row holds."""
-    with (dataset / "held_out.jsonl").open(encoding="utf-8") as lines:
-        return [Prompt.model_validate_json(line) for line in lines if line.strip()]
 
 
 @dataclass

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from config.atomic_files import write_text
 from config.errors import UsageError
 from config.records import Adapter, Record
+from config.report.checkpoints import CheckpointChoice
 from config.report.metrics import Fraction, Metrics, Targets, Training
 from config.report.rows import lines, markdown
 
@@ -38,10 +39,15 @@ class Report(Record):
     """how the evaluation verified which weights answered"""
     concurrency: int = 1
     """prompts in flight at once; it affects seconds_per_prompt"""
+    checkpoints: CheckpointChoice | None = Field(None, exclude_if=lambda choice: choice is None)
+    """which saved checkpoint is the adapter, and why; None if only the last one was considered"""
 
-    def with_training(self, adapter: Adapter, *, correct: Fraction | None = None) -> Self:
-        """Return a copy with the adapter's training metrics and the teacher's share of right answers."""
-        return self.model_copy(update={"training": Training.of(adapter), "teacher_correct": correct})
+    def with_training(
+        self, adapter: Adapter, *, correct: Fraction | None = None, checkpoints: CheckpointChoice | None = None
+    ) -> Self:
+        """Return a copy with the adapter's training metrics, its choice, and the teacher's share of right answers."""
+        about = {"training": Training.of(adapter), "teacher_correct": correct, "checkpoints": checkpoints}
+        return self.model_copy(update=about)
 
     @property
     def student_name(self) -> str:
@@ -58,7 +64,8 @@ class Report(Record):
     def markdown(self) -> str:
         """The report as Markdown: a table and the identity check."""
         table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
-        about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, self.identity)
+        choice = self.checkpoints.markdown().rstrip() if self.checkpoints else ""
+        about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, choice, self.identity)
         return "\n\n".join(filter(None, (f"# {self.run_id}", table, *about))) + "\n"
 
     def write(self, folder: Path) -> Path:

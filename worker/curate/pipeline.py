@@ -139,7 +139,7 @@ def _write(
         for split in (split for split, side in sides.items() if side):
             parquet.copy(place / dataset.SPLIT_FILES[split], place / f"{split}.parquet")
     dataset.write_rejected(place, entries)
-    held_out = dataset.write_held_out(place, sides, spool)
+    questions = dataset.write_questions(place, sides, spool)
     found = _leaks(sides)
     summary = summarise(entries, sides, options, content_hash=content_hash, leaks=found["keys"], broken=broken)
     summary = replace(summary, replayed=replay.counts() if replay else None)
@@ -147,7 +147,7 @@ def _write(
         Example(job_id=e.job_id, run_id=e.run_id, kept=judgement(e.verdict), content=e.content) for e in entries
     ]
     write_examples(place, examples)
-    manifest = _manifest(entries, summary, options, student, found, held_out)
+    manifest = _manifest(entries, summary, options, student, found, questions)
     if marks:
         manifest["review"] = measure(examples, marks).as_json()
     dataset.write_json(place / dataset.MANIFEST, manifest)
@@ -169,7 +169,7 @@ def _manifest(
     options: Options,
     student: Student | None,
     found: dict[str, dict[str, int]],
-    held_out: int,
+    questions: dict[str, int],
 ) -> JsonObject:
     kept = [entry for entry in entries if entry.kept]
     rule = {"workspace": RULE_WORKSPACE, "prompt": RULE_PROMPT}[options.split_by]
@@ -201,7 +201,7 @@ def _manifest(
         "limits": dict(summary.limits),
         "split_rule": RULE_SEED if options.format == "seed-text" else rule,
         "leaks": {name: dict(pairs) for name, pairs in found.items()},
-        "held_out": held_out,
+        **questions,
         "loss_proof": summary.loss_proof,
         "options": options.applied(),
         "warnings": list(summary.warnings),

@@ -69,11 +69,11 @@ def evaluate(
     No report is written then.
     """
     try:
-        questions = _questions(prompts, workspace_for)
+        questions = questions_of(prompts, workspace_for)
         out.mkdir(parents=True, exist_ok=True)
         budget = serving(Model.of(student), this_machine(), most=concurrency)
         with device_lock("evaluation", spec.run_id, cancelled) as claim:
-            evaluator = Evaluator(_evaluation_spec(spec), questions, student, out, on_progress, worker, budget, claim)
+            evaluator = Evaluator(evaluation_spec(spec), questions, student, out, on_progress, worker, budget, claim)
             before = evaluator.ask("before", None)
             noise = prove_constant(before.canaries, who="the base model")
             after = (
@@ -157,14 +157,17 @@ class Evaluator:
         )
 
 
-def _evaluation_spec(spec: Spec) -> Spec:
+def evaluation_spec(spec: Spec) -> Spec:
     """The run's spec for the student: greedy sampling and the evaluation limits."""
     greedy = Sampling(temperature=0.0, top_p=None)
     changes = {"limits": spec.evaluate_limits, "sampling": greedy, "model": DEFAULT_MODEL, "teacher": "endpoint"}
     return spec.model_copy(update=changes)
 
 
-def _questions(prompts: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]) -> tuple[EvalItem, ...]:
+def questions_of(
+    prompts: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]
+) -> tuple[EvalItem, ...]:
+    """The prompts with their job ids and workspaces; EvaluationError if there are none, or a workspace's error."""
     if not prompts:
         raise EvaluationError("no prompts to evaluate; raise --test-share when curating, or pass a prompts file")
     return tuple(
