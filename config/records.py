@@ -460,6 +460,10 @@ class Adapter(Record):
     """Wall time of the training."""
     backend: str | None = Field(None, exclude_if=lambda backend: backend is None)
     """What mlx computed on: metal, cuda or cpu; None in records of earlier versions."""
+    trainer: str | None = Field(None, exclude_if=lambda trainer: trainer is None)
+    """The command of a trainer other than mlx_lm's."""
+    unservable: str | None = Field(None, exclude_if=lambda reason: reason is None)
+    """Why the adapter cannot be served, and so is not evaluated; None if it can."""
 
 
 class JobState(StrEnum):

@@ -121,6 +121,7 @@ class Demo:
             evaluate_prompts=self.questions,
             evaluate_limits=Limits(requests=5, tool_calls=6, seconds=90, request_seconds=60, max_tokens=96),
             sampling=Sampling(temperature=0.7),
+            checkpoints=1,  # comparing more would cost minutes of the demo's six
             lora={**LORA, "iters": self.iterations},
             seed=SEED,
         )

@@ -1,8 +1,9 @@
 """Runs one stage after generation: claim it in the ledger, do its work, then finish or release it."""
 
+import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from functools import partial
 
 from config import logs
 from config.errors import ApplejackError, CurationError, StoreUnavailableError, TrainingError
@@ -13,6 +14,7 @@ from config.records import Adapter, JsonObject, TrainProgress
 from config.report.metrics import Fraction
 from config.settings import Settings
 from config.topology import Stage
+from config.trainer_command import Command, is_allowed, parse_trainer, refusal
 from worker.fleet.leases import Lease, Leases
 from worker.fleet.redis_outage import retry_while_unavailable
 from worker.models.progress import Downloads
@@ -56,14 +58,17 @@ def curate_run(context: StageContext) -> JsonObject:
 
 def train_run(context: StageContext) -> JsonObject:
     """Train the student on the run's dataset, each line of progress in the ledger."""
+    from worker.train.command_trainer import train_with_command
     from worker.train.trainer import train
 
+    command = trainer_command(context)
     ledger, run_id = context.ledger, context.run_id
     dataset = context.place("dataset")
     if not dataset.is_dir():
         ledger.files.get(run_id, "dataset", dataset)
     ledger.stages.clear_progress(run_id, Stage.TRAIN)
-    adapter = train(
+    run = partial(train_with_command, command, cwd=context.settings.trainer_dir.resolve()) if command else train
+    adapter = run(
         dataset,
         student=context.student(Stage.TRAIN),
         out=context.place("adapter"),
@@ -76,6 +81,20 @@ def train_run(context: StageContext) -> JsonObject:
         raise TrainingError("this worker shuts down, or another has taken the training over")
     ledger.files.put(run_id, "adapter", context.place("adapter"))
     return adapter.model_dump(mode="json")
+
+
+def trainer_command(context: StageContext) -> Command | None:
+    """The run's own trainer, None if it uses mlx_lm's.
+
+    TrainingError if this worker's owner has not allowed it: a command that arrives with a run is never run unseen.
+    """
+    spec, settings = context.run.spec, context.settings
+    if spec.trainer is None:
+        return None
+    command = parse_trainer(spec.trainer)
+    if not is_allowed(command, settings.allowed_trainers):
+        raise TrainingError(refusal(command, settings.allowed_trainers, host=platform.node(), run_id=spec.run_id))
+    return command
 
 
 def report(context: StageContext, progress: TrainProgress) -> None:
@@ -100,6 +119,9 @@ def evaluate_run(context: StageContext) -> JsonObject:
             ledger.files.get(run_id, name, folder)
     ledger.stages.clear_progress(run_id, Stage.EVALUATE)
     trained = Adapter.model_validate(ledger.stages.view(run_id, Stage.TRAIN).result)
+    if trained.unservable:
+        log.warning("evaluate.skipped", run_id=run_id, reason=trained.unservable)
+        return {"skipped": trained.unservable}
     student, workspace_for = context.student(Stage.EVALUATE), Workspaces(ledger, context.settings, spec).of
 
     def on_progress(phase: str, done: int, total: int) -> None:

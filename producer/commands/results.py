@@ -100,4 +100,6 @@ def read_report(ledger: Ledger, run_id: str) -> Report:
         raise UsageError(
             f"run {run_id!r} has no report: its evaluation is {state}; `applejack status {run_id}` shows its stages"
         )
+    if "skipped" in view.result:
+        raise UsageError(f"run {run_id!r} has no report: its evaluation was skipped: {view.result['skipped']}")
     return Report.model_validate(view.result)

@@ -18,6 +18,7 @@ from config.questions.wording import TOOL_FORMS, parse
 from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
 from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
+from config.trainer_command import TRAINER_HELP, parse_trainer
 from producer import enqueue
 from producer.commands.model_options import STUDENT_HELP, doubtful, parse_students
 from producer.commands.options import Dir, Json, settings_with_dir, tool_names
@@ -27,6 +28,11 @@ from producer.model_check import ask_workers, no_workers, require_student, requi
 from producer.output import Output, either, pluralise
 from producer.workspace import resolve_prompts, resolve_workspace
 
+SUBMITTED = " A train worker runs only those that it was started to allow (worker train --allow-trainer)."
+CHECKPOINTS_HELP = (
+    "Compare N saved checkpoints by their answers to questions of the valid split; the best becomes the adapter. 1 "
+    "takes the last [default: 3 if the valid split has at least 12 questions with tools and an expected answer]."
+)
 SHOWN = 80  # characters of an offending value in a message
 
 
@@ -74,6 +80,10 @@ def submit(
         bool, typer.Option("--keep-wrong", help="Keep answers that contradict the prompt's `expect` in the dataset.")
     ] = False,
     lora: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=OVERRIDE_HELP)] = None,
+    trainer: Annotated[str | None, typer.Option(metavar="TRAINER", help=TRAINER_HELP + SUBMITTED)] = None,
+    checkpoints: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help=CHECKPOINTS_HELP, show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the dataset split.")] = 0,
     force: Annotated[
         bool, typer.Option("--force", help="Queue the run although no live worker has its --model or --student.")
@@ -97,6 +107,8 @@ def submit(
     if students.curate is None and format_ != "seed-text":
         raise UsageError(f"--format {format_} needs the student's chat template: give --student MODEL")
     overrides = parse_overrides(lora or [])
+    if trainer is not None:
+        parse_trainer(trainer)
     resolve(overrides, turns=format_ == "turns")  # otherwise the train stage would reject them hours later
     spec = checked(
         run_id=run,
@@ -114,6 +126,8 @@ def submit(
         keep_wrong=keep_wrong,
         train=train,
         lora=overrides,
+        trainer=trainer,
+        checkpoints=checkpoints,
         seed=seed,
         **({"system_prompt": system_prompt} if system_prompt is not None else {}),
     )

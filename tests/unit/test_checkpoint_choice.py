@@ -13,11 +13,11 @@ from config.report.model import Report
 from worker.evaluate import checkpoint_choice
 from worker.evaluate.checkpoint_choice import apply, choose_checkpoint, compared, keep_last, reason_not_to, score_of
 from worker.evaluate.questions import CHOOSING, MOST, choosing_prompts
-from worker.train.checkpoints import Checkpoint, checkpoints
+from worker.train.saved_weights import SavedWeights, saved_weights
 
 
-def saved(*iterations: int) -> list[Checkpoint]:
-    return [Checkpoint(iteration, Path(f"{iteration:07d}_adapters.safetensors")) for iteration in iterations]
+def saved(*iterations: int) -> list[SavedWeights]:
+    return [SavedWeights(iteration, Path(f"{iteration:07d}_adapters.safetensors")) for iteration in iterations]
 
 
 def score(iteration: int, right: int, loops: int = 0, loss: float | None = None) -> CheckpointScore:
@@ -135,13 +135,13 @@ def test_nothing_is_compared_with_too_few_questions_or_checkpoints(
 
 def test_a_chosen_checkpoint_becomes_the_weights_and_the_last_one_stays(tmp_path: Path) -> None:
     folder = adapter_folder(tmp_path / "adapter", 100)
-    assert keep_last(folder, 200) == Checkpoint(200, folder / "0000200_adapters.safetensors")
+    assert keep_last(folder, 200) == SavedWeights(200, folder / "0000200_adapters.safetensors")
     choice = CheckpointChoice.of((score(100, 9), score(200, 3)))
-    apply(folder, checkpoints(folder)[0], choice)
+    apply(folder, saved_weights(folder)[0], choice)
     assert (folder / "adapters.safetensors").read_text() == "weights 100"
     assert CheckpointChoice.model_validate_json((folder / "checkpoints.json").read_text()) == choice
     keep_last(folder, 200)  # as a second start does: it must not take the chosen weights for the last ones
-    assert [one.path.read_text() for one in checkpoints(folder)] == ["weights 100", "weights 200"]
+    assert [one.path.read_text() for one in saved_weights(folder)] == ["weights 100", "weights 200"]
 
 
 def test_one_checkpoint_leaves_the_adapter_as_it_is(tmp_path: Path) -> None:

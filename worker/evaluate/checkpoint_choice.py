@@ -29,8 +29,8 @@ from worker.evaluate.evaluator import CONCURRENCY, EvalItem, Evaluator, Progress
 from worker.evaluate.questions import choosing_prompts
 from worker.evaluate.score import observe
 from worker.tools.workspace import Workspace
-from worker.train.checkpoints import Checkpoint, checkpoints
 from worker.train.recipe import WEIGHTS
+from worker.train.saved_weights import SavedWeights, saved_name, saved_weights
 
 CHOICE = "checkpoints.json"  # in the adapter's directory
 SCORE = "score.json"  # beside each checkpoint's answers
@@ -65,7 +65,7 @@ def choose_checkpoint(
     last = keep_last(adapter, trained.iterations)
     if last is None:
         return None
-    found = compared(checkpoints(adapter), spec.checkpoints or COMPARED)
+    found = compared(saved_weights(adapter), spec.checkpoints or COMPARED)
     prompts = choosing_prompts(dataset)
     if why := reason_not_to(found, prompts, asked=spec.checkpoints):
         choice = CheckpointChoice(iteration=last.iteration, reason=f"the last one, iteration {last.iteration}: {why}")
@@ -81,17 +81,17 @@ def choose_checkpoint(
     return apply(adapter, next(one for one in found if one.iteration == choice.iteration), choice)
 
 
-def keep_last(adapter: Path, iterations: int) -> Checkpoint | None:
+def keep_last(adapter: Path, iterations: int) -> SavedWeights | None:
     """The last weights as a checkpoint, copied once, before another one takes their place; None without weights."""
-    file = adapter / f"{iterations:07d}_{WEIGHTS}"
+    file = adapter / saved_name(iterations)
     if not (adapter / WEIGHTS).is_file():
         return None
     if not file.is_file():
         _copy(adapter / WEIGHTS, file)
-    return Checkpoint(iterations, file)
+    return SavedWeights(iterations, file)
 
 
-def compared(found: Sequence[Checkpoint], count: int) -> list[Checkpoint]:
+def compared(found: Sequence[SavedWeights], count: int) -> list[SavedWeights]:
     """At most `count` checkpoints, spread evenly over the training; the last one is always among them."""
     if not found:
         return []
@@ -101,7 +101,7 @@ def compared(found: Sequence[Checkpoint], count: int) -> list[Checkpoint]:
     return sorted(chosen, key=lambda one: one.iteration)
 
 
-def reason_not_to(found: Sequence[Checkpoint], prompts: Sequence[Prompt], *, asked: int | None) -> str:
+def reason_not_to(found: Sequence[SavedWeights], prompts: Sequence[Prompt], *, asked: int | None) -> str:
     """Why nothing is compared, or ""."""
     if len(found) < 2:
         return "the training saved no other checkpoint; set save_every lower"
@@ -114,7 +114,7 @@ def reason_not_to(found: Sequence[Checkpoint], prompts: Sequence[Prompt], *, ask
     return ""
 
 
-def apply(adapter: Path, chosen: Checkpoint, choice: CheckpointChoice) -> CheckpointChoice:
+def apply(adapter: Path, chosen: SavedWeights, choice: CheckpointChoice) -> CheckpointChoice:
     """Make the checkpoint the adapter's weights and write the choice beside them; each file is replaced atomically."""
     if _digest(adapter / WEIGHTS) != _digest(chosen.path):
         _copy(chosen.path, adapter / WEIGHTS)
@@ -137,7 +137,7 @@ class _Comparison:
     worker: str
     cancelled: Callable[[], bool]
 
-    def scores(self, found: Sequence[Checkpoint]) -> tuple[CheckpointScore, ...]:
+    def scores(self, found: Sequence[SavedWeights]) -> tuple[CheckpointScore, ...]:
         """The score of each checkpoint, read from `out` if it has answered the same questions before."""
         budget = serving(Model.of(self.student), this_machine(), most=CONCURRENCY)
         questions = questions_of(self.prompts, self.workspace_for)
@@ -148,7 +148,7 @@ class _Comparison:
             )
 
     def _score(
-        self, checkpoint: Checkpoint, questions: tuple[EvalItem, ...], budget: Serving, claim: Claim, name: str
+        self, checkpoint: SavedWeights, questions: tuple[EvalItem, ...], budget: Serving, claim: Claim, name: str
     ) -> CheckpointScore:
         asking, folder = evaluation_spec(self.spec), self.out / f"{checkpoint.iteration:07d}"
         key = _key(checkpoint, asking, self.prompts)
@@ -162,7 +162,9 @@ class _Comparison:
         return score
 
 
-def score_of(checkpoint: Checkpoint, answers: Sequence[Trajectory], losses: Sequence[TrainProgress]) -> CheckpointScore:
+def score_of(
+    checkpoint: SavedWeights, answers: Sequence[Trajectory], losses: Sequence[TrainProgress]
+) -> CheckpointScore:
     """The counts over one checkpoint's answers, graded as the report grades."""
     seen = [observe(answer, needs_tools=True) for answer in answers]
     graded = [one for one in seen if one.correct is not None]
@@ -189,14 +191,14 @@ def _reporting(name: str, on_progress: Progress, cancelled: Callable[[], bool]) 
     return report
 
 
-def _lay_out(adapter: Path, checkpoint: Checkpoint, folder: Path) -> None:
+def _lay_out(adapter: Path, checkpoint: SavedWeights, folder: Path) -> None:
     """The checkpoint as an adapter that mlx_lm can serve."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / CONFIG, (adapter / CONFIG).read_text(encoding="utf-8"))
     _copy(checkpoint.path, folder / WEIGHTS)
 
 
-def _key(checkpoint: Checkpoint, asking: Spec, prompts: Sequence[Prompt]) -> str:
+def _key(checkpoint: SavedWeights, asking: Spec, prompts: Sequence[Prompt]) -> str:
     """What the answers depend on: weights, questions, limits, tools and the version of applejack."""
     digest = hashlib.sha256(_digest(checkpoint.path).encode())
     for part in (version(), asking.model_dump_json(), *(prompt.model_dump_json() for prompt in prompts)):

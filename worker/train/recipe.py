@@ -31,6 +31,11 @@ def finished(out: Path, recipe: JsonObject) -> Adapter | None:
 
 def recipe_of(dataset: Path, student: Path, plan: Plan) -> JsonObject:
     """The inputs that determine the adapter."""
+    return inputs(dataset, student, plan.hyperparameters)
+
+
+def inputs(dataset: Path, student: Path, hyperparameters: JsonObject) -> JsonObject:
+    """Dataset, student and hyperparameters, each with what identifies its content."""
     weights = {file.name: file.stat().st_size for file in sorted(student.glob("model*.safetensors"))}
     config = hashlib.sha256((student / "config.json").read_bytes()).hexdigest()
     model, revision = hub_name(student)
@@ -38,7 +43,7 @@ def recipe_of(dataset: Path, student: Path, plan: Plan) -> JsonObject:
     return {
         "dataset_hash": dataset_hash(dataset),
         "student": {**origin, "config_sha256": config, "weights": cast("JsonObject", weights)},
-        "hyperparameters": plan.hyperparameters,
+        "hyperparameters": hyperparameters,
     }
 
 
