@@ -5,8 +5,10 @@ would put the loss on the whole conversation, and Arrow would add null arguments
 The adapter is saved in PEFT's form, which applejack converts for mlx_lm.
 """
 
+import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +27,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 GB = 1e9
+WEIGHTS = "adapter_model.safetensors"  # PEFT's
 
 
 class Progress(TrainerCallback):
@@ -55,6 +58,12 @@ class Progress(TrainerCallback):
         if torch.cuda.is_available():
             values["peak_memory_gb"] = torch.cuda.max_memory_allocated() / GB
         self._config.report(state.global_step, **values)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Called every save_steps. applejack compares these weights by their answers."""
+        if state.is_world_process_zero:
+            saved = Path(args.output_dir) / f"checkpoint-{state.global_step}" / WEIGHTS
+            shutil.copyfile(saved, self._config.out / f"{state.global_step * self._config.accumulation:07d}_{WEIGHTS}")
 
 
 def lora(config: Config, model: torch.nn.Module) -> LoraConfig:

@@ -1,6 +1,7 @@
 """What a user's trainer leaves: taken over, converted, or told why it cannot be served."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from config.records import JsonObject
 from tests.support.tiny_adapter import RANK, make_tiny_adapter
 from tests.support.tiny_student import LAYERS, make_tiny_student
 from worker.train.adapter_form import collect
+from worker.train.saved_weights import saved_weights
 
 PEFT: JsonObject = {"peft_type": "LORA", "r": RANK, "lora_alpha": 40.0, "bias": "none", "use_dora": False}
 
@@ -59,6 +61,17 @@ def test_an_adapter_of_peft_becomes_the_same_one_for_mlx_lm(student: Path, tmp_p
     assert sorted(wanted["lora_parameters"]["keys"]) == config["lora_parameters"]["keys"]
     wanted["lora_parameters"]["keys"].sort()
     assert config == wanted  # scale 10 is alpha 40 over rank 4
+
+
+def test_earlier_weights_of_peft_are_converted_too(student: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    made = as_peft(make_tiny_adapter(tmp_path / "original", strength=1), tmp_path / "peft")
+    shutil.copyfile(made / "adapter_model.safetensors", made / "0000100_adapter_model.safetensors")
+    assert collect(made, adapter, student=student, final=adapter) == ""
+    assert [saved.iteration for saved in saved_weights(adapter)] == [100]
+    saved, last = ((adapter / f"{name}adapters.safetensors").read_bytes() for name in ("0000100_", ""))
+    assert saved == last
 
 
 def test_an_adapter_of_the_last_layers_keeps_their_number(student: Path, tmp_path: Path) -> None:

@@ -11,7 +11,16 @@ from config.report.checkpoints import CheckpointChoice, CheckpointScore
 from config.report.metrics import Fraction
 from config.report.model import Report
 from worker.evaluate import checkpoint_choice
-from worker.evaluate.checkpoint_choice import apply, choose_checkpoint, compared, keep_last, reason_not_to, score_of
+from worker.evaluate.checkpoint_choice import (
+    apply,
+    choose_checkpoint,
+    compared,
+    keep_last,
+    known_score,
+    reason_not_to,
+    score_of,
+    stored_key,
+)
 from worker.evaluate.questions import CHOOSING, MOST, choosing_prompts
 from worker.train.saved_weights import SavedWeights, saved_weights
 
@@ -183,6 +192,25 @@ def _choose(folder: Path, tmp_path: Path, spec: Spec) -> CheckpointChoice | None
         on_progress=lambda *_: None,
         worker="w",
     )
+
+
+def test_a_stored_score_counts_only_for_the_same_weights_questions_and_limits(tmp_path: Path) -> None:
+    folder = adapter_folder(tmp_path / "adapter", 100, 200)
+    early, late = saved_weights(folder)
+    spec, prompts = Spec(run_id="r"), [Prompt(prompt="q")]
+    key = stored_key(early, spec, prompts)
+    assert key == stored_key(early, Spec(run_id="r"), [Prompt(prompt="q")])
+    others = (
+        stored_key(late, spec, prompts),
+        stored_key(early, Spec(run_id="r", tools=("grep",)), prompts),
+        stored_key(early, spec, [Prompt(prompt="another")]),
+    )
+    assert key not in others
+    (tmp_path / "score.json").write_text(json.dumps({"key": key, "score": score(100, 9).model_dump(mode="json")}))
+    assert known_score(tmp_path, key) == score(100, 9)
+    assert known_score(tmp_path, others[0]) is None
+    (tmp_path / "score.json").write_text('{"key": ')  # torn by a full disk
+    assert known_score(tmp_path, key) is None
 
 
 def test_the_defaults_are_those_of_the_documentation() -> None:

@@ -151,8 +151,8 @@ class _Comparison:
         self, checkpoint: SavedWeights, questions: tuple[EvalItem, ...], budget: Serving, claim: Claim, name: str
     ) -> CheckpointScore:
         asking, folder = evaluation_spec(self.spec), self.out / f"{checkpoint.iteration:07d}"
-        key = _key(checkpoint, asking, self.prompts)
-        if known := _known(folder, key):
+        key = stored_key(checkpoint, asking, self.prompts)
+        if known := known_score(folder, key):
             return known
         _lay_out(self.adapter, checkpoint, folder)
         progress = _reporting(name, self.on_progress, self.cancelled)
@@ -198,7 +198,7 @@ def _lay_out(adapter: Path, checkpoint: SavedWeights, folder: Path) -> None:
     _copy(checkpoint.path, folder / WEIGHTS)
 
 
-def _key(checkpoint: SavedWeights, asking: Spec, prompts: Sequence[Prompt]) -> str:
+def stored_key(checkpoint: SavedWeights, asking: Spec, prompts: Sequence[Prompt]) -> str:
     """What the answers depend on: weights, questions, limits, tools and the version of applejack."""
     digest = hashlib.sha256(_digest(checkpoint.path).encode())
     for part in (version(), asking.model_dump_json(), *(prompt.model_dump_json() for prompt in prompts)):
@@ -206,7 +206,8 @@ def _key(checkpoint: SavedWeights, asking: Spec, prompts: Sequence[Prompt]) -> s
     return digest.hexdigest()
 
 
-def _known(folder: Path, key: str) -> CheckpointScore | None:
+def known_score(folder: Path, key: str) -> CheckpointScore | None:
+    """The score stored under a key; None if there is none, or it is damaged."""
     with suppress(OSError, ValueError, KeyError, TypeError, ValidationError):
         stored = json.loads((folder / SCORE).read_text(encoding="utf-8"))
         return CheckpointScore.model_validate(stored["score"]) if stored["key"] == key else None

@@ -31,7 +31,7 @@ from worker.train import student_files
 from worker.train.adapter_form import collect
 from worker.train.command_process import command_reports
 from worker.train.preflight import SPLITS, kind_of, read_rows, require_lengths, require_proof, require_rows
-from worker.train.recipe import LOG, RECIPE, RECORD, inputs, require_replaceable
+from worker.train.recipe import LOG, RECIPE, RECORD, WEIGHTS, inputs, require_replaceable
 from worker.train.training_size import TrainingSize, sized
 
 log = logs.get(__name__)
@@ -136,7 +136,8 @@ def _digests(command: Command, cwd: Path) -> JsonObject:
 def _finished(task: _Task) -> Adapter | None:
     with contextlib.suppress(OSError, ValueError):
         if json.loads((task.out / RECIPE).read_text(encoding="utf-8")) == task.recipe:
-            return Adapter.model_validate_json((task.out / RECORD).read_text(encoding="utf-8"))
+            adapter = Adapter.model_validate_json((task.out / RECORD).read_text(encoding="utf-8"))
+            return adapter if adapter.unservable or (task.out / WEIGHTS).is_file() else None
     return None
 
 
