@@ -139,6 +139,11 @@ class Spec(Record):
     """Prompts in flight in the evaluation; the server batches them."""
     evaluate_limits: Limits = Limits(requests=6, tool_calls=8, max_tokens=256)
     """Limits of each evaluation prompt."""
+    checkpoints: int | None = Field(None, ge=1, exclude_if=lambda count: count is None)
+    """Saved checkpoints to compare by their answers before the evaluation; 1 takes the last, None decides by the
+    questions of the valid split."""
+    trainer: str | None = Field(None, exclude_if=lambda trainer: trainer is None)
+    """Another trainer than mlx_lm, "command:PROGRAM ARGUMENT..."; a train worker runs only those that it allows."""
     lora: JsonObject = {}
     """Overrides of config/lora.yaml, with mlx_lm's names; config/hyperparameters.py checks them."""
     seed: int = 0
@@ -505,6 +510,10 @@ class Adapter(Record):
     """Wall time of the training."""
     backend: str | None = Field(None, exclude_if=lambda backend: backend is None)
     """What mlx computed on: metal, cuda or cpu; None in records of earlier versions."""
+    trainer: str | None = Field(None, exclude_if=lambda trainer: trainer is None)
+    """The command of a trainer other than mlx_lm's."""
+    unservable: str | None = Field(None, exclude_if=lambda reason: reason is None)
+    """Why the adapter cannot be served, and so is not evaluated; None if it can."""
 
 
 class JobState(StrEnum):

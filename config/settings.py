@@ -75,6 +75,11 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         60.0, ge=0, description="time that running jobs have to finish when a worker shuts down"
     )
+    trainers: str | None = Field(
+        None,
+        description="commands that this worker may run as trainers, separated by ';'; others are refused",
+    )
+    trainer_dir: Path = Field(Path(), description="directory in which they start, for relative paths in their words")
     caffeinate: bool = Field(True, description="on macOS, keep the machine awake while this worker has work")
     flower_user: str | None = Field(None, description="Flower's basic-auth user")
     flower_password: SecretStr | None = Field(None, description="Flower's basic-auth password")
@@ -92,6 +97,11 @@ class Settings(BaseSettings):
     def loaded_model(self) -> str | None:
         """The model that this worker's mlx_lm server has loaded and serves as "default_model", where it is known."""
         return self.serve or self.endpoint_serves
+
+    @property
+    def allowed_trainers(self) -> tuple[str, ...]:
+        """The commands that this worker may run as trainers."""
+        return tuple(text for part in (self.trainers or "").split(";") if (text := part.strip()))
 
     @property
     def runs(self) -> Path:

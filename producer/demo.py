@@ -126,6 +126,7 @@ class Demo:
             evaluate_concurrency=EVALUATE_CONCURRENCY,
             evaluate_limits=Limits(requests=5, tool_calls=6, seconds=240, request_seconds=120, max_tokens=128),
             sampling=Sampling(temperature=0.7),
+            checkpoints=1,  # comparing more would cost minutes of the demo's six
             lora={**LORA, "iters": self.iterations, "seed": self.seed},
             seed=self.seed,
         )

@@ -99,6 +99,8 @@ def render_panel(status: RunStatus, ledger: Ledger) -> RenderableType:
         detail = stage_detail(status, ledger) if running else ""
         if view.stage is Stage.CURATE and status.kept is not None:
             detail = curated_counts(status)
+        if "skipped" in view.result:
+            detail = f"skipped: {view.result['skipped']}"
         seconds = f"  {view.seconds:.0f} s" if view.seconds is not None else ""
         table.add_row(view.stage.value, view.state.value, detail + seconds)
     training = [Text(f"train  {status.training.line}")] if status.training else []  # too long for the table

@@ -3,87 +3,24 @@
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from functools import partial
 
 from config import logs
-from config.errors import (
-    ApplejackError,
-    CurationError,
-    DownloadError,
-    StoreUnavailableError,
-    StudentError,
-    TrainingError,
-    UsageError,
-)
-from config.fetched import has_files
-from config.ledger import Ledger, RunView
+from config.errors import ApplejackError, CurationError, StoreUnavailableError, TrainingError
+from config.ledger import Ledger
 from config.ledger.fleet import LeaseRef
 from config.ledger.stages import StageClaim, stage_member
 from config.records import Adapter, JsonObject, Prompt, TrainProgress
 from config.report.metrics import Fraction
 from config.settings import Settings
 from config.topology import UNSEEN, Stage
+from config.trainer_command import Command, is_allowed, parse_trainer, refusal
 from worker.fleet.leases import Lease, Leases
 from worker.fleet.redis_outage import retry_while_unavailable
-from worker.models.pinned import pinned_model
 from worker.models.progress import Downloads
+from worker.stage_context import StageContext
 
 log = logs.get(__name__)
-
-
-@dataclass(frozen=True)
-class StageContext:
-    """One stage of one run, claimed."""
-
-    ledger: Ledger
-    settings: Settings
-    worker: str
-    run: RunView
-    folder: Path
-    """this machine's folder for the run"""
-    lease: Lease
-    downloads: Downloads = field(default_factory=Downloads)
-
-    @property
-    def run_id(self) -> str:
-        """The run's id."""
-        return self.run.spec.run_id
-
-    def student(self, stage: Stage) -> Path:
-        """The directory of the stage's student, downloaded if needed. StudentError names this machine and the repair.
-
-        Curation needs the tokenizer, not the weights.
-        """
-        spec = self.run.spec
-        named = spec.student if stage is Stage.CURATE else spec.trained_student
-        if named is None:
-            raise UsageError("the run names no student; submit with --student MODEL")
-        try:
-            with self.downloads.shown() as on_progress:
-                return pinned_model(
-                    self.ledger,
-                    self.run_id,
-                    named,
-                    weights=stage is not Stage.CURATE,
-                    on_progress=on_progress,
-                    cancelled=self.lease.cancelled,
-                ).path
-        except (UsageError, DownloadError) as error:
-            raise StudentError(
-                f"{platform.node()}: {error}; then `applejack resubmit {self.run_id} --stage {stage.value}`, or take "
-                f"another student: `applejack resubmit {self.run_id} --stage curate --student MODEL`"
-            ) from error
-
-    def place(self, name: str) -> Path:
-        """Where this machine keeps one version of the run's dataset, adapter or report."""
-        return self.folder / f"{name}-v{self.run.version}"
-
-    def copy(self, name: str) -> Path:
-        """This machine's dataset or adapter of the run, fetched unless it has the ledger's files already."""
-        folder, stored = self.place(name), self.ledger.files.hashes(self.run_id, name)
-        if not folder.is_dir() or not has_files(folder, stored):  # a failed training leaves its log
-            self.ledger.files.get(self.run_id, name, folder)
-        return folder
 
 
 def curate_run(context: StageContext) -> JsonObject:
@@ -134,12 +71,15 @@ def submitted_unseen(context: StageContext) -> list[Prompt]:
 
 def train_run(context: StageContext) -> JsonObject:
     """Train the student on the run's dataset, each line of progress in the ledger."""
+    from worker.train.command_trainer import train_with_command
     from worker.train.trainer import train
 
+    command = trainer_command(context)
     ledger, run_id = context.ledger, context.run_id
     dataset = context.copy("dataset")
     ledger.stages.clear_progress(run_id, Stage.TRAIN)
-    adapter = train(
+    run = partial(train_with_command, command, cwd=context.settings.trainer_dir.resolve()) if command else train
+    adapter = run(
         dataset,
         student=context.student(Stage.TRAIN),
         out=context.place("adapter"),
@@ -154,6 +94,20 @@ def train_run(context: StageContext) -> JsonObject:
     return adapter.model_dump(mode="json")
 
 
+def trainer_command(context: StageContext) -> Command | None:
+    """The run's own trainer, None if it uses mlx_lm's.
+
+    TrainingError if this worker's owner has not allowed it: a command that arrives with a run is never run unseen.
+    """
+    spec, settings = context.run.spec, context.settings
+    if spec.trainer is None:
+        return None
+    command = parse_trainer(spec.trainer)
+    if not is_allowed(command, settings.allowed_trainers):
+        raise TrainingError(refusal(command, settings.allowed_trainers, host=platform.node(), run_id=spec.run_id))
+    return command
+
+
 def report(context: StageContext, progress: TrainProgress) -> None:
     """One line of training progress into the ledger; an outage loses the line, not the training."""
     try:
@@ -163,7 +117,8 @@ def report(context: StageContext, progress: TrainProgress) -> None:
 
 
 def evaluate_run(context: StageContext) -> JsonObject:
-    """Ask base and adapter the held-out prompts and write the Report."""
+    """Choose the checkpoint, ask base and adapter the held-out prompts and write the Report."""
+    from worker.evaluate.checkpoint_choice import choose_checkpoint
     from worker.evaluate.evaluator import evaluate
     from worker.evaluate.held_out import read_prompts, select
     from worker.evaluate.training_set import check_against_training
@@ -173,13 +128,35 @@ def evaluate_run(context: StageContext) -> JsonObject:
     ledger, run_id, spec = context.ledger, context.run_id, context.run.spec
     dataset, adapter = context.copy("dataset"), context.copy("adapter")
     ledger.stages.clear_progress(run_id, Stage.EVALUATE)
-    workspace_for = Workspaces(ledger, context.settings, spec).of
+    trained = Adapter.model_validate(ledger.stages.view(run_id, Stage.TRAIN).result)
+    if trained.unservable:
+        log.warning("evaluate.skipped", run_id=run_id, reason=trained.unservable)
+        return {"skipped": trained.unservable}
+    student, workspace_for = context.student(Stage.EVALUATE), Workspaces(ledger, context.settings, spec).of
     unseen = unseen_questions(dataset, workspace_for)
     if unseen.problem:
         log.warning("unseen.skipped", run_id=run_id, workspace=unseen.workspace, reason=unseen.problem)
-    prompts, student = select(read_prompts(dataset), spec.evaluate_prompts), context.student(Stage.EVALUATE)
+    prompts = select(read_prompts(dataset), spec.evaluate_prompts)
     asked = [*prompts, *unseen.prompts]
     notes = check_against_training(asked, spec, dataset=dataset, student=student, adapter=adapter)
+
+    def on_progress(phase: str, done: int, total: int) -> None:
+        ledger.stages.report(run_id, Stage.EVALUATE, {"phase": phase, "done": done, "total": total})
+
+    choice = choose_checkpoint(
+        adapter,
+        trained,
+        dataset,
+        spec=spec,
+        student=student,
+        workspace_for=workspace_for,
+        out=context.place("checkpoints"),
+        on_progress=on_progress,
+        worker=context.worker,
+        cancelled=context.lease.cancelled,
+    )
+    if choice:
+        ledger.files.put(run_id, "adapter", adapter)
     made = evaluate(
         prompts,
         unseen=unseen.prompts,
@@ -188,15 +165,12 @@ def evaluate_run(context: StageContext) -> JsonObject:
         adapter=adapter,
         workspace_for=workspace_for,
         out=context.place("report"),
-        on_progress=lambda phase, done, total: ledger.stages.report(
-            run_id, Stage.EVALUATE, {"phase": phase, "done": done, "total": total}
-        ),
+        on_progress=on_progress,
         worker=context.worker,
         cancelled=context.lease.cancelled,
     )
-    trained = Adapter.model_validate(ledger.stages.view(run_id, Stage.TRAIN).result)
-    made = unseen.noted(made.with_training(trained, correct=curated_correct(ledger, run_id)))
-    made = made.model_copy(update={"notes": notes})
+    made = made.with_training(trained, correct=curated_correct(ledger, run_id), checkpoints=choice)
+    made = unseen.noted(made).model_copy(update={"notes": notes})
     made.write(context.place("report"))
     ledger.files.put(run_id, "report", context.place("report"))
     return made.model_dump(mode="json")

@@ -62,9 +62,12 @@ class Report(Record):
     outcomes: tuple[PromptOutcome, ...] = ()
     """of each prompt, in the order of the prompts"""
 
-    def with_training(self, adapter: Adapter, *, correct: Fraction | None = None) -> Self:
-        """Return a copy with the adapter's training metrics and the teacher's share of right answers."""
-        return self.model_copy(update={"training": Training.of(adapter), "teacher_correct": correct})
+    def with_training(
+        self, adapter: Adapter, *, correct: Fraction | None = None, checkpoints: CheckpointChoice | None = None
+    ) -> Self:
+        """Return a copy with the adapter's training metrics, its choice, and the teacher's share of right answers."""
+        about = {"training": Training.of(adapter), "teacher_correct": correct, "checkpoints": checkpoints}
+        return self.model_copy(update=about)
 
     @property
     def verdict(self) -> tuple[TargetResult, ...]:

@@ -147,6 +147,8 @@ def read_report(ledger: Ledger, name: str) -> Report:
         raise UsageError(
             f"run {run_id!r} has no report: its evaluation is {state}; `applejack status {run_id}` shows its stages"
         )
+    if "skipped" in view.result:
+        raise UsageError(f"run {run_id!r} has no report: its evaluation was skipped: {view.result['skipped']}")
     return Report.of_run(run_id, view.result)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from config.errors import UsageError
 from config.settings import Settings
+from config.trainer_command import parse_command
 from producer.commands.model_options import served
 from producer.commands.options import Dir, Json, require_url, settings_with_dir
 from producer.connect import open_ledger
@@ -83,6 +84,14 @@ def worker(
         int | None, typer.Option(help="Parallel jobs [default: adaptive, up to 16, for generate; 1 otherwise].", min=1)
     ] = None,
     name: Annotated[str | None, typer.Option(help="Worker name, unique on this host [default: ROLE-PID].")] = None,
+    allow_trainer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="Let runs train with this command, word for word, such as 'python trl/train.py'; repeat for more "
+            "[default: $APPLEJACK_TRAINERS, separated by ';'].",
+        ),
+    ] = None,
     caffeinate: Caffeinate = True,
     folder: Dir = None,
 ) -> None:
@@ -96,6 +105,8 @@ def worker(
         raise UsageError(f"--serve {serve!r} needs a generate worker, not {role!r}; remove --serve")
     if serve and endpoint:
         raise UsageError(f"a worker uses one model server: remove --serve {serve!r} or --endpoint {endpoint!r}")
+    if allow_trainer and role != "train":
+        raise UsageError(f"--allow-trainer {allow_trainer[0]!r} needs a train worker, not {role!r}; remove it")
     if endpoint or (role == "generate" and not (serve or settings.serve)):
         require_url(endpoint or settings.endpoint)
     with open_ledger(settings) as (_, with_url):
@@ -106,6 +117,7 @@ def worker(
         environment["APPLEJACK_SERVE"] = served(serve)
     if not caffeinate:
         environment["APPLEJACK_CAFFEINATE"] = "0"
+    environment |= trainer_settings(settings, allow_trainer or [])
     jobs = concurrency or POOL[role]
     if concurrency:
         environment["APPLEJACK_CONCURRENCY"] = str(concurrency)
@@ -141,6 +153,18 @@ def worker_environment(settings: Settings) -> dict[str, str]:
         "APPLEJACK_REDIS_URL": settings.redis_url.get_secret_value(),
         "APPLEJACK_DIR": str(settings.dir.resolve()),
     }
+
+
+def trainer_settings(settings: Settings, allowed: list[str]) -> dict[str, str]:
+    """Environment variables for the trainers of a worker, which itself runs in its log folder."""
+    for command in allowed:
+        parse_command(command)
+        if ";" in command:
+            raise UsageError(
+                f"--allow-trainer is {command!r}; a command with ';' cannot be allowed, put it into a script"
+            )
+    trainers = {"APPLEJACK_TRAINERS": ";".join(allowed)} if allowed else {}
+    return {**trainers, "APPLEJACK_TRAINER_DIR": str(settings.trainer_dir.resolve())}
 
 
 def workdir(settings: Settings) -> Path:

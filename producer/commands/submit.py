@@ -18,6 +18,7 @@ from config.questions.wording import CODE_CATEGORIES, MISSING, parse
 from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
 from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN, UNSEEN
+from config.trainer_command import TRAINER_HELP, parse_trainer
 from producer import enqueue
 from producer.commands.model_options import STUDENT_HELP, doubtful, parse_students
 from producer.commands.options import Dir, Json, settings_with_dir, tool_names
@@ -30,6 +31,11 @@ from producer.workspace import resolve_prompts, resolve_workspace
 
 EVALUATION = Spec(run_id="default")  # its defaults of the evaluation
 MOST_HELD_OUT = 0.8  # share; a tenth more is for validation
+SUBMITTED = " A train worker runs only those that it was started to allow (worker train --allow-trainer)."
+CHECKPOINTS_HELP = (
+    "Compare N saved checkpoints by their answers to questions of the valid split; the best becomes the adapter. 1 "
+    "takes the last [default: 3 if the valid split has at least 12 questions with tools and an expected answer]."
+)
 SHOWN = 80  # characters of an offending value in a message
 
 
@@ -89,6 +95,10 @@ def submit(
             "asks none. Only for mined prompts.",
         ),
     ] = DEFAULT,
+    trainer: Annotated[str | None, typer.Option(metavar="TRAINER", help=TRAINER_HELP + SUBMITTED)] = None,
+    checkpoints: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help=CHECKPOINTS_HELP, show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the dataset split.")] = 0,
     evaluate_prompts: Annotated[
         int,
@@ -139,6 +149,8 @@ def submit(
             f"--test-share is {test_share}, which leaves too little to train on; give less than {MOST_HELD_OUT}"
         )
     overrides = parse_overrides(lora or [])
+    if trainer is not None:
+        parse_trainer(trainer)
     resolve(overrides, turns=format_ == "turns")  # otherwise the train stage would reject them hours later
     spec = checked(
         run_id=run,
@@ -157,6 +169,8 @@ def submit(
         test_share=test_share,
         train=train,
         lora=overrides,
+        trainer=trainer,
+        checkpoints=checkpoints,
         seed=seed,
         evaluate_prompts=evaluate_prompts,
         evaluate_limits=EVALUATION.evaluate_limits.model_copy(update={"max_tokens": evaluate_tokens}),

@@ -154,6 +154,7 @@ class Stack:
         environment.pop("APPLEJACK_SERVE", None)  # one model server a machine, however many workers
         environment["APPLEJACK_REDIS_URL"] = self.running.redis_url.get_secret_value()
         environment["APPLEJACK_DIR"] = str(self.folder)
+        environment["APPLEJACK_TRAINER_DIR"] = str(self.settings.trainer_dir.resolve())
         return environment
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:

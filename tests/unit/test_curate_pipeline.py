@@ -26,6 +26,7 @@ FILES = (
     "test.jsonl",
     "rejected.jsonl",
     "held_out.jsonl",
+    "valid_prompts.jsonl",
     "dataset.json",
     "README.md",
     "examples.jsonl",
@@ -120,6 +121,27 @@ def test_held_out_are_the_prompts_of_the_test_split(tmp_path: Path, student: Pat
     assert all(prompt.expect and prompt.requires_tools for prompt in prompts)
     trained = (tmp_path / "out" / "train.jsonl").read_text()
     assert not any(prompt.prompt in trained for prompt in prompts)
+
+
+def test_valid_prompts_are_those_of_the_valid_split_and_never_held_out_ones(tmp_path: Path, student: Path) -> None:
+    def asked(*, tested: int) -> tuple[set[str], set[str]]:
+        samples = [
+            looked_up(n, split="test" if n < tested else "valid" if n < tested + 5 else "train") for n in range(40)
+        ]
+        out = tmp_path / str(tested)
+        run(samples, out, student)
+        manifest = json.loads((out / "dataset.json").read_text())
+        files = [lines(out / f"{name}.jsonl") for name in ("held_out", "valid_prompts")]
+        assert [manifest["held_out"], manifest["valid_prompts"]] == [len(file) for file in files]
+        assert all(line["job_id"] for file in files for line in file)
+        held_out, valid = ({str(line["prompt"]) for line in file} for file in files)
+        assert valid <= {sample.prompt for sample in samples[tested : tested + 5]}
+        return held_out, valid
+
+    held_out, valid = asked(tested=9)
+    assert (len(held_out), len(valid)) == (9, 5)
+    held_out, valid = asked(tested=3)  # too few: held_out takes those of valid, which then must not choose as well
+    assert (len(held_out), valid) == (8, set())
 
 
 def test_leaks_are_computed_and_none(tmp_path: Path, student: Path) -> None:

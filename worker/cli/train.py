@@ -1,6 +1,7 @@
 """The train stage on a dataset directory: `python -m worker.cli train DATASET --student MODEL --out DIR`."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from config import hyperparameters
 from config.records import Adapter, TrainProgress
+from config.trainer_command import TRAINER_HELP, parse_trainer
 from worker.models.resolve import local_model
+from worker.train.command_trainer import train_with_command
 from worker.train.file_names import LOG
 from worker.train.trainer import train as run_train
 
@@ -25,6 +28,7 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=hyperparameters.OVERRIDE_HELP)
     ] = None,
     config: Annotated[Path, typer.Option(help="hyperparameters file")] = hyperparameters.DEFAULT_FILE,
+    trainer: Annotated[str | None, typer.Option(metavar="TRAINER", help=TRAINER_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="last line of stdout is one JSON object")] = False,
 ) -> None:
     """Train a LoRA adapter of the student on a dataset. Reuses an existing adapter of the same inputs.
@@ -36,9 +40,11 @@ def train(
     """
     console = Console(stderr=as_json, highlight=False)
     settings = hyperparameters.parse_overrides(overrides or [])
+    command = parse_trainer(trainer) if trainer is not None else None
+    run = partial(train_with_command, command, cwd=Path.cwd()) if command else run_train
     with _bar(console) as bar:
         task = bar.add_task("loading", total=None, losses="")
-        adapter = run_train(
+        adapter = run(
             dataset,
             student=local_model(student).path,
             out=out,
@@ -74,6 +80,8 @@ def print_adapter(console: Console, adapter: Adapter) -> None:
         f"(log: {Path(adapter.path) / LOG})",
         soft_wrap=True,
     )
+    if adapter.unservable:
+        console.print(f"it cannot be evaluated: {adapter.unservable}", soft_wrap=True)
 
 
 def _bar(console: Console) -> Progress:

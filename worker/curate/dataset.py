@@ -13,6 +13,7 @@ from worker.curate.spool import Span, Spool
 SPLIT_FILES: Mapping[Split, str] = {"train": "train.jsonl", "valid": "valid.jsonl", "test": "test.jsonl"}
 REJECTED = "rejected.jsonl"
 HELD_OUT = "held_out.jsonl"
+VALID_PROMPTS = "valid_prompts.jsonl"
 MANIFEST = "dataset.json"
 CARD = "README.md"
 HELD_OUT_ENOUGH = 8  # questions; if test has fewer, those of valid are added
@@ -61,9 +62,11 @@ def write_rejected(place: Path, entries: Sequence[CuratedRow]) -> None:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def write_held_out(place: Path, sides: Mapping[Split, Sequence[CuratedRow]], spool: Spool) -> int:
-    """Write the distinct questions of the test split for the evaluation; return their number.
+def write_questions(place: Path, sides: Mapping[Split, Sequence[CuratedRow]], spool: Spool) -> dict[str, int]:
+    """Write held_out.jsonl and valid_prompts.jsonl; return the number of questions of each, by its name without suffix.
 
+    held_out has the distinct questions of the test split, for the evaluation. valid_prompts has those of the valid
+    split that held_out has not, for the choice of the checkpoint: no question may both choose and score.
     Each line has its job_id. It has a workspace only if the dataset uses more than one; the default is the run's.
     """
     with_workspace = len({entry.workspace for side in sides.values() for entry in side if entry.tools}) > 1
@@ -71,8 +74,10 @@ def write_held_out(place: Path, sides: Mapping[Split, Sequence[CuratedRow]], spo
     questions = list(_questions(sides["test"], spool, seen, with_workspace=with_workspace))
     if len(questions) < HELD_OUT_ENOUGH:
         questions += _questions(sides["valid"], spool, seen, with_workspace=with_workspace)
-    (place / HELD_OUT).write_bytes(b"".join(line + b"\n" for line in questions))
-    return len(questions)
+    choosing = list(_questions(sides["valid"], spool, seen, with_workspace=with_workspace))
+    for name, lines in ((HELD_OUT, questions), (VALID_PROMPTS, choosing)):
+        (place / name).write_bytes(b"".join(line + b"\n" for line in lines))
+    return {"held_out": len(questions), "valid_prompts": len(choosing)}
 
 
 def write_json(file: Path, content: JsonObject) -> None:

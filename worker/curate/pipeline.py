@@ -146,7 +146,7 @@ def _write(
         for split in (split for split, side in sides.items() if side):
             parquet.copy(place / dataset.SPLIT_FILES[split], place / f"{split}.parquet")
     dataset.write_rejected(place, entries)
-    held_out = dataset.write_held_out(place, sides, spool)
+    questions = dataset.write_questions(place, sides, spool)
     if evaluation:
         pins = (entry.pin for entry in entries if entry.kept and entry.pin)
         write_evaluation(place, evaluation, pins, unseen=not splitting.whole_codebases)
@@ -157,7 +157,7 @@ def _write(
         Example(job_id=e.job_id, run_id=e.run_id, kept=judgement(e.verdict), content=e.content) for e in entries
     ]
     write_examples(place, examples)
-    manifest = _manifest(entries, summary, options, student, found, held_out, splitting)
+    manifest = _manifest(entries, summary, options, student, found, questions, splitting)
     if marks:
         manifest["review"] = measure(examples, marks).as_json()
     dataset.write_json(place / dataset.MANIFEST, manifest)
@@ -179,7 +179,7 @@ def _manifest(
     options: Options,
     student: Student | None,
     found: dict[str, dict[str, int]],
-    held_out: int,
+    questions: dict[str, int],
     splitting: Splitting,
 ) -> JsonObject:
     kept = [entry for entry in entries if entry.kept]
@@ -211,7 +211,7 @@ def _manifest(
         "limits": dict(summary.limits),
         "split_rule": splitting.rule,
         "leaks": {name: dict(pairs) for name, pairs in found.items()},
-        "held_out": held_out,
+        **questions,
         "loss_proof": summary.loss_proof,
         "options": options.applied(),
         "warnings": list(summary.warnings),

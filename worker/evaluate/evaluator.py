@@ -92,11 +92,11 @@ def evaluate(
     No report is written then.
     """
     try:
-        questions = _questions(prompts, unseen, workspace_for)
+        questions = questions_of([*prompts, *unseen], workspace_for)
         out.mkdir(parents=True, exist_ok=True)
         budget = serving(Model.of(student), this_machine(), most=concurrency or spec.evaluate_concurrency)
         with device_lock("evaluation", spec.run_id, cancelled) as claim:
-            evaluator = Evaluator(_evaluation_spec(spec), questions, student, out, on_progress, worker, budget, claim)
+            evaluator = Evaluator(evaluation_spec(spec), questions, student, out, on_progress, worker, budget, claim)
             before = evaluator.ask("before", None)
             noise = prove_constant(before.canaries, who="the base model")
             after = (
@@ -231,20 +231,21 @@ class Request:
     """1 at temperature 0; each sample has its own"""
 
 
-def _evaluation_spec(spec: Spec) -> Spec:
+def evaluation_spec(spec: Spec) -> Spec:
     """The run's spec for the student: greedy sampling and the evaluation limits."""
     greedy = Sampling(temperature=0.0, top_p=None)
     changes = {"limits": spec.evaluate_limits, "sampling": greedy, "model": DEFAULT_MODEL, "teacher": "endpoint"}
     return spec.model_copy(update=changes)
 
 
-def _questions(
-    prompts: Sequence[Prompt], unseen: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]
+def questions_of(
+    prompts: Sequence[Prompt], workspace_for: Callable[[Prompt], Workspace | None]
 ) -> tuple[EvalItem, ...]:
+    """The prompts with their job ids and workspaces; EvaluationError if there are none, or a workspace's error."""
     if not prompts:
         raise EvaluationError("no prompts to evaluate; raise --test-share when curating, or pass a prompts file")
     items, used = list[EvalItem](), set[str]()
-    for number, prompt in enumerate([*prompts, *unseen], 1):
+    for number, prompt in enumerate(prompts, 1):
         name = prompt.job_id if prompt.job_id and prompt.job_id not in used else job_id(number, prompt)
         used.add(name)
         items.append(EvalItem(name, prompt, workspace_for(prompt)))

@@ -2,7 +2,8 @@
 
     .NAME.checkpoints/        beside the adapter NAME; removed when the adapter is complete
         recipe.json           what is trained; a training of another recipe starts anew
-        0000100/              after iteration 100: a whole adapter (mlx_lm can load it), optimizer state, state.json
+        0000200/              after iteration 200: a whole adapter (mlx_lm can load it), optimizer state, state.json
+        0000100_adapters...   weights of an older checkpoint, for the choice after the training
 
 A checkpoint is written to a temporary directory, flushed to disk and renamed, so that a kill or a power failure leaves
 it whole or absent. state.json records the sizes of the other files.
@@ -12,7 +13,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +22,8 @@ from pydantic import Field, ValidationError
 
 from config.atomic_files import replace_directory
 from config.records import JsonObject, Record, TrainProgress
-from worker.train.file_names import RECIPE
+from worker.train.file_names import RECIPE, WEIGHTS
+from worker.train.saved_weights import SavedWeights, saved_name, saved_weights
 
 KEPT = 2  # the newest, and the one before should the newest be damaged
 STATE = "state.json"
@@ -83,9 +85,10 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     return sorted((Checkpoint(int(entry.name), entry) for entry in found), key=lambda found: found.iteration)
 
 
-def newest(found: Sequence[Checkpoint]) -> Checkpoint:
-    """The checkpoint of the last iteration."""
-    return found[-1]
+def all_weights(folder: Path) -> list[SavedWeights]:
+    """The weights of every checkpoint that was saved, oldest first."""
+    whole = [SavedWeights(found.iteration, found.path / WEIGHTS) for found in checkpoints(folder)]
+    return sorted([*saved_weights(folder), *whole], key=lambda saved: saved.iteration)
 
 
 def open_folder(folder: Path, recipe: JsonObject) -> list[Checkpoint]:
@@ -101,8 +104,8 @@ def open_folder(folder: Path, recipe: JsonObject) -> list[Checkpoint]:
     return checkpoints(folder)
 
 
-def save(folder: Path, state: State, write: Writer, *, keep: int = KEPT) -> Checkpoint:
-    """Write a checkpoint, then remove all but the newest `keep`. `write` writes the files other than state.json.
+def save(folder: Path, state: State, write: Writer) -> Checkpoint:
+    """Write a checkpoint, then keep only the weights of all but the newest KEPT. `write` writes all but state.json.
 
     Raises OSError; then the earlier checkpoints are unchanged.
     """
@@ -115,7 +118,8 @@ def save(folder: Path, state: State, write: Writer, *, keep: int = KEPT) -> Chec
         for file in (*fresh.iterdir(), fresh):
             _flush(file)
     _flush(folder)
-    for old in checkpoints(folder)[: -max(1, keep)]:
+    for old in checkpoints(folder)[:-KEPT]:
+        (old.path / WEIGHTS).replace(folder / saved_name(old.iteration))
         shutil.rmtree(old.path, ignore_errors=True)
     return Checkpoint(state.iteration, path)
 

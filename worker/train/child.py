@@ -1,7 +1,7 @@
 """The training process: python -m worker.train.child CONFIG.json DESCRIPTOR
 
 CONFIG.json contains mlx_lm's options, including model, data and adapter_path, as "hyperparameters"; the directory of
-the checkpoints as "folder"; how many of them stay on disk as "keep"; and as "resume" the checkpoint to go on from, or
+the checkpoints as "folder"; and as "resume" the checkpoint to go on from, or
 null. The descriptor receives JSON lines: {"backend"} first, then TrainProgress, and {"failure", "detail"} if the
 training has to stop. A failure is sent there because a log on a full disk holds nothing.
 """
@@ -102,7 +102,7 @@ def loop_of(
     validation: Sequence[TrainingSequence],
 ) -> Callable[..., None]:
     """A function with the arguments of mlx_lm's training loop that runs this project's."""
-    folder, keep = Path(str(config["folder"])), cast("int", config["keep"])
+    folder = Path(str(config["folder"]))
     resume = next((one for one in checkpoints.checkpoints(folder) if str(one.path) == config["resume"]), None)
 
     def save(state: State, write: Writer) -> None:
@@ -111,7 +111,7 @@ def loop_of(
             with translated_errors(place):
                 write(place)
 
-        checkpoints.save(folder, state, with_config, keep=keep)
+        checkpoints.save(folder, state, with_config)
 
     def run(*, model: Module, args: TrainingArgs, optimizer: Optimizer, **_: object) -> None:
         Loop(model, optimizer, args, reporter.progress, save, resume, began=began).run(training, validation)

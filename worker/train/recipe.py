@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +16,7 @@ from config.records import Adapter, JsonObject
 from worker.models.resolve import hub_name
 from worker.train.file_names import LOG, MLX_CONFIG, RECIPE, RECORD, WEIGHTS
 from worker.train.preflight import SPLITS, Plan
+from worker.train.saved_weights import SavedWeights, saved_name
 
 
 def finished(out: Path, recipe: JsonObject) -> Adapter | None:
@@ -27,14 +29,21 @@ def finished(out: Path, recipe: JsonObject) -> Adapter | None:
         return None
 
 
-def write_adapter(adapter: Adapter, weights: Path, recipe: JsonObject, log_file: Path) -> None:
-    """Write a complete adapter to its path, which is replaced. `weights`: a directory that mlx_lm loads."""
+def write_adapter(
+    adapter: Adapter, weights: Path, recipe: JsonObject, log_file: Path, earlier: Iterable[SavedWeights] = ()
+) -> None:
+    """Write a complete adapter to its path, which is replaced. `weights`: a directory that mlx_lm loads.
+
+    `earlier` are weights that the training saved on its way.
+    """
     out = Path(adapter.path).absolute()
     mlx_config = json.loads((weights / MLX_CONFIG).read_text(encoding="utf-8"))
     mlx_config["adapter_path"] = adapter.path
     with replace_directory(out) as fresh:
         shutil.copyfile(weights / WEIGHTS, fresh / WEIGHTS)
         shutil.copyfile(log_file, fresh / LOG)
+        for saved in earlier:
+            shutil.copyfile(saved.path, fresh / saved_name(saved.iteration))
         for name, content in (
             (MLX_CONFIG, json.dumps(mlx_config, indent=4)),
             (RECIPE, json.dumps(recipe, indent=2)),
@@ -45,12 +54,17 @@ def write_adapter(adapter: Adapter, weights: Path, recipe: JsonObject, log_file:
 
 def recipe_of(dataset: Path, student: Path, plan: Plan) -> JsonObject:
     """The inputs that determine the adapter."""
+    return inputs(dataset, student, plan.hyperparameters)
+
+
+def inputs(dataset: Path, student: Path, hyperparameters: JsonObject) -> JsonObject:
+    """Dataset, student and hyperparameters, each with what identifies its content."""
     model, revision = hub_name(student)
     origin: JsonObject = {"model": model, "revision": revision} if revision else {"path": str(student.absolute())}
     return {
         "dataset_hash": dataset_hash(dataset),
         "student": {**origin, **weights_of(student)},
-        "hyperparameters": plan.hyperparameters,
+        "hyperparameters": hyperparameters,
     }
 
 

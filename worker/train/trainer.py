@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from worker.device.device_lock import Claim, device_lock
 from worker.models.resolve import hub_name
 from worker.student.cpu_blas.blas import mlx_environment
 from worker.train import checkpoints, failures
-from worker.train.checkpoints import DISK_FULL, KEPT, Checkpoint
+from worker.train.checkpoints import DISK_FULL, Checkpoint
 from worker.train.file_names import LOG
 from worker.train.kept_log import log_kept
 from worker.train.preflight import Plan, preflight
@@ -39,8 +39,6 @@ class Training:
     out: Path
     plan: Plan
     recipe: JsonObject
-    keep: int
-    """checkpoints on disk"""
 
     @property
     def folder(self) -> Path:
@@ -62,21 +60,19 @@ def train(
     cancelled: Callable[[], bool],
     file: Path | None = None,
     run_id: str = "",
-    keep: int = KEPT,
-    choose: Callable[[Sequence[Checkpoint]], Checkpoint] = checkpoints.newest,
 ) -> Adapter:
     """Train `student` on `dataset` with config/lora.yaml (or `file`) and `overrides` into the directory `out`.
 
     Replaces `out` only when the adapter is complete. Returns the existing adapter if dataset, student and
     hyperparameters are the same; goes on from the last checkpoint of an interrupted training if they are.
     Waits for the host's device; others that wait see `run_id`, or the name of `out`.
-    `keep` checkpoints stay on disk; when all iterations are done, `choose` picks the one that becomes the adapter.
+    The weights of earlier checkpoints stay beside the adapter's, as NNNNNNN_adapters.safetensors.
     Raises UsageError for bad input, DeviceError if the device cannot be claimed or `cancelled` turns true while waiting
     for it, and TrainingError if the training cannot start, fails or is cancelled. Its message names the log, which is
     then at `out`/train.log.
     """
     plan = preflight(dataset, student=student, out=out, overrides=overrides, file=file, cancelled=cancelled)
-    training = Training(dataset, student, out, plan, recipe_of(dataset, student, plan), keep)
+    training = Training(dataset, student, out, plan, recipe_of(dataset, student, plan))
     done = finished(out, training.recipe)
     if done:
         log.info("train.found", adapter=str(out), iterations=done.iterations)
@@ -102,8 +98,7 @@ def train(
             earlier = resume.state.seconds if resume else 0.0  # read now: newer checkpoints replace it
             backend, losses = _losses(training, resume, on_progress, cancelled, claim)
             seconds = time.monotonic() - started + earlier
-            chosen = choose(checkpoints.checkpoints(training.folder))
-            adapter = _written(training, chosen, backend, losses, seconds)
+            adapter = _written(training, backend, losses, seconds)
     checkpoints.remove(training.folder)
     log.info(
         "train.finished",
@@ -173,7 +168,6 @@ def _configured(training: Training, resume: Checkpoint | None) -> Path:
     content: JsonObject = {
         "hyperparameters": {**training.plan.hyperparameters, **paths},
         "folder": str(folder),
-        "keep": training.keep,
         "resume": str(resume.path) if resume else None,
     }
     config = folder / "child.json"
@@ -205,10 +199,9 @@ def _log_backend(backend: str) -> None:
         log.info("train.backend", backend=backend)
 
 
-def _written(
-    training: Training, chosen: Checkpoint, backend: str | None, losses: list[TrainProgress], seconds: float
-) -> Adapter:
-    """Write the adapter from a checkpoint."""
+def _written(training: Training, backend: str | None, losses: list[TrainProgress], seconds: float) -> Adapter:
+    """Write the adapter from the last checkpoint."""
+    chosen = checkpoints.checkpoints(training.folder)[-1]
     plan, out = training.plan, training.out
     model, revision = hub_name(training.student)
     adapter = Adapter(
@@ -225,7 +218,8 @@ def _written(
         seconds=round(seconds, 1),
         backend=backend,
     )
-    write_adapter(adapter, chosen.path, training.recipe, training.folder / LOG)
+    earlier = [saved for saved in checkpoints.all_weights(training.folder) if saved.iteration < chosen.iteration]
+    write_adapter(adapter, chosen.path, training.recipe, training.folder / LOG, earlier)
     return adapter
 
 

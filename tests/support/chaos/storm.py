@@ -19,7 +19,7 @@ from tests.support.chaos.fleet import Fleet
 CALM, STORM = "calm", "storm"
 LOOK_SECONDS = 0.1
 UNLIMITED = 1_000_000  # deliveries: no job is to blame for what the storm does to its workers
-WRITTEN = ("train.jsonl", "valid.jsonl", "test.jsonl", "rejected.jsonl", "held_out.jsonl")
+WRITTEN = ("train.jsonl", "valid.jsonl", "test.jsonl", "rejected.jsonl", "held_out.jsonl", "valid_prompts.jsonl")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from config.errors import UsageError
 from config.records import JsonObject
 
-BESIDE = ("rejected", "held_out", "unseen", "examples")  # written beside the splits, not trained on
+BESIDE = ("rejected", "held_out", "unseen", "valid_prompts", "examples")  # written beside the splits, not trained on
 MANIFEST = "dataset.json"  # of a set made here
 SPLITS = ("train", "valid", "test")  # as mlx_lm names them; each is compared with those in front of it
 
