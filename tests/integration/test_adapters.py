@@ -13,6 +13,7 @@ from config.records import Adapter, JsonObject, Prompt, Spec, TrainProgress, Tra
 from config.report.model import Metrics, Report
 from config.topology import Stage
 from producer.cli import main
+from producer.report.tracker.document import read
 from producer.run_status import status
 
 RUN = "night-1"
@@ -181,3 +182,22 @@ def test_status_shows_loss_speed_memory_and_time_left_of_a_running_training(
     training = json.loads(out.splitlines()[-1])["training"]
     assert (training["iteration"], training["train_loss"], training["seconds_left"]) == (120, 0.4123, 217.5)
     assert (training["tokens_per_second"], training["peak_memory_gb"]) == (148.4, 1.44)
+
+
+def test_the_tracker_has_a_row_for_each_adapter(
+    ended: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "first" / "adapter" / "adapters.safetensors"
+    weights.write_text("first")
+    ended.files.put(RUN, "adapter", weights.parent)
+    track = ("--tracker", "T.md")
+    assert applejack(capsys, monkeypatch, "report", RUN, *track)[0] == 0
+    [first] = read(tmp_path / "T.md").rows
+    applejack(capsys, monkeypatch, "resubmit", RUN, "--stage", "train", "--lora", "learning_rate=2e-4")
+    trained(ended, tmp_path / "second", loss=0.2, answered=6)
+    assert applejack(capsys, monkeypatch, "report", RUN, *track)[0] == 0
+    text = (tmp_path / "T.md").read_text()
+    assert "- changed: learning_rate: 0.0001 -> 0.0002\n" in text
+    assert [row.adapter for row in read(tmp_path / "T.md").rows] == [first.adapter, "v2"]
+    assert applejack(capsys, monkeypatch, "report", f"{RUN}@v1", *track)[0] == 0  # the same adapter as before
+    assert (tmp_path / "T.md").read_text() == text

@@ -95,6 +95,13 @@ def test_the_same_run_again_replaces_its_row(tmp_path: Path) -> None:
     assert [line.split(" | ")[1] for line in table(file)] == ["night-1 (aaaaaaaa)", "night-2 (b)", "night-1 (cccccccc)"]
 
 
+def test_rows_of_the_same_minute_keep_their_order(tmp_path: Path) -> None:
+    file = tmp_path / "T.md"
+    for run_id in ("b", "a", "c", "b"):
+        add_row(file, row(run_id))
+    assert [one.run_id for one in read(file).rows] == ["b", "a", "c"]
+
+
 def test_hand_written_text_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "TRACKER.md"
     add_row(file, row())

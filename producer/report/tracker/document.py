@@ -38,8 +38,9 @@ class Tracker:
 
     def with_row(self, row: TrackerRow) -> "Tracker":
         """The tracker with the row added; it replaces the row of the same adapter of the same run."""
-        others = [one for one in self.rows if one.key != row.key]
-        return Tracker(self.head, tuple(sorted((*others, row), key=lambda one: (one.date, one.key))), self.tail)
+        known = any(one.key == row.key for one in self.rows)
+        rows = [row if one.key == row.key else one for one in self.rows] + ([] if known else [row])
+        return Tracker(self.head, tuple(sorted(rows, key=lambda one: one.date)), self.tail)
 
     def text(self) -> str:
         """The file's content."""

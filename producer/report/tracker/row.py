@@ -37,7 +37,7 @@ class TrackerRow(Record):
     schema_version: Literal[1] = 1
     run_id: str
     adapter: str
-    """start of the sha256 of its weights; "" without an adapter or where they are unknown"""
+    """start of the sha256 of its weights, or its version in the run where they are unknown; "" without an adapter"""
     date: str
     """UTC, when the evaluation ended, YYYY-MM-DD HH:MM"""
     student: str
