@@ -30,6 +30,7 @@ EXTRA_BRACES = re.compile(r"[\s\]},;]*[\]}][\s\]},;]*(?=</tool_call>)")  # one t
 BARE = re.compile(r"(?m)^(?=\{\s*\"(?:name|tool)\"\s*:)")
 CALL_BEGINS = re.compile(r"\s*\{\s*[\"'](?:name|tool)[\"']\s*:\s*[\"'][\w.-]*")
 NAME = re.compile(r"[\"'](?:name|tool)[\"']\s*:\s*[\"']([\w.-]+)[\"']|<function=([\w.-]+)>")
+MOST_OPENINGS = 100  # of one text that are parsed; a degenerate text may have thousands
 ARGUMENT_KEYS = ("arguments", "args", "parameters")
 
 _DECODER = json.JSONDecoder()
@@ -80,7 +81,7 @@ def is_cut(arguments: JsonObject | str) -> bool:
 def _found(text: str) -> Iterator[Found]:
     """The calls in the order of the text; none overlap."""
     at = 0
-    while True:
+    for _ in range(MOST_OPENINGS):
         starts = [match for pattern in (OPENING, FENCE, BARE) if (match := pattern.search(text, at))]
         if not starts:
             return

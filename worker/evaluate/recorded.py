@@ -37,7 +37,7 @@ from worker.evaluate.record_fields import (
 
 KEPT_KEYS = ("category", "expect", "seconds", "finish_reasons")
 CHATML_TURN = re.compile(r"<\|im_start\|>(\w+)\n?(.*?)(?:<\|im_end\|>|(?=<\|im_start\|>)|\Z)", re.S)
-STOP_TOKEN = re.compile(r"\s*(?:<\|im_end\|>|<\|endoftext\|>|<\|eot_id\|>|</s>)\s*\Z")
+STOP_TOKEN = re.compile(r"(?:<\|im_end\|>|<\|endoftext\|>|<\|eot_id\|>|</s>)\s*\Z")
 RESULT_TURN = re.compile(r"\s*(?:Tool result:\s*|<tool_response>\s*)(.*?)\s*(?:</tool_response>\s*)?\Z", re.S)
 
 

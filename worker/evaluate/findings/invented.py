@@ -21,10 +21,12 @@ SPEAKER = re.compile(  # a role before three words or a line break; "User: app/m
     r"(?im)^(?:\*\*|#{1,4} ?)?(?:user|human|assistant|ai)(?:\*\*)?:(?:\*\*)?[ \t]*(?:$|(?:[^\s`]+[ \t]+){2,}\S)"
 )
 EXCHANGE = re.compile(  # short turns count in pairs
-    r"(?im)^(?:\*\*)?(?:user|human)(?:\*\*)?:.*\n(?:.*\n)*?(?:\*\*)?(?:assistant|ai)(?:\*\*)?:"
-    r"|(?<=\n)(?:\*\*)?(?:question|q)(?:\*\*)?:.*\n(?:.*\n)*?(?:\*\*)?(?:answer|a)(?:\*\*)?:"
+    r"(?im)^(?:\*\*)?(?:user|human)(?:\*\*)?:.*\n(?:.*\n){0,40}?(?:\*\*)?(?:assistant|ai)(?:\*\*)?:"
+    r"|(?<=\n)(?:\*\*)?(?:question|q)(?:\*\*)?:.*\n(?:.*\n){0,40}?(?:\*\*)?(?:answer|a)(?:\*\*)?:"
 )
-BARE_ROLE = re.compile(r"(?m)^user\n(?=\S+ \S+ \S+)(?:.*\n)*?assistant$|^assistant\n(?=\S+ \S+ \S+)")  # without markers
+BARE_ROLE = re.compile(
+    r"(?m)^user\n(?=\S+ \S+ \S+)(?:.*\n){0,40}?assistant$|^assistant\n(?=\S+ \S+ \S+)"
+)  # without markers
 HEADING = re.compile(r"(?im)^[ \t]*#{2,4} ?(?:user|human|assistant|instruction|response)\b:?[ \t]*$")
 TURNS = (MARKER, SPEAKER, EXCHANGE, BARE_ROLE, HEADING)
 ANNOUNCED = re.compile(r"(?im)^[ \t]*(?:\*\*)?tool[ _](?:result|response|output)s?(?:\*\*)?[ \t]*:")
@@ -120,7 +122,11 @@ def _quotes_real(text: str, real: list[str]) -> bool:
 
 
 def _line(match: re.Match[str]) -> str:
-    return match.string[match.start() :].strip().partition("\n")[0]
+    text, start = match.string, match.start()
+    while start < match.end() and text[start].isspace():
+        start += 1
+    end = text.find("\n", start)
+    return text[start : end if end >= 0 else len(text)].strip()
 
 
 def _folded(text: str) -> str:

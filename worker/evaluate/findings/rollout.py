@@ -8,7 +8,7 @@ from config.records import Message, ToolCall, Trajectory
 from worker.curate.checks.tool_results import is_placeholder
 from worker.evaluate.call_parsing import ParsedAnswer, is_cut, parse_answer
 
-STOP_TOKENS = re.compile(r"(?:\s*(?:<\|im_end\|>|<\|endoftext\|>|<\|eot_id\|>|</s>))+\s*\Z")
+STOP_TOKENS = re.compile(r"(?:(?:<\|im_end\|>|<\|endoftext\|>|<\|eot_id\|>|</s>)\s*)+\Z")
 WORD = re.compile(r"\w")
 
 
@@ -60,7 +60,7 @@ class Rollout:
     @cached_property
     def last_words(self) -> str:
         """The final text without stop tokens; "" if it has no word."""
-        text = STOP_TOKENS.sub("", self.trajectory.answer)
+        text = STOP_TOKENS.sub("", self.trajectory.answer).rstrip()
         return text if WORD.search(text) else ""
 
     @cached_property
