@@ -10,8 +10,8 @@ from config.records import Adapter, Limits, Pin, Prompt, Spec
 from config.report.checkpoints import CheckpointChoice
 from tests.support.tiny_adapter import make_tiny_adapter
 from tests.support.tiny_student import make_tiny_student
+from worker.curate.dataset import VALID_PROMPTS as CHOOSING
 from worker.evaluate.checkpoint_choice import choose_checkpoint
-from worker.evaluate.questions import CHOOSING
 from worker.tools.workspace import Workspace
 
 SPEC = Spec(run_id="tiny", tools=("grep",), evaluate_limits=Limits(requests=2, max_tokens=6, seconds=60), checkpoints=2)

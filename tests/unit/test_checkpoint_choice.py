@@ -10,10 +10,13 @@ from config.records import Adapter, Message, Prompt, Spec, ToolCall, TrainProgre
 from config.report.checkpoints import CheckpointChoice, CheckpointScore
 from config.report.metrics import Fraction
 from config.report.model import Report
+from worker.curate.dataset import VALID_PROMPTS as CHOOSING
 from worker.evaluate import checkpoint_choice
 from worker.evaluate.checkpoint_choice import (
+    MOST,
     apply,
     choose_checkpoint,
+    choosing_prompts,
     compared,
     keep_last,
     known_score,
@@ -21,7 +24,6 @@ from worker.evaluate.checkpoint_choice import (
     score_of,
     stored_key,
 )
-from worker.evaluate.questions import CHOOSING, MOST, choosing_prompts
 from worker.train.saved_weights import SavedWeights, saved_weights
 
 

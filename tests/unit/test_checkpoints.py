@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.records import JsonObject
-from worker.train.checkpoints import State, checkpoints, folder_of, open_folder, remove, save
+from worker.train.checkpoints import State, all_weights, checkpoints, folder_of, open_folder, remove, save
 
 RECIPE: JsonObject = {"dataset_hash": "abc", "hyperparameters": {"iters": 10}}
 
@@ -16,20 +16,24 @@ def write(folder: Path) -> None:
     (folder / "adapter_config.json").write_text("{}")
 
 
-def saved(folder: Path, *iterations: int, keep: int = 2) -> list[int]:
+def saved(folder: Path, *iterations: int) -> list[int]:
     for iteration in iterations:
         state = State(iteration=iteration, seconds=1.0, random_key=(0, 7), trained_tokens=5)
-        assert save(folder, state, write, keep=keep).state.iteration == iteration
+        assert save(folder, state, write).state.iteration == iteration
     return [found.iteration for found in checkpoints(folder)]
 
 
-def test_only_the_newest_checkpoints_stay_on_disk(tmp_path: Path) -> None:
+def test_only_the_newest_checkpoints_stay_whole_and_the_weights_of_all(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "adapter")
     assert checkpoints(folder) == []
     assert open_folder(folder, RECIPE) == []
     assert saved(folder, 5, 10, 100) == [10, 100]
-    assert saved(folder, 105, 110, keep=3) == [100, 105, 110]
-    assert sorted(entry.name for entry in folder.iterdir()) == ["0000100", "0000105", "0000110", "recipe.json"]
+    assert saved(folder, 105, 110) == [105, 110]
+    assert [weights.iteration for weights in all_weights(folder)] == [5, 10, 100, 105, 110]
+    assert sorted(entry.name for entry in folder.iterdir()) == [
+        "0000005_adapters.safetensors", "0000010_adapters.safetensors", "0000100_adapters.safetensors",
+        "0000105", "0000110", "recipe.json",
+    ]  # fmt: skip
     remove(folder)
     assert list(tmp_path.iterdir()) == []
 

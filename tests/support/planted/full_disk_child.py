@@ -11,8 +11,8 @@ LIMIT = 20_000  # bytes of a file: more than the log, less than the weights
 save = checkpoints.save
 
 
-def save_then_fill(folder: Path, state: State, write: checkpoints.Writer, *, keep: int) -> Checkpoint:
-    saved = save(folder, state, write, keep=keep)
+def save_then_fill(folder: Path, state: State, write: checkpoints.Writer) -> Checkpoint:
+    saved = save(folder, state, write)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, resource.RLIM_INFINITY))
     return saved
 
