@@ -66,7 +66,10 @@ class Report(Record):
         self, adapter: Adapter, *, correct: Fraction | None = None, checkpoints: CheckpointChoice | None = None
     ) -> Self:
         """Return a copy with the adapter's training metrics, its choice, and the teacher's share of right answers."""
-        about = {"training": Training.of(adapter), "teacher_correct": correct, "checkpoints": checkpoints}
+        about = {
+            "training": Training.of(adapter), "teacher_correct": correct,
+            "checkpoints": checkpoints or self.checkpoints,
+        }  # fmt: skip
         return self.model_copy(update=about)
 
     @property
