@@ -53,6 +53,11 @@ def note_change(file: Path) -> Iterator[None]:
         write_manifest(folder.parent, written)
 
 
+def has_files(folder: Path, hashes: Hashes) -> bool:
+    """Whether a folder holds each of these files unchanged. It may hold others."""
+    return all((folder / name).is_file() and sha256(folder / name) == known for name, known in hashes.items())
+
+
 def sha256(path: Path) -> str:
     """Hex sha256 of a file."""
     with path.open("rb") as source:

@@ -15,6 +15,7 @@ from config.errors import (
     TrainingError,
     UsageError,
 )
+from config.fetched import has_files
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import LeaseRef
 from config.ledger.stages import StageClaim, stage_member
@@ -77,6 +78,13 @@ class StageContext:
         """Where this machine keeps one version of the run's dataset, adapter or report."""
         return self.folder / f"{name}-v{self.run.version}"
 
+    def copy(self, name: str) -> Path:
+        """This machine's dataset or adapter of the run, fetched unless it has the ledger's files already."""
+        folder, stored = self.place(name), self.ledger.files.hashes(self.run_id, name)
+        if not folder.is_dir() or not has_files(folder, stored):  # a failed training leaves its log
+            self.ledger.files.get(self.run_id, name, folder)
+        return folder
+
 
 def curate_run(context: StageContext) -> JsonObject:
     """Check every trajectory of the run, write the dataset; CurationError when nothing is kept."""
@@ -129,9 +137,7 @@ def train_run(context: StageContext) -> JsonObject:
     from worker.train.trainer import train
 
     ledger, run_id = context.ledger, context.run_id
-    dataset = context.place("dataset")
-    if not dataset.is_dir():
-        ledger.files.get(run_id, "dataset", dataset)
+    dataset = context.copy("dataset")
     ledger.stages.clear_progress(run_id, Stage.TRAIN)
     adapter = train(
         dataset,
@@ -165,10 +171,7 @@ def evaluate_run(context: StageContext) -> JsonObject:
     from worker.generate.job import Workspaces
 
     ledger, run_id, spec = context.ledger, context.run_id, context.run.spec
-    dataset, adapter = context.place("dataset"), context.place("adapter")
-    for name, folder in (("dataset", dataset), ("adapter", adapter)):
-        if not folder.is_dir():
-            ledger.files.get(run_id, name, folder)
+    dataset, adapter = context.copy("dataset"), context.copy("adapter")
     ledger.stages.clear_progress(run_id, Stage.EVALUATE)
     workspace_for = Workspaces(ledger, context.settings, spec).of
     unseen = unseen_questions(dataset, workspace_for)

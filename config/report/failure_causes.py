@@ -1,42 +1,43 @@
-"""Why answers failed: one cause for each, counted, with transcripts and what would help."""
-
-from pydantic import Field
+"""Why answers failed: records for the report, one cause per answer that is not right."""
 
 from config.records import Record
 
 
 class Turn(Record):
-    """One turn of a transcript."""
+    """One turn of a failed answer."""
 
     role: str
+    """user, assistant, call or tool"""
     text: str
-    """cut to a few hundred characters, with a marker"""
+    """cut at 600 characters, with a mark of how much is left out"""
 
 
 class FailedAnswer(Record):
-    """One failed answer as an example of its cause."""
+    """One answer as an example of its cause."""
 
     job_id: str
     category: str
     prompt: str
     turns: tuple[Turn, ...]
     expected: str
+    """the facts of a right answer, "" if none are recorded"""
     detail: str
-    """the evidence, in one line"""
+    """the evidence of the cause"""
 
 
 class FailureCause(Record):
-    """The answers that failed for one cause."""
+    """The answers that failed for one reason."""
 
     cause: str
-    """its name, in snake case"""
+    """a snake_case name; worker/evaluate/cause_table.py lists them"""
     title: str
-    """the same in plain English"""
+    """the cause in plain English"""
     count: int
     of: int
-    """all scored answers"""
-    categories: dict[str, int] = Field(default_factory=dict)
+    """all answers that were looked at, right ones included"""
+    categories: dict[str, int]
+    """failed answers by category of question, most frequent first"""
     help: str
-    """what would help, in one line"""
-    examples: tuple[FailedAnswer, ...] = ()
-    """at most three"""
+    """one line: what would help"""
+    examples: tuple[FailedAnswer, ...]
+    """at most three, from different categories where there are several"""

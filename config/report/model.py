@@ -10,12 +10,14 @@ from pydantic import Field, ValidationError
 from config.atomic_files import write_text
 from config.errors import FailureKind, UsageError
 from config.records import Adapter, JsonObject, Record
+from config.report.checkpoints import CheckpointChoice
 from config.report.comparison import Comparison
 from config.report.failure_causes import FailureCause
 from config.report.metrics import Fraction, Metrics, Targets, Training
 from config.report.outcomes import PromptOutcome
 from config.report.rows import lines, markdown, markdown_table, paired
 from config.report.unseen import Unseen
+from config.report.verdict import TargetResult, markdown_verdict, verdict
 
 __all__ = ["Metrics", "Report", "Targets", "Training"]
 
@@ -53,6 +55,8 @@ class Report(Record):
     """what differs from the training, or could not be checked; one line each"""
     concurrency: int = 1
     """prompts in flight at once; it affects seconds_per_prompt"""
+    checkpoints: CheckpointChoice | None = Field(None, exclude_if=lambda choice: choice is None)
+    """which saved checkpoint is the adapter, and why; None if only the last one was considered"""
     max_tokens: int | None = None
     """tokens of one model answer in the evaluation"""
     outcomes: tuple[PromptOutcome, ...] = ()
@@ -61,6 +65,11 @@ class Report(Record):
     def with_training(self, adapter: Adapter, *, correct: Fraction | None = None) -> Self:
         """Return a copy with the adapter's training metrics and the teacher's share of right answers."""
         return self.model_copy(update={"training": Training.of(adapter), "teacher_correct": correct})
+
+    @property
+    def verdict(self) -> tuple[TargetResult, ...]:
+        """The adapter, else the base model, compared with the targets."""
+        return verdict(self.after or self.before, self.training, self.targets)
 
     @property
     def student_name(self) -> str:
@@ -103,8 +112,10 @@ class Report(Record):
         table = markdown(("before", "after"), lines((self.before, self.after), (None, self.training), self.targets))
         pairs = markdown_table(paired(self.comparison, ("base", "adapter"))) if self.comparison else ""
         unseen = self._unseen() if self.unseen else ""
-        about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, self.identity, *self.notes)
-        return "\n\n".join(filter(None, (f"# {self.run_id}", table, pairs, *self.warnings, unseen, *about))) + "\n"
+        choice = self.checkpoints.markdown().rstrip() if self.checkpoints else ""
+        about = (f"Student: {self.student_name}", f"Adapter: {self.adapter}", self.teacher, choice, self.identity)
+        parts = (f"# {self.run_id}", markdown_verdict(self.verdict), table, pairs, *self.warnings, unseen, *about)
+        return "\n\n".join(filter(None, (*parts, *self.notes))) + "\n"
 
     def _unseen(self) -> str:
         """The results on unseen code as Markdown."""

@@ -62,6 +62,13 @@ def summary(results: Sequence[TargetResult]) -> str:
     return ", ".join(parts)
 
 
+def markdown_verdict(results: Sequence[TargetResult]) -> str:
+    """The verdict as a Markdown table and its summary."""
+    rows = [("target", "reached", "measured"), ("---", "---", "---")]
+    rows += [(result.measure, result.mark + ("" if result.sure else "?"), result.sentence) for result in results]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + f"\n\n{summary(results)}."
+
+
 def improvement(before: Metrics | None, after: Metrics | None, comparison: Comparison | None) -> str:
     """Right answers from real results before and after, and whether they differ; "" if neither was graded."""
     counted = [(who, m.grounded_correct) for who, m in (("the base model", before), ("the adapter", after)) if m]
@@ -81,9 +88,9 @@ def difference(paired: Paired) -> str:
     if not more + fewer:
         return "No prompt was gained or lost, so there is no difference to test."
     if paired.p >= SIGNIFICANT:
-        return f"{flips}: such a split is common by chance ({p_value(paired.p)}), so no difference is shown."
+        return f"{flips}: chance alone could explain the split ({p_value(paired.p)}), so no difference is shown."
     kind = "improvement" if more > fewer else "decline"
-    return f"{flips}: chance alone rarely splits so unevenly ({p_value(paired.p)}); the {kind} is significant."
+    return f"{flips}: chance alone hardly explains the split ({p_value(paired.p)}); the {kind} is significant."
 
 
 def p_value(p: float) -> str:

@@ -9,9 +9,10 @@ from config.exit_codes import EXIT_INCOMPLETE
 from config.records import JsonObject
 from config.report.model import Report
 from producer.commands.options import Dir, Json, require_url, settings_with_dir
-from producer.demo import ITERATIONS, JOBS, QUESTIONS, Demo
+from producer.demo import CATEGORIES, ITERATIONS, JOBS, QUESTIONS, SEED, Demo
 from producer.output import Output
 from producer.report import lines as rendering
+from producer.report.before_after import before_after
 
 
 def demo(
@@ -30,12 +31,16 @@ def demo(
         Path | None,
         typer.Option(help="Student model: a directory that mlx_lm can load [default: SmolLM2-135M-Instruct]."),
     ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of the questions, the splits and the training.")] = SEED,
     as_json: Json = False,
 ) -> None:
     """Generate data, train a small student on it, and test the student before and after training.
 
     Needs no configuration. Mines questions from the source code of Celery. A scripted teacher answers them with real
     tools, unless --endpoint gives a teacher model. All other steps are those of any run.
+
+    The task is narrow, so that a student of 135M parameters can learn it within minutes: where a class, function or
+    file is, the value of a constant, the number of lines with a name, and names that do not exist.
     """
     output = Output(as_json)
     if endpoint:
@@ -48,11 +53,19 @@ def demo(
         student=student,
         iterations=iterations,
         questions=questions,
+        seed=seed,
     )
     status, body = run.run(output)
     console = output.console
     if body["after"]:
-        console.print(rendering.format_table(Report.read(Path(str(body["report"])))))
+        report = Report.read(Path(str(body["report"])))
+        console.print(rendering.format_table(report))
+        if shown := before_after(report, Path(str(body["report"])).parent):
+            console.print(shown)
+        console.print(
+            f"The demo is narrow: {len(CATEGORIES)} kinds of short questions, asked in a few wordings. A 135M student "
+            "learns no more in minutes; `applejack prompts --help` shows all kinds."
+        )
     console.print(f"jobs     {body['generated']} generated, {body['failed']} failed")
     console.print(f"curated  {body['kept']} kept, {body['rejected']} rejected")
     for name in ("dataset", "adapter", "report"):

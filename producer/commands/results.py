@@ -13,7 +13,6 @@ from config.records import JsonObject, StageState
 from config.report.comparison import compare as paired_comparison
 from config.report.model import Report
 from config.report.outcomes import shared
-from config.report.verdict import verdict
 from config.topology import Stage
 from producer.archive import archive as archive_run
 from producer.commands.options import Dir, Json, ReportName, RunId, settings_with_dir
@@ -53,11 +52,10 @@ def report(
             write_text(html, rendering.html(scores))
     for file in filter(None, (html, tracker)):
         output.console.print(f"written to {file}")
-    results = verdict(scores.after or scores.before, scores.training, scores.targets)
     body: JsonObject = {
         "run_id": run,
         "metrics": scores.model_dump(mode="json"),
-        "verdict": [result.model_dump(mode="json") for result in results],
+        "verdict": [result.model_dump(mode="json") for result in scores.verdict],
         "html": str(html) if html else None,
         "tracker": str(tracker) if tracker else None,
     }

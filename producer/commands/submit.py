@@ -29,6 +29,7 @@ from producer.output import Output, either, pluralise
 from producer.workspace import resolve_prompts, resolve_workspace
 
 EVALUATION = Spec(run_id="default")  # its defaults of the evaluation
+MOST_HELD_OUT = 0.8  # share; a tenth more is for validation
 SHOWN = 80  # characters of an offending value in a message
 
 
@@ -77,7 +78,7 @@ def submit(
     ] = False,
     lora: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=OVERRIDE_HELP)] = None,
     test_share: Annotated[
-        float, typer.Option(metavar="X", min=0, max=0.8, help="Share of the examples held out for the evaluation.")
+        float, typer.Option(metavar="X", min=0, help="Share of the examples held out for the evaluation.")
     ] = Spec.model_fields["test_share"].default,
     unseen: Annotated[
         int,
@@ -133,6 +134,10 @@ def submit(
         raise UsageError("training needs a student: give --student MODEL, or --no-train to stop after curation")
     if students.curate is None and format_ != "seed-text":
         raise UsageError(f"--format {format_} needs the student's chat template: give --student MODEL")
+    if test_share >= MOST_HELD_OUT:
+        raise UsageError(
+            f"--test-share is {test_share}, which leaves too little to train on; give less than {MOST_HELD_OUT}"
+        )
     overrides = parse_overrides(lora or [])
     resolve(overrides, turns=format_ == "turns")  # otherwise the train stage would reject them hours later
     spec = checked(

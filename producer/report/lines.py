@@ -10,9 +10,10 @@ from rich.text import Text
 
 from config.report.model import Report
 from config.report.rows import Line, Value, lines
+from config.report.verdict import improvement
 from producer.report.page import html
 from producer.report.paired import flips, paired_table
-from producer.report.verdict_table import format_verdict
+from producer.report.verdict_table import format_verdict, wrapped
 
 __all__ = ["compare", "flips", "format_table", "html", "paired_table"]
 
@@ -27,9 +28,19 @@ def format_table(report: Report) -> RenderableType:
     table = Fitted(lambda narrow: _table(report.run_id, ("before", "after"), rows, narrow=narrow))
     pairs = [paired_table(report.comparison, ("base", "adapter"))] if report.comparison else []
     about = (f"student {report.student_name}", f"adapter {report.adapter or 'none'}", report.teacher, report.identity)
-    warnings = (Text(f"warning: {line}", style="yellow") for line in report.warnings)
-    told = Text("\n".join(filter(None, about)), style="dim")
-    return Group(format_verdict(report), table, *pairs, *warnings, told)
+    warnings = (Text(f"warning: {line}", style="yellow") for line in (*report.warnings, *report.notes))
+    choice = f"checkpoint: {report.checkpoints.reason}" if report.checkpoints else ""
+    told = Text("\n".join(filter(None, (*about, choice))), style="dim")
+    return Group(format_verdict(report), table, *pairs, *_unseen(report), *warnings, told)
+
+
+def _unseen(report: Report) -> list[RenderableType]:
+    """Right answers about code that the student never saw, or why there are none. The page has all rates."""
+    if (unseen := report.unseen) is None:
+        return []
+    words = improvement(unseen.before, unseen.after, unseen.comparison) or "No answer was graded."
+    told = f"No question was asked: {unseen.problem}" if unseen.problem else words
+    return [wrapped(f"Code that the student never saw: {unseen.workspace}. {told}")]
 
 
 def compare(first: Report, second: Report) -> RenderableType:

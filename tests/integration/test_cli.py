@@ -51,6 +51,7 @@ def test_every_command_has_a_summary(command: str) -> None:
             "unknown tool 'rm'",
         ),
         (("submit", "p.jsonl", "--run", "r", "--student", "org/s", "--lora", "iters"), 2, "KEY=VALUE"),
+        (("submit", "p.jsonl", "--run", "r", "--student", "org/s", "--test-share", "0.9"), 2, "--test-share is 0.9"),
         # otherwise mlx_lm would reject it hours later, when training starts
         (("submit", "p.jsonl", "--run", "r", "--student", "org/s", "--lora", "iter=6"), 2, "did you mean 'iters'?"),
         (("submit", "p.jsonl", "--run", "r", "--student", "org/s", "--workspace", "p.jsonl"), 2, "'p.jsonl' is a file"),

@@ -12,6 +12,7 @@ from tests.support.tiny_student import make_tiny_student
 from worker.endpoint.model_server import ModelServer
 from worker.evaluate.evaluator import evaluate
 from worker.evaluate.identity import canaries, distances
+from worker.evaluate.query_time import query_time
 from worker.tools.workspace import Workspace
 
 SPEC = Spec(
@@ -69,6 +70,14 @@ def test_evaluate_asks_base_and_adapter_and_reports_both(student: Path, tmp_path
         assert [one.job_id for one in read] == ["000017-3fa9c1d2", *(job_id(n, PROMPTS[n - 1]) for n in (2, 3))]
         assert all(one.provenance and one.provenance.teacher == "default_model" for one in read)
         assert all(one.usage.requests > 0 for one in read), [one.failure for one in read]
+        spent = query_time(read)
+        assert spent is not None
+        assert spent.prefill is not None
+        assert (spent.prompts, spent.prefill.of) == (3, 3)
+        assert spent.cut.count > 0  # six tokens an answer
+        for one in read:
+            assert one.timing is not None
+            assert 0 < sum(request.seconds for request in one.timing.requests) <= one.seconds + 0.01
     assert "tool loops" in (tmp_path / "out" / "report.md").read_text()
     assert not [child for child in psutil.Process().children() if "serve_child" in " ".join(child.cmdline())]
 

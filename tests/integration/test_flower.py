@@ -19,8 +19,9 @@ from pydantic import SecretStr
 
 from config.errors import FailureKind
 from config.ledger import Ledger
+from config.ledger.stages import StageClaim
 from config.process import ChildProcess, free_port, start_child
-from config.records import Failure, Prompt, Spec, Trajectory
+from config.records import Failure, Prompt, Spec, TrainProgress, Trajectory
 from config.topology import QUEUES, Stage
 from producer.stack.redis_server import Server
 
@@ -128,6 +129,36 @@ def test_run_page_shows_stages_failures_and_workers(site: Site, night: None) -> 
     assert "mac@one" in page
     for stage in Stage:
         assert f"<td>{stage.value}</td>" in page
+
+
+def test_both_pages_show_a_running_training_and_the_adapters(site: Site, watched: Server) -> None:
+    ledger = Ledger.connect(watched.url.get_secret_value())
+    spec = Spec(run_id="day", student="tiny")
+    (job_id,) = ledger.create(spec, [Prompt(prompt="q")]).job_ids
+    ledger.jobs.begin("day", job_id, worker="mac@one", lease_seconds=60, delivery_limit=4)
+    ledger.jobs.finish(Trajectory(run_id="day", job_id=job_id, prompt="q", outcome="completed"), worker="mac@one")
+    for stage in Stage:
+        claim = ledger.stages.begin("day", stage, worker="mac@one", lease_seconds=60)
+        assert isinstance(claim, StageClaim)
+        ledger.stages.finish(claim, result={"iterations": 207})
+    faster = spec.model_copy(update={"lora": {"learning_rate": 5e-5}})
+    ledger.stages.reopen("day", Stage.TRAIN, spec=faster)
+    ledger.stages.begin("day", Stage.TRAIN, worker="mac@one", lease_seconds=60)
+    for iteration in (0, 120):
+        progress = TrainProgress(
+            iteration=iteration,
+            iterations=207,
+            train_loss=0.412,
+            tokens_per_second=148.0,
+            peak_memory_gb=1.4,
+            seconds=10.0 + iteration,
+        )
+        ledger.stages.report("day", Stage.TRAIN, progress)
+    line = "iteration 120 of 207, loss 0.412, 148 tokens/s, 1.4 GB, 1 min left"
+    pages = [site.get(page, pair=site.pair)[1] for page in ("/runs", "/runs/day")]
+    assert all(line in page for page in pages)
+    assert "day@v1" in pages[1]
+    ledger.remove("day")  # other tests count the runs
 
 
 def test_unknown_run_is_not_found(site: Site) -> None:

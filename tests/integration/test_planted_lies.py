@@ -4,8 +4,12 @@ docs/evaluation-lies.md lists them with what the product says.
 """
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -15,8 +19,10 @@ from config.records import Limits, Pin, Prompt, Spec
 from config.report.model import Report
 from tests.support.tiny_adapter import make_tiny_adapter
 from tests.support.tiny_student import make_tiny_student
+from tests.support.training_set import make_training_set
 from worker.endpoint.model_server import ModelServer
 from worker.evaluate.evaluator import evaluate
+from worker.stage_runner import StageContext, evaluate_run
 from worker.tools.workspace import Workspace
 
 SPEC = Spec(run_id="lies", tools=("grep",), evaluate_limits=Limits(requests=1, max_tokens=4, seconds=60))
@@ -163,3 +169,42 @@ def test_honest_adapter_gets_its_score_and_the_server_records_what_it_loaded(
     assert [(json.loads(line)["model"], json.loads(line)["adapter"]) for line in loads] == [
         (str(student.resolve()), str(adapter.resolve()))
     ]
+
+
+@pytest.fixture
+def leaking(tmp_path: Path) -> Path:
+    """A dataset whose held-out prompt is also the question of its third training row."""
+    dataset = make_training_set(tmp_path / "dataset")
+    prompt = Prompt(prompt="How many files are in part2?", expect={"number": 3}, job_id="000002-aaaaaaaa")
+    (dataset / "held_out.jsonl").write_text(prompt.model_dump_json() + "\n")
+    return dataset
+
+
+def test_evaluate_prints_no_score_when_a_held_out_prompt_was_trained_on(
+    leaking: Path, student: Path, tmp_path: Path
+) -> None:
+    adapter = make_tiny_adapter(tmp_path / "adapter", strength=1)
+    options = ["--student", str(student), "--adapter", str(adapter), "--out", str(tmp_path / "out"), "--json"]
+    command = [sys.executable, "-P", "-m", "worker.cli", "evaluate", str(leaking), *options, "--workspace", "."]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "no score: 1 of 1 prompts were trained on" in line
+    assert "'How many files are in part2?' (line 3)" in line
+    assert json.loads(done.stdout)["exit_code"] == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_stage_of_a_run_gives_no_score_when_a_held_out_prompt_was_trained_on(
+    leaking: Path, student: Path, tmp_path: Path
+) -> None:
+    places = {"dataset": leaking, "adapter": make_tiny_adapter(tmp_path / "adapter", strength=1)}
+    context = SimpleNamespace(
+        ledger=SimpleNamespace(stages=SimpleNamespace(clear_progress=lambda *_: None)),
+        run_id="lies",
+        run=SimpleNamespace(spec=SPEC),
+        place=places.__getitem__,
+        student=lambda _: student,
+    )
+    with pytest.raises(EvaluationError, match="1 of 1 prompts were trained on"):
+        evaluate_run(cast("StageContext", context))

@@ -6,17 +6,24 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 from safetensors.numpy import load_file
 
-from config.records import Adapter, JsonObject, TrainProgress
-from config.settings import settings
+from config.ledger import Ledger
+from config.ledger.stages import StageClaim
+from config.records import Adapter, JsonObject, Prompt, Spec, StageState, TrainProgress, Trajectory
+from config.settings import Settings, settings
+from config.topology import Stage
 from tests.support.tiny_student import make_tiny_student
 from tests.support.training_set import make_training_set
+from worker.fleet.leases import Leases
+from worker.stage_runner import StageRunner
 from worker.student.cpu_blas.blas import mlx_environment
 from worker.train.checkpoints import Checkpoint, checkpoints, folder_of, newest
 from worker.train.trainer import train
@@ -66,6 +73,12 @@ def trained(
     return adapter, lines, found
 
 
+@pytest.fixture(scope="module")
+def whole(dataset: Path, student: Path, tmp_path_factory: pytest.TempPathFactory) -> Adapter:
+    """The adapter of a training that was not interrupted."""
+    return trained(dataset, student, tmp_path_factory.mktemp("whole") / "whole")[0]
+
+
 def weights(adapter: Path) -> dict[str, np.ndarray]:
     return load_file(adapter / "adapters.safetensors")
 
@@ -103,9 +116,8 @@ def losses(adapter: Adapter) -> list[tuple[int, float | None, float | None]]:
 
 
 def test_a_killed_training_resumes_and_ends_with_the_same_weights_and_losses(
-    dataset: Path, student: Path, tmp_path: Path
+    dataset: Path, student: Path, whole: Adapter, tmp_path: Path
 ) -> None:
-    whole, _, _ = trained(dataset, student, tmp_path / "whole")
     out = tmp_path / "resumed"
     for at in (12, 16):  # killed twice
         kill_at(at, dataset, student, out)
@@ -118,14 +130,13 @@ def test_a_killed_training_resumes_and_ends_with_the_same_weights_and_losses(
     assert len(found) == 2
     assert losses(adapter) == losses(whole)
     assert [line.iteration for line in lines if not line.plan] == [line.iteration for line in whole.losses]
-    assert same_weights(tmp_path / "whole", out)
+    assert same_weights(Path(whole.path), out)
     assert not folder_of(out).exists()
 
 
-def test_losses_and_weights_are_those_of_mlx_lm_s_own_loop(dataset: Path, student: Path, tmp_path: Path) -> None:
+def test_losses_and_weights_are_those_of_mlx_lm_s_own_loop(whole: Adapter, tmp_path: Path) -> None:
     """Fails when an update of mlx_lm changes its loop, or ours differs from it."""
-    own, _, _ = trained(dataset, student, tmp_path / "own")
-    config = json.loads((tmp_path / "own" / "adapter_config.json").read_text())
+    config = json.loads((Path(whole.path) / "adapter_config.json").read_text())
     code = """
         import json, sys, types
         import mlx_lm, numpy as np
@@ -162,7 +173,59 @@ def test_losses_and_weights_are_those_of_mlx_lm_s_own_loop(dataset: Path, studen
     )
     assert done.returncode == 0, done.stderr
     theirs = json.loads(done.stdout.splitlines()[-1])
-    assert same_weights(tmp_path / "own", tmp_path / "theirs")
-    ours = [(line.iteration, line.train_loss) for line in own.losses if line.train_loss is not None]
+    assert same_weights(Path(whole.path), tmp_path / "theirs")
+    ours = [(line.iteration, line.train_loss) for line in whole.losses if line.train_loss is not None]
     assert [iteration for iteration, _ in ours] == [iteration for iteration, _ in theirs]
     assert np.allclose([loss for _, loss in ours], [loss for _, loss in theirs], rtol=1e-6)
+
+
+RUN = "night-1"
+WORKER = """
+    import os, signal, sys
+    from config.ledger import Ledger
+    from config.settings import settings
+    from config.topology import Stage
+    from worker.fleet.leases import Leases
+    from worker import stage_runner
+    report = stage_runner.report
+    def kill(context, progress):
+        report(context, progress)
+        if progress.iteration >= 12:
+            os.kill(os.getpid(), signal.SIGKILL)
+    stage_runner.report = kill
+    ledger = Ledger.connect(sys.argv[1])
+    leases = Leases(ledger.fleet, lease_seconds=2)
+    stage_runner.StageRunner(ledger, leases, settings(), "w1").run("night-1", Stage.TRAIN)
+"""
+
+
+def test_the_next_worker_of_a_host_goes_on_with_the_training_of_a_killed_one(
+    ledger: Ledger, redis_url: SecretStr, dataset: Path, student: Path, whole: Adapter, tmp_path: Path
+) -> None:
+    spec = Spec(run_id=RUN, student=str(student), dataset_format="turns", lora=RECIPE)
+    (job_id,) = ledger.create(spec, [Prompt(prompt="q")]).job_ids
+    ledger.jobs.begin(RUN, job_id, worker="w", lease_seconds=60, delivery_limit=3)
+    ledger.jobs.finish(Trajectory(run_id=RUN, job_id=job_id, prompt="q", outcome="completed"), worker="w")
+    claim = ledger.stages.begin(RUN, Stage.CURATE, worker="w", lease_seconds=60)
+    assert isinstance(claim, StageClaim)
+    ledger.files.put(RUN, "dataset", dataset)
+    ledger.stages.finish(claim, result={"kept": 1})
+    environment = {**os.environ, "APPLEJACK_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", textwrap.dedent(WORKER), redis_url.get_secret_value()]
+    killed = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    deadline = time.monotonic() + 30
+    while not ledger.fleet.reap(RUN):  # as the reconciler does when the lease has expired
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    last = checkpoints(folder_of(tmp_path / "runs" / RUN / "adapter-v1"))[-1].iteration
+    leases = Leases(ledger.fleet, lease_seconds=30)
+    StageRunner(ledger, leases, Settings(dir=tmp_path), "w2").run(RUN, Stage.TRAIN)
+    view = ledger.stages.view(RUN, Stage.TRAIN)
+    assert (view.state, view.error) == (StageState.DONE, "")
+    assert losses(Adapter.model_validate(view.result)) == losses(whole)
+    assert last >= 8
+    shown = [line["iteration"] for line in ledger.stages.progress(RUN, Stage.TRAIN)[1:]]
+    assert shown == [line.iteration for line in whole.losses]  # in the ledger too the reports go on
+    ledger.files.get(RUN, "adapter", tmp_path / "fetched")
+    assert same_weights(Path(whole.path), tmp_path / "fetched")

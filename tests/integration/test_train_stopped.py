@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from config.errors import TrainingError
@@ -73,6 +74,32 @@ def test_out_of_memory_is_told_with_what_to_lower(
     assert "memory" in error.partition(":")[0]
     assert "lower batch_size (now 2), set grad_checkpoint=true, lower num_layers (now 16) or curate with a" in error
     assert [found.iteration for found in checkpoints(folder_of(tmp_path / "out"))] == [2]
+
+
+def test_a_killed_child_is_told_and_the_training_goes_on_from_its_checkpoint(
+    dataset: Path, student: Path, tmp_path: Path
+) -> None:
+    def kill(line: TrainProgress) -> None:
+        if line.iteration == 5:
+            for child in psutil.Process().children(recursive=True):
+                if "worker.train.child" in child.cmdline() and "watchdog" not in " ".join(child.cmdline()):
+                    child.kill()
+
+    long: JsonObject = {**QUICK, "iters": 40}
+    with pytest.raises(TrainingError, match=r"was killed \(SIGKILL\).*it goes on from iteration \d+ \(log: "):
+        train(
+            dataset,
+            student=student,
+            out=tmp_path / "out",
+            overrides=long,
+            on_progress=kill,
+            cancelled=lambda: False,
+        )
+    last = checkpoints(folder_of(tmp_path / "out"))[-1]
+    assert 4 <= last.iteration < 40
+    assert len([line for line in trained(dataset, student, tmp_path / "out", long) if line.train_loss]) == 40
+    log = (tmp_path / "out" / "train.log").read_text()
+    assert "iteration 40," in log
 
 
 def test_a_full_disk_is_told_with_what_to_free_and_loses_nothing(

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 from config.records import Adapter, Message, RequestTiming, Timing, ToolTiming, TrainProgress, Trajectory
+from config.report.checkpoints import CheckpointChoice, CheckpointScore
 from config.report.comparison import compare
 from config.report.failure_causes import FailedAnswer, FailureCause, Turn
 from config.report.metrics import Fraction
 from config.report.model import Report
 from config.report.outcomes import base_and_adapter
+from config.report.unseen import Unseen
 from worker.evaluate.comparing import outcomes
 from worker.evaluate.rates import score
 from worker.evaluate.score import AnswerScore, observe
@@ -52,6 +54,9 @@ def rich_report(run_id: str = "night-1") -> Report:
         before=score(before),
         after=score(after),
         comparison=compare(base_and_adapter(asked)),
+        unseen=_unseen(after),
+        notes=("The system prompt differs from the one of the training rows.",),
+        checkpoints=_checkpoints(),
         failure_causes=_causes(after, [observe(one, needs_tools=one.requires_tools) for one in after]),
         outcomes=asked,
         identity="The canaries of base and adapter differ by 0.31 at the median, the noise of the server is 0.002.",
@@ -75,6 +80,27 @@ def adapter() -> Adapter:
         tokens_per_second=212.0,
         seconds=249.0,
         backend="cpu",
+    )
+
+
+def _unseen(answers: list[Trajectory]) -> Unseen:
+    """The first 30 answers, as if they were about a package that the run did not see."""
+    before, after = [without_tools(one) for one in answers[:30]], answers[:30]
+    comparison = compare(base_and_adapter(outcomes(before, after)))
+    return Unseen(workspace="package:kombu@5.7.0", before=score(before), after=score(after), comparison=comparison)
+
+
+def _checkpoints() -> CheckpointChoice:
+    return CheckpointChoice.of(
+        tuple(
+            CheckpointScore(
+                iteration=iteration,
+                grounded_correct=Fraction(count=right, of=16),
+                loops=Fraction(count=0, of=16),
+                valid_loss=loss,
+            )
+            for iteration, right, loss in ((40, 3, 0.96), (80, 9, 0.39), (110, 8, 0.26))
+        )
     )
 
 

@@ -10,7 +10,7 @@ from config.records import Limits, Prompt, Spec, Trajectory
 from tests.support.tiny_student import make_tiny_student
 from tests.support.trajectories import from_memory, looked_up
 from worker.curate.audit import audit
-from worker.curate.evaluation import Evaluation, Settings
+from worker.curate.evaluation import Evaluation, RecordedSettings
 from worker.curate.options import Options
 from worker.curate.pipeline import Curated, curate
 from worker.evaluate.repeat import Overrides, Repeat
@@ -54,7 +54,7 @@ def test_the_dataset_of_a_run_records_how_it_is_evaluated(tmp_path: Path, studen
     plain = curate(sample, out=tmp_path / "plain", options=Options(format="turns"), student=student)
     assert hashes == {plain.summary.content_hash}  # no part of it
 
-    found = Settings.read(tmp_path / "1")
+    found = RecordedSettings.read(tmp_path / "1")
     assert found is not None
     assert "secret" not in (tmp_path / "1" / "evaluation.json").read_text()
     spec = found.run()
@@ -71,14 +71,14 @@ def test_the_dataset_of_a_run_records_how_it_is_evaluated(tmp_path: Path, studen
 
 def test_a_dataset_that_is_not_of_a_run_has_no_settings(tmp_path: Path, student: Path) -> None:
     curate([looked_up(n) for n in range(9)], out=tmp_path / "out", options=Options(), student=student)
-    assert Settings.read(tmp_path / "out") is None
-    assert Settings.read(tmp_path / "out" / "held_out.jsonl") is None
+    assert RecordedSettings.read(tmp_path / "out") is None
+    assert RecordedSettings.read(tmp_path / "out" / "held_out.jsonl") is None
 
 
 def test_settings_of_a_later_version_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "evaluation.json").write_text(json.dumps({"spec": {"run_id": "r", "evaluate_mood": 1}}))
     with pytest.raises(UsageError, match=r"evaluate_mood: .*use the version of applejack that made it") as raised:
-        Settings.read(tmp_path)
+        RecordedSettings.read(tmp_path)
     assert "\n" not in str(raised.value)
 
 

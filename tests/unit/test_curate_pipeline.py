@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.errors import UsageError
-from config.records import JsonObject, Prompt, Trajectory
+from config.records import JsonObject, Prompt, RequestTiming, Timing, Trajectory
 from tests.support.students import student_with
 from tests.support.tiny_student import make_tiny_student
 from tests.support.trajectories import from_memory, looked_up, says, trajectory, user
@@ -69,6 +69,17 @@ def test_everything_is_counted_and_written(format_: Format, tmp_path: Path, stud
     assert manifest["reasons"] == summary.reasons
     assert {v.job_id for v in curated.verdicts() if not v.kept} == {bad.job_id}
     assert not list(tmp_path.glob(".*"))  # nothing of the work is left beside it
+
+
+@pytest.mark.parametrize("format_", ["text", "turns"])
+def test_recorded_timing_changes_no_byte_of_the_dataset(format_: Format, tmp_path: Path, student: Path) -> None:
+    timing = Timing(requests=(RequestTiming(seconds=2.5, first_token=0.5, cached_tokens=7),))
+    bad = looked_up(99, messages=looked_up(99).messages[:2])
+    untimed = [*mixed(12), bad]
+    run(untimed, tmp_path / "untimed", student, format=format_)
+    run([one.model_copy(update={"timing": timing}) for one in untimed], tmp_path / "timed", student, format=format_)
+    for name in FILES:
+        assert (tmp_path / "timed" / name).read_bytes() == (tmp_path / "untimed" / name).read_bytes(), name
 
 
 def test_rejected_tells_job_reasons_and_evidence(tmp_path: Path, student: Path) -> None:

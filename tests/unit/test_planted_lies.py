@@ -5,6 +5,7 @@ docs/evaluation-lies.md lists them with what the product says; tests/integration
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,16 @@ def test_notes_stand_in_the_report() -> None:
     report = Report(run_id="r", student="s", identity="known", notes=("Other tools.",))
     assert report.markdown().endswith("known\n\nOther tools.\n")
     assert "notes" not in report.model_copy(update={"notes": ()}).model_dump()
+
+
+def test_every_lie_in_the_docs_has_its_test() -> None:
+    tests = Path(__file__).parent.parent
+    files = [*tests.glob("*/test_planted_lies.py"), *tests.glob("unit/test_raw_dumps.py")]
+    files.append(tests / "unit" / "test_evaluate_identity.py")
+    written = {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)}
+    rows = [line for line in (tests.parent / "docs" / "evaluation-lies.md").read_text().splitlines() if "|" in line][2:]
+    assert len(rows) > 12
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named, row
+        assert set(named) <= written, row

@@ -165,6 +165,6 @@ def test_answer_that_quotes_a_result_is_still_right(expect: JsonObject, answer: 
     ["grep " * 8000, "result:  " * 4000, "[" * 40_000, '{"a":' * 8000, "- > " * 10_000, "a-1-" * 10_000, "\n12" * 9000],
 )
 def test_endless_answers_are_graded_in_time(text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     grade(WHERE, text)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2

@@ -10,7 +10,9 @@ from config.report.comparison import Comparison, Paired
 from config.report.metrics import ClusteredRate, Fraction, Metrics, Rate, Sampled, Spread
 from config.report.model import Report
 from config.report.rows import lines
+from config.report.unseen import Unseen
 from producer.report.lines import compare, format_table, html
+from tests.support.rich_report import rich_report
 
 ADAPTER = Adapter(
     path="adapter",
@@ -206,3 +208,14 @@ def test_page_without_training_has_no_chart() -> None:
     page = html(Report(run_id="r", student="s", before=metrics(looping=0, calling=1), identity="base only"))
     assert "<svg" not in page
     assert "base only" in page
+
+
+def test_terminal_and_markdown_show_unseen_code_the_checkpoint_and_notes() -> None:
+    full = rich_report()
+    for text in (as_text(format_table(full)), full.markdown()):
+        assert "never saw: package:kombu@5.7.0" in text
+        assert "iteration 80 answered 9 of 16 questions" in text
+        assert "The system prompt differs" in text
+    skipped = report().model_copy(update={"unseen": Unseen.skipped("package:x@1", "x is not installed")})
+    assert "No question was asked: x is not installed" in as_text(format_table(skipped))
+    assert "Not asked: x is not installed" in skipped.markdown()

@@ -9,6 +9,7 @@ import pytest
 from config.records import JsonObject
 from config.report.metrics import ClusteredRate, Metrics, Rate, Sampled, Training
 from config.report.model import Report
+from config.report.unseen import Unseen
 from producer.report.page import html
 from producer.report.page.loss_chart import loss_chart
 from producer.report.page.sections import SECTIONS
@@ -73,11 +74,13 @@ def hostile_report() -> Report:
     """The rich report with markup in all its text fields; categories are keys, so they are renamed apart."""
     known = rich().model_dump(mode="json")
     hostile = cast("dict[str, JsonObject]", planted(known))
-    for model in ("before", "after"):
-        categories = cast("JsonObject", hostile[model]["by_category"])
-        hostile[model]["by_category"] = {f"{MARKUP}{number}": one for number, one in enumerate(categories.values())}
-        hostile[model]["failures"] = {MARKUP: 1}
-        hostile[model]["findings"] = {MARKUP: 1}
+    unseen = cast("dict[str, JsonObject]", hostile["unseen"])
+    for metrics in (hostile["before"], hostile["after"], unseen["before"], unseen["after"]):
+        categories = cast("JsonObject", metrics["by_category"])
+        metrics["by_category"] = {f"{MARKUP}{number}": one for number, one in enumerate(categories.values())}
+        metrics["failures"] = {MARKUP: 1}
+        metrics["findings"] = {MARKUP: 1}
+    hostile["unseen"]["problem"] = MARKUP
     for cause in cast("list[JsonObject]", hostile["failure_causes"]):
         cause["categories"] = {MARKUP: 2}
     return Report.model_validate(hostile)
@@ -114,7 +117,12 @@ def test_every_text_field_was_attacked() -> None:
     for field in (rich().student, rich().identity, rich().failure_causes[0].help, rich().failure_causes[0].title):
         assert field in shown
     example, flip = rich().failure_causes[0].examples[0], rich().comparison
+    unseen, choice = rich().unseen, rich().checkpoints
     assert flip is not None
+    assert unseen is not None
+    assert choice is not None
+    for field in (unseen.workspace, choice.reason, *rich().notes):
+        assert field in shown
     for field in (example.prompt, example.detail, example.expected, example.turns[-1].text, flip.flipped[0].second):
         assert " ".join(field.split()) in shown
 
@@ -168,6 +176,20 @@ def test_sampled_answers_are_shown_with_their_interval() -> None:
     assert "temperature 0.6, top_p 0.9, 4 a prompt - 42% (32-52%, 120 answers)" in text_of(html(report))
 
 
+def test_code_never_seen_has_its_own_rates_and_says_why_it_has_none() -> None:
+    section = html(rich()).split('<section id="code-never-seen">')[1].split("</section>")[0]
+    assert "package:kombu@5.7.0" in section
+    assert "the base model 0 of 2" in text_of(section)
+    skipped = Report(run_id="r", student="s", unseen=Unseen.skipped("package:x@1", "x is not installed"), identity="i")
+    assert "No question was asked: x is not installed" in text_of(html(skipped))
+
+
+def test_the_chosen_checkpoint_is_marked() -> None:
+    section = html(rich()).split('<section id="checkpoints">')[1].split("</section>")[0]
+    assert "80 9 of 16 0 of 16 0.390 chosen" in text_of(section)
+    assert section.count(">chosen<") == 1
+
+
 def test_a_loss_that_became_nan_is_not_drawn() -> None:
     losses: tuple[JsonObject, ...] = (
         {"iteration": 10, "train_loss": 2.0},
@@ -188,3 +210,4 @@ def test_categories_start_with_the_fewest_right_answers() -> None:
     shares = [int(share) for share in re.findall(r'fill after.*?<span class="number">(\d+)%', section)]
     assert len(shares) > 10
     assert shares == sorted(shares)
+    assert "Without answers that can be graded: builtin, definition, exception, keyword." in text_of(section)

@@ -78,9 +78,9 @@ PLANTED: list[tuple[AnswerFault, Trajectory]] = [
         AnswerFault.NO_FINAL_ANSWER,
         trajectory(outcome="failed", failure=Failure(kind=FailureKind.TIMEOUT, message="180 s")),
     ),
-    (AnswerFault.NO_FINAL_ANSWER, trajectory(SOUND[:-1])),  # ends with a result
-    (AnswerFault.NO_FINAL_ANSWER, trajectory((*SOUND[:-1], says(" \n")))),  # white space is no answer
-    (AnswerFault.NO_FINAL_ANSWER, trajectory(finish_reasons=["tool_calls", "length"])),  # cut
+    (AnswerFault.EMPTY_ANSWER, trajectory(SOUND[:-1])),  # ends with a result
+    (AnswerFault.EMPTY_ANSWER, trajectory((*SOUND[:-1], says(" \n")))),  # white space is no answer
+    (AnswerFault.CUT_ANSWER, trajectory(finish_reasons=["tool_calls", "length"])),
     (
         AnswerFault.NO_FINAL_ANSWER,
         trajectory((*SOUND, GREP.model_copy(update={"content": "Let me look."}))),
@@ -139,6 +139,8 @@ def test_planted_fault_is_the_only_one_found(fault: AnswerFault, planted: Trajec
     follows = {
         # a limit is a loop and no answer; a wrong pairing leaves other calls as they are
         (AnswerFault.LOOP, "failed"): {AnswerFault.LOOP, AnswerFault.NO_FINAL_ANSWER},
+        (AnswerFault.EMPTY_ANSWER, "completed"): {AnswerFault.EMPTY_ANSWER, AnswerFault.NO_FINAL_ANSWER},
+        (AnswerFault.CUT_ANSWER, "completed"): {AnswerFault.CUT_ANSWER, AnswerFault.NO_FINAL_ANSWER},
     }
     # an answer after no real result, with an invented one or with an invented place is unsupported too
     beside = {AnswerFault.UNSUPPORTED_CLAIM} if fault in UNSUPPORTED_TOO else set()

@@ -9,6 +9,7 @@ from config.records import JsonObject, Prompt
 from worker.cli.evaluate import score
 from worker.evaluate.call_parsing import parse_answer
 from worker.evaluate.held_out import read_prompts
+from worker.evaluate.record_fields import is_single
 from worker.evaluate.recorded import to_trajectory
 from worker.evaluate.score import AnswerFault, observe
 
@@ -22,7 +23,8 @@ def chatml(*turns: tuple[str, str]) -> str:
 
 
 def found(record: JsonObject, *, needs: bool | None = None) -> set[AnswerFault]:
-    return {one.fault for one in observe(to_trajectory(record, run_id="r", number=1), needs_tools=needs).found}
+    trajectory = to_trajectory(record, run_id="r", number=1)
+    return {one.fault for one in observe(trajectory, needs_tools=needs, single=is_single(record)).found}
 
 
 @pytest.mark.parametrize("text", [CALL, FENCE, XML, CALL.removesuffix("</tool_call>")])
@@ -80,19 +82,19 @@ def test_sound_record_of_each_form_has_no_fault(record: JsonObject) -> None:
 NO_RESULT = AnswerFault.NO_REAL_RESULT
 PLANTED: list[tuple[JsonObject, set[AnswerFault]]] = [
     # it goes on calling, nobody answers
-    ({"prompt": "q", "answer": f"{CALL}\n{CALL}\n{CALL}"}, {AnswerFault.LOOP, NO_RESULT, AnswerFault.NO_FINAL_ANSWER}),
+    ({"prompt": "q", "answer": f"{CALL}\n{CALL}\n{CALL}"}, {AnswerFault.LOOP}),
     # it answers its own call
     (
         {"prompt": "q", "answer": f"{FENCE}\nTool result: app.py\nIt is in app.py"},
-        {AnswerFault.INVENTED_RESULT, NO_RESULT},
+        {AnswerFault.INVENTED_RESULT},
     ),
     # it goes on with the conversation
     ({"prompt": "q", "answer": "a<|im_end|>\n<|im_start|>user\nAnd now?<|im_end|>"}, {AnswerFault.INVENTED_TURN}),
     ({"prompt": "q", "answer": "a\n\nHuman: and what about this?\nAssistant: b"}, {AnswerFault.INVENTED_TURN}),
-    ({"prompt": "q", "answer": ""}, {AnswerFault.NO_FINAL_ANSWER}),
-    ({"prompt": "q", "answer": "a", "finish_reason": "length"}, {AnswerFault.NO_FINAL_ANSWER}),
+    ({"prompt": "q", "answer": ""}, {AnswerFault.EMPTY_ANSWER, AnswerFault.NO_FINAL_ANSWER}),
+    ({"prompt": "q", "answer": "a", "finish_reason": "length"}, {AnswerFault.CUT_ANSWER, AnswerFault.NO_FINAL_ANSWER}),
     ({"prompt": "q", "answer": "a", "expect": {"contains": ["b"]}}, {AnswerFault.WRONG_ANSWER}),
-    ({"prompt": "q", "answer": "<tool_call>{oops</tool_call> a"}, {AnswerFault.MALFORMED_CALL, NO_RESULT}),
+    ({"prompt": "q", "answer": "<tool_call>{oops</tool_call> a"}, {AnswerFault.MALFORMED_CALL}),
     # a recorded null is no result, nor is one that is not there
     (
         {"query": "q", "tool_calls": [{"tool": "g", "args": {}, "result": None}], "answer": "a"},

@@ -41,6 +41,11 @@ def test_out_of_memory_names_nothing_that_is_at_its_limit() -> None:
     assert error.endswith(": lower num_layers (now 16) or curate with a max_seq_length below 900, the longest row")
 
 
+def test_a_killed_training_tells_where_it_goes_on() -> None:
+    error = str(failed(Ending(137, "", ""), VALUES, 900, resumes=100))
+    assert error.endswith("; started again unchanged, it goes on from iteration 100")
+
+
 def test_another_end_keeps_its_own_words() -> None:
     error = str(failed(Ending(1, "ValueError: Model type x not supported.", "ValueError: Model type x"), VALUES, 900))
     assert error == "training ended with exit code 1: ValueError: Model type x"

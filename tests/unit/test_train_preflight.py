@@ -11,7 +11,7 @@ from config.records import JsonObject
 from tests.support.tiny_student import make_tiny_student
 from tests.support.training_set import make_training_set, turn, write_rows
 from worker.device.machine import Machine
-from worker.train.preflight import Plan, preflight, require_disk
+from worker.train.preflight import CHECKED_ROWS, Plan, preflight, require_disk
 
 Fault = Callable[[Path, Path], None]
 SMALL: JsonObject = {"batch_size": 2, "iters": 4}
@@ -196,3 +196,9 @@ def test_require_disk_names_the_place_and_both_sizes(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"GB free, but .* may take 1000000\.0 GB: free \d+\.\d GB"):
         require_disk(tmp_path / "not" / "there" / "yet", 10**15)
     require_disk(tmp_path / "not" / "there" / "yet", 0)
+
+
+def test_preflight_of_many_rows_can_be_cancelled(tmp_path: Path, student: Path) -> None:
+    many = make_training_set(tmp_path / "many", train=CHECKED_ROWS)
+    with pytest.raises(TrainingError, match="training was cancelled"):
+        preflight(many, student=student, out=tmp_path / "out", overrides={}, cancelled=lambda: True)

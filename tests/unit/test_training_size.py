@@ -17,14 +17,14 @@ from worker.train.training_size import TrainingSize, sized
     ],
 )
 def test_iterations_follow_from_rows_and_epochs_unless_fixed(values: JsonObject, rows: int, iterations: int) -> None:
-    size, passed = sized(values, rows)
+    size, passed = sized(values, 2 * rows, rows)
     assert size.iterations == passed["iters"] == iterations
     assert "epochs" not in passed  # mlx_lm does not know it
 
 
 def test_reports_become_frequent_in_a_short_training_unless_their_steps_are_set() -> None:
     def steps(values: JsonObject) -> list[object]:
-        return [sized(values, 10)[1][name] for name in ("steps_per_report", "steps_per_eval", "save_every")]
+        return [sized(values, 20, 10)[1][name] for name in ("steps_per_report", "steps_per_eval", "save_every")]
 
     assert steps({"iters": 600}) == [10, 50, 100]
     assert steps({"iters": 40}) == [2, 10, 20]
@@ -35,15 +35,15 @@ def test_reports_become_frequent_in_a_short_training_unless_their_steps_are_set(
 @pytest.mark.parametrize(
     ("size", "warning"),
     [
-        (TrainingSize(69, 1, 207), ""),
-        (TrainingSize(69, 1, 200), ""),  # 2.9 epochs
-        (TrainingSize(800, 4, 600), ""),
+        (TrainingSize(138, 69, 1, 207), ""),
+        (TrainingSize(138, 69, 1, 200), ""),  # 2.9 epochs
+        (TrainingSize(1600, 800, 4, 600), ""),
         (
-            TrainingSize(69, 4, 600),
-            "69 rows, 34.78 epochs, 600 iterations of 4 rows: so many passes",
+            TrainingSize(138, 69, 4, 600),
+            "138 rows of 69 sequences, 34.78 epochs, 600 iterations of 4 sequences: so many passes",
         ),  # 12 times as long
-        (TrainingSize(800, 1, 200), "some rows are never trained on; raise iters"),
-        (TrainingSize(6, 1, 18), "too few to learn from"),
+        (TrainingSize(1600, 800, 1, 200), "some rows are never trained on; raise iters"),
+        (TrainingSize(12, 6, 1, 18), "too few to learn from"),
     ],
 )
 def test_far_too_long_or_short_is_one_line(size: TrainingSize, warning: str) -> None:

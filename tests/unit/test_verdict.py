@@ -106,6 +106,12 @@ def test_the_paired_test_is_told_in_words(outcomes: list[tuple[bool, bool]], wor
     assert bool(told) == bool(words)
 
 
+def test_the_written_report_starts_with_the_verdict() -> None:
+    written = Report(run_id="night-1", student="s", after=GOOD, training=TRAINING, identity="x").markdown()
+    assert written.startswith("# night-1\n\n| target | reached | measured |\n| --- | --- | --- |\n| 1-3 calls | yes | ")
+    assert "\n7 of 7 targets reached.\n" in written
+
+
 def test_improvement_names_both_models_and_the_test() -> None:
     before = GOOD.model_copy(update={"grounded_correct": Rate(count=0, of=30)})
     after = GOOD.model_copy(update={"grounded_correct": Rate(count=27, of=30)})
@@ -127,7 +133,7 @@ def test_the_verdict_comes_first_and_fits_the_terminal(width: int) -> None:
         console.print(format_table(report))
     text = capture.get()
     assert text.startswith("Verdict on night-1, with the adapter")
-    verdict_part = text[: text.index("┃ measure ")]
-    assert max(map(len, verdict_part.splitlines())) <= width
+    verdict_part = text[: text.index("\nnight-1")]
+    assert max(map(len, text.splitlines())) <= width
     assert "yes?" in verdict_part
     assert "7 of 7 targets reached, 1 of them on too few prompts to be sure." in verdict_part

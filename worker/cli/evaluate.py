@@ -4,6 +4,7 @@ import json
 import platform
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -110,36 +111,58 @@ def _with(spec: Spec, *, evaluate_tokens: int | None, samples: int | None) -> Sp
 
 
 def score(
-    files: Annotated[list[Path], typer.Argument(help="recorded answers or trajectories, .jsonl")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="recorded answers or conversations: JSON lines, or JSON nested as evaluation scripts write it"
+        ),
+    ],
     as_json: JsonFlag = False,
 ) -> None:
-    """Score recorded answers without a model: loops, invented turns, unsupported claims, missing answers and others."""
+    """Score recorded answers without a model: loops, invented turns, unsupported claims, missing answers and others.
+
+    A single answer may be a call. Findings that need more are looked for where a record has it: "requires_tools" (true
+    or false), "expect" (the facts of a right answer), "finish_reason" ("length" if max_tokens cut it).
+    """
     recorded.require_record(files)
     seen: list[AnswerScore] = []
     found: dict[AnswerFault, list[JsonObject]] = {fault: [] for fault in AnswerFault}
     broken: list[JsonObject] = []
+    scored: Counter[Path] = Counter()
     for record in recorded.read(files):
-        place: JsonObject = {"file": str(record.file), "line": record.line}
-        if record.trajectory is None:
-            broken.append(place | {"reason": record.problem})
-            print(f"{record.file}:{record.line}: {record.problem}", file=sys.stderr)
+        observed = _observe(record)
+        if isinstance(observed, str) or record.trajectory is None:
+            broken.append(_place(record) | {"reason": str(observed)})
+            print(f"{record.place}: {observed}", file=sys.stderr)
             continue
-        try:
-            observed = observe(record.trajectory, needs_tools=record.needs_tools)
-        except UsageError as error:  # a malformed `expect`
-            broken.append(place | {"reason": str(error)})
-            print(f"{record.file}:{record.line}: {error}", file=sys.stderr)
-            continue
+        scored[record.file] += 1
         seen.append(observed)
-        for fault in observed.found:
-            found[fault.fault].append(place | {"job_id": record.trajectory.job_id, "detail": fault.detail[:DETAIL]})
+        row = _place(record) | {"index": scored[record.file], "job_id": record.trajectory.job_id}
+        for finding in observed.found:
+            found[finding.fault].append(row | {"detail": finding.detail[:DETAIL], "kind": finding.kind})
     _print_scores(seen, found, broken, to=sys.stderr if as_json else sys.stdout)
     if as_json:
         findings = {fault.value: {"count": len(rows), "rows": rows} for fault, rows in found.items()}
-        scored = metrics(seen).model_dump(mode="json")
-        print(json.dumps({"scored": len(seen), "findings": findings, "broken": broken, "metrics": scored}))
+        rates = metrics(seen).model_dump(mode="json")
+        print(json.dumps({"scored": len(seen), "findings": findings, "broken": broken, "metrics": rates}))
     if not seen:
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _observe(record: recorded.Recorded) -> AnswerScore | str:
+    """The score of a record, or why it has none."""
+    if record.trajectory is None:
+        return record.problem or "no answer"
+    try:
+        return observe(record.trajectory, needs_tools=record.needs_tools, single=record.single)
+    except UsageError as error:  # a malformed `expect`
+        return str(error)
+
+
+def _place(record: recorded.Recorded) -> JsonObject:
+    """The file, and the line of JSON lines or the path in a JSON value."""
+    place: JsonObject = {"line": record.line} if record.line else {"path": record.where}
+    return {"file": str(record.file)} | place
 
 
 def _print_scores(
@@ -154,6 +177,7 @@ def _print_scores(
         if rows:
             print(f"\n{fault.value}: {len(rows)}", file=to)
         for row in rows[:SHOWN_ROWS]:
-            print(f"  {row['file']}:{row['line']}  {' '.join(str(row['detail']).split())[:100]}", file=to)
+            where = row.get("line") or row.get("path") or row["index"]
+            print(f"  {row['file']}:{where}  {' '.join(str(row['detail']).split())[:100]}", file=to)
     if broken:
-        print(f"\n{len(broken)} lines could not be read", file=to)
+        print(f"\n{len(broken)} answers could not be read", file=to)

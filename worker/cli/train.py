@@ -29,6 +29,8 @@ def train(
 ) -> None:
     """Train a LoRA adapter of the student on a dataset. Reuses an existing adapter of the same inputs.
 
+    Started again after an interruption, it goes on from its last checkpoint, with the same result.
+
     Without iters, its length follows from the rows and epochs of the hyperparameters. A row that does not fit this
     machine's memory is refused before the model is loaded; grad_checkpoint is chosen where it is needed.
     """

@@ -28,7 +28,7 @@ class Evaluation:
     """questions about code that the student never saw"""
 
 
-class Settings(Record):
+class RecordedSettings(Record):
     """The content of evaluation.json."""
 
     spec: JsonObject
@@ -76,7 +76,7 @@ class Settings(Record):
 
 def write(place: Path, evaluation: Evaluation, pins: Iterable[Pin], *, unseen: bool) -> None:
     """Write evaluation.json, and unseen.jsonl if `unseen` and there are such questions. Each has its own job_id."""
-    settings = Settings.of(evaluation.spec, pins)
+    settings = RecordedSettings.of(evaluation.spec, pins)
     text = json.dumps(settings.model_dump(mode="json"), indent=2, ensure_ascii=False)
     (place / FILE).write_text(f"{text}\n", encoding="utf-8")
     if unseen and evaluation.unseen:

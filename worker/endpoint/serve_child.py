@@ -1,4 +1,4 @@
-"""The mlx_lm server, with the tool parser that some students use and a bound on its memory.
+"""The mlx_lm server, with the tool parser that some students use, the text of cut calls and a bound on its memory.
 
 python -P -m worker.endpoint.serve_child [--record-loads FILE] --model DIRECTORY [any other option of mlx_lm's server]
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from mlx_lm import server
 
 from worker.device.mlx_limits import bound_memory
+from worker.endpoint.cut_calls import keep_cut_calls
 from worker.endpoint.loaded_weights import LoadedWeights
 from worker.student import fenced_json
 
@@ -22,6 +23,7 @@ RECORD_LOADS = "--record-loads"  # where to record which weights were loaded; th
 def main() -> None:
     """Serve until a signal arrives."""
     fenced_json.register()
+    keep_cut_calls(server)
     bound_memory()
     if sys.argv[1:2] == [RECORD_LOADS]:
         _record_loads(Path(sys.argv[2]))

@@ -9,6 +9,7 @@ from config.report.metrics import Metrics
 from config.report.model import Report
 from config.report.outcomes import base_and_adapter
 from config.report.unseen import Unseen
+from worker.evaluate.causes import failure_causes
 from worker.evaluate.comparing import outcomes
 from worker.evaluate.identity import Canaries
 from worker.evaluate.rates import score
@@ -72,6 +73,7 @@ def report_of(
         after=adapted.metrics() if adapted else None,
         comparison=compare(base_and_adapter(answered)) if adapted else None,
         unseen=_unseen(before.beyond(own), after.beyond(own) if after else None),
+        failure_causes=failure_causes((adapted or base).trajectories),
         identity=identity,
         concurrency=concurrency,
         max_tokens=spec.evaluate_limits.max_tokens,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from config.records import Trajectory
 from config.report.metrics import CategoryScore, Metrics, Rate, Spread
 from worker.evaluate.query_time import query_time
-from worker.evaluate.score import AnswerFault, AnswerScore, observe
+from worker.evaluate.score import AnswerScore, observe
 
 
 def score(trajectories: Iterable[Trajectory]) -> Metrics:
@@ -56,7 +56,8 @@ def metrics(scores: Sequence[AnswerScore], *, categories: Sequence[str] = ()) ->
         final_answer=_rate(scores, lambda answer: answer.final_answer),
         cut=_rate(scores, lambda answer: answer.cut),
         loop=_rate(scores, lambda answer: answer.loop),
-        repetition=_rate(scores, lambda answer: _has(answer, AnswerFault.REPETITION)),
+        runaway=_rate(scores, lambda answer: answer.runaway),
+        repetition=_rate(scores, lambda answer: answer.repetition),
         invented_turn=_rate(spoken, lambda answer: answer.invented_turn is True),
         invented_result=_rate(spoken, lambda answer: answer.invented_result is True),
         call_in_text=_rate(spoken, lambda answer: answer.call_in_text is True),
@@ -107,7 +108,3 @@ def _category(scores: Sequence[AnswerScore]) -> CategoryScore:
 
 def _rate(scores: Sequence[AnswerScore], counts: Callable[[AnswerScore], bool]) -> Rate:
     return Rate(count=sum(map(counts, scores)), of=len(scores))
-
-
-def _has(answer: AnswerScore, fault: AnswerFault) -> bool:
-    return any(found.fault is fault for found in answer.found)

@@ -1,10 +1,11 @@
-"""Reads recorded answers of several formats as trajectories, one JSON object per line.
+"""Reads recorded answers of several formats as trajectories; worker/evaluate/answer_files.py finds them in a file.
 
     {"job_id", "outcome", "messages", ...}          a trajectory
     {"query", "tool_calls", "answer", ...}          the seed generator's record
     {"messages": [...]}                             a chat, calls as tool_calls or in the text
     {"text": "<|im_start|>..."}                     a chat in ChatML; a user turn "Tool result: ..." is a tool result
     {"prompt", "answer"}                            also question/instruction/input, response/output/completion
+    {"prompt", "choices": [{"message": ...}]}       a response of a chat API
 
 In an answer that is text, calls are parsed as <tool_call>, XML or fenced JSON. One stop token at its end is removed.
 """
@@ -13,7 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
@@ -21,11 +22,19 @@ from pydantic import JsonValue, ValidationError
 from config.errors import UsageError
 from config.records import JOB_DIGITS, JsonObject, Message, ToolCall, Trajectory
 from worker.curate import seed
-from worker.curate.jsonlines import first_error, numbered_lines, parse_object
+from worker.curate.jsonlines import first_error
+from worker.evaluate.answer_files import ANSWER_KEYS, PROMPT_KEYS, entries
 from worker.evaluate.call_parsing import parse_answer
+from worker.evaluate.record_fields import (
+    answer_text,
+    finish_reason,
+    first_choice,
+    first_text,
+    is_only_called,
+    is_single,
+    needs_tools,
+)
 
-PROMPT_KEYS = ("prompt", "question", "instruction", "input", "query")
-ANSWER_KEYS = ("answer", "response", "output", "completion", "generated", "generated_text", "model_output")
 KEPT_KEYS = ("category", "expect", "seconds", "finish_reasons")
 CHATML_TURN = re.compile(r"<\|im_start\|>(\w+)\n?(.*?)(?:<\|im_end\|>|(?=<\|im_start\|>)|\Z)", re.S)
 STOP_TOKEN = re.compile(r"\s*(?:<\|im_end\|>|<\|endoftext\|>|<\|eot_id\|>|</s>)\s*\Z")
@@ -34,50 +43,62 @@ RESULT_TURN = re.compile(r"\s*(?:Tool result:\s*|<tool_response>\s*)(.*?)\s*(?:<
 
 @dataclass(frozen=True)
 class Recorded:
-    """One line: an answer as a trajectory, or the problem with it."""
+    """One answer as a trajectory, or the problem with it."""
 
     file: Path
-    line: int
-    """counted from 1"""
+    where: str
+    """the number of its line, or the path to it in the file's JSON value"""
+    line: int | None = None
+    """counted from 1; None if the file is one JSON value"""
     trajectory: Trajectory | None = None
     needs_tools: bool | None = None
     """None: not recorded"""
+    single: bool = False
+    """a text without a conversation"""
     problem: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The file and the line or path, for a message."""
+        return f"{self.file}:{self.where}" if self.where else str(self.file)
 
 
 def read(paths: Sequence[Path]) -> Iterator[Recorded]:
-    """Every non-blank line. Raises UsageError, before the first line, if a path is not a readable file."""
+    """Every answer, in reading order. Raises UsageError, before the first one, if a path is not a readable file."""
     for path in paths:
         try:
             path.open("rb").close()
         except OSError as error:
-            raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}; give .jsonl files") from error
+            raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}; give .json or .jsonl files") from error
     return (recorded for path in paths for recorded in _read_file(path))
 
 
 def require_record(paths: Sequence[Path]) -> None:
-    """Raises UsageError, with the first problem, if no line is a recorded answer. Reads up to the first one."""
+    """Raises UsageError, with the first problem, if no file has a recorded answer. Reads up to the first one."""
     problem = ""
     for recorded in read(paths):
         if recorded.trajectory is not None:
             return
-        problem = problem or f": {recorded.file}:{recorded.line}: {recorded.problem}"
+        problem = problem or f": {recorded.place}: {recorded.problem}"
     names = ", ".join(repr(str(path)) for path in paths)
     raise UsageError(f"no recorded answer in {names}{problem}")
 
 
 def _read_file(path: Path) -> Iterator[Recorded]:
-    with path.open("rb") as file:
-        for number, line in numbered_lines(file):
-            try:
-                record = parse_object(line)
-                trajectory = to_trajectory(record, run_id=path.stem, number=number)
-            except ValidationError as error:
-                yield Recorded(path, number, problem=first_error(error))
-            except ValueError as error:
-                yield Recorded(path, number, problem=str(error))
-            else:
-                yield Recorded(path, number, trajectory, _needs_tools(record))
+    for number, entry in enumerate(entries(path), 1):
+        found = Recorded(path, entry.where, entry.line, problem=entry.problem)
+        if entry.record is None:
+            yield found
+            continue
+        try:
+            trajectory = to_trajectory(entry.record, run_id=path.stem, number=entry.line or number)
+        except ValidationError as error:
+            yield replace(found, problem=first_error(error))
+        except ValueError as error:
+            yield replace(found, problem=str(error))
+        else:
+            needs, single = needs_tools(entry.record), is_single(entry.record)
+            yield replace(found, trajectory=trajectory, needs_tools=needs, single=single)
 
 
 def to_trajectory(record: JsonObject, *, run_id: str, number: int) -> Trajectory:
@@ -91,33 +112,33 @@ def to_trajectory(record: JsonObject, *, run_id: str, number: int) -> Trajectory
     messages = _messages(record, job)
     prompt = next((m.content for m in messages if m.role == "user" and m.content), "")
     fields = {key: record[key] for key in KEPT_KEYS if record.get(key) is not None}
-    if isinstance(reason := record.get("finish_reason"), str):
+    if (reason := finish_reason(record)) is not None:
         fields["finish_reasons"] = [reason]
     required = {"run_id": run_id, "job_id": job, "prompt": prompt, "messages": messages, "outcome": "completed"}
     return Trajectory.model_validate(fields | required)
 
 
-def _needs_tools(record: JsonObject) -> bool | None:
-    metadata = record.get("metadata")
-    for holder in (record, metadata if isinstance(metadata, dict) else {}):
-        if isinstance(needed := holder.get("requires_tools"), bool):
-            return needed
-    return None
-
-
 def _messages(record: JsonObject, job: str) -> tuple[Message, ...]:
-    chat, text = record.get("messages"), record.get("text")
+    chat, text, answer = record.get("messages"), record.get("text"), answer_text(record)
     if isinstance(chat, list):
-        return tuple(_chat(chat, job))
+        asked = bool(chat) and isinstance(chat[-1], dict) and chat[-1].get("role") == "user"
+        answered: list[JsonValue] = [{"role": "assistant", "content": answer}] if asked and answer is not None else []
+        return tuple(_chat([*chat, *answered], job))
     if isinstance(text, str) and "<|im_start|>" in text:
         return tuple(_chat([{"role": role, "content": content} for role, content in CHATML_TURN.findall(text)], job))
-    answer = _first_text(record, ANSWER_KEYS)
+    question = Message(role="user", content=first_text(record, PROMPT_KEYS) or "")
+    if (choice := first_choice(record)) is not None and answer is None:
+        message = choice.get("message", {"content": choice.get("text")})
+        return (question, *_chat([{"role": "assistant", **message} if isinstance(message, dict) else message], job))
     if answer is None:
-        raise ValueError(f"no answer: a record needs 'messages', 'text' in ChatML, or one of {', '.join(ANSWER_KEYS)}")
-    question = Message(role="user", content=_first_text(record, PROMPT_KEYS) or "")
+        answer = text if isinstance(text, str) else None
+    if answer is None:
+        raise ValueError(f"no answer: a record needs 'messages', 'text' or one of {', '.join(ANSWER_KEYS)}")
     listed = tuple(_listed_calls(record.get("tool_calls"), job))
     results = tuple(_listed_results(record.get("tool_calls"), job))
     called = (Message(role="assistant", tool_calls=listed), *results) if listed else ()
+    if listed and is_only_called(record):
+        return (question, *called)
     return (question, *called, *_parsed(answer, f"{job}/answer"))
 
 
@@ -191,7 +212,3 @@ def _arguments(arguments: JsonValue) -> JsonObject | str:
             return arguments
         return value if isinstance(value, dict) else arguments
     return arguments if isinstance(arguments, dict) else {} if arguments is None else json.dumps(arguments)
-
-
-def _first_text(record: JsonObject, keys: Sequence[str]) -> str | None:
-    return next((value for key in keys if isinstance(value := record.get(key), str)), None)

@@ -13,7 +13,7 @@ from config.records import Adapter, Pin, Prompt, Spec
 from config.report.metrics import Fraction
 from config.report.model import Report
 from worker.curate.dataset import MANIFEST
-from worker.curate.evaluation import Settings
+from worker.curate.evaluation import RecordedSettings
 from worker.evaluate.held_out import read_prompts, select
 from worker.evaluate.unseen import UnseenQuestions, unseen_questions
 from worker.tools.workspace import Workspace, open_workspace
@@ -44,9 +44,9 @@ class Repeat:
     warn: Callable[[str], object]
 
     @cached_property
-    def settings(self) -> Settings | None:
+    def settings(self) -> RecordedSettings | None:
         """The recorded settings of the run."""
-        return Settings.read(self.source)
+        return RecordedSettings.read(self.source)
 
     @cached_property
     def spec(self) -> Spec:

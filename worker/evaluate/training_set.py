@@ -82,8 +82,8 @@ def dataset_of(prompts: Path) -> Path | None:
 
 def _require_same_student(recipe: JsonObject, student: Path, adapter: Path) -> None:
     trained = recipe.get("student")
-    if not isinstance(trained, dict):
-        return  # an adapter made elsewhere
+    if not isinstance(trained, dict) or not (student / "config.json").is_file():
+        return  # an adapter made elsewhere; or no model, which the server names
     named = trained.get("model") or trained.get("path")
     here = weights_of(student)
     if {key: trained.get(key) for key in here} != here:

@@ -20,17 +20,27 @@ OUT_OF_MEMORY = re.compile(
 )
 
 
-def failed(ending: Ending, values: JsonObject, longest: int, *, backend: str | None = None) -> TrainingError:
-    """The error for a child that ended with an exit code. `longest`: tokens of the longest row."""
-    if ending.code == SIGNALLED + signal.SIGKILL:
-        return out_of_memory("the training was killed (SIGKILL), often because memory ran out", values, longest)
-    if ending.code == SIGNALLED + signal.SIGSEGV and backend == "cpu":
-        crashed = "the training crashed (SIGSEGV), as mlx on a CPU does when it is given no more memory"
-        return out_of_memory(crashed, values, longest)
-    found = next((line.strip() for line in reversed(ending.log.splitlines()) if OUT_OF_MEMORY.search(line)), "")
-    if found:
-        return out_of_memory(f"the training ran out of memory ({found[:200]})", values, longest)
+def failed(
+    ending: Ending, values: JsonObject, longest: int, *, backend: str | None = None, resumes: int = 0
+) -> TrainingError:
+    """The error for a child that ended with an exit code.
+
+    `longest`: tokens of the longest row; `resumes`: iteration of the last checkpoint, 0 without one.
+    """
+    again = f"; started again unchanged, it goes on from iteration {resumes}" if resumes else ""
+    if cause := _memory_cause(ending, backend):
+        return TrainingError(f"{out_of_memory(cause, values, longest)}{again}")
     return TrainingError(f"training ended with {describe_exit(ending.code)}: {ending.last_error or 'its log is empty'}")
+
+
+def _memory_cause(ending: Ending, backend: str | None) -> str:
+    """What shows that memory ran out; "" if nothing does."""
+    if ending.code == SIGNALLED + signal.SIGKILL:
+        return "the training was killed (SIGKILL), often because memory ran out"
+    if ending.code == SIGNALLED + signal.SIGSEGV and backend == "cpu":
+        return "the training crashed (SIGSEGV), as mlx on a CPU does when it is given no more memory"
+    found = next((line.strip() for line in reversed(ending.log.splitlines()) if OUT_OF_MEMORY.search(line)), "")
+    return f"the training ran out of memory ({found[:200]})" if found else ""
 
 
 def diverged(detail: str, values: JsonObject) -> TrainingError:

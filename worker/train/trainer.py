@@ -22,6 +22,7 @@ from worker.student.cpu_blas.blas import mlx_environment
 from worker.train import checkpoints, failures
 from worker.train.checkpoints import DISK_FULL, KEPT, Checkpoint
 from worker.train.file_names import LOG
+from worker.train.kept_log import log_kept
 from worker.train.preflight import Plan, preflight
 from worker.train.process import reports
 from worker.train.recipe import finished, recipe_of, require_replaceable, write_adapter
@@ -95,10 +96,9 @@ def train(
             needed_gb=round(plan.memory.needed / 1e9, 1),
         )
         on_progress(_planned(plan))
-        with _log_kept(training), _disk_errors(training):
+        with log_kept(training.folder / LOG, training.out), _disk_errors(training):
             started = time.monotonic()
-            found = checkpoints.open_folder(training.folder, training.recipe)
-            resume = found[-1] if found else None
+            resume = next(reversed(checkpoints.open_folder(training.folder, training.recipe)), None)
             earlier = resume.state.seconds if resume else 0.0  # read now: newer checkpoints replace it
             backend, losses = _losses(training, resume, on_progress, cancelled, claim)
             seconds = time.monotonic() - started + earlier
@@ -144,7 +144,9 @@ def _losses(
         environment=environment,
         log_file=folder / LOG,
         cancelled=cancelled,
-        explain=lambda ending: failures.failed(ending, plan.hyperparameters, plan.longest, backend=backend),
+        explain=lambda ending: failures.failed(
+            ending, plan.hyperparameters, plan.longest, backend=backend, resumes=training.last()
+        ),
         keep=[claim.descriptor],
     )
     with contextlib.closing(child) as lines:
@@ -246,31 +248,3 @@ def _disk_errors(training: Training) -> Iterator[None]:
         if error.errno not in DISK_FULL:
             raise
         raise failures.out_of_disk(training.folder.parent, training.plan.disk, resumes=training.last()) from error
-
-
-@contextlib.contextmanager
-def _log_kept(training: Training) -> Iterator[None]:
-    """Move the log of a failed training to `out`, and name its place in the error.
-
-    Everything else of an adapter already in `out` is not changed.
-    """
-    try:
-        yield
-    except TrainingError as error:
-        raise TrainingError(f"{error}{_keep_log(training)}") from error
-    except BaseException:
-        _keep_log(training)
-        raise
-
-
-def _keep_log(training: Training) -> str:
-    """Move the log to `out`; returns where it is, for an error message, "" if the training has not written one."""
-    log_file, kept = training.folder / LOG, training.out.absolute() / LOG
-    if not log_file.exists():
-        return ""
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        log_file.replace(kept)
-    except OSError as error:
-        return f" (its log could not be kept at {str(kept)!r}: {error.strerror or error})"
-    return f" (log: {kept})"

@@ -1,10 +1,11 @@
 """Bars: a rate with its interval before and after, as percentages of the track's width."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from config.report.metrics import CategoryScore, Fraction, Metrics, Rate
 from config.report.model import Report
+from config.report.unseen import Unseen
 
 RATES = (  # name in Metrics, label, whether more is better
     ("grounded_correct", "Right answers from a real result", True),
@@ -54,14 +55,13 @@ def bar(kind: str, fraction: Fraction | None) -> Bar:
     return Bar(kind, f"{100 * fraction.share:.0f}%", counts, 100 * fraction.share, 100 * low, 100 * (high - low))
 
 
-def models(report: Report) -> list[tuple[str, Metrics]]:
+def models(scores: Report | Unseen) -> list[tuple[str, Metrics]]:
     """The models that were scored: ("before", base) and ("after", adapter)."""
-    return [(kind, metrics) for kind, metrics in (("before", report.before), ("after", report.after)) if metrics]
+    return [(kind, metrics) for kind, metrics in (("before", scores.before), ("after", scores.after)) if metrics]
 
 
-def rate_rows(report: Report) -> list[Row]:
+def rate_rows(scored: Sequence[tuple[str, Metrics]]) -> list[Row]:
     """A row for each rate of which something was counted."""
-    scored = models(report)
     return [
         Row(label, "↑" if more else "↓", tuple(bar(kind, getattr(metrics, name)) for kind, metrics in scored))
         for name, label, more in RATES
@@ -74,6 +74,11 @@ def category_rows(scored: Mapping[str, Mapping[str, CategoryScore]]) -> list[Row
     last = list(scored.values())[-1]
     names = sorted({name for scores in scored.values() for name in scores}, key=lambda name: (_share(last, name), name))
     return [_category_row(name, scored) for name in names]
+
+
+def is_counted(row: Row) -> bool:
+    """Whether any of a row's bars has a rate."""
+    return any(one.width is not None for one in row.bars)
 
 
 def _category_row(name: str, scored: Mapping[str, Mapping[str, CategoryScore]]) -> Row:

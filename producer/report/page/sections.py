@@ -6,8 +6,9 @@ from typing import Final
 from config.report.metrics import ClusteredRate
 from config.report.model import Report
 from config.report.rows import lines
-from config.report.verdict import improvement, percents, summary, verdict
-from producer.report.page.bars import category_rows, models, rate_rows
+from config.report.unseen import Unseen
+from config.report.verdict import improvement, percents, summary
+from producer.report.page.bars import category_rows, is_counted, models, rate_rows
 from producer.report.page.loss_chart import loss_chart
 from producer.report.page.query_seconds import PARTS, stacks, time_lines
 from producer.report.page.templates import render
@@ -17,18 +18,12 @@ SHOWN_FLIPS = 6  # gained prompts and lost prompts that are open at first; the o
 
 def verdict_section(report: Report) -> str:
     """Each target reached, missed or not known."""
-    results = verdict(report.after or report.before, report.training, report.targets)
-    return render("verdict.html", results=results, summary=summary(results), report=report)
+    return render("verdict.html", results=report.verdict, summary=summary(report.verdict), report=report)
 
 
 def before_and_after(report: Report) -> str:
     """The rates of base and adapter, and whether right answers differ."""
-    paired = report.comparison.grounded_correct if report.comparison else None
-    words, rows = improvement(report.before, report.after, report.comparison), rate_rows(report)
-    if not rows:
-        return ""
-    kinds = [kind for kind, _ in models(report)]
-    return render("before_and_after.html", words=words, paired=paired, rows=rows, kinds=kinds) + _sampled(report)
+    return _rates(report) + _sampled(report)
 
 
 def curves(report: Report) -> str:
@@ -39,8 +34,15 @@ def curves(report: Report) -> str:
 
 def categories(report: Report) -> str:
     """Right answers by category."""
-    scored = {kind: metrics.by_category for kind, metrics in models(report) if metrics.by_category}
-    return render("categories.html", rows=category_rows(scored), kinds=list(scored)) if scored else ""
+    return _categories(report)
+
+
+def unseen(report: Report) -> str:
+    """The same for code that the student never saw."""
+    if report.unseen is None:
+        return ""
+    results = _rates(report.unseen) + _categories(report.unseen)
+    return render("unseen.html", unseen=report.unseen, results=results)
 
 
 def flips(report: Report) -> str:
@@ -78,6 +80,11 @@ def training(report: Report) -> str:
     return render("measures.html", rows=rows, names=("value",), note="") if rows else ""
 
 
+def checkpoints(report: Report) -> str:
+    """What each saved checkpoint answered, and which became the adapter."""
+    return render("checkpoints.html", choice=report.checkpoints) if report.checkpoints else ""
+
+
 def measures(report: Report) -> str:
     """Everything that was counted, beside the targets."""
     rows = lines((report.before, report.after), (None, None), report.targets)
@@ -88,6 +95,22 @@ def measures(report: Report) -> str:
 def identity(report: Report) -> str:
     """Which weights answered, and how that was verified."""
     return render("identity.html", report=report)
+
+
+def _rates(scores: Report | Unseen) -> str:
+    scored = models(scores)
+    if not (rows := rate_rows(scored)):
+        return ""
+    words = improvement(scores.before, scores.after, scores.comparison)
+    paired = scores.comparison.grounded_correct if scores.comparison else None
+    return render("before_and_after.html", words=words, paired=paired, rows=rows, kinds=[kind for kind, _ in scored])
+
+
+def _categories(scores: Report | Unseen) -> str:
+    scored = {kind: metrics.by_category for kind, metrics in models(scores) if metrics.by_category}
+    rows = category_rows(scored) if scored else []
+    counted, ungraded = [row for row in rows if is_counted(row)], [row.label for row in rows if not is_counted(row)]
+    return render("categories.html", rows=counted, ungraded=ungraded, kinds=list(scored)) if rows else ""
 
 
 def _sampled(report: Report) -> str:
@@ -104,10 +127,12 @@ SECTIONS: Final[Mapping[str, Callable[[Report], str]]] = {
     "Before and after": before_and_after,
     "Training curves": curves,
     "By category": categories,
+    "Code never seen": unseen,
     "Flipped prompts": flips,
     "Why answers failed": failures,
     "Where a query's seconds go": query_seconds,
     "Training": training,
+    "Checkpoints": checkpoints,
     "All measures": measures,
     "Which weights answered": identity,
 }

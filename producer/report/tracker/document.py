@@ -132,7 +132,7 @@ def _changes(before: TrackerRow, after: TrackerRow) -> str:
 
 def _hidden(row: TrackerRow) -> str:
     """The row as JSON. What would end the comment occurs in strings only, where it is escaped."""
-    text = json.dumps(row.model_dump(mode="json"), separators=(",", ":"))
+    text = json.dumps(row.model_dump(mode="json", round_trip=True), separators=(",", ":"))
     return text.replace("--", "-\\u002d").replace(">", "\\u003e").replace("<", "\\u003c")
 
 

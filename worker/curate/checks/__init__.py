@@ -23,7 +23,7 @@ from worker.curate.checks.tool_results import null_result, placeholder_result, r
 from worker.curate.checks.unsupported import unsupported_claim
 
 Check = Callable[[Trajectory], Iterator[Finding]]
-# What a turn that max_tokens cut lacks: its call was not run or not read, and no answer follows.
+# What a turn that max_tokens cut lacks or leaves: its call was not run or not read, or is text; no answer follows.
 LACKING_WHEN_CUT = frozenset(
     {
         RejectionReason.NULL_RESULT,
@@ -32,6 +32,7 @@ LACKING_WHEN_CUT = frozenset(
         RejectionReason.TOOLS_REQUIRED_BUT_NONE,
         RejectionReason.EMPTY_ANSWER,
         RejectionReason.MALFORMED,
+        RejectionReason.LEAKED_TOOL_CALL,
     }
 )
 

@@ -90,11 +90,16 @@ def _unpaired(detail: str, index: int, call: str | None) -> Finding:
     return Finding(reason=RejectionReason.UNPAIRED_RESULT, detail=detail, message=index, call=call)
 
 
+def is_placeholder(text: str) -> bool:
+    """Whether a whole result is a placeholder, such as "[Tool execution completed]", or an unfilled template."""
+    return bool(PLACEHOLDER.match(text) or LEFTOVER.match(text))
+
+
 def placeholder_result(trajectory: Trajectory) -> Iterator[Finding]:
     """A result whose whole text is a placeholder."""
     for index, message in enumerate(trajectory.messages):
         text = message.content or ""
-        if message.role == "tool" and text.strip() and (PLACEHOLDER.match(text) or LEFTOVER.match(text)):
+        if message.role == "tool" and text.strip() and is_placeholder(text):
             yield Finding(
                 reason=RejectionReason.PLACEHOLDER_RESULT,
                 detail=f"the whole result is {text.strip()[:80]!r}",

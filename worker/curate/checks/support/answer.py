@@ -54,8 +54,8 @@ class Clause:
 
     @cached_property
     def denies(self) -> bool:
-        """Whether it contains a negation, outside quoted code."""
-        return bool(DENIAL.search(QUOTED.sub("`x`", self.text)))
+        """Whether it contains a negation, outside quoted code and paths: app/nowhere.py denies nothing."""
+        return bool(DENIAL.search(PATH.sub("x", QUOTED.sub("`x`", self.text))))
 
     @cached_property
     def asserts(self) -> bool:

@@ -41,6 +41,7 @@ TWO = re.compile(
     r"\b(?:constants|files|functions|classes|methods|modules|directories|under)\s+`?([\w./-]*\w)`?"
     r"(?:,? and (?:how many (?:are )?under )?)`?([\w./-]*\w)`?\W*$"
 )
+LIST_END = re.compile(r"\s(?:all\s|directly\s)?(?:inherit|extend|subclass|deriv|are\b|is\b)")
 SEGMENT = re.compile(r",\s*(?:and\s+)?|\s+and\s+")
 
 
@@ -132,15 +133,18 @@ def _strange(answer: Answer, query: Asked, items: list[Item], evidence: Evidence
         return ""
     known = {spelling for item in items for spelling in item}
     for clause in answer.clauses:
-        parts = [part.strip(" `*@.()") for part in SEGMENT.split(clause.text)] if clause.asserts else []
+        text = LIST_END.split(clause.text)[0] if query.category == "subclasses" else clause.text
+        parts = [part.strip(" `*@.()") for part in SEGMENT.split(text)] if clause.asserts else []
         listed = [word for part in parts if (word := _listed_word(part))]
         if len(listed) < 2 or not known.intersection(listed):
             continue
         for name in listed:
             shown_here = evidence.holds(name) if query.category != "subclasses" else not evidence.holds(f"class {name}")
-            plain = query.category != "parameters" and not CODE.search(name)
+            is_class = query.category == "subclasses" and name[:1].isupper() and not evidence.holds(name)
+            plain = query.category != "parameters" and not CODE.search(name) and not is_class
             whole = f"`{name}`" in clause.text and name in parts and query.category != "subclasses"
-            if name not in known and (whole or not shown_here) and not evidence.asked(name) and not plain:
+            unseen = whole or is_class or not shown_here
+            if name not in known and unseen and not evidence.asked(name) and not plain:
                 return f"the answer lists {name!r}, which the results do not show as such"
     return ""
 
@@ -194,6 +198,8 @@ def _unmatched(answer: Answer, query: Asked, evidence: Evidence) -> str:
     absent = next((name for name in homes if not stands_whole(name, answer.text)), None)
     if absent and not all(homes.values()):
         return f"the results do not show where {absent!r} is defined, and the answer does not say so"
+    if answer.denies and not all(homes.values()) and not would_have_found(query, evidence):
+        return "the answer denies what none of its searches would have found"
     for part in map(Clause, re.split(r"\n|[;.]\s", answer.text)):  # a clause ends at a colon, "- `Task`: a.py" does not
         found = [] if part.denies else list(_placed(part, homes))
         pairs = list(zip(found[::2], found[1::2], strict=False))

@@ -180,6 +180,23 @@ def _supported(item: str, evidence: Evidence) -> bool:
     return evidence.asked(folded) or folded in " ".join(evidence.text.split()) or evidence.holds_path(item)
 
 
+def supported_facts(expect: JsonObject, evidence: Evidence) -> bool:
+    """Whether the results hold every fact of an expectation, so that a right answer could be read from them."""
+    number, either = expect.get("number"), _facts({"any": expect.get("any")})
+    counted = not isinstance(number, int | float) or evidence.counts(float(number)) or evidence.measures(float(number))
+    facts = list(_facts({key: value for key, value in expect.items() if key != "any"}))
+    options = list(either)
+    any_of = not options or any(_supported(item, evidence) for item in options)
+    return counted and any_of and all(_supported(item, evidence) for item in facts) and bool(_stated(expect))
+
+
+def _stated(expect: JsonObject) -> set[str]:
+    """The keys of an expectation that state facts."""
+    return {"number", "contains", "any", "names", "parameters", "paths", "file", "pairs", "value", "sentence"} & set(
+        expect
+    )
+
+
 def _facts(expect: JsonObject) -> Iterator[str]:
     """The texts that an expectation holds, whatever its type (config/questions/expected_facts.py)."""
     for key in ("contains", "any", "names", "parameters", "paths", "file", "pairs", "value", "sentence"):

@@ -6,15 +6,19 @@ another file, or for something else that found nothing does not show it.
 
 import re
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 
-from worker.curate.checks.support.answer import PATH
+from worker.curate.checks.support.answer import PATH, stands_whole
 from worker.curate.checks.support.asked import Asked
 from worker.curate.checks.support.evidence import Evidence
 from worker.curate.checks.support.results import Result, plain_path
 from worker.tools.patterns import RefusedError, compiled
 
 WORD = re.compile(r"[A-Za-z_]\w{2,}")
+PLAIN_CHARS = 4  # "shut" of "How does it shut down?" is searched as "shutdown"
+NEAR = 0.8
+COMMON = frozenset({"class", "def", "import", "from", "self", "grep", "count", "read_file", "find_files", "list_dir"})
 ESCAPE = re.compile(r"\\[A-Za-z]")
 # Lines that would answer the question if they were in the code. A search that matches any of them counts.
 CLASS_LINES = ("class {name}:", "class {name}(Base):")
@@ -44,6 +48,8 @@ OF_A_FILE = frozenset({"contents", "count_matches"})  # questions about one file
 
 def would_have_found(query: Asked | None, evidence: Evidence) -> bool:
     """Whether the searches and listings of the trajectory would have shown what the question asks for."""
+    if query is None and _reports_its_search(evidence):
+        return True
     return all(
         any(_covers(query, lines, result, evidence) for result in evidence.results) for lines in _would_answer(query)
     )
@@ -56,7 +62,8 @@ def _covers(query: Asked | None, lines: Sequence[str], result: Result, evidence:
     if query is None or not query.exact or result.call.name not in ("grep", "count"):
         return _shares_a_word(evidence, result.arguments)
     if result.message.is_error:
-        return _shares_a_word(evidence, result.path)
+        misspelt = query.category in OF_A_FILE and PATH.fullmatch(result.path) and not _is_at_file(query, result)
+        return not misspelt and _shares_a_word(evidence, result.path)
     if query.category in ("find_file", "folder_files", "count_files"):
         return not pattern and query.subject in f"{result.path}/{glob}"
     return _covers_path(query, result) and _matches_any(pattern, lines)
@@ -91,9 +98,15 @@ def _covers_path(query: Asked, result: Result) -> bool:
         return False
     if query.category in OF_A_FILE:
         file = plain_path(query.question.slots["path"])
-        at_file = f"/{result.path}".endswith(f"/{file}") or f"/{file}".endswith(f"/{result.path}")
-        return at_file or (bool(glob) and fnmatchcase(file.rpartition("/")[2], glob) and "*" not in glob[:1])
+        named = bool(glob) and fnmatchcase(file.rpartition("/")[2], glob) and "*" not in glob[:1]
+        return _is_at_file(query, result) or named
     return not PATH.fullmatch(result.path) or result.path.lower() in query_text(query)
+
+
+def _is_at_file(query: Asked, result: Result) -> bool:
+    """Whether the call looked at the file of the question: the same path, or the end of it or of the other."""
+    file = plain_path(query.question.slots["path"])
+    return f"/{result.path}".endswith(f"/{file}") or f"/{file}".endswith(f"/{result.path}")
 
 
 def query_text(query: Asked) -> str:
@@ -110,8 +123,24 @@ def _matches_any(pattern: str, lines: Sequence[str]) -> bool:
 
 
 def _shares_a_word(evidence: Evidence, arguments: str) -> bool:
-    """Whether the arguments hold a name of the question, or a part of one."""
+    """Whether the arguments hold a name of the question, or a part of one, or a plain word of it within a name."""
     words = set(WORD.findall(ESCAPE.sub(" ", arguments).lower()))
-    question = evidence.question
-    asked_words = set(WORD.findall(question))
-    return not words or any(word in asked_words or any(word in whole for whole in asked_words) for word in words)
+    asked_words = set(WORD.findall(evidence.question))
+    plain = {word for word in asked_words if len(word) >= PLAIN_CHARS and word.isalpha()}
+    return not words or any(
+        any(word in whole for whole in asked_words) or any(part in word for part in plain - _near(word, plain))
+        for word in words
+    )
+
+
+def _reports_its_search(evidence: Evidence) -> bool:
+    """Whether the answer names what was searched, not misspelt: its denial is then true of the search."""
+    answer, asked_words = evidence.trajectory.answer.lower(), set(WORD.findall(evidence.question))
+    searched = set(WORD.findall(ESCAPE.sub(" ", evidence.arguments)))
+    return any(stands_whole(word, answer) and not _near(word, asked_words) for word in searched - COMMON)
+
+
+def _near(word: str, others: set[str]) -> set[str]:
+    """Those of which the word is a misspelling."""
+    ratios = ((other, SequenceMatcher(None, word, other, autojunk=False).ratio()) for other in others if other != word)
+    return {other for other, ratio in ratios if ratio >= NEAR}
