@@ -23,6 +23,7 @@ PROMPTS = [
     Prompt(prompt="How many files are there?", expect={"number": 1}),
     Prompt(prompt="What is a queue?", requires_tools=False),
 ]
+UNSEEN = [Prompt(prompt="Where is Consumer?", expect={"contains": ["kombu.py"]}, job_id="unseen-1")]
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,7 @@ def test_samples_are_further_answers_at_the_models_temperature(student: Path, tm
     told: list[tuple[str, int, int]] = []
     made = evaluate(
         PROMPTS[:2],
+        unseen=UNSEEN,
         spec=SPEC.model_copy(update={"evaluate_samples": 2, "evaluate_concurrency": 6}),
         student=student,
         adapter=adapter,
@@ -94,7 +96,7 @@ def test_samples_are_further_answers_at_the_models_temperature(student: Path, tm
         on_progress=lambda *one: told.append(one),
         worker="test",
     )
-    assert (told[0], told[-1]) == (("before", 0, 6), ("after", 6, 6))
+    assert (told[0], told[-1]) == (("before", 0, 9), ("after", 9, 9))
     assert made.concurrency == 6
     assert made.comparison is not None
     assert made.comparison.correct.prompts == 2
@@ -108,9 +110,18 @@ def test_samples_are_further_answers_at_the_models_temperature(student: Path, tm
         assert (scores.sampled.correct.prompts, scores.sampled.correct.answers) == (2, 4)
         lines = (tmp_path / "out" / f"{phase}-samples.jsonl").read_text().splitlines()
         read = [Trajectory.model_validate_json(line) for line in lines]
-        assert [(one.prompt, one.attempt) for one in read] == [(p.prompt, n) for p in PROMPTS[:2] for n in (2, 3)]
+        assert [(one.prompt, one.attempt) for one in read] == [
+            (p.prompt, n) for p in [*PROMPTS[:2], *UNSEEN] for n in (2, 3)
+        ]
         sampling = [one.provenance.sampling for one in read if one.provenance]
-        assert [one and one.temperature for one in sampling] == [0.7] * 4
+        assert [one and one.temperature for one in sampling] == [0.7] * 6
+    assert made.unseen is not None
+    for scores in (made.unseen.before, made.unseen.after):
+        assert scores is not None
+        assert scores.sampled is not None
+        assert (scores.prompts, scores.sampled.samples) == (1, 2)
+        assert scores.sampled.correct is not None
+        assert (scores.sampled.correct.prompts, scores.sampled.correct.answers) == (1, 2)
     assert Report.read(tmp_path / "out") == made
 
 

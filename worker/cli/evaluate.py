@@ -45,7 +45,9 @@ def evaluate(
     unseen: Annotated[
         bool, typer.Option("--unseen/--no-unseen", help="also ask the dataset's questions about code that it lacks")
     ] = True,
-    concurrency: Annotated[int, typer.Option(min=1, help="prompts in flight; the server batches them")] = 4,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="prompts in flight; the server batches them  [default: the run's, else 4]")
+    ] = None,
     evaluate_tokens: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="maximum tokens of one answer; raise it if answers are cut"),

@@ -2,31 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from config.atomic_files import write_lines
 from config.errors import EndpointError, EvaluationError, UsageError, WorkspaceError
 from config.records import DEFAULT_MODEL, Prompt, Sampling, Spec, Trajectory, job_id
-from config.report.comparison import compare
-from config.report.metrics import Metrics
 from config.report.model import Report
-from config.report.outcomes import base_and_adapter
 from worker.device.budget import Serving, serving
 from worker.device.device_lock import Claim, device_lock
 from worker.device.machine import this_machine
 from worker.device.model_memory import Model
 from worker.endpoint.model_server import ModelServer, ServerFlags
-from worker.evaluate.causes import failure_causes
-from worker.evaluate.comparing import outcomes
 from worker.evaluate.identity import Canaries, canaries, prove_constant, prove_different, require_loaded
-from worker.evaluate.rates import score
-from worker.evaluate.sampled import OwnSampling, own_sampling, sampled
-from worker.evaluate.unseen import unseen_part
+from worker.evaluate.model_answers import ModelAnswers, report_of
+from worker.evaluate.sampled import own_sampling
 from worker.generate.agent import endpoint_teacher
 from worker.generate.rollout import run_rollout
-from worker.models.resolve import hub_name
 from worker.tools.workspace import Workspace
 
 Phase = Literal["before", "after"]
@@ -40,28 +33,6 @@ class EvalItem:
     job_id: str
     prompt: Prompt
     workspace: Workspace | None
-
-
-@dataclass(frozen=True)
-class ModelAnswers:
-    """One model's answers at temperature 0 in the order of the prompts, and its canaries before and after all."""
-
-    trajectories: tuple[Trajectory, ...]
-    samples: tuple[Trajectory, ...]
-    """further answers at `own` sampling, in the order of the prompts, each prompt's together"""
-    own: OwnSampling
-    canaries: tuple[Canaries, Canaries]
-
-    def metrics(self, samples: int) -> Metrics:
-        """The rates of the answers at temperature 0, and of the samples if there are any."""
-        found = score(self.trajectories)
-        if not samples:
-            return found
-        return found.model_copy(update={"sampled": sampled(self.samples, self.own, samples=samples)})
-
-    def first(self, prompts: int, samples: int) -> "ModelAnswers":
-        """The answers to the first prompts, with `samples` further answers each."""
-        return replace(self, trajectories=self.trajectories[:prompts], samples=self.samples[: prompts * samples])
 
 
 def evaluate(
@@ -108,43 +79,12 @@ def evaluate(
     if after and adapter:
         noise = tuple(map(max, noise, prove_constant(after.canaries, who="the model with the adapter")))
         identity = prove_different(before.canaries[0], after.canaries[0], noise=noise, adapter=adapter)
-    report = _report(
-        spec, student, adapter, before, after, identity, count=len(prompts), concurrency=budget.conversations
-    )
+    report = report_of(
+        before, after, own=len(prompts), spec=spec, student=student, adapter=adapter, identity=identity,
+        concurrency=budget.conversations,
+    )  # fmt: skip
     report.write(out)
     return report
-
-
-def _report(
-    spec: Spec,
-    student: Path,
-    adapter: Path | None,
-    before: ModelAnswers,
-    after: ModelAnswers | None,
-    identity: str,
-    *,
-    count: int,
-    concurrency: int,
-) -> Report:
-    """The Report of answers whose weights are known. The first `count` prompts are the run's own."""
-    model, revision = hub_name(student)
-    own = before.first(count, spec.evaluate_samples), after.first(count, spec.evaluate_samples) if after else None
-    answered = outcomes(own[0].trajectories, own[1].trajectories if own[1] else ())
-    return Report(
-        run_id=spec.run_id,
-        student=model,
-        revision=revision,
-        adapter=str(adapter) if adapter else None,
-        before=own[0].metrics(spec.evaluate_samples),
-        after=own[1].metrics(spec.evaluate_samples) if own[1] else None,
-        comparison=compare(base_and_adapter(answered)) if after else None,
-        unseen=unseen_part(before.trajectories[count:], after.trajectories[count:] if after else ()),
-        failure_causes=failure_causes((own[1] or own[0]).trajectories),
-        identity=identity,
-        concurrency=concurrency,
-        max_tokens=spec.evaluate_limits.max_tokens,
-        outcomes=answered,
-    )
 
 
 @dataclass(frozen=True)
