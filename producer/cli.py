@@ -45,7 +45,7 @@ COMMANDS = {
     ),
     "why": Entry(MONITOR, "status", "Show the history of one job: attempts, workers, messages, checks, provenance."),
     "report": Entry(MONITOR, "results", "Show a student's scores before and after training, beside the targets."),
-    "compare": Entry(MONITOR, "results", "Compare the reports of two runs, or of two adapters of one run, side by side."),
+    "compare": Entry(MONITOR, "results", "Compare the reports of two runs, or two adapters of one run, side by side."),
     "fetch": Entry(
         MONITOR, "results", "Copy a run's dataset, adapter and report to this machine, and verify their hashes."
     ),

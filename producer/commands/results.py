@@ -43,7 +43,7 @@ def report(
 
 
 def compare(run1: ReportName, run2: ReportName, folder: Dir = None, as_json: Json = False) -> None:
-    """Compare the reports of two runs, or of two adapters of one run, side by side.
+    """Compare the reports of two runs, or two adapters of one run, side by side.
 
     Example: applejack compare night-1@v1 night-1@v2
     """
