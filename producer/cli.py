@@ -45,7 +45,9 @@ COMMANDS = {
     ),
     "why": Entry(MONITOR, "status", "Show the history of one job: attempts, workers, messages, checks, provenance."),
     "report": Entry(MONITOR, "results", "Show a student's scores before and after training, beside the targets."),
-    "compare": Entry(MONITOR, "results", "Compare the adapters of two runs on the prompts that both evaluated."),
+    "compare": Entry(
+        MONITOR, "results", "Compare the adapters of two runs, or two of one run, on the prompts that both evaluated."
+    ),
     "fetch": Entry(
         MONITOR, "results", "Copy a run's dataset, adapter and report to this machine, and verify their hashes."
     ),

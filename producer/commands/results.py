@@ -63,7 +63,7 @@ def report(
 
 
 def compare(run1: ReportName, run2: ReportName, folder: Dir = None, as_json: Json = False) -> None:
-    """Compare the adapters of two runs, or two adapters of one run, on the prompts that both evaluated.
+    """Compare the adapters of two runs, or two of one run, on the prompts that both evaluated.
 
     Shows both reports side by side, an exact McNemar test over the shared prompts (p below 0.05: the difference is
     unlikely to be chance) and the prompts that only one adapter answered rightly. A prompt is shared if its job id and
