@@ -1,27 +1,24 @@
 """`applejack submit`: queue a chord of one job per prompt."""
 
 import sys
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from pydantic import ValidationError
 
-from config.errors import RejectionReason, UsageError
+from config.errors import UsageError
 from config.hyperparameters import OVERRIDE_HELP, parse_overrides, resolve
 from config.ledger import Ledger
 from config.prompts import load
-from config.questions.answering_tools import can_answer, needed
-from config.questions.wording import CODE_CATEGORIES, MISSING, parse
-from config.records import TOOL_NAMES, JsonObject, Limits, Prompt, Sampling, Spec
+from config.records import TOOL_NAMES, JsonObject, Limits, Sampling, Spec
 from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN, UNSEEN
 from config.trainer_command import TRAINER_HELP, parse_trainer
 from producer import enqueue
 from producer.commands.model_options import STUDENT_HELP, doubtful, parse_students
 from producer.commands.options import Dir, Json, settings_with_dir, tool_names
+from producer.commands.sufficient_tools import require_sufficient_tools, require_tools
 from producer.connect import open_ledger
 from producer.follow import follow
 from producer.mining.unseen import DEFAULT, unseen_prompts
@@ -237,46 +234,3 @@ def check_models(ledger: Ledger, settings: Settings, spec: Spec, output: Output)
         require_student(elsewhere, spec.train_student, curate=False)
     if missing := no_workers(fleet, [QUEUE_GENERATE, QUEUE_CURATE, *([QUEUE_TRAIN] if spec.train else [])]):
         output.console.print(f"no {either(missing)} worker is alive yet; the run waits until one starts")
-
-
-def require_tools(prompts: Iterable[Prompt], spec: Spec) -> None:
-    """Raise UsageError for the first prompt that needs tools but would have none: its answer would be rejected."""
-    for prompt in prompts:
-        if not prompt.requires_tools:
-            continue
-        shown = repr(prompt.prompt if len(prompt.prompt) <= SHOWN else f"{prompt.prompt[:SHOWN]}...")
-        consequence = f"its answer would be rejected as {RejectionReason.TOOLS_REQUIRED_BUT_NONE}"
-        if not (prompt.workspace or spec.workspace):
-            raise UsageError(
-                f"the prompt {shown} needs tools, but there is no workspace, so {consequence}; "
-                'give --workspace, or set "requires_tools": false in the prompt'
-            )
-        if not (spec.tools or spec.allow_commands):
-            raise UsageError(
-                f"the prompt {shown} needs tools, but the run has none, so {consequence}; "
-                'give --tools, or set "requires_tools": false in the prompt'
-            )
-
-
-def require_sufficient_tools(prompts: Iterable[Prompt], spec: Spec) -> None:
-    """Raise UsageError if the run's tools cannot answer some of the mined questions about code.
-
-    Only questions in the miner's own wording are refused: what other prompts of the same category need is not known. A
-    program of --allow-command may answer anything.
-    """
-    possible = {category for category in CODE_CATEGORIES if can_answer(category, spec.tools)}
-    if spec.allow_commands or len(possible) == len(CODE_CATEGORIES):
-        return
-    wanting = Counter(
-        prompt.category
-        for prompt in prompts
-        if prompt.requires_tools and prompt.category in CODE_CATEGORIES and prompt.category not in possible
-        if (question := parse(prompt.prompt)) and prompt.category in (question.category, MISSING)
-    )
-    if wanting:
-        tools = ",".join(spec.tools)
-        listed = "; ".join(f"{category} ({number}): {needed(category)}" for category, number in sorted(wanting.items()))
-        raise UsageError(
-            f"{pluralise(wanting.total(), 'prompt')} cannot be answered with --tools {tools}; the categories and "
-            f"what they need: {listed}. Add the tools, or mine prompts for these: applejack prompts --tools {tools}"
-        )
