@@ -139,7 +139,7 @@ def test_losses_and_weights_are_those_of_mlx_lm_s_own_loop(whole: Adapter, tmp_p
         from functools import partial
         from mlx_lm.tuner import trainer
         from worker.train.child import datasets, sequences
-        from worker.train.loop import arrays, endless_batches, masked_loss
+        from worker.train.loss import arrays, endless_batches, loss_of
         from worker.train.sequences import grouped
         args = types.SimpleNamespace(**json.loads(sys.argv[1]))
         np.random.seed(args.seed)
@@ -153,7 +153,7 @@ def test_losses_and_weights_are_those_of_mlx_lm_s_own_loop(whole: Adapter, tmp_p
             if loop: return endless_batches(dataset, batch_size)
             return (arrays(batch) for batch in grouped(dataset, batch_size))
         lora.CacheDataset = sequences
-        lora.train = partial(trainer.train, loss=masked_loss, iterate_batches=batches)
+        lora.train = partial(trainer.train, loss=loss_of(model), iterate_batches=batches)
         lora.train_model(args, model, training, validation, Kept())
         print(json.dumps(Kept.losses))
     """

@@ -49,6 +49,6 @@ def test_batches_hold_sequences_of_similar_length_and_leave_none_out() -> None:
 
 def test_the_mask_covers_the_spans_and_no_padding() -> None:
     tokens, mask = padded([TrainingSequence((7, 8, 9), ((1, 2),)), TrainingSequence(tuple(range(40)), ((3, 5),))])
-    assert tokens.shape == mask.shape == (2, 65)
-    assert tokens[0].tolist() == [7, 8, 9] + [0] * 62
+    assert tokens.shape == mask.shape == (2, 49)
+    assert tokens[0].tolist() == [7, 8, 9] + [0] * 46
     assert [row.nonzero()[0].tolist() for row in mask] == [[1], [3, 4]]

@@ -8,15 +8,13 @@ is replayed: numpy's generator is drawn from as often as the iterations that are
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import mlx.core as mx
-import mlx.nn as nn
-import numpy as np
 from mlx.nn.layers.base import Module
 from mlx.nn.utils import value_and_grad
 from mlx.optimizers import Optimizer
@@ -26,39 +24,17 @@ from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from config.records import TrainProgress
 from worker.train.checkpoints import Checkpoint, State, Writer
-from worker.train.sequences import TrainingSequence, grouped, padded
+from worker.train.loss import Batch, Loss, arrays, endless_batches, loss_of
+from worker.train.sequences import TrainingSequence, grouped
 
 OPTIMIZER = "optimizer.safetensors"
 
-Batch = tuple[mx.array, mx.array]
 Gradient = dict[str, object] | None
 Step = Callable[[Batch, Gradient, bool], tuple[mx.array, mx.array, Gradient]]
 
 
 class DivergedError(Exception):
     """A loss or a weight is not a finite number."""
-
-
-def endless_batches(sequences: Sequence[TrainingSequence], batch_size: int) -> Iterator[Batch]:
-    """The batches of each epoch in a random order, epoch after epoch."""
-    batches = grouped(sequences, batch_size)
-    while True:
-        for number in np.random.permutation(len(batches)):
-            yield arrays(batches[number])
-
-
-def arrays(batch: Sequence[TrainingSequence]) -> Batch:
-    """Tokens and loss mask, each of shape (sequences, length)."""
-    tokens, mask = padded(batch)
-    return mx.array(tokens), mx.array(mask)
-
-
-def masked_loss(model: Module, tokens: mx.array, mask: mx.array) -> tuple[mx.array, mx.array]:
-    """Mean cross entropy of the tokens in the mask, and their number."""
-    logits = model(tokens[:, :-1])
-    losses = nn.losses.cross_entropy(logits, tokens[:, 1:]) * mask[:, 1:]
-    count = mask[:, 1:].sum()
-    return losses.astype(mx.float32).sum() / count, count
 
 
 @dataclass
@@ -98,7 +74,8 @@ class Loop:
         if self.args.grad_checkpoint:
             grad_checkpoint(self.model.layers[0])  # type: ignore[no-untyped-call]
         done = self._restore()
-        step = self._compiled_step()
+        loss = loss_of(self.model)
+        step = self._compiled_step(loss)
         self.model.train()
         accumulated: Gradient = None
         for iteration, batch in zip(
@@ -107,15 +84,15 @@ class Loop:
             if iteration <= done:
                 continue
             if validation and self._is_due(iteration, self.args.steps_per_eval, first=True):
-                self._validate(validation, iteration - 1)
+                self._validate(loss, validation, iteration - 1)
             accumulated = self._train(step, batch, accumulated, iteration)
             if self._is_due(iteration, self.args.steps_per_report):
                 self._report_training(iteration)
             if self._is_due(iteration, self._steps_per_save):
                 self._save(iteration)
 
-    def _compiled_step(self) -> Step:
-        loss_and_gradient = value_and_grad(self.model, masked_loss)
+    def _compiled_step(self, loss_function: Loss) -> Step:
+        loss_and_gradient = value_and_grad(self.model, loss_function)
         parts = self.args.grad_accumulation_steps
         state = [self.model.state, self.optimizer.state, mx.random.state]
 
@@ -149,13 +126,13 @@ class Loop:
             raise DivergedError(f"the train loss is {counters.loss!r} at iteration {iteration}")
         return accumulated
 
-    def _validate(self, validation: Sequence[TrainingSequence], iteration: int) -> None:
+    def _validate(self, loss_function: Loss, validation: Sequence[TrainingSequence], iteration: int) -> None:
         """Report the mean loss per token of the validation sequences, of the first val_batches unless it is -1."""
         self.model.eval()
         summed, counted = mx.array(0.0), mx.array(0.0)
         batches = grouped(validation, self.args.batch_size)
         for batch in batches if self.args.val_batches < 0 else batches[: self.args.val_batches]:
-            mean, tokens = masked_loss(self.model, *arrays(batch))
+            mean, tokens = loss_function(self.model, *arrays(batch))
             summed, counted = summed + mean * tokens, counted + tokens
             mx.eval(summed, counted)
         loss = float((summed / counted).item())  # type: ignore[arg-type]  # it is real

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-PAD_TO: Final = 32  # tokens; as in mlx_lm, so that few shapes occur, each of which is compiled
+PAD_TO: Final = 16  # tokens; few shapes occur then, each of which is compiled; mlx_lm's 32 computes more padding
 
 Span = tuple[int, int]
 """first token, and the token after the last"""
