@@ -107,6 +107,8 @@ def _scores(scored: Sequence[Metrics | None], targets: Targets) -> list[Line]:
         rate("tool loops", "loop", targets.loop, atmost=True),
         rate("invented turns", "invented_turn", targets.invented_turn, atmost=True),
         rate("invented tool results", "invented_result", targets.invented_turn, atmost=True),
+        rate("answers that ran away", "runaway", 0.0, atmost=True),
+        rate("answers with repetitions", "repetition"),
         rate("answers that no result supports", "unsupported_claim"),
         rate("calls written as text", "call_in_text"),
         _line(
