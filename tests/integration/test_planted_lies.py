@@ -204,6 +204,7 @@ def test_stage_of_a_run_gives_no_score_when_a_held_out_prompt_was_trained_on(
         run_id="lies",
         run=SimpleNamespace(spec=SPEC),
         place=places.__getitem__,
+        copy=places.__getitem__,
         student=lambda _: student,
     )
     with pytest.raises(EvaluationError, match="1 of 1 prompts were trained on"):

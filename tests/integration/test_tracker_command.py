@@ -85,7 +85,15 @@ def test_rows_stay_when_their_run_has_left_the_ledger(applejack: Command, ledger
     assert "- changed: learning_rate: 0.0001 -> 0.0002\n" in text
     body = json.loads(out.splitlines()[-1])
     assert (body["tracker"], body["html"]) == ("T.md", "P.html")
-    assert [one["reached"] for one in body["verdict"]] == [True, False, False, True, True, True, False]
+    assert [one["reached"] for one in body["verdict"]] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]  # real answers, some ran away
     assert (tmp_path / "P.html").read_text().startswith("<!doctype html>")
 
     applejack("report", "night-2", "--tracker", "T.md")

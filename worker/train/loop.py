@@ -74,6 +74,7 @@ class Loop:
         if self.args.grad_checkpoint:
             grad_checkpoint(self.model.layers[0])  # type: ignore[no-untyped-call]
         done = self._restore()
+        self.model.eval()  # loss_of calls it: dropout would draw from the random state that was just restored
         loss = loss_of(self.model)
         step = self._compiled_step(loss)
         self.model.train()
