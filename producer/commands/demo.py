@@ -11,8 +11,8 @@ from config.report.model import Report
 from producer.commands.options import Dir, Json, require_url, settings_with_dir
 from producer.demo import CATEGORIES, ITERATIONS, JOBS, QUESTIONS, SEED, Demo
 from producer.output import Output
-from producer.report import lines as rendering
 from producer.report.before_after import before_after
+from producer.report.verdict_table import format_verdict
 
 
 def demo(
@@ -59,7 +59,7 @@ def demo(
     console = output.console
     if body["after"]:
         report = Report.read(Path(str(body["report"])))
-        console.print(rendering.format_table(report))
+        console.print(format_verdict(report))
         if shown := before_after(report, Path(str(body["report"])).parent):
             console.print(shown)
         console.print(
