@@ -17,13 +17,13 @@ from typing import cast
 from rich.console import Console
 from rich.table import Table
 
-from config.hyperparameter_schema import Hyperparameters
 from config.records import JsonObject, Trajectory
 from config.report.comparison import Comparison, compare
 from config.report.metrics import Metrics
 from config.report.model import Report
 from config.report.outcomes import shared
 from config.report.rows import Value, lines
+from producer.demo import LORA
 from worker.evaluate.evaluator import evaluate
 from worker.evaluate.repeat import Overrides, Repeat
 from worker.train.file_names import RECIPE
@@ -94,8 +94,8 @@ def with_placeholders(source: Path, target: Path) -> int:
 
 
 def own(hyperparameters: JsonObject) -> JsonObject:
-    """The hyperparameters of a recipe, without those that a training derives for itself."""
-    return {key: value for key, value in hyperparameters.items() if key in Hyperparameters.model_fields}
+    """The demo's overrides, with the values of a recipe."""
+    return {key: hyperparameters[key] for key in (*LORA, "iters", "seed", "max_seq_length")}
 
 
 def show(real: Report, placeholders: Report, answers: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from config.errors import EvaluationError
-from config.records import Limits, Pin, Prompt, Spec
+from config.records import Adapter, Limits, Pin, Prompt, Spec
 from config.report.model import Report
 from tests.support.tiny_adapter import make_tiny_adapter
 from tests.support.tiny_student import make_tiny_student
@@ -199,8 +199,13 @@ def test_stage_of_a_run_gives_no_score_when_a_held_out_prompt_was_trained_on(
     leaking: Path, student: Path, tmp_path: Path
 ) -> None:
     places = {"dataset": leaking, "adapter": make_tiny_adapter(tmp_path / "adapter", strength=1)}
+    trained = Adapter(
+        path="", student="", dataset_hash="", iterations=1, peak_memory_gb=1.0, tokens_per_second=1.0, seconds=1.0
+    )
+    view = SimpleNamespace(result=trained.model_dump(mode="json"))
     context = SimpleNamespace(
-        ledger=SimpleNamespace(stages=SimpleNamespace(clear_progress=lambda *_: None)),
+        ledger=SimpleNamespace(stages=SimpleNamespace(clear_progress=lambda *_: None, view=lambda *_: view)),
+        settings=None,
         run_id="lies",
         run=SimpleNamespace(spec=SPEC),
         place=places.__getitem__,

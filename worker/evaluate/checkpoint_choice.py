@@ -83,6 +83,13 @@ def choose_checkpoint(
     return apply(adapter, next(one for one in found if one.iteration == choice.iteration), choice)
 
 
+def recorded_choice(adapter: Path) -> CheckpointChoice | None:
+    """The choice that is written beside an adapter's weights; None if there is none."""
+    with suppress(OSError, ValidationError):
+        return CheckpointChoice.model_validate_json((adapter / CHOICE).read_bytes())
+    return None
+
+
 def choosing_prompts(dataset: Path) -> list[Prompt]:
     """Questions of the valid split that need tools and have an expected answer, at most MOST.
 

@@ -14,6 +14,7 @@ from config.report.metrics import Fraction
 from config.report.model import Report
 from worker.curate.dataset import MANIFEST
 from worker.curate.evaluation import RecordedSettings
+from worker.evaluate.checkpoint_choice import recorded_choice
 from worker.evaluate.held_out import read_prompts, select
 from worker.evaluate.unseen import UnseenQuestions, unseen_questions
 from worker.tools.workspace import Workspace, open_workspace
@@ -115,10 +116,12 @@ class Repeat:
             )
 
     def completed(self, report: Report, adapter: Path | None) -> Report:
-        """The report with what the run's has: the training, and the teacher's right answers."""
+        """The report with what the run's has: training, choice of the checkpoint, the teacher's right answers."""
         made = self.unseen.noted(report)
         trained = self._trained(adapter) if adapter else None
-        return made.with_training(trained, correct=self._correct()) if trained else made
+        if adapter is None or trained is None:
+            return made
+        return made.with_training(trained, correct=self._correct(), checkpoints=recorded_choice(adapter))
 
     def _trained(self, adapter: Path) -> Adapter | None:
         """The record of the adapter; None for one that was made elsewhere. Warns if it is from another dataset."""
