@@ -17,7 +17,7 @@ from typing import cast
 from rich.console import Console
 from rich.table import Table
 
-from config.records import JsonObject, Trajectory
+from config.records import JsonObject
 from config.report.comparison import Comparison, compare
 from config.report.metrics import Metrics
 from config.report.model import Report
@@ -65,7 +65,7 @@ def main() -> None:
         on_progress=lambda phase, done, total: say(f"{phase}: {done} of {total}"),
         worker="benchmark",
     )
-    show(Report.read(run / "report-v1"), made, given.out / "report" / "after.jsonl")
+    show(Report.read(run / "report-v1"), made)
 
 
 def latest_run(demo: Path) -> Path:
@@ -98,7 +98,7 @@ def own(hyperparameters: JsonObject) -> JsonObject:
     return {key: hyperparameters[key] for key in (*LORA, "iters", "seed", "max_seq_length")}
 
 
-def show(real: Report, placeholders: Report, answers: Path) -> None:
+def show(real: Report, placeholders: Report) -> None:
     """Print both adapters side by side, and how the second one fails."""
     console = Console(width=100)
     assert real.after is not None
@@ -111,26 +111,11 @@ def show(real: Report, placeholders: Report, answers: Path) -> None:
     console.print(f"right from a real result, real against placeholders: {paired.grounded_correct}")
     for cause in placeholders.failure_causes:
         console.print(f"{cause.count} of {cause.of}: {cause.title}")
-    followed = answers_after_results(answers)
-    console.print(f"placeholder student: {followed[0]} of {followed[1]} answers repeat anything from the results")
     print(
         json.dumps(
             {"real": rates(real.after), "placeholders": rates(placeholders.after), "p": paired.grounded_correct.p}
         )
     )
-
-
-def answers_after_results(file: Path) -> tuple[int, int]:
-    """(answers with a path or number that a result holds and the question does not, answers after a result)."""
-    found, total = 0, 0
-    for line in file.read_text(encoding="utf-8").splitlines():
-        trajectory = Trajectory.model_validate_json(line)
-        results = " ".join(message.content or "" for message in trajectory.messages if message.role == "tool")
-        if results and trajectory.answer:
-            total += 1
-            words = {word.strip(".,`'\"") for word in trajectory.answer.split()} - set(trajectory.prompt.split())
-            found += any(word in results for word in words if "/" in word or "." in word or word.isdigit())
-    return found, total
 
 
 def rates(metrics: Metrics) -> JsonObject:

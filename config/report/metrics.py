@@ -108,7 +108,7 @@ class CategoryScore(Record):
 
 
 class Metrics(Record):
-    """Results of one model. worker/evaluate/score.py defines what each rate counts."""
+    """Results of one model. worker/evaluate/rates.py defines what each rate counts."""
 
     prompts: int
     prompts_with_tools: int = 0

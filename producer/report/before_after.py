@@ -1,7 +1,6 @@
 """A few questions with the answers of base model and adapter side by side, from the evaluation's trajectories."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.box import ROUNDED
@@ -18,15 +17,6 @@ from config.report.outcomes import cut
 SHOWN = 3
 ANSWER_CHARS, RESULT_CHARS = 220, 100
 WIDTH = 120  # columns; wider cells are harder to compare
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One question with both trajectories."""
-
-    prompt: str
-    before: Trajectory
-    after: Trajectory
 
 
 def before_after(report: Report, folder: Path) -> RenderableType | None:

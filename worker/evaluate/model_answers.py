@@ -14,7 +14,6 @@ from worker.evaluate.comparing import outcomes
 from worker.evaluate.identity import Canaries
 from worker.evaluate.rates import score
 from worker.evaluate.sampled import OwnSampling, sampled
-from worker.evaluate.unseen import unseen_part
 from worker.models.resolve import hub_name
 
 
@@ -82,8 +81,16 @@ def report_of(
 
 
 def _unseen(before: ModelAnswers, after: ModelAnswers | None) -> Unseen | None:
-    """The part about unseen code, with the samples of its prompts."""
-    part = unseen_part(before.trajectories, after.trajectories if after else ())
-    if part is None:
+    """The part about unseen code; None without an answer of the base model."""
+    if not before.trajectories:
         return None
-    return part.model_copy(update={"before": before.metrics(), "after": after.metrics() if after else None})
+    pins = (one.provenance.workspace for one in before.trajectories if one.provenance)
+    pin = next(filter(None, pins), None)
+    answered = outcomes(before.trajectories, after.trajectories if after else ())
+    return Unseen(
+        workspace=pin.origin if pin else "",
+        digest=pin.digest if pin else None,
+        before=before.metrics(),
+        after=after.metrics() if after else None,
+        comparison=compare(base_and_adapter(answered)) if after else None,
+    )

@@ -1,19 +1,15 @@
-"""Questions about code that the student never saw: whether they can be asked here, and their part of the Report."""
+"""Questions about code that the student never saw: whether they can be asked here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import WorkspaceError
-from config.records import Prompt, Trajectory
-from config.report.comparison import compare
+from config.records import Prompt
 from config.report.model import Report
-from config.report.outcomes import base_and_adapter
 from config.report.unseen import Unseen
 from worker.curate.evaluation import UNSEEN
-from worker.evaluate.comparing import outcomes
 from worker.evaluate.held_out import read_prompts
-from worker.evaluate.rates import score
 from worker.tools.workspace import Workspace
 
 
@@ -46,17 +42,3 @@ def unseen_questions(dataset: Path, workspace_for: Callable[[Prompt], Workspace 
     except WorkspaceError as error:
         return UnseenQuestions(workspace=name, problem=" ".join(str(error).split()))
     return UnseenQuestions(prompts, name)
-
-
-def unseen_part(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> Unseen | None:
-    """Their part of the Report, from the answers of base and adapter; None without an answer of the base model."""
-    if not before:
-        return None
-    pin = next((one.provenance.workspace for one in before if one.provenance and one.provenance.workspace), None)
-    return Unseen(
-        workspace=pin.origin if pin else "",
-        digest=pin.digest if pin else None,
-        before=score(before),
-        after=score(after) if after else None,
-        comparison=compare(base_and_adapter(outcomes(before, after))) if after else None,
-    )
