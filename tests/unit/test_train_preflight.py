@@ -11,7 +11,8 @@ from config.records import JsonObject
 from tests.support.tiny_student import make_tiny_student
 from tests.support.training_set import make_training_set, turn, write_rows
 from worker.device.machine import Machine
-from worker.train.preflight import CHECKED_ROWS, Plan, preflight, require_disk
+from worker.train.dataset_check import CHECKED_ROWS
+from worker.train.preflight import Plan, preflight, require_disk
 
 Fault = Callable[[Path, Path], None]
 SMALL: JsonObject = {"batch_size": 2, "iters": 4}

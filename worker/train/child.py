@@ -32,9 +32,9 @@ from worker.device.mlx_limits import bound_memory
 from worker.student import fenced_json
 from worker.train import checkpoints
 from worker.train.checkpoints import DISK_FULL, State, Writer
+from worker.train.dataset_check import SPLITS, read_rows
 from worker.train.file_names import MLX_CONFIG
 from worker.train.loop import DivergedError, Loop
-from worker.train.preflight import SPLITS, read_rows
 from worker.train.sequences import TrainingSequence, merge
 
 UNWRITTEN = "[write] Unable to write"  # mlx's RuntimeError, which has no error number

@@ -19,19 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from config import hyperparameters, logs
+from config import logs
 from config.atomic_files import replace_directory, write_text
 from config.errors import TrainingError, UsageError
 from config.records import Adapter, JsonObject, TrainProgress
 from config.trainer_command import Command
 from worker.device.device_lock import Claim, device_lock
 from worker.models.resolve import hub_name
-from worker.student.tokenizer import Student
-from worker.train import student_files
 from worker.train.adapter_form import collect
 from worker.train.command_process import command_reports
+from worker.train.dataset_check import check_dataset
 from worker.train.file_names import LOG, RECIPE, RECORD, WEIGHTS
-from worker.train.preflight import SPLITS, kind_of, read_rows, require_lengths, require_proof, require_rows
 from worker.train.recipe import inputs, require_replaceable
 from worker.train.training_size import TrainingSize, sized
 
@@ -104,21 +102,11 @@ def _prepared(
     run_id: str,
 ) -> _Task:
     """The checks of preflight() without those of memory and disk."""
-    if not dataset.is_dir():
-        raise UsageError(f"no dataset at {str(dataset)!r}: give a directory with train.jsonl and valid.jsonl")
-    rows = {split: read_rows(dataset / f"{split}.jsonl") for split in SPLITS}
-    if not rows["train"]:
-        raise TrainingError(f"the dataset {str(dataset)!r} has no training rows: its rejected.jsonl has the reasons")
-    require_proof(dataset)
-    kind = kind_of(rows["train"][0], dataset)
-    values = hyperparameters.resolve(overrides, turns=kind == "turns", file=file or hyperparameters.DEFAULT_FILE)
-    counts = {split: len(found) for split, found in rows.items()}
-    require_rows(counts, values, dataset)
-    student_files.require_loadable(student)
-    require_lengths(dataset, rows, Student(student), cast("int", values["max_seq_length"]))
-    size, sized_values = sized({**values, "num_layers": _layers(student, values)}, counts["train"], counts["train"])
+    checked = check_dataset(dataset, student=student, overrides=overrides, file=file)
+    values, rows = checked.values, checked.rows
+    size, sized_values = sized({**values, "num_layers": _layers(student, values)}, rows["train"], rows["train"])
     recipe = inputs(dataset, student, sized_values) | {"trainer": [*command], "files": _digests(command, cwd)}
-    return _Task(command, cwd, dataset, student, out, counts, kind, sized_values, size, recipe, run_id)
+    return _Task(command, cwd, dataset, student, out, rows, checked.kind, sized_values, size, recipe, run_id)
 
 
 def _layers(student: Path, values: JsonObject) -> int:

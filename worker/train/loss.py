@@ -1,7 +1,7 @@
 """The loss of a batch: cross entropy of the tokens in its spans, and of no others.
 
-The output layer computes logits only at these positions: those of a whole batch are its largest array. A student of 135M
-parameters on two cores took 1.45 s an iteration in place of 1.72 s, measured side by side in one process.
+The output layer computes logits only at these positions: those of a whole batch are its largest array. A student of
+135M parameters on two cores took 1.45 s an iteration in place of 1.72 s, measured side by side in one process.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -14,8 +14,9 @@ from config.atomic_files import replace_directory
 from config.errors import UsageError
 from config.records import Adapter, JsonObject
 from worker.models.resolve import hub_name
+from worker.train.dataset_check import SPLITS
 from worker.train.file_names import LOG, MLX_CONFIG, RECIPE, RECORD, WEIGHTS
-from worker.train.preflight import SPLITS, Plan
+from worker.train.preflight import Plan
 from worker.train.saved_weights import SavedWeights, saved_name
 
 
