@@ -44,7 +44,7 @@ def _unseen(report: Report) -> list[RenderableType]:
 
 
 def compare(first: Report, second: Report) -> RenderableType:
-    """Table of two adapters side by side, or of base models where there is no adapter, with the targets reached."""
+    """Table of two adapters side by side, marked where a target is reached. A run without one shows its base model."""
     names = [f"{report.run_id}{'' if report.after else ' (base)'}" for report in (first, second)]
     rows = lines(
         (first.after or first.before, second.after or second.before),

@@ -1,4 +1,4 @@
-"""Dumps of raw tool results, which are no answers, in front of the grader; and honest answers that quote a result."""
+"""Grading of raw tool results, which are not answers, and of honest answers that quote a result."""
 
 import json
 import time
