@@ -22,7 +22,8 @@ from tests.support.tiny_student import make_tiny_student
 from tests.support.training_set import make_training_set
 from worker.endpoint.model_server import ModelServer
 from worker.evaluate.evaluator import evaluate
-from worker.stage_runner import StageContext, evaluate_run
+from worker.stages.context import StageContext
+from worker.stages.work import evaluate_run
 from worker.tools.workspace import Workspace
 
 SPEC = Spec(run_id="lies", tools=("grep",), evaluate_limits=Limits(requests=1, max_tokens=4, seconds=60))

@@ -24,7 +24,9 @@ from tests.support.scripted_endpoint import ScriptedEndpoint
 from tests.support.workers import WorkerProcess, start_worker_process
 from worker.fleet.leases import Leases
 from worker.fleet.redis_outage import retry_while_unavailable
-from worker.stage_runner import WORK, StageContext, StageRunner, report
+from worker.stage_runner import StageRunner
+from worker.stages.context import StageContext
+from worker.stages.work import WORK, report
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = str(ROOT / "config" / "ledger")  # with a workspace a job asks the ledger once more, before its first request
@@ -191,7 +193,7 @@ def test_waiting_asks_again_and_raises_what_waiting_does_not_mend() -> None:
 def test_an_outage_during_a_stage_does_not_fail_the_run(
     server: Server, store: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails without StoreUnavailableError in StageRunner._attempt (the run fails) and in worker/stage_runner.py's
+    """Fails without StoreUnavailableError in StageRunner._attempt (the run fails) and in worker/stages/work.py's
     report."""
     (job,) = store.create(SPEC, prompts(1)).job_ids
     store.jobs.begin(RUN, job, worker="w", lease_seconds=30, delivery_limit=4)

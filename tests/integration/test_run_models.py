@@ -24,7 +24,8 @@ from worker.endpoint.served_model import ServedModel
 from worker.fleet.leases import Lease, Leases
 from worker.generate.job import run_job, teacher_of
 from worker.models.resolve import hub_name
-from worker.stage_runner import StageContext, StageRunner
+from worker.stage_runner import StageRunner
+from worker.stages.context import StageContext
 from worker.tools.open_workspaces import OpenWorkspaces
 
 PROMPT = Prompt(prompt="What is 6 times 7?", category="arithmetic", requires_tools=False)

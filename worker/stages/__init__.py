@@ -1,0 +1,1 @@
+"""The stages after generation: curate, train, evaluate."""
