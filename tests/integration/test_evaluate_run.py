@@ -7,10 +7,10 @@ import pytest
 from config.errors import EvaluationError, WorkspaceError
 from config.records import Limits, Pin, Prompt, Spec, Trajectory, job_id
 from config.report.model import Report
+from tests.support.evaluated import evaluated
 from tests.support.tiny_adapter import make_tiny_adapter
 from tests.support.tiny_student import make_tiny_student
 from worker.endpoint.model_server import ModelServer
-from worker.evaluate.evaluator import evaluate
 from worker.evaluate.identity import canaries, distances
 from worker.evaluate.query_time import query_time
 from worker.tools.workspace import Workspace
@@ -40,15 +40,14 @@ def workspace(folder: Path) -> Workspace:
 def test_evaluate_asks_base_and_adapter_and_reports_both(student: Path, tmp_path: Path) -> None:
     adapter = make_tiny_adapter(tmp_path / "adapter", strength=1)
     code, told = workspace(tmp_path / "code"), list[tuple[str, int, int]]()
-    made = evaluate(
+    made = evaluated(
         PROMPTS,
+        student,
+        tmp_path / "out",
         spec=SPEC,
-        student=student,
         adapter=adapter,
         workspace_for=lambda _: code,
-        out=tmp_path / "out",
         on_progress=lambda *one: told.append(one),
-        worker="test",
         concurrency=2,
     )
     assert Report.read(tmp_path / "out") == made
@@ -85,16 +84,15 @@ def test_evaluate_asks_base_and_adapter_and_reports_both(student: Path, tmp_path
 def test_samples_are_further_answers_at_the_models_temperature(student: Path, tmp_path: Path) -> None:
     adapter, code = make_tiny_adapter(tmp_path / "adapter", strength=1), workspace(tmp_path / "code")
     told: list[tuple[str, int, int]] = []
-    made = evaluate(
+    made = evaluated(
         PROMPTS[:2],
+        student,
+        tmp_path / "out",
         unseen=UNSEEN,
         spec=SPEC.model_copy(update={"evaluate_samples": 2, "evaluate_concurrency": 6}),
-        student=student,
         adapter=adapter,
         workspace_for=lambda _: code,
-        out=tmp_path / "out",
         on_progress=lambda *one: told.append(one),
-        worker="test",
     )
     assert (told[0], told[-1]) == (("before", 0, 9), ("after", 9, 9))
     assert made.concurrency == 6
@@ -127,16 +125,7 @@ def test_samples_are_further_answers_at_the_models_temperature(student: Path, tm
 
 def test_held_out_prompts_with_the_same_job_id_are_told_apart(student: Path, tmp_path: Path) -> None:
     twice = [Prompt(prompt=f"Where is {name}?", requires_tools=False, job_id="000017-3fa9c1d2") for name in ("A", "B")]
-    made = evaluate(
-        twice,
-        spec=SPEC,
-        student=student,
-        adapter=None,
-        workspace_for=lambda _: None,
-        out=tmp_path / "out",
-        on_progress=lambda *_: None,
-        worker="test",
-    )
+    made = evaluated(twice, student, tmp_path / "out", spec=SPEC)
     assert [one.job_id for one in made.outcomes] == ["000017-3fa9c1d2", job_id(2, twice[1])]
     assert (made.comparison, made.before and made.before.sampled) == (None, None)
 
@@ -145,15 +134,13 @@ def test_adapter_that_changes_nothing_gets_no_score(student: Path, tmp_path: Pat
     adapter = make_tiny_adapter(tmp_path / "adapter", strength=0)
     told: list[str] = []
     with pytest.raises(EvaluationError, match="The adapter was not loaded or not trained") as raised:
-        evaluate(
+        evaluated(
             PROMPTS[:1],
+            student,
+            tmp_path / "out",
             spec=SPEC,
-            student=student,
             adapter=adapter,
-            workspace_for=lambda _: None,
-            out=tmp_path / "out",
             on_progress=lambda phase, *_: told.append(phase),
-            worker="test",
         )
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "out" / "report.json").exists()
@@ -173,30 +160,12 @@ def test_model_that_cannot_be_served_is_one_clear_line(tmp_path: Path) -> None:
     student = make_tiny_student(tmp_path / "student")
     (student / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(EvaluationError, match="cannot load or run the model") as raised:
-        evaluate(
-            PROMPTS[:1],
-            spec=SPEC,
-            student=student,
-            adapter=None,
-            workspace_for=lambda _: None,
-            out=tmp_path / "out",
-            on_progress=lambda *_: None,
-            worker="test",
-        )
+        evaluated(PROMPTS[:1], student, tmp_path / "out", spec=SPEC)
     assert "\n" not in str(raised.value)
 
 
 def test_base_alone_is_scored_without_an_adapter(student: Path, tmp_path: Path) -> None:
-    made = evaluate(
-        PROMPTS[2:],
-        spec=SPEC,
-        student=student,
-        adapter=None,
-        workspace_for=lambda _: None,
-        out=tmp_path / "out",
-        on_progress=lambda *_: None,
-        worker="test",
-    )
+    made = evaluated(PROMPTS[2:], student, tmp_path / "out", spec=SPEC)
     assert made.after is None
     assert json.loads((tmp_path / "out" / "report.json").read_text())["before"]["prompts"] == 1
 
@@ -209,16 +178,7 @@ def test_server_that_dies_on_the_way_gives_no_score(student: Path, tmp_path: Pat
                     child.kill()
 
     with pytest.raises(EvaluationError, match=r"cannot be reached.*last log line") as raised:
-        evaluate(
-            PROMPTS,
-            spec=SPEC,
-            student=student,
-            adapter=None,
-            workspace_for=lambda _: None,
-            out=tmp_path / "out",
-            on_progress=kill,
-            worker="test",
-        )
+        evaluated(PROMPTS, student, tmp_path / "out", spec=SPEC, on_progress=kill)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "out" / "report.json").exists()
 
@@ -228,14 +188,5 @@ def test_workspace_that_cannot_be_had_is_told_before_a_model_is_served(student: 
         raise WorkspaceError(f"no code for {prompt.prompt!r}")
 
     with pytest.raises(EvaluationError, match="no code for 'Where is Task"):
-        evaluate(
-            PROMPTS,
-            spec=SPEC,
-            student=student,
-            adapter=None,
-            workspace_for=nowhere,
-            out=tmp_path / "out",
-            on_progress=lambda *_: None,
-            worker="test",
-        )
+        evaluated(PROMPTS, student, tmp_path / "out", spec=SPEC, workspace_for=nowhere)
     assert not (tmp_path / "out").exists()

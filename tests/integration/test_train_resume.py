@@ -179,16 +179,17 @@ WORKER = """
     from config.settings import settings
     from config.topology import Stage
     from worker.fleet.leases import Leases
-    from worker import stage_runner
-    report = stage_runner.report
+    from worker.stage_runner import StageRunner
+    from worker.stages import work
+    report = work.report
     def kill(context, progress):
         report(context, progress)
         if progress.iteration >= 12:
             os.kill(os.getpid(), signal.SIGKILL)
-    stage_runner.report = kill
+    work.report = kill
     ledger = Ledger.connect(sys.argv[1])
     leases = Leases(ledger.fleet, lease_seconds=2)
-    stage_runner.StageRunner(ledger, leases, settings(), "w1").run("night-1", Stage.TRAIN)
+    StageRunner(ledger, leases, settings(), "w1").run("night-1", Stage.TRAIN)
 """
 
 
