@@ -523,6 +523,23 @@ class JobState(StrEnum):
     RUNNING = "running"  # a worker holds its lease
     GENERATED = "generated"  # a completed trajectory is stored
     FAILED = "failed"  # a failed trajectory is stored
+    CANCELLED = "cancelled"  # its run was cancelled before it finished
+
+
+class RunControl(StrEnum):
+    """What a person has asked of a run."""
+
+    GO = ""  # nothing: it runs
+    PAUSED = "paused"  # jobs and stages in flight end, no other starts
+    CANCELLED = "cancelled"  # jobs and stages in flight are stopped, no other starts
+
+
+class WorkerControl(StrEnum):
+    """What a person has asked of a worker; it outlives the worker's process."""
+
+    GO = ""  # nothing: it takes work
+    PAUSED = "paused"  # it ends the work that it holds and takes no other
+    DRAINING = "draining"  # the same, and then its process ends
 
 
 class StageState(StrEnum):

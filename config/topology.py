@@ -38,6 +38,8 @@ MODELS_COMMAND: Final = "applejack_models"  # control command: which models a wo
 # Redis keys. All keys of one run share a prefix, so that a run can be archived or removed completely.
 RUNS: Final = "applejack:runs"  # zset run_id -> created at, seconds
 ACTIVE: Final = "applejack:active"  # set of run ids with pending work
+PAUSED: Final = "applejack:paused"  # set of active run ids that are paused
+CONTROLS: Final = "applejack:controls"  # hash worker name -> what a person has asked of it; see fleet.py
 WORKERS: Final = "applejack:workers"  # zset worker name -> last heartbeat, milliseconds
 RECONCILER: Final = "applejack:reconciler"  # string: the elected worker, expires
 

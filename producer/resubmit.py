@@ -1,12 +1,14 @@
-"""Select the jobs to run again: pure functions of the ledger's records."""
+"""Select jobs of a run and run them again: what the command and the Runs pages share."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from config.errors import FailureKind, RejectionReason, UsageError
-from config.ledger import Ledger
-from config.records import Prompt
+from config.ledger import Ledger, RunView
+from config.records import JobState, Prompt, RunControl
+from config.settings import Settings
+from producer import enqueue
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,76 @@ class JobFilter:
             or candidate.job_id in self.jobs
             or candidate.worker in self.workers
         )
+
+
+@dataclass(frozen=True)
+class Resubmission:
+    """The jobs that would run again."""
+
+    run: RunView
+    jobs: list[FinishedJob]
+    finished: list[FinishedJob]
+    """all finished jobs of the run"""
+
+    @property
+    def by_kind(self) -> dict[str, int]:
+        """Number of the jobs per failure kind or rejection reason."""
+        return by_kind(self.jobs)
+
+    @property
+    def mix(self) -> list[tuple[str, float, float]]:
+        """(category, its share of the run, its share of these jobs), most over-represented first."""
+        return category_shift(self.jobs, self.finished)
+
+
+def plan(ledger: Ledger, run_id: str, wanted: JobFilter, *, everything: bool = False) -> Resubmission:
+    """The jobs that `resubmit` would run again: failed, rejected and named ones that match, or every finished job.
+
+    Changes nothing. UsageError if there is no such run, or it is cancelled.
+    """
+    run = ledger.run(run_id)
+    require_not_cancelled(run)
+    finished = candidates(ledger, run_id)
+    eligible = [job for job in finished if everything or job.kind or job.reasons or job.job_id in wanted.jobs]
+    return Resubmission(run, eligible if everything else select(eligible, wanted), finished)
+
+
+def resubmit(ledger: Ledger, settings: Settings, planned: Resubmission, *, train: bool) -> None:
+    """Queue the jobs of a plan again; with `train`, training and evaluation follow the new curation.
+
+    UsageError if the run has no student to train. StoreError, and nothing is changed, if one of the jobs has been
+    queued again since.
+    """
+    spec = planned.run.spec
+    if train and spec.trained_student is None:
+        raise UsageError(f"run {spec.run_id!r} has no student to train; submit a new run with --student")
+    spec = spec.model_copy(update={"train": train, "evaluate": train and spec.evaluate})
+    ids = [job.job_id for job in planned.jobs]
+    ledger.jobs.resubmit(spec.run_id, ids, train=spec.train, evaluate=spec.evaluate)
+    enqueue.enqueue(settings, spec, ids, [job.prompt for job in planned.jobs])
+
+
+def require_not_cancelled(run: RunView) -> None:
+    """Raise UsageError if a run is cancelled: it must be resumed first."""
+    if run.control is RunControl.CANCELLED:
+        raise UsageError(
+            f"run {run.spec.run_id!r} is cancelled; let it go on first: `applejack resume {run.spec.run_id}`"
+        )
+
+
+def candidates(ledger: Ledger, run_id: str) -> list[FinishedJob]:
+    """Every finished job of a run, with its failure and rejection reasons."""
+    verdicts = ledger.verdicts(run_id)
+    ids = ledger.jobs.ids(run_id, JobState.GENERATED, JobState.FAILED)
+    prompts = ledger.jobs.prompts(run_id, ids)
+    finished = []
+    for outcome, prompt in zip(ledger.jobs.outcomes(run_id, ids), prompts, strict=True):
+        verdict = verdicts.get(outcome.job_id)
+        reasons = verdict.reasons if verdict else ()
+        if outcome.truncated and RejectionReason.TRUNCATED not in reasons:  # known before curation
+            reasons = (*reasons, RejectionReason.TRUNCATED)
+        finished.append(FinishedJob(outcome.job_id, outcome.failure, reasons, outcome.worker, prompt))
+    return finished
 
 
 def select(candidates: Iterable[FinishedJob], wanted: JobFilter) -> list[FinishedJob]:

@@ -7,7 +7,7 @@ from config.ledger import Ledger
 from config.ledger.adapters import AdapterVersion
 from config.ledger.fleet import WorkerView
 from config.ledger.stages import StageView
-from config.records import JobState, JsonObject, StageState
+from config.records import JobState, JsonObject, RunControl, StageState
 from config.topology import ROUTES, Stage
 from config.training_progress import TrainingProgress, training_progress
 
@@ -26,6 +26,7 @@ class RunStatus:
     running: int
     generated: int
     failed: int
+    cancelled: int
     truncated: int
     """generated jobs that max_tokens cut; curation rejects them"""
     lost_calls: dict[str, int]
@@ -47,6 +48,8 @@ class RunStatus:
     """None if no jobs are pending, or no worker is alive for them"""
     missing_role: str
     """the worker role that the run needs and no live worker has; "" if there is one or the run has ended"""
+    control: RunControl
+    """whether a person has paused or cancelled it"""
     version: int
     created: float
     by_worker: dict[str, dict[str, int]]
@@ -93,6 +96,7 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
         running=counts[JobState.RUNNING],
         generated=counts[JobState.GENERATED],
         failed=counts[JobState.FAILED],
+        cancelled=counts[JobState.CANCELLED],
         truncated=ledger.jobs.truncated_count(run_id),
         lost_calls=ledger.jobs.lost_calls(run_id),
         kinds={kind.value: count for kind, count in ledger.jobs.failure_counts(run_id).items()},
@@ -102,8 +106,9 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
         stage=name,
         error=error,
         rate=per_minute,
-        eta_seconds=pending / per_minute * 60 if pending and per_minute and not missing else None,
+        eta_seconds=pending / per_minute * 60 if pending and per_minute and not missing and not run.control else None,
         missing_role=missing,
+        control=run.control,
         version=run.version,
         created=run.created,
         by_worker=per_worker(finished),

@@ -19,6 +19,16 @@ Job states
                        A completed trajectory does not: it counts even if its lease expired.  caller: JobRunner
     generated or failed -> queued
                        resubmit.lua: starts the next attempt                       caller: `applejack resubmit`
+    queued or running -> cancelled
+                       cancel.lua                                                  caller: `applejack cancel`
+    cancelled -> queued
+                       resume.lua                                                  caller: `applejack resume`
+    cancelled -> generated
+                       finish.lua: its trajectory completed after the cancellation caller: JobRunner
+
+    The run's control, paused or cancelled, is set by pause.lua and cancel.lua and removed by resume.lua. While it is
+    set, begin.lua and begin_stage.lua refuse every claim. A paused run stays active; its expired leases are reaped.
+    A cancelled run is not active, and the tokens of what was in flight are invalid.
 
 Stage states (curate, train, evaluate)
     waiting or skipped create.lua; resubmit.lua resets all three stages            caller: producer
@@ -27,6 +37,7 @@ Stage states (curate, train, evaluate)
     ready -> running   begin_stage.lua: takes a lease and a new token              caller: StageRunner
     running -> running begin_stage.lua: the lease has expired                      caller: StageRunner
     running -> ready   release_stage.lua: only with the token                     callers: StageRunner, GracefulShutdown
+                       cancel.lua                                                  caller: `applejack cancel`
                        reap.lua: the lease has expired                             caller: Reconciler
     running -> done or failed
                        finish_stage.lua: only with the token                       caller: StageRunner
@@ -44,12 +55,14 @@ Three ways to wake a stage
        and sends its message; the ledger wakes the stages after it.
 
 Keys of a run, all under applejack:run:ID: (config/topology.run_key)
-    run                  hash    spec, fingerprint, total, created_ms, version (of dataset and adapter, from 1)
+    run                  hash    spec, fingerprint, total, created_ms, version (of dataset and adapter, from 1),
+                                 control, history, bulk (number of changes of many jobs at once)
     prompts              hash    job_id -> Prompt
-    queued running generated failed   sets of job ids; a job is in exactly one of them
+    queued running generated failed cancelled   sets of job ids; a job is in exactly one of them
     kind:K               set     jobs that failed with kind K; kind:truncated: generated jobs that max_tokens cut
     job:J                hash    attempt, deliveries, token, worker, history
     trajectory:J:A       string  the compressed trajectory of attempt A
+    changed              zset    job id -> when a worker last changed its state, server milliseconds
     leases               zset    job id or stage:NAME -> when the lease expires, server milliseconds
     stage:S              hash    state, token, worker, result, error, history
     progress:S           list    what a stage reports while it runs

@@ -9,8 +9,8 @@ import redis
 
 from config.ledger.encoding import ms
 from config.ledger.store import Arg, decode, decode_list, redis_errors, run_script
-from config.records import JsonObject
-from config.topology import ACTIVE, RECONCILER, WORKERS, run_key, worker_key
+from config.records import JsonObject, WorkerControl
+from config.topology import ACTIVE, CONTROLS, RECONCILER, WORKERS, run_key, worker_key
 
 FORGET_SECONDS = 86_400  # a worker without a heartbeat for a day is removed from the list
 REAP_AT_ONCE = 1000  # leases per script call, so that one call does not block the server for long
@@ -38,6 +38,8 @@ class WorkerView:
     name: str
     silent_seconds: float
     fields: JsonObject
+    control: WorkerControl = WorkerControl.GO
+    """what a person has asked of it"""
 
 
 class Fleet:
@@ -60,7 +62,7 @@ class Fleet:
 
     def reap(self, run_id: str) -> list[str]:
         """Requeue all work of this run whose lease has expired; returns job ids and "stage:NAME"."""
-        keys = [run_key(run_id, part) for part in ("leases", "running", "queued")]
+        keys = [run_key(run_id, part) for part in ("leases", "running", "queued", "changed")]
         args: list[Arg] = [run_key(run_id, "job:"), run_key(run_id, "stage:"), REAP_AT_ONCE]
         return decode_list(run_script(self._redis, "reap", keys, args))
 
@@ -90,13 +92,38 @@ class Fleet:
             scored = cast(list[tuple[bytes, float]], self._redis.zrange(WORKERS, 0, -1, withscores=True))
             last_seen = {decode(name): at for name, at in scored}
             statuses = self._redis.mget([worker_key(name) for name in last_seen]) if last_seen else []
+        controls = self.controls()
         return [
-            WorkerView(name, max(0.0, now - last_seen[name]), json.loads(decode(status) or "{}"))
+            WorkerView(
+                name,
+                max(0.0, now - last_seen[name]),
+                json.loads(decode(status) or "{}"),
+                controls.get(name, WorkerControl.GO),
+            )
             for name, status in sorted(zip(last_seen, statuses, strict=True))
         ]
 
+    def control(self, worker: str) -> WorkerControl:
+        """What a person has asked of a worker."""
+        with redis_errors():
+            return WorkerControl(decode(self._redis.hget(CONTROLS, worker)))
+
+    def controls(self) -> dict[str, WorkerControl]:
+        """The workers of which a person has asked something, also those that do not run."""
+        with redis_errors():
+            found = self._redis.hgetall(CONTROLS)
+        return {decode(name): WorkerControl(decode(control)) for name, control in found.items()}
+
+    def set_control(self, worker: str, control: WorkerControl) -> None:
+        """Ask something of a worker, which obeys at its next heartbeat. It stays until the next call."""
+        with redis_errors():
+            if control is WorkerControl.GO:
+                self._redis.hdel(CONTROLS, worker)
+            else:
+                self._redis.hset(CONTROLS, worker, control.value)
+
     def active_runs(self) -> list[str]:
-        """Runs that are not finished, sorted."""
+        """Runs that are neither finished nor cancelled, sorted; paused ones are among them."""
         with redis_errors():
             return sorted(decode(run_id) for run_id in self._redis.smembers(ACTIVE))
 

@@ -45,6 +45,22 @@ class JobView:
 
 
 @dataclass(frozen=True)
+class JobRow:
+    """One line of a list of jobs."""
+
+    job_id: str
+    state: JobState
+    attempt: int
+    worker: str
+    """that started it last; "" before the first start"""
+    failure: FailureKind | None
+    truncated: bool
+    """max_tokens cut its last model turn"""
+    finished: float | None
+    """seconds since the epoch, of its newest trajectory; None before the first"""
+
+
+@dataclass(frozen=True)
 class JobOutcome:
     """Failure kind (None if completed) and worker of a finished job."""
 
@@ -55,6 +71,7 @@ class JobOutcome:
     worker: str
 
 
+Refusal = Literal["terminal", "held", "unknown", "paused", "cancelled"]
 Finished = Literal["stored", "last", "already", "stale", "unknown"]
 
 
@@ -66,15 +83,23 @@ class Jobs:
 
     def begin(
         self, run_id: str, job_id: str, *, worker: str, lease_seconds: float, delivery_limit: int
-    ) -> Claim | Literal["terminal", "held", "unknown"]:
-        """Claim a job. Returns a word instead if it is finished, leased ("held") or not in this run."""
+    ) -> Claim | Refusal:
+        """Claim a job. Returns a word instead if it is finished, leased ("held") or not in this run, or if the run is
+        paused or cancelled.
+        """
         token = secrets.token_hex(8)
-        keys = [*self._states(run_id), run_key(run_id, "leases"), self._job(run_id, job_id)]
+        keys = [
+            *self._states(run_id),
+            run_key(run_id, "leases"),
+            self._job(run_id, job_id),
+            run_key(run_id, "run"),
+            run_key(run_id, "changed"),
+        ]
         reply = decode_list(
             run_script(self._redis, "begin", keys, [job_id, token, worker, ms(lease_seconds), delivery_limit])
         )
         match reply[0]:
-            case "terminal" | "held" | "unknown" as refusal:
+            case "terminal" | "held" | "unknown" | "paused" | "cancelled" as refusal:
                 return refusal
         verdict, attempt, history, deliveries = reply
         return Claim(run_id, job_id, int(attempt), token, int(deliveries), verdict == "exhausted", events(history))
@@ -99,6 +124,8 @@ class Jobs:
             run_key(run_id, f"kind:{kind}"),
             run_key(run_id, "refused"),
             run_key(run_id, "lost_calls"),
+            run_key(run_id, "run"),
+            run_key(run_id, "changed"),
         ]
         teacher = trajectory.provenance.teacher if trajectory.provenance else ""
         finished: list[Arg] = [job_id, trajectory.attempt, state.value, pack(trajectory), worker, kind]
@@ -112,8 +139,9 @@ class Jobs:
     def release(self, claim: Claim, *, why: str, consume_attempt: bool) -> bool:
         """Requeue a job; False if the claim is no longer valid. `consume_attempt`: this delivery counts."""
         keys = [run_key(claim.run_id, part) for part in ("queued", "running", "leases")]
+        keys += [self._job(claim.run_id, claim.job_id), run_key(claim.run_id, "changed")]
         args: list[Arg] = [claim.job_id, claim.token, why, int(consume_attempt)]
-        return run_script(self._redis, "release", [*keys, self._job(claim.run_id, claim.job_id)], args) == 1
+        return run_script(self._redis, "release", keys, args) == 1
 
     def prompt(self, run_id: str, job_id: str) -> Prompt:
         """Prompt of a job; StoreError if the run does not have this job."""
@@ -145,6 +173,36 @@ class Jobs:
                 for job_id, kind, worker in zip(chunk, cells[::2], cells[1::2], strict=True)
             ]
         return outcomes
+
+    def rows(self, run_id: str, job_ids: Sequence[str]) -> list[JobRow]:
+        """State and outcome of many jobs, in the same order."""
+        keys = [run_key(run_id, state.value) for state in JobState if state is not JobState.QUEUED]
+        rows: list[JobRow] = []
+        for start in range(0, len(job_ids), CHUNK):
+            chunk = job_ids[start : start + CHUNK]
+            cells = iter(decode_list(run_script(self._redis, "rows", keys, [run_key(run_id, "job:"), *chunk])))
+            rows += [
+                JobRow(
+                    job_id, JobState(state), int(attempt or 1), worker, _failure(kind), kind == TRUNCATED,
+                    int(finished) / 1000 if finished else None,
+                )
+                for job_id, state, attempt, worker, kind, finished in zip(
+                    chunk, cells, cells, cells, cells, cells, strict=True
+                )
+            ]  # fmt: skip
+        return rows
+
+    def changed(self, run_id: str, *, since: float) -> tuple[list[str], float]:
+        """Jobs that changed after `since`, and the time of the newest change; seconds since the epoch.
+
+        Changes of many jobs at once, such as a resubmission, are not among them: they raise `RunView.bulk`.
+        """
+        with redis_errors():
+            found = self._redis.zrange(
+                run_key(run_id, "changed"), f"({ms(since)}", "+inf", byscore=True, withscores=True
+            )
+        scored = cast(list[tuple[bytes, float]], found)
+        return [decode(job_id) for job_id, _ in scored], scored[-1][1] / 1000 if scored else since
 
     def ids(self, run_id: str, *states: JobState) -> list[str]:
         """Job ids in the order of the prompts; those of all states if none is given."""
@@ -221,7 +279,9 @@ class Jobs:
     def resubmit(self, run_id: str, job_ids: Sequence[str], *, train: bool, evaluate: bool) -> int:
         """Requeue finished jobs under their next attempt and reset the stages: all jobs or none."""
         stages = [run_key(run_id, f"stage:{stage}") for stage in Stage]
-        keys = [*self._states(run_id), run_key(run_id, "run"), ACTIVE, *stages, run_key(run_id, "refused")]
+        ended = (JobState.QUEUED, JobState.RUNNING, JobState.GENERATED, JobState.FAILED)
+        keys = [run_key(run_id, state.value) for state in ended]
+        keys += [run_key(run_id, "run"), ACTIVE, *stages, run_key(run_id, "refused")]
         states = ["waiting" if requested else "skipped" for requested in (train, evaluate)]
         prefixes = [run_key(run_id, "job:"), run_key(run_id, "kind:")]
         return int(decode(run_script(self._redis, "resubmit", keys, [*prefixes, *states, *job_ids])))

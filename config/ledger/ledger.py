@@ -13,14 +13,16 @@ import redis
 
 from config.errors import StoreError, UsageError
 from config.ledger.adapters import Adapters, AdapterVersion
+from config.ledger.control import RunControls
+from config.ledger.encoding import Event, events
 from config.ledger.files import Files
 from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
 from config.ledger.refusals import RefusalStore
 from config.ledger.stages import Stages
 from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
-from config.records import JobState, Pin, Prompt, Spec, StageState, Verdict, job_id
-from config.topology import ACTIVE, RUNS, Stage, run_key
+from config.records import JobState, Pin, Prompt, RunControl, Spec, StageState, Verdict, job_id
+from config.topology import ACTIVE, PAUSED, RUNS, Stage, run_key
 
 BATCH = 2000  # prompts written per round trip
 SENDING_MS = 120_000  # sending 100,000 messages takes 12 to 50 s; if the producer dies, the reconciler waits this long
@@ -47,10 +49,15 @@ class RunView:
     """seconds since the epoch"""
     version: int
     """of its dataset and adapter: 1, plus one for each resubmission of jobs and each new student or hyperparameters"""
+    control: RunControl = RunControl.GO
+    bulk: int = 0
+    """raised by each change of many jobs at once: a cancellation, a resumption, a resubmission"""
+    history: tuple[Event, ...] = ()
+    """when it was cancelled, paused, resumed and resubmitted"""
 
 
 class Ledger:
-    """The runs in one Redis. Its parts have their own classes: `jobs`, `stages`, `fleet`, `files`, `refusals`."""
+    """The runs in one Redis. Its parts have their own classes: `jobs`, `stages`, `fleet`, `files`, `controls`, ..."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
@@ -58,6 +65,7 @@ class Ledger:
         self.stages = Stages(client)
         self.fleet = Fleet(client)
         self.files = Files(client)
+        self.controls = RunControls(client)
         self._adapters = Adapters(client)
         self.refusals = RefusalStore(client)
 
@@ -105,6 +113,9 @@ class Ledger:
             total=int(fields["total"]),
             created=int(fields["created_ms"]) / 1000,
             version=int(fields["version"]),
+            control=RunControl(fields.get("control", "")),
+            bulk=int(fields.get("bulk", "0")),
+            history=events(fields.get("history")),
         )
 
     def adapters(self, run_id: str) -> list[AdapterVersion]:
@@ -160,6 +171,7 @@ class Ledger:
         with redis_errors():
             self._redis.zrem(RUNS, run_id)
             self._redis.srem(ACTIVE, run_id)
+            self._redis.srem(PAUSED, run_id)
             keys = self._redis.scan_iter(match=run_key(run_id, "*"), count=1000)
             while batch := list(islice(keys, BATCH)):
                 self._redis.unlink(*batch)

@@ -55,9 +55,11 @@ class Stages:
         self._redis = client
 
     def begin(self, run_id: str, stage: Stage, *, worker: str, lease_seconds: float) -> StageClaim | str:
-        """Claim a ready stage. Returns "held" if a live worker has it, or its state if it is not ready."""
+        """Claim a ready stage. Returns "held" if a live worker has it, the control of a paused or cancelled run, or its
+        state if it is not ready.
+        """
         token = secrets.token_hex(8)
-        keys = [self._key(run_id, stage), run_key(run_id, "leases")]
+        keys = [self._key(run_id, stage), run_key(run_id, "leases"), run_key(run_id, "run")]
         args: list[Arg] = [stage_member(stage), token, worker, ms(lease_seconds), DELIVERY_LIMIT]
         reply = decode_list(run_script(self._redis, "begin_stage", keys, args))
         if reply[0] not in {"run", "exhausted"}:

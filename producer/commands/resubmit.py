@@ -8,7 +8,7 @@ from rich.table import Table
 from config.errors import FailureKind, RejectionReason, UsageError
 from config.hyperparameters import merge, parse_overrides, resolve
 from config.ledger import Ledger
-from config.records import JobState, JsonObject, Spec, StageState
+from config.records import JsonObject, Spec, StageState
 from config.settings import Settings
 from config.topology import Stage
 from producer import enqueue
@@ -16,7 +16,8 @@ from producer.commands.model_options import Students, parse_students
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.output import Output, pluralise
-from producer.resubmit import FinishedJob, JobFilter, by_kind, category_shift, job_named, select
+from producer.resubmit import JobFilter, Resubmission, job_named, plan, require_not_cancelled
+from producer.resubmit import resubmit as resubmit_jobs
 
 # Shown below the options, because the help's narrow columns would break the words.
 EPILOG = "\n\n".join(
@@ -87,6 +88,7 @@ def resubmit(
     with open_ledger(settings) as (ledger, with_url):
         view = ledger.run(run)
         if stage:
+            require_not_cancelled(view)
             changed = with_lora(with_students(view.spec, students) if student else view.spec, lora or [])
             spec = changed if student or lora else None
             output.result(rerun_stage(ledger, with_url, run, stage, output, spec=spec, dry_run=dry_run))
@@ -95,35 +97,33 @@ def resubmit(
             raise UsageError(f"run {run!r} has no student to train; submit a new run with --student")
         job_ids = tuple(job_named(ledger, run, text) for text in job or ())
         wanted = JobFilter(tuple(kind or ()), tuple(reason or ()), job_ids, tuple(worker or ()))
-        finished = candidates(ledger, run)
-        # Failed and rejected jobs, and those selected by --job, which may be kept ones.
-        eligible = [job for job in finished if everything or job.kind or job.reasons or job.job_id in job_ids]
-        selected = eligible if everything else select(eligible, wanted)
-        body: JsonObject = {"run_id": run, "resubmitted": len(selected), "by_kind": dict(by_kind(selected))}
-        table = Table("cause", "jobs")
-        for cause, number in by_kind(selected).items():
-            table.add_row(cause, str(number))
-        if selected:
-            output.console.print(table)
-        rows = category_shift(selected, finished)
-        mix = Table("category", "share of the run", "share of these jobs", title="Categories of the selected jobs")
-        for name, of_run, of_retried in rows:
-            mix.add_row(name, f"{of_run:.0%}", f"{of_retried:.0%}")
-        if rows:
-            output.console.print(mix)
-        body["mix"] = [{"category": name, "run": a, "retried": b} for name, a, b in rows]
-        if dry_run or not selected:
-            output.console.print(f"{pluralise(len(selected), 'job')} would run again; nothing was changed")
+        planned = plan(ledger, run, wanted, everything=everything)
+        body: JsonObject = {"run_id": run, "resubmitted": len(planned.jobs), "by_kind": dict(planned.by_kind)}
+        body["mix"] = [{"category": name, "run": a, "retried": b} for name, a, b in planned.mix]
+        show_plan(output, planned)
+        if dry_run or not planned.jobs:
+            output.console.print(f"{pluralise(len(planned.jobs), 'job')} would run again; nothing was changed")
             output.result({**body, "dry_run": dry_run})
             return
-        ids = [job.job_id for job in selected]
-        spec = view.spec.model_copy(update={"train": train, "evaluate": train and view.spec.evaluate})
-        ledger.jobs.resubmit(run, ids, train=spec.train, evaluate=spec.evaluate)
-        enqueue.enqueue(with_url, spec, ids, [job.prompt for job in selected])
+        resubmit_jobs(ledger, with_url, planned, train=train)
     output.console.print(
-        f"{pluralise(len(ids), 'job')} of {run} queued again; follow with `applejack status {run} --watch`"
+        f"{pluralise(len(planned.jobs), 'job')} of {run} queued again; follow with `applejack status {run} --watch`"
     )
     output.result({**body, "dry_run": False})
+
+
+def show_plan(output: Output, planned: Resubmission) -> None:
+    """Print the causes of the jobs that would run again, and their categories beside those of the run."""
+    table = Table("cause", "jobs")
+    for cause, number in planned.by_kind.items():
+        table.add_row(cause, str(number))
+    if planned.jobs:
+        output.console.print(table)
+    mix = Table("category", "share of the run", "share of these jobs", title="Categories of the selected jobs")
+    for name, of_run, of_retried in planned.mix:
+        mix.add_row(name, f"{of_run:.0%}", f"{of_retried:.0%}")
+    if planned.mix:
+        output.console.print(mix)
 
 
 def with_students(spec: Spec, students: Students) -> Spec:
@@ -188,18 +188,3 @@ def rerun_stage(
 def not_ended(run: str, stage: Stage, state: str) -> UsageError:
     """The error for a stage that cannot run again."""
     return UsageError(f"the stage {stage.value!r} of run {run!r} is {state}; only a finished stage can run again")
-
-
-def candidates(ledger: Ledger, run_id: str) -> list[FinishedJob]:
-    """Every finished job of a run, with its failure and rejection reasons."""
-    verdicts = ledger.verdicts(run_id)
-    ids = ledger.jobs.ids(run_id, JobState.GENERATED, JobState.FAILED)
-    prompts = ledger.jobs.prompts(run_id, ids)
-    finished = []
-    for outcome, prompt in zip(ledger.jobs.outcomes(run_id, ids), prompts, strict=True):
-        verdict = verdicts.get(outcome.job_id)
-        reasons = verdict.reasons if verdict else ()
-        if outcome.truncated and RejectionReason.TRUNCATED not in reasons:  # known before curation
-            reasons = (*reasons, RejectionReason.TRUNCATED)
-        finished.append(FinishedJob(outcome.job_id, outcome.failure, reasons, outcome.worker, prompt))
-    return finished

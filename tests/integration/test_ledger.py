@@ -130,7 +130,7 @@ def test_the_first_trajectory_of_an_attempt_wins_and_a_second_changes_nothing(le
     assert kept.answer == "first"
     assert ledger.jobs.view("r", job_id).worker == "w1"
     assert ledger.jobs.counts("r") == {
-        JobState.QUEUED: 3, JobState.RUNNING: 0, JobState.GENERATED: 1, JobState.FAILED: 0
+        JobState.QUEUED: 3, JobState.RUNNING: 0, JobState.GENERATED: 1, JobState.FAILED: 0, JobState.CANCELLED: 0
     }  # fmt: skip
 
 

@@ -72,8 +72,13 @@ class Reconciler:
         return sum(counts) + len(self._ready_stages())
 
     def _sent_runs(self) -> list[str]:
-        """Active runs, without those whose messages a producer is still sending."""
-        return [run_id for run_id in self._ledger.fleet.active_runs() if not self._ledger.being_sent(run_id)]
+        """Runs that go on, without those whose messages a producer is still sending."""
+        return [run_id for run_id in self._going() if not self._ledger.being_sent(run_id)]
+
+    def _going(self) -> list[str]:
+        """Active runs that are not paused."""
+        paused = self._ledger.controls.paused()
+        return [run_id for run_id in self._ledger.fleet.active_runs() if run_id not in paused]
 
     def _pending(self) -> set[Message]:
         pending = self._ready_stages()
@@ -83,7 +88,7 @@ class Reconciler:
 
     def _ready_stages(self) -> set[Message]:
         ready: set[Message] = set()
-        for run_id in self._ledger.fleet.active_runs():
+        for run_id in self._going():
             views = (self._ledger.stages.view(run_id, stage) for stage in Stage)
             ready |= {(view.stage.value, run_id) for view in views if view.state is StageState.READY}
         return ready

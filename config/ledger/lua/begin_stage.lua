@@ -1,5 +1,8 @@
--- Claims a ready stage: gives the worker a lease and a token. Returns run, exhausted, held, or the state of the stage.
--- KEYS stage, leases   ARGV member, token, worker, lease ms, delivery limit
+-- Claims a ready stage: gives the worker a lease and a token. Returns run, exhausted, held, the run's control (paused,
+-- cancelled), or the state of the stage.
+-- KEYS stage, leases, run   ARGV member, token, worker, lease ms, delivery limit
+local control = redis.call('HGET', KEYS[3], 'control')
+if control then return {control} end
 local state = redis.call('HGET', KEYS[1], 'state')
 if state == 'running' then
   local lease = redis.call('ZSCORE', KEYS[2], ARGV[1])

@@ -1,5 +1,5 @@
 -- Requeues all jobs and stages whose lease has expired; returns their members: job ids, or "stage:NAME".
--- KEYS leases, running, queued   ARGV prefix of job hashes, prefix of stage hashes, maximum number
+-- KEYS leases, running, queued, changed   ARGV prefix of job hashes, prefix of stage hashes, maximum number
 local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[3])
 for _, member in ipairs(expired) do
   redis.call('ZREM', KEYS[1], member)
@@ -14,6 +14,7 @@ for _, member in ipairs(expired) do
     local key = ARGV[1] .. member
     note(key, 'lost', redis.call('HGET', key, 'worker'), 'its lease expired')
     redis.call('HSET', key, 'token', '')
+    redis.call('ZADD', KEYS[4], now, member)
   end
 end
 return expired

@@ -18,6 +18,8 @@ for i = 5, #ARGV do
   redis.call('HSET', key, 'deliveries', 0, 'token', '', 'kind', '')
 end
 redis.call('HINCRBY', KEYS[5], 'version', 1)
+redis.call('HINCRBY', KEYS[5], 'bulk', 1)
+note(KEYS[5], 'resubmitted', '', tostring(#ARGV - 4))
 redis.call('DEL', KEYS[7], KEYS[8], KEYS[9], KEYS[10])
 redis.call('HSET', KEYS[7], 'state', 'waiting')
 redis.call('HSET', KEYS[8], 'state', ARGV[3])
