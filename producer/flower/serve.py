@@ -11,7 +11,7 @@ from flower.options import options
 from flower.urls import settings as flower_settings
 from flower.views.broker import BrokerView
 from flower.views.monitor import Metrics
-from tornado.web import authenticated, url
+from tornado.web import StaticFileHandler, authenticated, url
 
 from config import logs
 from config.address import is_loopback
@@ -21,7 +21,7 @@ from config.ledger import Ledger
 from config.settings import Settings
 from config.topology import QUEUES
 from producer.flower.runs import RunPage, RunsPage
-from producer.flower.templates import Templates
+from producer.flower.templates import ASSETS, Templates
 from producer.output import Output
 from producer.stack.flower_credentials import find_credentials
 from producer.stack.redis_server import find_live
@@ -81,11 +81,13 @@ def serve(settings: Settings, *, address: str, port: int, output: Output) -> Non
     settings.dir.mkdir(parents=True, exist_ok=True)
     with_url = settings.model_copy(update={"redis_url": redis_url})
     app = Flower(capp=make_app(with_url), options=options, **flower_settings, template_loader=Templates())
+    reads = {"ledger": Ledger.connect(redis_url.get_secret_value()), "settings": with_url}
     app.add_handlers(
         ".*",
         [
-            url(r"/runs", RunsPage, {"ledger": Ledger.connect(redis_url.get_secret_value())}, name="runs"),
-            url(r"/runs/(.+)", RunPage, {"ledger": Ledger.connect(redis_url.get_secret_value())}, name="run"),
+            url(r"/runs", RunsPage, reads, name="runs"),
+            url(r"/runs/([^/]+)", RunPage, reads, name="run"),
+            url(r"/applejack/static/(.+)", StaticFileHandler, {"path": str(ASSETS)}, name="asset"),
             (r"/broker", EveryQueue),
             (r"/metrics", GuardedMetrics),
         ],

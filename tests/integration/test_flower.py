@@ -1,13 +1,10 @@
 """Flower in its own process: pages require the password, and the Runs page shows the ledger."""
 
-import base64
 import json
-import os
 import re
 import stat
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,38 +17,15 @@ from pydantic import SecretStr
 from config.errors import FailureKind
 from config.ledger import Ledger
 from config.ledger.stages import StageClaim
-from config.process import ChildProcess, free_port, start_child
+from config.process import free_port
 from config.records import Failure, Prompt, Spec, TrainProgress, Trajectory
 from config.topology import QUEUES, Stage
 from producer.stack.redis_server import Server
+from tests.support.flower_site import Site, flower_env, flower_site
 
 PAGES = ["/", "/workers", "/tasks", "/broker", "/runs", "/runs/night", "/metrics", "/api/workers", "/api/tasks"]
 APPLEJACK = [sys.executable, "-P", "-c", "from producer.cli import main; main()"]
 ODD = "<script>alert(1)</script>"
-
-
-class Site:
-    """A running Flower."""
-
-    def __init__(self, child: ChildProcess, port: int, user: str, password: str) -> None:
-        self.child = child
-        self.url = f"http://127.0.0.1:{port}"
-        self.pair = f"{user}:{password}"
-
-    def get(self, page: str, *, pair: str | None = None) -> tuple[int, str]:
-        request = urllib.request.Request(self.url + page)
-        if pair is not None:
-            request.add_header("Authorization", "Basic " + base64.b64encode(pair.encode()).decode())
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-
-def flower_env(folder: Path, url: SecretStr, **more: str) -> dict[str, str]:
-    return {**os.environ, "APPLEJACK_REDIS_URL": url.get_secret_value(), "APPLEJACK_DIR": str(folder), **more}
 
 
 @pytest.fixture(scope="module")
@@ -62,19 +36,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def site(watched: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    port, folder = free_port(), tmp_path_factory.mktemp("flower")
     # FLOWER_UNAUTHENTICATED_API is set on purpose: it must not open the API.
-    env = flower_env(folder, watched.url, FLOWER_UNAUTHENTICATED_API="true")
-    command = [sys.executable, "-m", "producer.flower", "--port", str(port)]
-    child = start_child("flower", command, log=folder / "flower.log", env=env, cwd=folder)
-    deadline = time.monotonic() + 60
-    while "password in" not in child.log_tail(50):
-        assert child.exit_code is None, child.log_tail(50)
-        assert time.monotonic() < deadline, child.log_tail(50)
-        time.sleep(0.1)
-    login = json.loads((folder / "flower-password.json").read_text())
-    yield Site(child, port, login["user"], login["password"])
-    child.kill()
+    with flower_site(tmp_path_factory.mktemp("flower"), watched.url, FLOWER_UNAUTHENTICATED_API="true") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from config.errors import UsageError
 from config.settings import Settings
 from config.topology import QUEUES
-from producer.flower.runs import ago, cell, duration, share
+from producer.flower.text import ago, cell, duration, share
 from producer.stack.flower_credentials import find_credentials
 from producer.stack.local_stack import QUEUE_OF, worker_command
 from producer.stack.managed_process import ManagedProcess, ProcessExit

@@ -1,0 +1,50 @@
+"""Text of the pages' cells: times, durations, shares, results of stages."""
+
+import json
+from datetime import UTC, datetime
+
+from pydantic import JsonValue
+
+from config.records import JsonObject
+
+CELL = 300  # characters
+SILENT_SECONDS = 30.0  # without a heartbeat, before a worker is marked; workers send one every few seconds
+
+
+def share(part: int, whole: int) -> str:
+    """Percentage for the width of a bar; "0" if the whole is 0."""
+    return f"{100 * part / whole:.2f}" if whole else "0"
+
+
+def duration(seconds: float | None) -> str:
+    """ "4 s", "12 min", "3 h 20 min"; a dash for None."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def ago(moment: float | None) -> str:
+    """Date and time in UTC; a dash for None."""
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} UTC" if moment is not None else "-"
+
+
+def result_cells(result: JsonObject) -> list[tuple[str, str]]:
+    """A stage's result as names and values that fit into table cells."""
+    return [(key.replace("_", " "), cell(value)) for key, value in result.items()]
+
+
+def cell(value: JsonValue) -> str:
+    """A value as text of at most CELL characters. An object becomes "a 1, b 2", a list "a, b"."""
+    if isinstance(value, dict):
+        text = ", ".join(f"{key} {item if isinstance(item, str) else json.dumps(item)}" for key, item in value.items())
+    elif isinstance(value, list):
+        text = ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
+    else:
+        text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= CELL else text[: CELL - 1] + "…"
+
+
+HELPERS = {"ago": ago, "duration": duration, "share": share, "silent_after": SILENT_SECONDS, "facts": result_cells}
