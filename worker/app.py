@@ -30,7 +30,7 @@ from worker.concurrency.limiter import ConcurrencyLimiter, Qos
 from worker.device.device_lock import occupancy
 from worker.endpoint.served_models import served_models
 from worker.endpoint.supervisor import EndpointSupervisor
-from worker.fleet import control, visibility_timeout
+from worker.fleet import broker_channel, control, visibility_timeout
 from worker.fleet.broker_messages import Message
 from worker.fleet.heartbeat import Heartbeat
 from worker.fleet.keep_awake import KeepAwake
@@ -201,7 +201,7 @@ class Worker:
         return None if consuming is None or self.shutdown.begun else bool(consuming(QUEUE_GENERATE))
 
 
-visibility_timeout.use_channel()
+broker_channel.use()
 worker = Worker(settings())
 app: Celery = worker.app
 

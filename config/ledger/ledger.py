@@ -14,6 +14,7 @@ import redis
 from config.errors import StoreError, UsageError
 from config.ledger.adapters import Adapters, AdapterVersion
 from config.ledger.control import RunControls
+from config.ledger.dead_letters import DeadLetters
 from config.ledger.encoding import Event, events
 from config.ledger.files import Files
 from config.ledger.fleet import Fleet
@@ -66,6 +67,7 @@ class Ledger:
         self.fleet = Fleet(client)
         self.files = Files(client)
         self.controls = RunControls(client)
+        self.dead_letters = DeadLetters(client)
         self._adapters = Adapters(client)
         self.refusals = RefusalStore(client)
 
