@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from config import logs
-from config.errors import FailureKind, UsageError
+from config.errors import FailureKind, StoreError, StoreUnavailableError, UsageError
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import LeaseRef
-from config.ledger.jobs import Claim
-from config.records import Failure, Trajectory
+from config.ledger.jobs import UNREADABLE, Claim
+from config.records import Failure, Prompt, Trajectory
 from config.settings import Settings
 from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint.supervisor import EndpointSupervisor
@@ -61,6 +61,8 @@ class JobRunner:
             run = retry_while_unavailable(lambda: self._run_view(run_id))
         except UsageError:
             return self._dropped(run_id, job_id, "there is no such run")
+        except (ValueError, LookupError) as error:  # the reconciler sets the run aside
+            return self._dropped(run_id, job_id, f"its run cannot be read: {type(error).__name__}")
         unserved = ""
         if (refusal := self._refusal(run)) and not (unserved := self._refuse(run_id, refusal)):
             self._postpone(run_id, job_id)
@@ -153,11 +155,21 @@ class JobRunner:
         return self.supervisor.track_request(run.spec.model)
 
     def _failed(self, run: RunView, claim: Claim, kind: FailureKind, message: str) -> Trajectory:
-        prompt = retry_while_unavailable(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
+        prompt = self._prompt(claim) or Prompt(prompt=UNREADABLE)
         failure = Failure(kind=kind, message=message)
         return Trajectory.failed(
             run.spec, prompt, failure, run_id=claim.run_id, job_id=claim.job_id, attempt=claim.attempt
         )
+
+    def _prompt(self, claim: Claim) -> Prompt | None:
+        """The job's prompt; None if it cannot be read."""
+        try:
+            return retry_while_unavailable(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
+        except StoreUnavailableError:
+            raise
+        except (StoreError, ValueError):
+            log.exception("prompt.unreadable", run_id=claim.run_id, job_id=claim.job_id)
+            return None
 
     def _generate(self, run: RunView, claim: Claim) -> Trajectory:
         if claim.exhausted:
@@ -165,7 +177,9 @@ class JobRunner:
             return self._failed(
                 run, claim, FailureKind.WORKER_LOST, f"{len(lost)} workers died on it: {', '.join(lost)}"
             )
-        prompt = retry_while_unavailable(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
+        prompt = self._prompt(claim)
+        if prompt is None:
+            return self._failed(run, claim, FailureKind.INTERNAL, "its prompt in the ledger cannot be read")
         from worker.generate.job import run_job  # pydantic-ai takes a second and 60 MB to import: only where it is used
 
         try:

@@ -145,7 +145,7 @@ def _require_arguments(task: str, body: str) -> None:
     except (ValueError, RecursionError) as error:
         raise UnreadableMessageError(f"its body is not JSON in base64: {error}") from error
     match arguments:
-        case [[*ids], {}, dict() | None]:
+        case [[*ids], dict() as keywords, dict() | None] if not keywords:
             wanted = 2 if task == GENERATE else 1
             if len(ids) == wanted and all(isinstance(name, str) and len(name) <= LONGEST_ID for name in ids):
                 return

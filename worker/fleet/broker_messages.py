@@ -39,7 +39,7 @@ def present(
     return {message for raw in _raw(client, silent_seconds, queues) if (message := _message(raw))}
 
 
-def _raw(client: redis.Redis, silent_seconds: float, queues: Iterable[str]) -> Iterator[bytes]:
+def _raw(client: redis.Redis, silent_seconds: float, queues: Iterable[str]) -> Iterator[bytes | str]:
     with redis_errors():
         for queue in queues:
             for start in range(0, client.llen(queue), CHUNK):
@@ -50,7 +50,7 @@ def _raw(client: redis.Redis, silent_seconds: float, queues: Iterable[str]) -> I
         yield from (blob for blob in unacked if blob is not None)  # None: acknowledged in the meantime
 
 
-def _message(blob: bytes) -> Message | None:
+def _message(blob: bytes | str) -> Message | None:
     try:
         raw = json.loads(blob)
         envelope = raw[0] if isinstance(raw, list) else raw  # unacknowledged: with exchange and routing key
