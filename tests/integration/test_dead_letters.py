@@ -1,4 +1,4 @@
-"""Messages and ledger values that cannot be read end no worker and run nothing; they are counted, and other runs end."""
+"""Messages and ledger values that cannot be read end no worker and run nothing. They are counted; other runs end."""
 
 import base64
 import json
