@@ -40,6 +40,7 @@ def run(root: Path, command: str, *, allow: Sequence[str]) -> str:
         raise RefusedError(f"{argv[0]!r} is not installed on this machine; use another tool")
     with tempfile.TemporaryDirectory() as home:
         env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": home, "LC_ALL": "C.UTF-8", "PAGER": "cat"}
+        env["GIT_CEILING_DIRECTORIES"] = str(root.resolve().parent)  # git would find a repository around the checkout
         process = subprocess.Popen(
             [program, *argv[1:]],
             cwd=root,
