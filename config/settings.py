@@ -109,6 +109,11 @@ class Settings(BaseSettings):
         return self.dir / "runs"
 
     @property
+    def journal(self) -> Path:
+        """What this machine's workers made, until its run is archived."""
+        return self.dir / "journal"
+
+    @property
     def models(self) -> Path:
         """Student models created or converted on this machine."""
         return self.dir / "models"
