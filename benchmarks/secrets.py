@@ -7,6 +7,7 @@ dependency) its plugins are measured on the same lines. Prints both with 95% int
 
 import argparse
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 
@@ -24,16 +25,20 @@ def ours(text: str) -> list[str]:
 
 
 def theirs() -> Find | None:
-    """detect-secrets with its default plugins, line by line; None if it is not installed."""
+    """detect-secrets with its default plugins, on a file; None if it is not installed."""
     try:
-        from detect_secrets.core.scan import scan_line
+        from detect_secrets import SecretsCollection
         from detect_secrets.settings import default_settings
     except ImportError:
         return None
 
     def find(text: str) -> list[str]:
-        with default_settings():
-            return [str(found.secret_value) for line in text.splitlines() for found in scan_line(line)]
+        with tempfile.NamedTemporaryFile("w", suffix=".py") as file, default_settings():
+            file.write(text)
+            file.flush()
+            found = SecretsCollection()
+            found.scan_file(file.name)
+            return [str(secret.secret_value) for _, secret in found]
 
     return find
 
