@@ -12,7 +12,7 @@ def make_app(settings: Settings) -> Celery:
     """Create a Celery application for the Redis in `settings`; it connects on first use."""
     if settings.redis_url is None:
         raise ValueError("make_app needs a redis_url; the embedded server sets it")
-    url = settings.redis_url.get_secret_value()
+    url = verified(settings.redis_url.get_secret_value())
     app = Celery("applejack", broker=url, backend=f"config.result_backend:RetryingRedisBackend+{url}")
     # Must be the same in the whole fleet: all queues share one unacked index, so the shortest timeout applies to all.
     # It need not be short: leases detect dead workers, and workers drop a second delivery of a leased job.
@@ -62,3 +62,10 @@ def make_app(settings: Settings) -> Celery:
         task_publish_retry_policy={"max_retries": 60, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 3},
     )
     return app
+
+
+def verified(url: str) -> str:
+    """The URL with the check of the server's certificate named, as Celery requires it of rediss://."""
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"

@@ -53,6 +53,7 @@ class RejectionReason(StrEnum):
     TOO_MANY_CALLS = "too_many_calls"  # more calls than the student should learn
     UNSUPPORTED_CLAIM = "unsupported_claim"  # the answer asserts something that no result holds
     WRONG_ANSWER = "wrong_answer"  # the answer contradicts the prompt's `expect`
+    LEAKED_SECRET = "leaked_secret"  # noqa: S105 - a name; an API key, a private key or a password in any text
     REPLAY_MISMATCH = "replay_mismatch"  # the recorded call returns another result at the recorded version of the code
     OVER_LENGTH = "over_length"  # longer than the training length, in the student's tokens
     DUPLICATE = "duplicate"  # same as another example

@@ -1,7 +1,8 @@
 """Runs git independently of the caller's environment and the repository's configuration.
 
-Covered: GIT_* variables of the caller, hooks, file system monitors, quoted paths, translated messages, optional locks
-and prompts on the terminal. Not covered: filters, credential helpers and transports of a repository's configuration.
+Covered: GIT_* variables of the caller, hooks, file system monitors, quoted paths, translated messages, optional locks,
+prompts on the terminal, and every transport: a repository may be configured to fetch missing objects with a command of
+its own. Only `status` and a checkout run filters; `no_filters` switches them off.
 """
 
 import os
@@ -12,8 +13,11 @@ from typing import Final
 
 from config.errors import ApplejackError
 
-FIXED: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+FIXED: Final = {"GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+REMOTE: Final = {"GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"}  # for `env` of clone and fetch
 OPTIONS: Final = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
+
+FILTER_KEYS: Final = r"^filter\..*\.(clean|smudge|process|required)$"
 
 
 class GitError(ApplejackError):
@@ -58,3 +62,19 @@ def run_git(
         reason = stderr.splitlines()[-1] if stderr else "no reason given"
         raise GitError(reason, code=done.returncode, stderr=stderr)
     return done.stdout
+
+
+def no_filters(where: Path, *, timeout: float) -> dict[str, str]:
+    """Variables for `env` that replace the filters of a repository's configuration by none. Raises GitError."""
+    try:
+        found = run_git(where, "config", "-z", "--name-only", "--get-regexp", FILTER_KEYS, timeout=timeout)
+    except GitError as error:
+        if error.code == 1:  # none is configured
+            return {}
+        raise
+    keys = sorted({key.decode(errors="surrogateescape") for key in found.split(b"\0") if key})
+    variables = {"GIT_CONFIG_COUNT": str(len(keys))}
+    for number, key in enumerate(keys):
+        variables[f"GIT_CONFIG_KEY_{number}"] = key
+        variables[f"GIT_CONFIG_VALUE_{number}"] = "false" if key.endswith(".required") else ""
+    return variables

@@ -107,6 +107,10 @@ class Spec(Record):
     """Names of the tools of the agent."""
     allow_commands: tuple[str, ...] = ()
     """Programs that run_command may start; if empty, the tool is not offered."""
+    allow_files: tuple[str, ...] = Field((), exclude_if=lambda globs: not globs)
+    """Globs of files for secrets, such as .env, that tools may read all the same."""
+    secrets: Literal["mask", "reject"] = Field("mask", exclude_if=lambda choice: choice == "mask")
+    """Whether tool results have the kind of a secret in its place, or the example is rejected in curation."""
     limits: Limits = Limits()
     """Limits of each generation job."""
     sampling: Sampling = Sampling()

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
         description="commands that this worker may run as trainers, separated by ';'; others are refused",
     )
     trainer_dir: Path = Field(Path(), description="directory in which they start, for relative paths in their words")
+    unsandboxed: bool = Field(
+        False, description="run the programs that runs allow outside a sandbox, with everything this user may do"
+    )
     caffeinate: bool = Field(True, description="on macOS, keep the machine awake while this worker has work")
     flower_user: str | None = Field(None, description="Flower's basic-auth user")
     flower_password: SecretStr | None = Field(None, description="Flower's basic-auth password")
@@ -107,6 +110,11 @@ class Settings(BaseSettings):
     def runs(self) -> Path:
         """One folder per run: datasets, adapter, report."""
         return self.dir / "runs"
+
+    @property
+    def journal(self) -> Path:
+        """What this machine's workers made, until its run is archived."""
+        return self.dir / "journal"
 
     @property
     def models(self) -> Path:

@@ -40,6 +40,8 @@ RUNS: Final = "applejack:runs"  # zset run_id -> created at, seconds
 ACTIVE: Final = "applejack:active"  # set of run ids with pending work
 PAUSED: Final = "applejack:paused"  # set of active run ids that are paused
 CONTROLS: Final = "applejack:controls"  # hash worker name -> what a person has asked of it; see fleet.py
+ARCHIVED: Final = "applejack:archived"  # zset run_id -> when it was removed; workers then delete their journals of it
+DEAD_LETTERS: Final = "applejack:dead-letters"  # list of values that could not be read; see dead_letters.py
 WORKERS: Final = "applejack:workers"  # zset worker name -> last heartbeat, milliseconds
 RECONCILER: Final = "applejack:reconciler"  # string: the elected worker, expires
 

@@ -56,6 +56,9 @@ COMMANDS = {
         "results",
         "Move a finished run from the ledger to a directory: prompts, all attempts, verdicts and result files.",
     ),
+    "recover": Entry(
+        MONITOR, "recover", "Rebuild runs in the ledger from the journals of any workers, after Redis has lost data."
+    ),
     "verify": Entry(
         MONITOR, "verify", "Execute recorded tool calls again on their pinned code and compare the results."
     ),

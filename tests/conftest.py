@@ -31,7 +31,10 @@ def fresh_settings(lock_dirs: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -
     """Settings are read once in a process; here once in a test, each with a device lock of its own."""
     monkeypatch.setenv("APPLEJACK_LOCK_DIR", str(next(lock_dirs)))
     from config.settings import settings
+    from worker.tools import sandbox
 
+    if sandbox.missing():  # tests/integration/test_sandbox_attacks.py is skipped there
+        monkeypatch.setenv("APPLEJACK_UNSANDBOXED", "1")
     settings.cache_clear()
     yield
     settings.cache_clear()

@@ -20,6 +20,7 @@ from config.address import is_loopback
 from config.broker import make_app
 from config.errors import StoreError, UsageError
 from config.exit_codes import EXIT_BAD_INPUT
+from config.journal import Journal
 from config.ledger import Ledger
 from config.ledger.store import ledger_client
 from config.records import JsonObject
@@ -30,9 +31,10 @@ from worker.concurrency.limiter import ConcurrencyLimiter, Qos
 from worker.device.device_lock import occupancy
 from worker.endpoint.served_models import served_models
 from worker.endpoint.supervisor import EndpointSupervisor
-from worker.fleet import control, visibility_timeout
+from worker.fleet import broker_channel, control, visibility_timeout
 from worker.fleet.broker_messages import Message
 from worker.fleet.heartbeat import Heartbeat
+from worker.fleet.journals import JournalSweeper
 from worker.fleet.keep_awake import KeepAwake
 from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
@@ -90,6 +92,8 @@ class Worker:
         self.jobs = JobRunner(
             self._ledger, self._leases, settings, name, self.limiter, supervisor=self.supervisor, requeue=self._requeue
         )
+        journal = Journal(settings.journal, name)
+        self.jobs.journal, self._sweeper = journal, JournalSweeper(journal, self._ledger)
         self.stages = StageRunner(self._ledger, self._leases, settings, name, self._downloads)
         self.keep_awake = KeepAwake(settings.caffeinate)
         self.shutdown = GracefulShutdown(self._leases, seconds=settings.drain_seconds)
@@ -103,6 +107,8 @@ class Worker:
         """Start heartbeat and supervision, under the name that Celery gave this worker."""
         self.jobs.worker = self.stages.worker = self.supervisor.worker = consumer.hostname
         self._consumer = consumer
+        if self.jobs.journal:
+            self.jobs.journal.worker = consumer.hostname
         self._generates = QUEUE_GENERATE in queues
         self._needs_student = QUEUE_CURATE in queues or QUEUE_TRAIN in queues
         self._heartbeat = Heartbeat(
@@ -164,6 +170,7 @@ class Worker:
 
     def _before_heartbeat(self, consumer: Consumer) -> None:
         if self._generates:
+            self._sweeper.sweep()
             local = is_loopback(urlsplit(self.supervisor.endpoint).hostname)
             fitting = budget.conversations if (budget := self.supervisor.budget) else None
             self.limiter.adjust(consumer.qos, running=len(self._leases), local=local, fitting=fitting)
@@ -201,7 +208,7 @@ class Worker:
         return None if consuming is None or self.shutdown.begun else bool(consuming(QUEUE_GENERATE))
 
 
-visibility_timeout.use_channel()
+broker_channel.use()
 worker = Worker(settings())
 app: Celery = worker.app
 

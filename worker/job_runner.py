@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from config import logs
-from config.errors import FailureKind, UsageError
+from config.errors import FailureKind, StoreError, StoreUnavailableError, UsageError
+from config.journal import Journal
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import LeaseRef
-from config.ledger.jobs import Claim
-from config.records import Failure, Trajectory
+from config.ledger.jobs import UNREADABLE, Claim
+from config.records import Failure, Prompt, Trajectory
 from config.settings import Settings
 from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint.supervisor import EndpointSupervisor
+from worker.fleet.journals import log_journal_errors
 from worker.fleet.leases import Lease, Leases
 from worker.fleet.redis_outage import retry_while_unavailable
 from worker.fleet.retry import RELEASED, TRANSIENT, refused_delay, retry_delay
@@ -40,6 +42,8 @@ class JobRunner:
     requeue: Callable[[str, str, float], None] | None = None
     """queues a job (run_id, job_id) again after a delay in seconds; without it the reconciler does, a little later"""
     workspaces: OpenWorkspaces = field(default_factory=OpenWorkspaces)
+    journal: Journal | None = None
+    """this worker's journal on its disk"""
     _runs: dict[str, RunView] = field(default_factory=dict)
     _postponed: dict[tuple[str, str], float] = field(default_factory=dict)
     """(run_id, job_id) of refused jobs -> time.monotonic() of their next delivery"""
@@ -61,6 +65,8 @@ class JobRunner:
             run = retry_while_unavailable(lambda: self._run_view(run_id))
         except UsageError:
             return self._dropped(run_id, job_id, "there is no such run")
+        except (ValueError, LookupError) as error:  # the reconciler sets the run aside
+            return self._dropped(run_id, job_id, f"its run cannot be read: {type(error).__name__}")
         unserved = ""
         if (refusal := self._refusal(run)) and not (unserved := self._refuse(run_id, refusal)):
             self._postpone(run_id, job_id)
@@ -97,9 +103,7 @@ class JobRunner:
                 self.supervisor.circuit_breaker.record_success()
                 self.supervisor.refused.remove(run.spec.model)
             lease.closing.set()
-            stored = retry_while_unavailable(
-                lambda: self.ledger.jobs.finish(trajectory, worker=self.worker, token=claim.token)
-            )
+            stored = self._store(run, trajectory, claim)
         log.info(
             "job.finished",
             run_id=run_id,
@@ -112,6 +116,25 @@ class JobRunner:
             stored=stored,
         )
         return job_id
+
+    def _store(self, run: RunView, trajectory: Trajectory, claim: Claim) -> str:
+        """Write the trajectory to the journal, then store it in the ledger; returns what the ledger says."""
+        if self.journal:
+            with log_journal_errors():
+                self.journal.keep_run(self.ledger, run)
+                self.journal.add(trajectory)
+        stored = retry_while_unavailable(
+            lambda: self.ledger.jobs.finish(trajectory, worker=self.worker, token=claim.token)
+        )
+        if self.journal and stored not in {"stored", "last"} and not self._is_stored(trajectory):
+            with log_journal_errors():
+                self.journal.drop(trajectory)
+        return stored
+
+    def _is_stored(self, trajectory: Trajectory) -> bool:
+        """Whether the ledger has this very trajectory: an earlier try stored it, and its reply was lost."""
+        run_id, job_id, attempt = trajectory.run_id, trajectory.job_id, trajectory.attempt
+        return retry_while_unavailable(lambda: self.ledger.jobs.trajectory(run_id, job_id, attempt)) == trajectory
 
     def _dropped(self, run_id: str, job_id: str, because: str) -> str:
         log.info("job.dropped", run_id=run_id, job_id=job_id, because=because)
@@ -153,11 +176,21 @@ class JobRunner:
         return self.supervisor.track_request(run.spec.model)
 
     def _failed(self, run: RunView, claim: Claim, kind: FailureKind, message: str) -> Trajectory:
-        prompt = retry_while_unavailable(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
+        prompt = self._prompt(claim) or Prompt(prompt=UNREADABLE)
         failure = Failure(kind=kind, message=message)
         return Trajectory.failed(
             run.spec, prompt, failure, run_id=claim.run_id, job_id=claim.job_id, attempt=claim.attempt
         )
+
+    def _prompt(self, claim: Claim) -> Prompt | None:
+        """The job's prompt; None if it cannot be read."""
+        try:
+            return retry_while_unavailable(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
+        except StoreUnavailableError:
+            raise
+        except (StoreError, ValueError):
+            log.exception("prompt.unreadable", run_id=claim.run_id, job_id=claim.job_id)
+            return None
 
     def _generate(self, run: RunView, claim: Claim) -> Trajectory:
         if claim.exhausted:
@@ -165,7 +198,9 @@ class JobRunner:
             return self._failed(
                 run, claim, FailureKind.WORKER_LOST, f"{len(lost)} workers died on it: {', '.join(lost)}"
             )
-        prompt = retry_while_unavailable(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
+        prompt = self._prompt(claim)
+        if prompt is None:
+            return self._failed(run, claim, FailureKind.INTERNAL, "its prompt in the ledger cannot be read")
         from worker.generate.job import run_job  # pydantic-ai takes a second and 60 MB to import: only where it is used
 
         try:

@@ -42,6 +42,9 @@ def is_same_model(requested: str, served: str) -> bool:
     return requested in (DEFAULT_MODEL, served) or bool(dated)
 
 
+MOST_BYTES = 16 << 20  # of a response; an answer of 100,000 tokens has 1 MB
+
+
 @dataclass(frozen=True)
 class Response:
     """A whole HTTP response."""
@@ -71,7 +74,10 @@ def respond(url: str, *, body: JsonObject | None = None, api_key: str | None = N
     try:
         http_request = Request(shown, data, headers)  # noqa: S310 - _parts allows only http and https
         with _opener(is_loopback(parts.hostname)).open(http_request, timeout=timeout) as response:
-            status, text = response.status, response.read().decode(errors="replace")
+            status, content = response.status, response.read(MOST_BYTES + 1)
+            if len(content) > MOST_BYTES:
+                raise too_long(shown)
+            text = content.decode(errors="replace")
             received = {name.lower(): value for name, value in response.headers.items()}
     except (OSError, HTTPException, ValueError) as error:
         raise _request_error(shown, error, timeout) from error
@@ -80,6 +86,12 @@ def respond(url: str, *, body: JsonObject | None = None, api_key: str | None = N
         message = f"{shown!r} redirects to {location!r}; configure that address"
         raise EndpointError(message, kind=FailureKind.ENDPOINT_ERROR, status=status)
     return Response(status, text, received)
+
+
+def too_long(shown: str) -> EndpointError:
+    """The error for a response of more than MOST_BYTES."""
+    message = f"{shown!r} sent more than {MOST_BYTES >> 20} MB for one answer"
+    return EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
 
 
 def complete(
@@ -160,7 +172,7 @@ def _request_error(shown: str, error: OSError | HTTPException | ValueError, time
 
 def _object(text: str) -> JsonObject:
     """Parse a JSON object; {} if the text is not one."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         answer = json.loads(text)
         if isinstance(answer, dict):
             return answer

@@ -1,6 +1,7 @@
 """Jobs and their trajectories in the ledger: claim, finish, release, resubmit. Every write is idempotent and atomic."""
 
 import secrets
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -10,10 +11,11 @@ import redis
 from config.errors import FailureKind, RejectionReason, StoreError, UsageError
 from config.ledger.encoding import Event, events, ms, pack, unpack
 from config.ledger.store import Arg, decode, decode_list, redis_errors, run_script
-from config.records import JobState, Prompt, Trajectory
+from config.records import Failure, JobState, Prompt, Trajectory
 from config.topology import ACTIVE, Stage, run_key
 
 TRUNCATED = RejectionReason.TRUNCATED.value  # kept in the place of a failure kind, for the job and in its set
+UNREADABLE = "(unreadable)"  # in the place of a prompt
 CHUNK = 500  # trajectories read at a time: 500 of 10 KB are 5 MB
 
 
@@ -271,10 +273,28 @@ class Jobs:
                 attempts = [int(attempt or 1) for attempt in pipe.execute()]
                 keys = [self._trajectory(run_id, job, attempt) for job, attempt in zip(chunk, attempts, strict=True)]
                 blobs = self._redis.mget(keys)
-            for key, blob in zip(keys, blobs, strict=True):
+            for job_id, attempt, key, blob in zip(chunk, attempts, keys, blobs, strict=True):
                 if blob is None:
                     raise StoreError(f"the ledger has no {key!r} although its job is finished; Redis has lost data")
-                yield unpack(cast(bytes, blob))
+                yield self._readable(run_id, job_id, attempt, cast(bytes, blob))
+
+    def _readable(self, run_id: str, job_id: str, attempt: int, blob: bytes) -> Trajectory:
+        """The stored trajectory, or a failed one in the place of one that cannot be read, so that no job is missing."""
+        try:
+            return unpack(blob)
+        except (zlib.error, ValueError) as error:
+            kind = FailureKind.INTERNAL
+            reason = f"its trajectory in the ledger cannot be read: {type(error).__name__}"
+            return Trajectory(
+                run_id=run_id, job_id=job_id, attempt=attempt, prompt=self._prompt_text(run_id, job_id),
+                outcome="failed", failure=Failure(kind=kind, message=reason),
+            )  # fmt: skip
+
+    def _prompt_text(self, run_id: str, job_id: str) -> str:
+        try:
+            return self.prompt(run_id, job_id).prompt
+        except (StoreError, ValueError):
+            return UNREADABLE
 
     def resubmit(self, run_id: str, job_ids: Sequence[str], *, train: bool, evaluate: bool) -> int:
         """Requeue finished jobs under their next attempt and reset the stages: all jobs or none."""

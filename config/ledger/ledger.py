@@ -14,16 +14,19 @@ import redis
 from config.errors import StoreError, UsageError
 from config.ledger.adapters import Adapters, AdapterVersion
 from config.ledger.control import RunControls
+from config.ledger.dead_letters import DeadLetters
 from config.ledger.encoding import Event, events
 from config.ledger.files import Files
 from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
 from config.ledger.refusals import RefusalStore
+from config.ledger.restore import Restoration
 from config.ledger.stages import Stages
 from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
 from config.records import JobState, Pin, Prompt, RunControl, Spec, StageState, Verdict, job_id
-from config.topology import ACTIVE, PAUSED, RUNS, Stage, run_key
+from config.topology import ACTIVE, ARCHIVED, PAUSED, RUNS, Stage, run_key
 
+ARCHIVED_MOST = 10_000  # ids of removed runs that are remembered
 BATCH = 2000  # prompts written per round trip
 SENDING_MS = 120_000  # sending 100,000 messages takes 12 to 50 s; if the producer dies, the reconciler waits this long
 SHOWN = 80  # characters of an unknown run id in a message
@@ -66,6 +69,8 @@ class Ledger:
         self.fleet = Fleet(client)
         self.files = Files(client)
         self.controls = RunControls(client)
+        self.dead_letters = DeadLetters(client)
+        self.restoration = Restoration(client)
         self._adapters = Adapters(client)
         self.refusals = RefusalStore(client)
 
@@ -169,12 +174,21 @@ class Ledger:
     def remove(self, run_id: str) -> None:
         """Delete a run. It leaves the lists first, so that no reader sees a partly deleted run."""
         with redis_errors():
+            self._redis.zadd(ARCHIVED, {run_id: self.fleet.now()})
+            self._redis.zremrangebyrank(ARCHIVED, 0, -ARCHIVED_MOST - 1)
             self._redis.zrem(RUNS, run_id)
             self._redis.srem(ACTIVE, run_id)
             self._redis.srem(PAUSED, run_id)
             keys = self._redis.scan_iter(match=run_key(run_id, "*"), count=1000)
             while batch := list(islice(keys, BATCH)):
                 self._redis.unlink(*batch)
+
+    def archived(self, run_ids: Sequence[str]) -> list[str]:
+        """Those of the runs that were removed and not submitted again."""
+        with redis_errors():
+            scores = self._redis.zmscore(ARCHIVED, list(run_ids)) if run_ids else []
+            removed = [run_id for run_id, at in zip(run_ids, scores, strict=True) if at is not None]
+            return [run_id for run_id in removed if self._redis.zscore(RUNS, run_id) is None]
 
     def counters(self, run_id: str) -> tuple[dict[int, int], dict[str, int]]:
         """Finished jobs per ten seconds (epoch seconds // 10) and per "worker|state"."""

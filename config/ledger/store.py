@@ -17,6 +17,7 @@ SOCKET_TIMEOUT = 10.0  # seconds; detects a half-open connection, tolerates a sl
 Arg = str | int | bytes
 T = TypeVar("T")
 DISK = "MISCONF"  # error code when Redis cannot write to its disk; redis-py has no class for it
+CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 RETRIES = 6  # about 8 s in total with the backoff below; the caller handles longer outages
 
 
@@ -74,6 +75,11 @@ def redis_errors() -> Iterator[None]:
         ) from error
     except redis.RedisError as error:
         if is_unavailable(error):
+            if CERTIFICATE in str(error):
+                raise StoreUnavailableError(
+                    f"the certificate of Redis is not accepted: {certificate_fault(error)}; name the fleet's authority "
+                    "in the URL: rediss://...?ssl_ca_certs=FILE"
+                ) from error
             if DISK in str(error):
                 raise StoreUnavailableError(f"Redis cannot write to its disk; nothing was stored: {error}") from error
             raise StoreUnavailableError(
@@ -81,6 +87,11 @@ def redis_errors() -> Iterator[None]:
                 f"{local_network_hint(error)}"
             ) from error
         raise StoreError(f"Redis: {error}") from error
+
+
+def certificate_fault(error: redis.RedisError) -> str:
+    """What is wrong with a server's certificate, from OpenSSL's text."""
+    return str(error).partition(f"{CERTIFICATE}] ")[2].partition(" (_ssl")[0] or str(error)
 
 
 def without_period(error: redis.RedisError) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from config.errors import UsageError
-from config.git import GitError, GitTimeoutError, run_git
+from config.git import GitError, GitTimeoutError
+from config.git_tree import REGULAR, TreeFile, list_files, read_files
 
 MOST_BYTES: Final = 1_000_000  # larger files are not mined; handwritten code is far smaller
 GIT_SECONDS: Final = 120.0
-REGULAR: Final = (b"100644", b"100755")  # git file modes; the tools do not follow links
 SKIPPED: Final = frozenset(  # the tools skip the same names; a test compares the two
     {".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__"}
     | {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"}
@@ -31,8 +31,8 @@ def read_workspace(workspace: Path) -> WorkspaceFiles:
     """Read the files of a workspace; raises UsageError if git fails."""
     committed = _committed(workspace)
     if committed:
-        blobs = {path: blob for path, blob in committed.items() if listed(path)}
-        return WorkspaceFiles(tuple(sorted(blobs)), dict(_blobs(workspace, _python(blobs), blobs)))
+        files = {path: file for file in committed if listed(path := os.fsdecode(file.path))}
+        return WorkspaceFiles(tuple(sorted(files)), dict(_blobs(workspace, files)))
     paths = tuple(sorted(path for path in _walked(workspace) if listed(path)))
     return WorkspaceFiles(paths, dict(_contents(workspace, _python(paths))))
 
@@ -46,32 +46,24 @@ def _python(paths: Iterable[str]) -> list[str]:
     return sorted(path for path in paths if path.endswith(".py"))
 
 
-def _committed(workspace: Path) -> dict[str, bytes]:
-    """The regular files of HEAD under the workspace and their blob ids; empty if there is no commit."""
+def _committed(workspace: Path) -> list[TreeFile]:
+    """The regular files of HEAD under the workspace; empty if there is no commit."""
     try:
-        tree = run_git(workspace, "ls-tree", "-r", "-z", "HEAD", timeout=GIT_SECONDS)
+        files = list_files(workspace, "HEAD:./", timeout=GIT_SECONDS)
     except GitTimeoutError as error:
         raise UsageError(f"{error}; try again") from error
     except GitError:  # no git on this machine, or no commit
-        return {}
-    entries = (entry.partition(b"\t") for entry in tree.split(b"\0") if entry)
-    fields = ((meta.split(), path) for meta, _, path in entries)
-    return {os.fsdecode(path): blob for (mode, _, blob), path in fields if mode in REGULAR}
+        return []
+    return [file for file in files if file.mode in REGULAR]
 
 
-def _blobs(workspace: Path, paths: list[str], blobs: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    wanted = b"".join(blobs[path] + b"\n" for path in paths)
+def _blobs(workspace: Path, files: Mapping[str, TreeFile]) -> Iterator[tuple[str, bytes]]:
+    paths = [path for path in _python(files) if files[path].size <= MOST_BYTES]
     try:
-        batch = run_git(workspace, "cat-file", "--batch", timeout=GIT_SECONDS, given=wanted)
+        contents = read_files(workspace, [files[path] for path in paths], timeout=GIT_SECONDS)
+        yield from zip(paths, (content for _, content in contents), strict=True)
     except GitError as error:
         raise UsageError(f"git cannot read {str(workspace)!r}: {error}") from error
-    at = 0
-    for path in paths:  # each: "<sha> blob <size>\n<content>\n"
-        start = batch.index(b"\n", at) + 1
-        size = int(batch[at:start].split()[2])
-        at = start + size + 1
-        if size <= MOST_BYTES:
-            yield path, batch[start : start + size]
 
 
 def _walked(workspace: Path) -> Iterator[str]:

@@ -14,7 +14,7 @@ from config.topology import GENERATE, QUEUE_GENERATE, QUEUE_TRAIN
 from tests.integration.conftest import StartWorker
 from tests.support.fleet import QUICK, all_terminal, answering, jobs_requests, prompts, submit, told, until
 from tests.support.scripted_endpoint import ScriptedEndpoint
-from worker.fleet import visibility_timeout
+from worker.fleet import broker_channel, visibility_timeout
 
 VISIBILITY = 3.0  # seconds
 LONG = 7.0  # seconds a job takes: twice that
@@ -86,7 +86,7 @@ def test_messages_in_hand_when_the_connection_is_gone_end_no_worker(
 ) -> None:
     """Fails without redelivery.Channel: an AttributeError, for which Celery ends the worker."""
     monkeypatch.setattr(kombu_redis.Transport, "Channel", kombu_redis.Transport.Channel)
-    visibility_timeout.use_channel()
+    broker_channel.use()
     app = make_app(Settings(redis_url=redis_url))
     app.send_task(GENERATE, args=("r", "j"), queue=QUEUE_GENERATE, ignore_result=True)
     with app.connection_for_read() as connection:

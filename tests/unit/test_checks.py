@@ -126,6 +126,10 @@ FAULTY = [
         talk(ASK, HIT, asks(call(key="c2")), told("other", "c2"), ANSWER, tools=()),
     ),  # no schema allows it
     (R.TOOLS_REQUIRED_BUT_NONE, talk(ANSWER)),
+    (
+        R.LEAKED_SECRET,
+        talk(ASK, told("shop/part0.py:3: class Widget0(Base):  # " + "AKIA" + "QYLPMN5HHHFPZAM2"), ANSWER),
+    ),
     (R.REPEATED_CALL, talk(ASK, HIT, asks(call(key="c2", pattern="class Widget0")), told(HIT.content, "c2"), ANSWER)),
     (
         R.REPEATED_CALL,  # the same in another spelling

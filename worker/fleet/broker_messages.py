@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import redis
 
-from config.ledger.store import decode, decode_list, redis_errors
+from config.ledger.store import decode_list, redis_errors
 from config.topology import QUEUES
 from worker.fleet.visibility_timeout import INDEX
 
@@ -39,22 +39,22 @@ def present(
     return {message for raw in _raw(client, silent_seconds, queues) if (message := _message(raw))}
 
 
-def _raw(client: redis.Redis, silent_seconds: float, queues: Iterable[str]) -> Iterator[dict[str, object]]:
+def _raw(client: redis.Redis, silent_seconds: float, queues: Iterable[str]) -> Iterator[bytes | str]:
     with redis_errors():
         for queue in queues:
             for start in range(0, client.llen(queue), CHUNK):
-                for blob in client.lrange(queue, start, start + CHUNK - 1):
-                    yield json.loads(decode(blob))
+                yield from client.lrange(queue, start, start + CHUNK - 1)
         now, _ = client.time()
         tags = decode_list(client.zrange(INDEX, str(now - silent_seconds), "+inf", byscore=True))
         unacked = client.hmget(UNACKED, tags) if tags else []
-        for blob in (blob for blob in unacked if blob is not None):  # None: acknowledged in the meantime
-            yield json.loads(decode(blob))[0]
+        yield from (blob for blob in unacked if blob is not None)  # None: acknowledged in the meantime
 
 
-def _message(raw: dict[str, object]) -> Message | None:
-    headers, body = raw.get("headers"), raw.get("body")
-    if not isinstance(headers, dict) or not isinstance(body, str):
-        return None
-    args = json.loads(base64.b64decode(body))[0]
-    return (str(headers.get("task")), *(str(arg) for arg in args))
+def _message(blob: bytes | str) -> Message | None:
+    try:
+        raw = json.loads(blob)
+        envelope = raw[0] if isinstance(raw, list) else raw  # unacknowledged: with exchange and routing key
+        args = json.loads(base64.b64decode(envelope["body"]))[0]
+        return (str(envelope["headers"]["task"]), *(str(arg) for arg in args))
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None  # worker/fleet/broker_channel.py sets it aside when a worker takes it

@@ -4,11 +4,13 @@ Covers killed workers, messages lost between pop and record, flushed queues, and
 messages are harmless: a worker drops a message whose job or stage is leased or finished.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import redis
 
 from config import logs
+from config.errors import StoreError, StoreUnavailableError
 from config.ledger import Ledger
 from config.records import JobState, StageState
 from config.topology import GENERATE, ROUTES, Stage
@@ -21,6 +23,7 @@ FULL_SCAN_LIMIT = 2000  # pending; above it the queues (1 KB a message) are read
 MAX_RESENT = 500  # messages per heartbeat, about a second: the same thread renews this worker's leases
 
 Send = Callable[[Message], None]
+T = TypeVar("T")
 
 
 class Reconciler:
@@ -34,17 +37,16 @@ class Reconciler:
         self._redis = client
         self._send = send
         self._missing: frozenset[Message] = frozenset()
+        self._unreadable: set[str] = set()
 
     def reap(self) -> int:
         """Requeue the work of expired leases and send its messages; returns their number."""
-        reaped = 0
-        for run_id in self._ledger.fleet.active_runs():
-            for member in self._ledger.fleet.reap(run_id):
-                message = message_for(run_id, member)
+        reaped = self._of_each(self._ledger.fleet.active_runs(), self._ledger.fleet.reap)
+        for run_id, members in reaped:
+            for member in members:
                 log.warning("lease.reaped", run_id=run_id, member=member)
-                self._send(message)
-                reaped += 1
-        return reaped
+                self._send(message_for(run_id, member))
+        return sum(len(members) for _, members in reaped)
 
     def resend(self) -> int:
         """Send messages for pending work that two passes in a row did not find in the broker; returns their number."""
@@ -68,8 +70,8 @@ class Reconciler:
 
     def _pending_count(self) -> int:
         """Count pending work without reading job ids: 100,000 ids are 4 MB and take half a second per heartbeat."""
-        counts = (self._ledger.jobs.counts(run_id)[JobState.QUEUED] for run_id in self._sent_runs())
-        return sum(counts) + len(self._ready_stages())
+        counts = self._of_each(self._sent_runs(), lambda run_id: self._ledger.jobs.counts(run_id)[JobState.QUEUED])
+        return sum(count for _, count in counts) + len(self._ready_stages())
 
     def _sent_runs(self) -> list[str]:
         """Runs that go on, without those whose messages a producer is still sending."""
@@ -81,17 +83,30 @@ class Reconciler:
         return [run_id for run_id in self._ledger.fleet.active_runs() if run_id not in paused]
 
     def _pending(self) -> set[Message]:
-        pending = self._ready_stages()
-        for run_id in self._sent_runs():
-            pending |= {(GENERATE, run_id, job_id) for job_id in self._ledger.jobs.ids(run_id, JobState.QUEUED)}
-        return pending
+        queued = self._of_each(self._sent_runs(), lambda run_id: self._ledger.jobs.ids(run_id, JobState.QUEUED))
+        return self._ready_stages() | {(GENERATE, run_id, job_id) for run_id, ids in queued for job_id in ids}
 
     def _ready_stages(self) -> set[Message]:
-        ready: set[Message] = set()
-        for run_id in self._going():
+        def ready(run_id: str) -> list[Message]:
             views = (self._ledger.stages.view(run_id, stage) for stage in Stage)
-            ready |= {(view.stage.value, run_id) for view in views if view.state is StageState.READY}
-        return ready
+            return [(view.stage.value, run_id) for view in views if view.state is StageState.READY]
+
+        return {message for _, messages in self._of_each(self._going(), ready) for message in messages}
+
+    def _of_each(self, run_ids: Iterable[str], look: Callable[[str], T]) -> list[tuple[str, T]]:
+        """What `look` returns for each run; a run whose values cannot be read is left out and set aside once."""
+        seen: list[tuple[str, T]] = []
+        for run_id in run_ids:
+            try:
+                seen.append((run_id, look(run_id)))
+            except StoreUnavailableError:
+                raise
+            except (StoreError, ValueError, LookupError, TypeError) as error:
+                if run_id not in self._unreadable:
+                    self._unreadable.add(run_id)
+                    log.exception("run.unreadable", run_id=run_id)
+                    self._ledger.dead_letters.add(f"run {run_id}", "", f"{type(error).__name__}: {error}")
+        return seen
 
 
 def message_for(run_id: str, member: str) -> Message:

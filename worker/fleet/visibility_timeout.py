@@ -1,6 +1,6 @@
 """Extends the visibility timeout of this worker's unacknowledged messages while their jobs run.
 
-kombu's Redis transport redelivers a message that is older than the visibility timeout. Only this file touches the
+kombu's Redis transport redelivers a message that is older than the visibility timeout. This file touches the
 transport's private state: the delivery tags of a channel, and the index of delivery times.
 tests/integration/test_visibility_timeout.py fails when kombu changes either.
 """
@@ -8,7 +8,6 @@ tests/integration/test_visibility_timeout.py fails when kombu changes either.
 from typing import Protocol
 
 import redis
-from kombu.transport import redis as kombu_redis
 
 from config.ledger.store import redis_errors
 
@@ -45,20 +44,3 @@ def renew(client: redis.Redis, consumer: Consumer) -> int:
             # xx: do not add a message that was acknowledged in the meantime
             client.zadd(INDEX, dict.fromkeys(tags, float(seconds)), xx=True)
     return len(tags)
-
-
-class Channel(kombu_redis.Channel):
-    """kombu's channel, but raises ConnectionError when it restores messages over a closed connection.
-
-    kombu 5.7 raises AttributeError there. Celery treats that as a bug and ends the worker after a network failure.
-    """
-
-    def _connparams(self, asynchronous: bool = False) -> object:
-        if self.connection.client is None:
-            raise redis.ConnectionError("the connection is closed; the reconciler will requeue unacknowledged messages")
-        return super()._connparams(asynchronous=asynchronous)  # type: ignore[no-untyped-call]
-
-
-def use_channel() -> None:
-    """Use this channel class for all broker connections of this process."""
-    kombu_redis.Transport.Channel = Channel

@@ -41,7 +41,7 @@ def run_rollout(
                 teacher=teacher,
                 limits=spec.limits,
                 schemas=schemas,
-                tools=_tools(workspace, names, spec.allow_commands),
+                tools=_tools(workspace, names, spec),
             )
         )
     except Exception as raised:  # noqa: BLE001 - a chord's header task must not raise for a failed rollout
@@ -78,14 +78,18 @@ def provenance(teacher: Teacher, worker: str, schemas: tuple[JsonObject, ...], p
     )
 
 
-def _tools(
-    workspace: Workspace | None, names: Sequence[str], allow_commands: Sequence[str]
-) -> Mapping[str, toolset.ToolFunction]:
+def _tools(workspace: Workspace | None, names: Sequence[str], spec: Spec) -> Mapping[str, toolset.ToolFunction]:
     if workspace is None:
         return {}
     if not workspace.root.is_dir():
         raise WorkspaceError(f"the workspace {str(workspace.root)!r} was deleted; open it again")
-    return toolset.build(workspace, names=names, allow_commands=allow_commands)
+    return toolset.build(
+        workspace,
+        names=names,
+        allow_commands=spec.allow_commands,
+        allow_files=spec.allow_files,
+        mask_secrets=spec.secrets == "mask",
+    )
 
 
 def _generation_error(raised: Exception) -> GenerationError:

@@ -5,10 +5,10 @@ incomplete. Submodules stay empty. The origin's index, hooks and work tree are n
 """
 
 import hashlib
+import os
 import shutil
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from filelock import FileLock
 from config.address import without_secret
 from config.atomic_files import replace_directory, write_text
 from config.errors import WorkspaceError
-from config.git import GitError, run_git
+from config.git import REMOTE, GitError, no_filters, run_git
+from config.git_tree import EXECUTABLE, LINK, TreeFile, list_files, read_files
+from worker.tools import names
 from worker.tools.tree import Tree
 
 GIT_SECONDS = 900.0  # for a large clone over a slow line; other commands take about 1 s
@@ -76,7 +78,7 @@ def from_url(url: str, rev: str, *, cache: Path) -> Checkout:
         commit = _commit(mirror, rev)
         if commit is None or (not commit.startswith(rev) and _fetched_ago(mirror) > 60):
             try:
-                run_git(mirror, "fetch", "--quiet", "--prune", "origin", timeout=GIT_SECONDS)
+                run_git(mirror, "fetch", "--quiet", "--prune", "origin", timeout=GIT_SECONDS, env=REMOTE)
             except GitError as error:
                 raise WorkspaceError(f"{without_secret(url)!r} cannot be fetched: {error}") from error
             commit = _commit(mirror, rev)
@@ -126,20 +128,52 @@ def _made(write: Callable[[Path], None], commit: str, prefix: str, cache: Path) 
 
 
 def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None:
-    # Uses a temporary index, so that the user's is unchanged. `git archive` would omit export-ignore paths.
-    with tempfile.TemporaryDirectory() as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        top = Path(_decode(_checked(repository, "rev-parse", "--absolute-git-dir")).strip())
-        at = ("--git-dir", str(top), "--work-tree", str(into))
-        _checked(into, *at, "read-tree", commit, env=index)
-        names = _checked(into, *at, "ls-files", "-z", "--", prefix or ".", env=index)
-        _checked(into, *at, "checkout-index", "-z", "--stdin", env=index, given=names)
+    """Write the commit's files below `prefix`, from git's objects: a checkout would run the repository's filters."""
+    top = into / prefix
+    top.mkdir(parents=True, exist_ok=True)
+    try:
+        files = list_files(repository, f"{commit}:{prefix}", timeout=GIT_SECONDS)
+        require_size(repository, files)
+        links = []
+        for file, content in read_files(repository, files, timeout=GIT_SECONDS):
+            place = top / _safe(repository, file.path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if file.mode == LINK:
+                links.append((place, content))
+                continue
+            with place.open("xb") as opened:
+                opened.write(content)
+            if file.mode == EXECUTABLE:
+                place.chmod(place.stat().st_mode | 0o111)
+        for place, target in links:  # last, so that no file is written through a link
+            place.symlink_to(os.fsdecode(target))
+    except GitError as error:
+        raise WorkspaceError(f"git failed in {str(repository)!r}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise WorkspaceError(f"commit {commit} of {str(repository)!r} cannot be written: {error}") from error
+
+
+def require_size(repository: Path, files: Sequence[TreeFile]) -> None:
+    """Raise WorkspaceError if a commit has too many files or bytes; nothing is written yet."""
+    total = sum(file.size for file in files)
+    if len(files) > names.MAX_FILES or total > names.MAX_BYTES:
+        raise WorkspaceError(
+            f"{str(repository)!r} holds {len(files):,} files of {total / 1e9:.1f} GB, more than {names.MAX_FILES:,} "
+            f"files or {names.MAX_BYTES / 1e9:.1f} GB; name a smaller directory of it"
+        )
+
+
+def _safe(repository: Path, path: bytes) -> str:
+    parts = os.fsdecode(path).split("/")
+    if any(part in {"", ".", ".."} or part.casefold() == ".git" for part in parts):
+        raise WorkspaceError(f"{str(repository)!r} holds a path that leads out of it, {path!r}")
+    return "/".join(parts)
 
 
 def _clone(url: str, mirror: Path) -> None:
     with replace_directory(mirror) as made:
         try:
-            run_git(made, "clone", "--quiet", "--mirror", "--", url, ".", timeout=GIT_SECONDS)
+            run_git(made, "clone", "--quiet", "--mirror", "--", url, ".", timeout=GIT_SECONDS, env=REMOTE)
         except GitError as error:
             raise WorkspaceError(f"{without_secret(url)!r} cannot be cloned: {error}") from error
         (made / "FETCH_HEAD").touch()
@@ -152,9 +186,17 @@ def _commit(repository: Path, rev: str) -> str | None:
 def _is_dirty(path: Path) -> bool:
     known = _dirty.get(path)
     if known is None or time.monotonic() - known[0] > DIRTY_SECONDS:
-        known = (time.monotonic(), bool(_checked(path, "status", "--porcelain", "--", ".").strip()))
+        known = (time.monotonic(), bool(_status(path).strip()))
         _dirty[path] = known
     return known[1]
+
+
+def _status(path: Path) -> bytes:
+    try:
+        env = no_filters(path, timeout=GIT_SECONDS)
+        return run_git(path, "status", "--porcelain", "--ignore-submodules", "--", ".", timeout=GIT_SECONDS, env=env)
+    except GitError as error:
+        raise WorkspaceError(f"git failed in {str(path)!r}: {error}") from error
 
 
 def _fetched_ago(mirror: Path) -> float:
@@ -173,13 +215,6 @@ def _query(where: Path, *arguments: str) -> str | None:
         if error.code is None:
             raise WorkspaceError(str(error)) from error
         return None
-
-
-def _checked(where: Path, *arguments: str, env: dict[str, str] | None = None, given: bytes = b"") -> bytes:
-    try:
-        return run_git(where, *arguments, timeout=GIT_SECONDS, env=env, given=given)
-    except GitError as error:
-        raise WorkspaceError(f"git failed in {str(where)!r}: {error}") from error
 
 
 def _decode(output: bytes) -> str:

@@ -2,11 +2,15 @@
 
 Covered: absolute paths, "~" and ".." in a path; symbolic links that lead out, at any depth; devices, fifos and
 sockets; directories, binary files and files that are too large for text; version-control, environment and cache
-directories; files that differ from those that were opened (see tree.py).
+directories; files that differ from those that were opened (see tree.py); files for
+secrets, by their names.
 Not covered: hard links into the workspace (they are regular files); another process that swaps directories while a
 tool runs; the actions of a program started by run_command.
 """
 
+from collections.abc import Sequence
+
+from worker.secrets import is_secret_file
 from worker.tools.patterns import RefusedError
 from worker.tools.tree import Tree
 
@@ -58,15 +62,21 @@ def files_at(tree: Tree, path: str, glob: str) -> list[str]:
     return [located]
 
 
-def read_bytes(tree: Tree, located: str, named: str) -> bytes:
+class SecretFileError(BinaryError):
+    """A file for secrets, by its name. A search leaves it out."""
+
+
+def read_bytes(tree: Tree, located: str, named: str, *, allowed: Sequence[str] = ()) -> bytes:
     """The content of a located text file.
 
     Raises:
-        RefusedError: it is a directory, a device, too large or binary.
+        RefusedError: it is a directory, a device, a file for secrets that is not `allowed`, too large or binary.
         EditedError: it is no longer the content that was opened.
     """
     if located in tree.listings:
         raise RefusedError(f"{named!r} is a directory; list_dir shows what it holds")
+    if is_secret_file(located, allowed=allowed):
+        raise SecretFileError(f"{named!r} is a file for secrets and cannot be read; look at other files")
     size = tree.size(located)
     if size is None:
         raise RefusedError(f"{named!r} is a device, pipe or socket, not a file")

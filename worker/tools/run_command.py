@@ -1,10 +1,9 @@
 """run_command: runs one allowed program in the workspace, without a shell and for a limited time.
 
 Enforced: only listed programs on PATH. No shell, so no pipes, redirections or substitutions. No arguments with absolute
-paths, home directories, ".." or links out of the workspace. Limits on time and output size; the process group is killed
-at the end. The program inherits only PATH from this process's environment.
-Not enforced: an allowed program can write to the workspace, start other programs (find -exec, git aliases) and use the
-network. Allow only programs that read.
+paths, home directories, ".." or links out of the workspace. Limits on time and output size. The program runs in a
+sandbox (sandbox.py), which holds whatever else it starts, and is refused where there is none. A worker's owner may do
+without (APPLEJACK_UNSANDBOXED=1): then an allowed program can write to the workspace and use the network.
 """
 
 import os
@@ -18,7 +17,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from config.settings import settings
 from config.watchdog import kill_group
+from worker.tools import sandbox
 from worker.tools.patterns import RefusedError
 
 COMMAND_SECONDS = 20.0  # enough for reading; not for builds
@@ -28,20 +29,29 @@ _SHELL = frozenset("();<>|&")
 _ESCAPES = re.compile(r"(^|[=:,@])[/~]|(^|[/=:,@])\.\.(/|$)|^-\w+/|://")
 
 
-def run(root: Path, command: str, *, allow: Sequence[str]) -> str:
-    """Run the command; return its exit code, stdout and stderr as text.
+def run(root: Path, command: str, *, allow: Sequence[str], unsandboxed: bool | None = None) -> str:
+    """Run the command; return its exit code, stdout and stderr as text. `unsandboxed`: None leaves it to the settings.
 
     Raises:
-        RefusedError: not an allowed program, shell syntax, or an argument that leads out of the workspace.
+        RefusedError: not an allowed program, shell syntax, an argument that leads out of the workspace, or no sandbox.
     """
     argv = _argv(root, command, allow)
     program = shutil.which(argv[0])
     if program is None:
         raise RefusedError(f"{argv[0]!r} is not installed on this machine; use another tool")
-    with tempfile.TemporaryDirectory() as home:
-        env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": home, "LC_ALL": "C.UTF-8", "PAGER": "cat"}
+    unsandboxed = settings().unsandboxed if unsandboxed is None else unsandboxed
+    if not unsandboxed and (reason := sandbox.missing()):
+        raise RefusedError(f"no program can be run on this worker, which has no sandbox: {reason}; use another tool")
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        argv = [program, *argv[1:]]
+        env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": folder, "LC_ALL": "C.UTF-8", "PAGER": "cat"}
+        if not unsandboxed:
+            argv = sandbox.sandboxed(program, argv[1:], root=root, scratch=scratch, seconds=COMMAND_SECONDS)
+            env = sandbox.environment(program, scratch)
+        env["GIT_CEILING_DIRECTORIES"] = str(root.resolve().parent)  # git would find a repository around the checkout
         process = subprocess.Popen(
-            [program, *argv[1:]],
+            argv,
             cwd=root,
             env=env,
             stdin=subprocess.DEVNULL,

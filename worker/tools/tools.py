@@ -70,7 +70,7 @@ class RunCommand(Arguments):
 
 def read_file(workspace: Workspace, arguments: ReadFile) -> str:
     """Numbered lines, and how to read the lines that are not shown."""
-    lines = _text_lines(read_bytes(workspace.tree, locate(workspace.tree, arguments.path), arguments.path))
+    lines = _text_lines(_content(workspace, locate(workspace.tree, arguments.path), arguments.path))
     if not lines:
         return f"{arguments.path} is empty (0 lines)"
     if arguments.start > len(lines):
@@ -152,7 +152,7 @@ class _Search:
         deadline = time.monotonic() + SEARCH_SECONDS
         for place, path in enumerate(files):
             try:
-                content = read_bytes(self.workspace.tree, path, path)
+                content = _content(self.workspace, path, path)
                 self.read += 1
                 for number, line in self.pattern.matching_lines(content, deadline=deadline):
                     yield path, number, line.decode(errors="replace")
@@ -184,6 +184,10 @@ def _files(workspace: Workspace, path: str, glob: str) -> list[str]:
         among = _plural(len(files_at(workspace.tree, path, "*")), "file")
         raise RefusedError(f"no file matches glob {glob!r} among {among} in {path!r}")
     return files
+
+
+def _content(workspace: Workspace, located: str, named: str) -> bytes:
+    return read_bytes(workspace.tree, located, named, allowed=workspace.allow_files)
 
 
 def _text_lines(content: bytes) -> list[str]:

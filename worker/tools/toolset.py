@@ -8,12 +8,14 @@ the workspace was opened raises EditedError, which ends the job: its result woul
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from pydantic import ValidationError
 
 from config.errors import UsageError
 from config.records import JsonObject
+from worker.secrets import mask
 from worker.tools import run_command, tools
 from worker.tools.patterns import RefusedError
 from worker.tools.tree import EditedError
@@ -67,9 +69,19 @@ def digest(offered_schemas: Sequence[JsonObject]) -> str:
 
 
 def build(
-    workspace: Workspace, *, names: Sequence[str], allow_commands: Sequence[str] = ()
+    workspace: Workspace,
+    *,
+    names: Sequence[str],
+    allow_commands: Sequence[str] = (),
+    allow_files: Sequence[str] = (),
+    mask_secrets: bool = True,
 ) -> Mapping[str, ToolFunction]:
-    """The tools over one workspace, by name. `names` come from `offered`."""
+    """The tools over one workspace, by name. `names` come from `offered`.
+
+    Files for secrets are not read, except those that match a glob of `allow_files`. With `mask_secrets` a result has
+    the kind of each secret in the place of its value.
+    """
+    readable = replace(workspace, allow_files=tuple(allow_files))
     bodies: dict[str, Callable[..., str]] = {
         "read_file": tools.read_file,
         "grep": tools.grep,
@@ -83,7 +95,8 @@ def build(
         def run(arguments: JsonObject) -> str:
             read = _read_arguments(name, arguments)
             try:
-                return _shortened(_on_pinned_files(workspace, lambda: bodies[name](workspace, read)))
+                result = _on_pinned_files(readable, lambda: bodies[name](readable, read))
+                return _shortened(mask(result) if mask_secrets else result)
             except OSError as error:
                 raise RefusedError(f"{name} cannot read that: {error.strerror or error}") from error
 

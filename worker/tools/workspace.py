@@ -35,6 +35,8 @@ class Workspace:
     """the files with the pinned content; None: those that the first tool finds"""
     restore: Callable[[], object] | None = field(default=None, compare=False, repr=False)
     """makes an edited checkout anew; None for a directory that is read in place"""
+    allow_files: tuple[str, ...] = field(default=(), compare=False)
+    """globs of files for secrets that tools may read all the same"""
 
     @cached_property
     def tree(self) -> Tree:

@@ -22,6 +22,7 @@ class AuditFault(StrEnum):
     BAD_CALL = "bad_call"
     MIXED_NOTATION = "mixed_notation"
     PLACEHOLDER = "placeholder"
+    SECRET = "secret"  # noqa: S105 - a name
     UNANSWERED_CALL = "unanswered_call"
     CALL_WITHOUT_RESULT = "call_without_result"
     OUTSIDE_TURNS = "outside_turns"
@@ -43,6 +44,7 @@ MEANING = {
     AuditFault.BAD_CALL: "rows with a call that cannot be read as written",
     AuditFault.MIXED_NOTATION: "rows whose calls are not in the most common notation",
     AuditFault.PLACEHOLDER: "rows with a placeholder in place of a tool result",
+    AuditFault.SECRET: "rows with an API key, a private key or a password",
     AuditFault.UNANSWERED_CALL: "rows that end in a call and that no other row of the split continues",
     AuditFault.CALL_WITHOUT_RESULT: "rows that continue after a call without its result: they teach inventing results",
     AuditFault.OUTSIDE_TURNS: "rows with text outside closed turns, or whose end is not the end of a turn",

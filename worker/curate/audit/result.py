@@ -45,6 +45,7 @@ class Audit:
             "lost_call_rows": {name: split.lost_call_rows for name, split in splits.items()},
             "empty_argument_calls": self.tally.empty_argument_calls,
             "placeholder_rows": self._total(AuditFault.PLACEHOLDER),
+            "secret_rows": self._total(AuditFault.SECRET),
             "unanswered_calls": self._total(AuditFault.UNANSWERED_CALL),
             "calls_without_result": self._total(AuditFault.CALL_WITHOUT_RESULT),
             "notations": dict(self._notations()),

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from worker.curate.audit.faults import AuditFault, Findings
 from worker.curate.audit.notations import Notation
 from worker.curate.audit.rows import Row, digest, no_argument_tools, said_results, without_template_tags
-from worker.curate.checks.markup import MARKUP
+from worker.curate.checks.markup import MARKUP, strings
 from worker.curate.checks.tool_results import LEFTOVER, PLACEHOLDER
+from worker.secrets import find_secrets
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Tally:
         self._calls(tally, split, number, row)
         self._results(split, number, row)
         self._markup(split, number, row)
+        self._secrets(split, number, row)
 
     def close(self) -> None:
         """Add findings that need all rows: odd system lines and notations, calls whose loss is in another row."""
@@ -134,6 +136,11 @@ class Tally:
                     self.findings.add(AuditFault.CALL_WITHOUT_RESULT, split, number)
                 owed = len(turn.calls)
             owed -= len(turn.results)
+
+    def _secrets(self, split: str, number: int, row: Row) -> None:
+        kinds = (secret.rule for text in strings(row.source) for secret in find_secrets(text))
+        if kind := next(kinds, None):
+            self.findings.add(AuditFault.SECRET, split, number, example=kind)
 
     def _markup(self, split: str, number: int, row: Row) -> None:
         if row.stray:

@@ -18,6 +18,7 @@ from worker.curate.checks.question import other_question
 from worker.curate.checks.repeats import repeated_call, too_many_calls
 from worker.curate.checks.repetition import repeated_text
 from worker.curate.checks.result_matches_call import result_matches_call
+from worker.curate.checks.secrets import leaked_secret
 from worker.curate.checks.shape import malformed, phantom_call
 from worker.curate.checks.tool_results import null_result, placeholder_result, retry_unanswered, unpaired_result
 from worker.curate.checks.unsupported import unsupported_claim
@@ -57,6 +58,7 @@ def all_checks(*, max_calls: int, special: frozenset[str] = frozenset(), keep_wr
         repeated_call,
         too_many_calls(max_calls),
         unsupported_claim,
+        leaked_secret,
         *(() if keep_wrong else (wrong_answer,)),
         malformed,
         other_question,

@@ -35,7 +35,7 @@ def chat_markup(special: frozenset[str] = frozenset()) -> Callable[[Trajectory],
     )
 
     def check(trajectory: Trajectory) -> Iterator[Finding]:
-        for index, where, text in _texts(trajectory):
+        for index, where, text in texts(trajectory):
             patterns = (MARKUP if _any_of(IN_MARKUP, text) else None, special_token if _any_of(special, text) else None)
             for pattern in patterns:
                 if pattern and (found := pattern.search(text)):
@@ -72,27 +72,28 @@ def tool_names(trajectory: Trajectory) -> frozenset[str]:
     return frozenset(name for name in (*offered, *called) if isinstance(name, str))
 
 
-def _texts(trajectory: Trajectory) -> Iterator[tuple[int | None, str, str]]:
+def texts(trajectory: Trajectory) -> Iterator[tuple[int | None, str, str]]:
     """Every text with its message index and a description of its place."""
     yield None, "the system prompt", trajectory.system_prompt
     for index, message in enumerate(trajectory.messages):
         yield index, f"the {message.role}'s text", message.content or ""
         for call in message.tool_calls:
             yield index, "a call's name", call.name
-            for text in _strings(call.arguments):
+            for text in strings(call.arguments):
                 yield index, "a call's arguments", text
 
 
-def _strings(value: object) -> Iterator[str]:
+def strings(value: object) -> Iterator[str]:
+    """Every string in a JSON value, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for key, inner in value.items():
             yield str(key)
-            yield from _strings(inner)
+            yield from strings(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _strings(inner)
+            yield from strings(inner)
 
 
 def _tags_of_role(trajectory: Trajectory) -> Iterator[Finding]:

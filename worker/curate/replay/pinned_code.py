@@ -19,10 +19,11 @@ class PinnedCode:
 
     def __init__(self, workspace: Workspace) -> None:
         self._tools = toolset.build(workspace, names=TOOL_NAMES)
+        self._open_tools = toolset.build(workspace, names=TOOL_NAMES, allow_files=("*",), mask_secrets=False)
         self._timed_out = 0
         self.run = lru_cache(maxsize=RESULTS)(self._run)
 
-    def _run(self, name: str, arguments: str) -> Result | None:
+    def _run(self, name: str, arguments: str, *, with_secrets: bool = False) -> Result | None:
         """The result of a call with its arguments as JSON; None if it reached the time limit, or others did too often.
 
         The arguments are in the recorded order, because an error names the first bad one. Raises WorkspaceError if the
@@ -31,7 +32,8 @@ class PinnedCode:
         if self._timed_out >= TIMED_OUT_CALLS:
             return None
         try:
-            result = Result(self._tools[name](json.loads(arguments)), is_error=False)
+            tools = self._open_tools if with_secrets else self._tools
+            result = Result(tools[name](json.loads(arguments)), is_error=False)
         except RefusedError as refused:
             result = Result(str(refused), is_error=True)
         if is_unfinished(result.text):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
+from config.address import without_secret
+from config.endpoint.client import MOST_BYTES, too_long
 from config.endpoint.completion_assembler import CompletionAssembler
 from config.errors import EndpointError, FailureKind
 from config.records import JsonObject, RequestTiming
@@ -67,9 +69,9 @@ class StreamingClient(httpx2.AsyncClient):
             return response
         try:
             if not response.headers.get("Content-Type", "").startswith("text/event-stream") or response.is_error:
-                await response.aread()
-                clock.complete(_whole(response))
-                return response
+                whole = await _read(response)
+                clock.complete(_whole(whole))
+                return whole
             answer = await self._collected(response, clock)
         finally:
             await response.aclose()  # at once, even when the job is cancelled
@@ -103,16 +105,40 @@ class StreamingClient(httpx2.AsyncClient):
 async def _lines(response: httpx2.Response) -> AsyncIterator[str]:
     """Each complete line. A line cut off by the end of the connection is dropped."""
     rest = b""
-    async for received in response.aiter_bytes():
+    async for received in _bounded(response):
         *lines, rest = (rest + received).split(b"\n")
         for line in lines:
             yield line.decode(errors="replace").rstrip("\r")
 
 
+async def _bounded(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """The body as it comes, of at most MOST_BYTES and not compressed: a few bytes may stand for gigabytes."""
+    shown, total = without_secret(str(response.url)), 0
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        message = f"{shown!r} sent a compressed answer, which was not asked for"
+        raise EndpointError(message, kind=FailureKind.ENDPOINT_ERROR)
+    async for received in response.aiter_raw():
+        total += len(received)
+        if total > MOST_BYTES:
+            raise too_long(shown)
+        yield received
+
+
+async def _read(response: httpx2.Response) -> httpx2.Response:
+    """The same response with its body."""
+    content = b"".join([received async for received in _bounded(response)])
+    headers = {name: response.headers[name] for name in ("Content-Type",) if name in response.headers}
+    return httpx2.Response(response.status_code, headers=headers, content=content, request=response.request)
+
+
 def _whole(response: httpx2.Response) -> JsonObject:
     """The JSON object of a response that was not streamed; {} for an error or anything else."""
     with suppress(ValueError):
-        body = response.json()
+        try:
+            body = response.json()
+        except RecursionError as error:  # the OpenAI client would raise it too
+            message = f"the endpoint sent JSON that is nested too deeply: {response.text[:QUOTED_CHARS]!r}"
+            raise EndpointError(message, kind=FailureKind.ENDPOINT_ERROR) from error
         if isinstance(body, dict) and not response.is_error:
             return body
     return {}
@@ -126,7 +152,7 @@ def _take(answer: CompletionAssembler, data: str) -> bool:
             raise ValueError("not an object")
         if not chunk.get("error"):
             return answer.add(chunk)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"the endpoint streamed {data[:QUOTED_CHARS]!r} instead of a chunk of a completion"
         raise EndpointError(message, kind=FailureKind.ENDPOINT_ERROR) from error
     raise error_in_stream(chunk["error"])

@@ -75,7 +75,11 @@ def endpoint_teacher(
         timeout = openai.Timeout(request_seconds, connect=min(CONNECT_SECONDS, request_seconds))
         async with (
             StreamingClient(
-                trust_env=not local, timeout=timeout, verify=_certificates(), follow_redirects=True
+                trust_env=not local,
+                timeout=timeout,
+                verify=_certificates(),
+                follow_redirects=True,
+                headers={"Accept-Encoding": "identity"},
             ) as http,
             AsyncOpenAI(
                 base_url=base_url, api_key=api_key or "none", max_retries=0, timeout=timeout, http_client=http

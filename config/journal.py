@@ -1,0 +1,152 @@
+"""The journal of a generate worker: what it made, on its own disk, from which a lost ledger can be rebuilt.
+
+    DIR/journal/RUN/run.json         the run's spec
+                    prompts.jsonl    all its prompts, in order
+                    unseen.jsonl     its questions about unseen code, if it has any
+                    WORKER.jsonl     one line per trajectory; {"dropped": [job_id, attempt]} takes one back
+
+A worker writes a trajectory here before it stores it in the ledger, and takes it back if the ledger refuses it. It
+deletes the folder of a run that has been archived.
+"""
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config.atomic_files import replace_file, write_lines, write_text
+from config.ledger import Ledger, RunView
+from config.records import Prompt, Spec, Trajectory, job_id
+from config.topology import UNSEEN
+
+SPEC, PROMPTS, UNSEEN_FILE = "run.json", "prompts.jsonl", f"{UNSEEN}.jsonl"
+DROPPED = b'{"dropped":'  # start of a line that takes a trajectory back
+OWN_FILES = {PROMPTS, UNSEEN_FILE}
+
+
+@dataclass
+class Journal:
+    """The journal of one worker; its methods may be called from any thread."""
+
+    folder: Path
+    worker: str
+    _kept: set[str] = field(default_factory=set)
+    """runs whose spec and prompts are on this disk"""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def keep_run(self, ledger: Ledger, run: RunView) -> None:
+        """Copy the run's spec and prompts here, once. StoreError or OSError if that fails."""
+        run_id = run.spec.run_id
+        with self._lock:
+            if run_id in self._kept:
+                return
+            place = self.folder / run_id
+            if not (place / SPEC).is_file():
+                place.mkdir(parents=True, exist_ok=True)
+                prompts = ledger.jobs.prompts(run_id, ledger.jobs.ids(run_id))
+                with replace_file(place / PROMPTS, private=True) as fresh:
+                    write_lines(fresh, (prompt.model_dump_json(exclude_defaults=True) for prompt in prompts))
+                if (unseen := ledger.files.read(run_id, UNSEEN, UNSEEN_FILE)) is not None:
+                    write_text(place / UNSEEN_FILE, unseen.decode(), private=True)
+                write_text(place / SPEC, run.spec.model_dump_json(), private=True)  # last: it says that all is here
+            self._kept.add(run_id)
+
+    def add(self, trajectory: Trajectory) -> None:
+        """Write a trajectory, and wait until it is on the disk. OSError if that fails."""
+        self._append(trajectory.run_id, trajectory.model_dump_json(exclude_defaults=True))
+
+    def drop(self, trajectory: Trajectory) -> None:
+        """Take a trajectory back, which the ledger has refused: it was the second one, or too late."""
+        self._append(trajectory.run_id, json.dumps({"dropped": [trajectory.job_id, trajectory.attempt]}))
+
+    def forget(self, run_id: str) -> None:
+        """Delete the run's folder."""
+        with self._lock:
+            self._kept.discard(run_id)
+            shutil.rmtree(self.folder / run_id, ignore_errors=True)
+
+    def runs(self) -> list[str]:
+        """Ids of the runs with a folder here."""
+        return sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+
+    def _append(self, run_id: str, line: str) -> None:
+        with self._lock:
+            place = self.folder / run_id
+            place.mkdir(parents=True, exist_ok=True)
+            file = os.open(place / f"{self.worker}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(file, f"{line}\n".encode())
+                os.fsync(file)
+            finally:
+                os.close(file)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What the journals of some workers hold of one run."""
+
+    run_id: str
+    spec: Spec
+    prompts: tuple[Prompt, ...]
+    unseen: str | None
+    """content of unseen.jsonl"""
+    files: tuple[Path, ...]
+    """one per worker"""
+
+    def jobs(self) -> list[tuple[str, Prompt]]:
+        """The run's jobs with their prompts, in order."""
+        return [(job_id(number, prompt), prompt) for number, prompt in enumerate(self.prompts, start=1)]
+
+    def prompt(self, job: str) -> Prompt | None:
+        """The prompt of a job; None if the run does not have it."""
+        number = int(job.partition("-")[0]) - 1
+        return self.prompts[number] if 0 <= number < len(self.prompts) else None
+
+    def trajectories(self, broken: list[str]) -> Iterator[Trajectory]:
+        """The trajectories that were not taken back. Lines that cannot be read are added to `broken`, "FILE:LINE"."""
+        for file in self.files:
+            dropped = {entry for entry in _lines(file, []) if isinstance(entry, tuple)}
+            for entry in _lines(file, broken):
+                if isinstance(entry, Trajectory) and (entry.job_id, entry.attempt) not in dropped:
+                    yield entry
+
+
+def read(folders: list[Path]) -> list[Entries]:
+    """What the folders hold, run by run. A folder is a journal, or the folder of one run in it."""
+    places: dict[str, list[Path]] = {}
+    for folder in folders:
+        found = [folder] if (folder / SPEC).is_file() else sorted(folder.iterdir()) if folder.is_dir() else []
+        for place in found:
+            if (place / SPEC).is_file():
+                places.setdefault(place.name, []).append(place)
+    return [_entries(run_id, found) for run_id, found in sorted(places.items())]
+
+
+def _entries(run_id: str, places: list[Path]) -> Entries:
+    first = places[0]
+    prompts = (first / PROMPTS).read_text(encoding="utf-8").splitlines()
+    unseen = next((place / UNSEEN_FILE for place in places if (place / UNSEEN_FILE).is_file()), None)
+    return Entries(
+        run_id,
+        Spec.model_validate_json((first / SPEC).read_text(encoding="utf-8")),
+        tuple(Prompt.model_validate_json(line) for line in prompts),
+        unseen.read_text(encoding="utf-8") if unseen else None,
+        tuple(file for place in places for file in sorted(place.glob("*.jsonl")) if file.name not in OWN_FILES),
+    )
+
+
+def _lines(file: Path, broken: list[str]) -> Iterator[Trajectory | tuple[str, int]]:
+    """Each line's trajectory, or the (job_id, attempt) that it takes back."""
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                if line.startswith(DROPPED):
+                    job, attempt = json.loads(line)["dropped"]
+                    yield str(job), int(attempt)
+                else:
+                    yield Trajectory.model_validate_json(line)
+            except (ValueError, TypeError, LookupError):
+                broken.append(f"{file}:{number}")

@@ -1,0 +1,44 @@
+"""Rebuilds runs in the ledger from journals. Repeating it changes nothing."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import redis
+
+from config.errors import StoreError
+from config.ledger.encoding import ms, pack
+from config.ledger.jobs import TRUNCATED
+from config.ledger.store import Arg, decode, run_script
+from config.records import JobState, Spec, StageState, Trajectory
+from config.topology import ACTIVE, Stage, run_key
+
+
+class Restoration:
+    """Puts trajectories back into a run that exists."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def put(self, trajectory: Trajectory, *, worker: str) -> Literal["restored", "already", "unknown"]:
+        """Store a trajectory if its attempt has none; that of a later attempt than the ledger's becomes the current."""
+        run_id, job_id = trajectory.run_id, trajectory.job_id
+        state = JobState.GENERATED if trajectory.outcome == "completed" else JobState.FAILED
+        kind = trajectory.failure.kind.value if trajectory.failure else TRUNCATED if trajectory.truncated else ""
+        keys = [run_key(run_id, one.value) for one in JobState]
+        parts = ("leases", f"job:{job_id}", f"trajectory:{job_id}:{trajectory.attempt}", f"kind:{kind}", "changed")
+        args: list[Arg] = [job_id, trajectory.attempt, state.value, pack(trajectory), worker, kind]
+        args += [ms(trajectory.seconds), run_key(run_id, "kind:")]
+        word = decode(run_script(self._redis, "restore", [*keys, *(run_key(run_id, part) for part in parts)], args))
+        match word:
+            case "restored" | "already" | "unknown" as result:
+                return result
+        raise StoreError(f"restore.lua returned {word!r} for job {job_id!r}")
+
+    def end(self, spec: Spec, *, restored: int) -> int:
+        """Let the run's stages start anew after `restored` trajectories; returns its number of pending jobs."""
+        parts: Iterable[str] = ("run", JobState.QUEUED.value, JobState.RUNNING.value)
+        keys = [*(run_key(spec.run_id, part) for part in parts), ACTIVE]
+        keys += [run_key(spec.run_id, f"stage:{stage}") for stage in Stage]
+        requested = (spec.train, spec.train and spec.evaluate)
+        states = [StageState.WAITING.value if wanted else StageState.SKIPPED.value for wanted in requested]
+        return int(decode(run_script(self._redis, "restored", keys, [spec.run_id, *states, restored])))

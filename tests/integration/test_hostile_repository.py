@@ -1,0 +1,148 @@
+"""Reading a hostile repository runs nothing of its own and writes nothing outside; one that is too large is refused."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from config.errors import WorkspaceError
+from producer.mining.workspace_files import read_workspace
+from worker.tools.workspace import open_workspace
+
+
+def git(where: Path, *arguments: str, given: bytes | None = None) -> str:
+    """git without guards, as the attacker and the unsuspecting use it."""
+    done = subprocess.run(["git", *arguments], cwd=where, input=given, check=True, capture_output=True)
+    return done.stdout.decode().strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    made = tmp_path / "repo"
+    made.mkdir()
+    git(made, "init", "--quiet")
+    git(made, "config", "user.name", "t")
+    git(made, "config", "user.email", "t@example.org")
+    (made / "a.py").write_text("def one():\n    return 1\n")
+    (made / "b.txt").write_text("text\n")
+    git(made, "add", ".")
+    git(made, "commit", "--quiet", "-m", "one")
+    return made
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> Path:
+    """A program that leaves a mark and passes its input on."""
+    place = tmp_path / "trap"
+    place.write_text(f"#!/bin/sh\necho ran >> '{tmp_path / 'mark'}'\nexec cat\n")
+    place.chmod(0o755)
+    return place
+
+
+def ran(trap: Path) -> bool:
+    return (trap.parent / "mark").exists()
+
+
+def plant_filter(repository: Path, trap: Path) -> None:
+    (repository / ".gitattributes").write_text("* filter=evil=1\n")
+    git(repository, "add", ".gitattributes")
+    git(repository, "commit", "--quiet", "-m", "attributes")
+    for kind in ("clean", "smudge"):
+        git(repository, "config", f"filter.evil=1.{kind}", str(trap))
+    git(repository, "config", "filter.evil=1.required", "true")
+    (repository / "a.py").write_text("def one():\n    return 2\n")  # git status now asks the clean filter
+
+
+def test_filters_do_not_run(repository: Path, cache: Path, trap: Path) -> None:
+    plant_filter(repository, trap)
+    workspace = open_workspace(str(repository), cache=cache)
+    assert (workspace.root / "a.py").read_text() == "def one():\n    return 1\n"
+    assert workspace.pin.dirty
+    assert read_workspace(repository).python == {"a.py": b"def one():\n    return 1\n"}
+    assert not ran(trap)
+    git(repository, "status")  # the attack works without the guards
+    assert ran(trap)
+
+
+def test_a_missing_object_is_not_fetched_with_a_command_of_the_repository(
+    repository: Path, cache: Path, trap: Path
+) -> None:
+    blob = git(repository, "rev-parse", "HEAD:a.py")
+    trap.write_text(trap.read_text().replace("exec cat", "exit 1"))  # as a transport it would wait for ever
+    git(repository, "config", "core.repositoryformatversion", "1")
+    git(repository, "config", "extensions.partialClone", "origin")
+    git(repository, "config", "remote.origin.promisor", "true")
+    git(repository, "config", "remote.origin.url", f"ext::{trap}")
+    git(repository, "config", "protocol.ext.allow", "always")
+    (repository / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(WorkspaceError):
+        open_workspace(str(repository), cache=cache)
+    assert not ran(trap)
+    subprocess.run(["git", "cat-file", "-e", blob], cwd=repository, capture_output=True, timeout=20)
+    assert ran(trap)
+
+
+def test_an_ext_url_is_not_cloned(cache: Path, trap: Path, tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError):
+        open_workspace(f"ext::{trap}@main", cache=cache)
+    with pytest.raises(WorkspaceError):
+        open_workspace(f"ext://{trap}@main", cache=cache)
+    assert not ran(trap)
+
+
+def tree_of(repository: Path, *entries: tuple[str, bytes]) -> str:
+    """Commit a tree with these paths, which git would not let anybody add."""
+    lines = b""
+    for mode, name in entries:
+        blob = git(repository, "hash-object", "-w", "--stdin", given=b"/etc" if mode == "120000" else b"evil\n")
+        lines += f"{mode} {'tree' if mode == '040000' else 'blob'} {blob}\t".encode() + name + b"\0"
+    tree = git(repository, "mktree", "-z", given=lines)
+    return git(repository, "commit-tree", tree, "-m", "evil")
+
+
+@pytest.mark.parametrize("name", [b"..", b".git", b".GIT", b"."])
+def test_a_path_that_leads_out_of_the_checkout_is_refused(repository: Path, cache: Path, name: bytes) -> None:
+    commit = tree_of(repository, ("100644", name))
+    with pytest.raises(WorkspaceError, match="leads out of it"):
+        open_workspace(f"{repository}@{commit}", cache=cache)
+
+
+def test_no_file_is_written_through_a_link(repository: Path, cache: Path) -> None:
+    blob = git(repository, "hash-object", "-w", "--stdin", given=b"evil\n")
+    inner = git(repository, "mktree", "-z", given=f"100644 blob {blob}\tplanted\0".encode())
+    link = git(repository, "hash-object", "-w", "--stdin", given=str(cache.parent).encode())
+    tree = git(repository, "hash-object", "-w", "-t", "tree", "--literally", "--stdin", given=raw_tree(link, inner))
+    commit = git(repository, "commit-tree", tree, "-m", "evil")
+    with pytest.raises(WorkspaceError):
+        open_workspace(f"{repository}@{commit}", cache=cache)
+    assert not (cache.parent / "planted").exists()
+
+
+def raw_tree(link: str, inner: str) -> bytes:
+    """A tree object that holds "x" twice: a link, and a directory."""
+    return b"120000 x\0" + bytes.fromhex(link) + b"40000 x\0" + bytes.fromhex(inner)
+
+
+def test_a_repository_of_too_many_files_is_refused_before_anything_is_written(
+    repository: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.tools.names.MAX_FILES", 1)
+    with pytest.raises(WorkspaceError, match="2 files"):
+        open_workspace(str(repository), cache=cache)
+    assert not [path for path in (cache / "workspaces").iterdir() if path.is_dir()]
+
+
+def test_git_does_not_find_a_repository_around_a_checkout(repository: Path) -> None:
+    from worker.tools.run_command import run
+
+    inside = repository / "cache" / "checkout"
+    inside.mkdir(parents=True)
+    assert "not a git repository" in run(inside, "git log --oneline", allow=["git"])

@@ -1,0 +1,89 @@
+"""The sandbox of run_command: no network, no home, no parent's environment; the workspace can be read, not written.
+
+On Linux bubblewrap makes new namespaces: the program sees the system's directories, its own installation and the
+workspace at /workspace, all read-only, and an empty /tmp. It has its own process table, so that nothing outlives it and
+no /proc of another process can be read, and no network, abstract sockets included. On macOS sandbox-exec denies the
+same (not yet run there). `ulimit` bounds CPU time, memory, processes, open files and the size of a file.
+"""
+
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+WORKSPACE = "/workspace"
+SCRATCH_BYTES = 64 << 20  # of /tmp
+SYSTEM = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"),
+    *("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/nix/store"),
+)
+INSTALLED = ("bin", "lib", "lib64", "libexec")  # directories of a program's installation, beside its bin
+LIMITS = (  # KB of memory, and blocks of 512 bytes of a file; dash and bash name the number of processes differently
+    "ulimit -t {seconds}; ulimit -v 4194304; ulimit -n 256; ulimit -f 131072; ulimit -u 64 2>/dev/null || ulimit -p 64;"
+    ' exec "$@"'
+)
+PROFILE = """(version 1)
+(deny default)
+(allow process-fork) (allow process-exec*) (allow sysctl-read) (allow signal (target same-sandbox))
+(allow file-read-metadata)
+(allow file-read* (subpath "/usr") (subpath "/bin") (subpath "/sbin") (subpath "/System") (subpath "/Library")
+  (subpath "/opt/homebrew") (subpath "/private/etc") (subpath "/dev") {readable})
+(allow file-write* (subpath "/dev") (subpath "{scratch}"))
+(deny network*)
+"""
+PROBE_SECONDS = 10.0
+
+
+@cache
+def missing() -> str:
+    """Why there is no sandbox on this machine; "" if there is one."""
+    if sys.platform == "darwin":
+        return "" if shutil.which("sandbox-exec") else "sandbox-exec is not on PATH"
+    if shutil.which("bwrap") is None:
+        return "bubblewrap is not installed (apt-get install bubblewrap)"
+    probe = [*_bubblewrap(Path("/usr"), Path("/usr/bin/true")), "/usr/bin/true"]
+    try:
+        done = subprocess.run(probe, env={}, capture_output=True, timeout=PROBE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"bubblewrap does not work here: {error}"
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return "" if done.returncode == 0 else f"bubblewrap does not work here: {said[-1] if said else done.returncode}"
+
+
+def sandboxed(program: str, arguments: list[str], *, root: Path, scratch: Path, seconds: float) -> list[str]:
+    """The command that runs a program over the workspace in the sandbox; `scratch` is an empty directory for macOS."""
+    limited = ["/bin/sh", "-c", LIMITS.format(seconds=max(1, round(seconds)) + 1), "sh", program, *arguments]
+    if sys.platform != "darwin":
+        return [*_bubblewrap(root, Path(program)), *limited]
+    places = [root.resolve(), *_installation(Path(program))]
+    readable = " ".join(f'(subpath "{place}")' for place in places)
+    return ["sandbox-exec", "-p", PROFILE.format(readable=readable, scratch=scratch.resolve()), *limited]
+
+
+def environment(program: str, scratch: Path) -> dict[str, str]:
+    """What the program sees of an environment."""
+    home = str(scratch) if sys.platform == "darwin" else "/tmp"  # noqa: S108 - the sandbox's own
+    bins = dict.fromkeys([str(Path(program).parent), "/usr/local/bin", "/usr/bin", "/bin"])
+    return {"PATH": ":".join(bins), "HOME": home, "TMPDIR": home, "LC_ALL": "C.UTF-8", "PAGER": "cat"}
+
+
+def _bubblewrap(root: Path, program: Path) -> list[str]:
+    command = ["bwrap", "--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
+    command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
+    for place in SYSTEM:
+        command += ["--ro-bind-try", place, place]
+    for installed in _installation(program):
+        command += ["--ro-bind-try", str(installed), str(installed)]
+    command += ["--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - the sandbox's own
+    return [*command, "--ro-bind", str(root.resolve()), WORKSPACE, "--chdir", WORKSPACE]
+
+
+def _installation(program: Path) -> list[Path]:
+    """The directories that a program outside the system's needs: its bin and lib, and those it is a link to."""
+    places: list[Path] = []
+    for path in (program, program.resolve()):
+        prefix = path.parent.parent if path.parent.name in {"bin", "sbin"} else None
+        if not any(path.is_relative_to(place) for place in SYSTEM):
+            places += [prefix / name for name in INSTALLED] if prefix else [path]
+    return list(dict.fromkeys(place for place in places if place.exists()))
