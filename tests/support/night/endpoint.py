@@ -37,7 +37,7 @@ class NightServer(ScriptedEndpoint):
         super().__init__((), models=(serves,), port=port)
         self.seconds, self.serves = seconds, serves
 
-    def next_reply(self, raw: bytes, headers: dict[str, str]) -> Reply:
+    def next_reply(self, raw: bytes, _: dict[str, str]) -> Reply:
         """The next turn, or a refusal of another model than the one it serves."""
         asked = json.loads(raw).get("model")
         if asked not in {self.serves, DEFAULT_MODEL}:

@@ -1,4 +1,4 @@
-"""The replayed night: four Macs, of which one is healthy, one slow, one loses its model server, one has the wrong model."""
+"""The replayed night: four Macs. One is healthy, one slow, one loses its model server, one has the wrong model."""
 
 import sys
 import time
@@ -72,8 +72,13 @@ class Night:
         asked = [*mine([ROOT / "worker"], count=jobs - len(bad), seed=seed), *bad]
         prompts = [prompt for _, prompt in sorted(enumerate(asked), key=lambda pair: (pair[0] * 7919) % jobs)]
         spec = Spec(
-            run_id=RUN, workspace=str(ROOT / "worker"), model=MODEL, limits=LIMITS, dataset_format="seed-text", train=False
-        )  # fmt: skip
+            run_id=RUN,
+            workspace=str(ROOT / "worker"),
+            model=MODEL,
+            limits=LIMITS,
+            dataset_format="seed-text",
+            train=False,
+        )
         enqueue.submit(self.ledger, Settings(redis_url=self.server.url), spec, prompts)
 
     def pass_until(self, ended: Callable[[], bool], *, patience: float, tell: Callable[[str], object] = print) -> float:
