@@ -1,0 +1,145 @@
+"""The replayed night: four Macs. One is healthy, one slow, one loses its model server, one has the wrong model."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config.ledger import Ledger
+from config.process import ChildProcess, free_port, start_child
+from config.records import JobState, Limits, Spec
+from config.settings import Settings
+from config.topology import QUEUE_CURATE, QUEUE_GENERATE
+from producer import enqueue
+from producer.mining.mine import mine
+from producer.run_status import status
+from producer.stack.redis_server import Server
+from tests.support.night.endpoint import MODEL, bad_prompts
+from tests.support.workers import ROOT, WorkerProcess, start_worker_process
+
+RUN = "night-1"
+BAD_SHARE = 0.05
+ANSWER_SECONDS, SLOW = 0.05, 10  # of one answer, and how many times slower the slow Mac is
+DIES_AT, BACK_AT = 0.2, 0.6  # shares of the jobs: when the third Mac's server dies and is there again
+LIMITS = Limits(requests=6, tool_calls=8, seconds=20, request_seconds=6)
+LOOK_SECONDS = 0.5
+WRONG_MODEL = "draft-1b"
+
+
+@dataclass
+class Mac:
+    """A worker and its model server, which a person or the night can stop and start."""
+
+    name: str
+    folder: Path
+    seconds: float
+    serves: str = MODEL
+    port: int = field(default_factory=free_port)
+    server: ChildProcess | None = None
+    worker: WorkerProcess | None = None
+
+    def start_server(self) -> None:
+        """Start the model server."""
+        command = [sys.executable, "-P", "-m", "tests.support.night.endpoint", "--port", str(self.port)]
+        command += ["--seconds", str(self.seconds), "--serves", self.serves]
+        self.server = start_child(f"{self.name}-server", command, log=self.folder / f"{self.name}-server.log", cwd=ROOT)
+
+    def kill_server(self) -> None:
+        """Kill the model server, as an out-of-memory kill does."""
+        if self.server:
+            self.server.kill()
+            self.server = None
+
+
+@dataclass
+class Night:
+    """A fleet with a run in it."""
+
+    server: Server
+    folder: Path
+    macs: list[Mac]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The fleet's ledger."""
+        return Ledger.connect(self.server.url.get_secret_value())
+
+    def submit(self, jobs: int, *, seed: int = 1) -> None:
+        """Queue the night's run: mined questions about applejack's own code, and BAD_SHARE of bad ones."""
+        bad = bad_prompts(max(4, round(jobs * BAD_SHARE)))
+        asked = [*mine([ROOT / "worker"], count=jobs - len(bad), seed=seed), *bad]
+        prompts = [prompt for _, prompt in sorted(enumerate(asked), key=lambda pair: (pair[0] * 7919) % jobs)]
+        spec = Spec(
+            run_id=RUN,
+            workspace=str(ROOT / "worker"),
+            model=MODEL,
+            limits=LIMITS,
+            dataset_format="seed-text",
+            train=False,
+        )
+        enqueue.submit(self.ledger, Settings(redis_url=self.server.url), spec, prompts)
+
+    def pass_until(self, ended: Callable[[], bool], *, patience: float, tell: Callable[[str], object] = print) -> float:
+        """Let the night happen until `ended`; returns its seconds. Raises TimeoutError after `patience` seconds."""
+        started, third = time.monotonic(), self.macs[2]
+        while not ended():
+            if time.monotonic() - started > patience:
+                raise TimeoutError(f"the night has not ended within {patience:g} s: {status(self.ledger, RUN)}")
+            counts = self.ledger.jobs.counts(RUN)
+            share = (counts[JobState.GENERATED] + counts[JobState.FAILED]) / sum(counts.values())
+            if third.server and DIES_AT <= share < BACK_AT:
+                tell(f"{third.name}: its model server dies")
+                third.kill_server()
+            elif not third.server and share >= BACK_AT:
+                tell(f"{third.name}: its model server is there again")
+                third.start_server()
+            time.sleep(LOOK_SECONDS)
+        return time.monotonic() - started
+
+    def is_over(self) -> bool:
+        """Whether the run has ended."""
+        return status(self.ledger, RUN).stage in {"done", "failed"}
+
+
+@contextmanager
+def night(folder: Path, *, concurrency: int = 4) -> Iterator[Night]:
+    """Start Redis, four Macs and a curate worker; nothing is left afterwards."""
+    with ExitStack() as stack:
+        server = stack.enter_context(Server.start(folder))
+        macs = [
+            Mac("mac-one", folder, ANSWER_SECONDS),
+            Mac("mac-two", folder, ANSWER_SECONDS * SLOW),
+            Mac("mac-three", folder, ANSWER_SECONDS),
+            Mac("mac-four", folder, ANSWER_SECONDS, serves=WRONG_MODEL),
+        ]
+        made = Night(server, folder, macs)
+        for mac in macs:
+            stack.callback(mac.kill_server)
+            mac.start_server()
+            env = {
+                "APPLEJACK_ENDPOINT": f"http://127.0.0.1:{mac.port}/v1",
+                "APPLEJACK_CONCURRENCY": str(concurrency),
+                "APPLEJACK_HEALTH_CHECK_SECONDS": "2",
+                "APPLEJACK_LOG_FORMAT": "json",
+            }
+            mac.worker = start_worker(stack, made, QUEUE_GENERATE, mac.name, env, concurrency=concurrency)
+        gpu = start_worker(stack, made, QUEUE_CURATE, "gpu-host", {}, concurrency=1)
+        for worker in [*(mac.worker for mac in macs), gpu]:
+            assert worker is not None
+            worker.wait_ready()
+        yield made
+
+
+def start_worker(
+    stack: ExitStack, made: Night, queues: str, name: str, env: dict[str, str], *, concurrency: int
+) -> WorkerProcess:
+    """Start a worker that ends with the night."""
+    folder = made.folder / name
+    folder.mkdir(exist_ok=True)
+    worker = start_worker_process(
+        queues, name, url=made.server.url, folder=folder, env=env, concurrency=concurrency, wait=False
+    )
+    stack.callback(worker.child.kill)
+    return worker
