@@ -189,7 +189,7 @@ class Jobs:
         while cursor:
             with redis_errors():
                 cursor, found = self._redis.hscan(key, max(cursor, 0), count=SCANNED)
-            yield [(decode(name), decode(value)) for name, value in found.items()]
+            yield [(decode(name), decode(value)) for name, value in cast(dict[bytes, bytes], found).items()]
 
     def outcomes(self, run_id: str, job_ids: Sequence[str]) -> list[JobOutcome]:
         """Outcomes of many jobs, in the same order."""
