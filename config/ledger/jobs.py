@@ -210,7 +210,8 @@ class Jobs:
         rows: list[JobRow] = []
         for start in range(0, len(job_ids), CHUNK):
             chunk = job_ids[start : start + CHUNK]
-            cells = iter(decode_list(run_script(self._redis, "rows", keys, [run_key(run_id, "job:"), *chunk])))
+            text = decode(run_script(self._redis, "rows", keys, [run_key(run_id, "job:"), *chunk]))
+            cells = iter(text.split("\0"))
             rows += [
                 JobRow(
                     job_id, JobState(state), int(attempt or 1), worker, _failure(kind), kind == TRUNCATED,

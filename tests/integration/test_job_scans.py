@@ -12,9 +12,7 @@ def test_prompts_and_verdicts_are_read_in_parts_that_hold_each_job(ledger: Ledge
     ledger.set_verdicts("r", [Verdict(job_id=job_id, split="train", rows=(1,)) for job_id in ids])
     parts = list(ledger.jobs.scan_prompts("r"))
     assert len(parts) > 1
-    assert {job_id: prompt for part in parts for job_id, prompt in part.items()} == dict(
-        zip(ids, prompts, strict=True)
-    )
+    assert {job_id: prompt for part in parts for job_id, prompt in part.items()} == dict(zip(ids, prompts, strict=True))
     verdicts = {job_id: verdict for part in ledger.jobs.scan_verdicts("r") for job_id, verdict in part.items()}
     assert verdicts == ledger.verdicts("r")
 

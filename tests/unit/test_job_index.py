@@ -16,7 +16,8 @@ WORKERS, CATEGORIES = ("", "mac-1", "mac-2"), ("count", "define")
 PROMPTS = {
     f"{number:06d}-{'ab'[number % 2]}": Prompt(prompt=text, category=CATEGORIES[number % 2])
     for number, text in enumerate(
-        ("Where is Timer defined?", "How many  files?", "which TIMER?", "Größe?", "a\0b", "how many\nfiles import it?"), 1
+        ("Where is Timer defined?", "How many  files?", "which TIMER?", "Größe?", "a\0b", "how many\nfiles import it?"),
+        1,
     )
 }
 IDS = sorted(PROMPTS)

@@ -69,7 +69,9 @@ def test_each_call_stands_beside_its_result_also_where_ids_repeat() -> None:
         ]
     )
     turns = conversation(told_twice)
-    results = [[found.result and found.result.text and found.result.text.html for found in turn.calls] for turn in turns]
+    results = [
+        [found.result and found.result.text and found.result.text.html for found in turn.calls] for turn in turns
+    ]
     assert results == [[], ["first", "second"], ["third"], [], [None], []]
     assert [turn.title for turn in turns] == [
         "User", "Assistant", "Assistant", "A result without a call", "Assistant", "Assistant",

@@ -1,4 +1,4 @@
--- Returns state, attempt, worker, failure kind, finish time and last change of each job, as one flat list.
+-- Returns state, attempt, worker, failure kind, finish time and last change of each job, as one text with NUL between them.
 -- KEYS running, generated, failed, cancelled, changed   ARGV prefix of job hashes, then job ids
 local states = {'running', 'generated', 'failed', 'cancelled'}
 local cells = {}
@@ -12,4 +12,4 @@ for i = 2, #ARGV do
   for n = 1, 4 do cells[#cells + 1] = job[n] or '' end
   cells[#cells + 1] = redis.call('ZSCORE', KEYS[5], ARGV[i]) or ''
 end
-return cells
+return table.concat(cells, '\0')  -- redis-py parses one text faster than six cells a job

@@ -68,7 +68,14 @@ def conversation(trajectory: Trajectory, findings: Sequence[Finding] = ()) -> li
         ids = {call.id for call in message.tool_calls}
         own = tuple(finding for finding in here if finding.call not in ids)
         calls = tuple(
-            _call(call, tuple(f for f in here if f.call == call.id), answers.get((index, place)), messages, findings, general)
+            _call(
+                call,
+                tuple(f for f in here if f.call == call.id),
+                answers.get((index, place)),
+                messages,
+                findings,
+                general,
+            )
             for place, call in enumerate(message.tool_calls)
         )
         said = message.content or ""

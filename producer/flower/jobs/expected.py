@@ -40,7 +40,9 @@ def facts(expect: JsonObject | None, trajectory: Trajectory | None) -> list[Fact
             met, fault = _graded({name: expect[name], **described}, trajectory)
             views.append(FactView(TITLES.get(name, name), _words(expect[name], described), met, fault))
     if expect and not views:
-        views.append(FactView("expect", json.dumps(expect, ensure_ascii=False), None, "none of its keys is a known fact"))
+        views.append(
+            FactView("expect", json.dumps(expect, ensure_ascii=False), None, "none of its keys is a known fact")
+        )
     return views
 
 

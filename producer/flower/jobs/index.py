@@ -23,7 +23,7 @@ Judged = tuple[str, ...] | None
 """rejection reasons, none for a kept job; None if curation has no verdict"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PromptEntry:
     """What the index keeps of a prompt."""
 
@@ -55,9 +55,7 @@ class JobIndex:
     def __init__(self, prompts: Mapping[str, PromptEntry]) -> None:
         self.ids = sorted(prompts)
         names: dict[str, str] = {}
-        self._categories = [
-            names.setdefault(prompts[job_id].category, prompts[job_id].category) for job_id in self.ids
-        ]
+        self._categories = [names.setdefault(prompts[job_id].category, prompts[job_id].category) for job_id in self.ids]
         texts = [prompts[job_id].text for job_id in self.ids]
         self._text = BETWEEN.join(texts)
         starts = array("Q", [0])
@@ -113,7 +111,11 @@ class JobIndex:
 
     def total(self, query: JobQuery) -> int:
         """Number of jobs that match."""
-        return sum(count for profile, count in self._tally(query.text) if query.matches(profile))
+        return sum(count for _, count in self.tally(query))
+
+    def tally(self, query: JobQuery) -> list[tuple[Profile, int]]:
+        """The profiles that match and how many jobs have each."""
+        return [(profile, count) for profile, count in self._tally(query.text) if query.matches(profile)]
 
     def facets(self, query: JobQuery) -> dict[str, dict[str, int]]:
         """Number of jobs per value of each filter, among those that pass the other filters; most frequent first."""
@@ -195,11 +197,9 @@ class JobIndex:
 
     def _profile(self, place: int) -> Profile:
         state, cause, worker, truncated = self._rows[place]
-        judged = self._judged[place]
-        if state not in {JobState.GENERATED, JobState.FAILED}:
-            judged = None
-        elif self._stale_after is not None and self._finished[place] > self._stale_after:
-            judged = None
+        ended = state in {JobState.GENERATED, JobState.FAILED}
+        stale = self._stale_after is not None and self._finished[place] > self._stale_after
+        judged = self._judged[place] if ended and not stale else None
         reasons = judged or ()
         if truncated and RejectionReason.TRUNCATED.value not in reasons:
             reasons = (*reasons, RejectionReason.TRUNCATED.value)

@@ -10,14 +10,15 @@ from config.records import Finding, JobState, JsonObject, Prompt, Trajectory, Ve
 from config.topology import Stage
 from producer.flower.handlers import LivePage
 from producer.flower.jobs import words
-from producer.flower.jobs.indexed import IndexedPage
 from producer.flower.jobs.conversation import Turn, conversation
 from producer.flower.jobs.expected import FactView, facts
+from producer.flower.jobs.indexed import IndexedPage
 from producer.flower.jobs.list_page import number
 from producer.flower.jobs.query import FACETS, JobQuery
 from producer.flower.jobs.reading import stale_after
 from producer.flower.jobs.shown import marked, quoted, shown, visible
 from producer.job_story import event_words, origin, row_ranges
+from producer.output import pluralise
 from producer.resubmit import job_named
 
 ATTEMPTS = 20  # newest attempts on the page
@@ -98,6 +99,7 @@ class JobPage(IndexedPage, LivePage):
             "query": query, "neighbours": self._neighbours(run_id, job_id, query), "words": words, "marked": marked,
             "quoted": quoted, "visible": visible, "shown": shown, "origin": origin, "event_words": event_words,
             "row_ranges": row_ranges, "pretty": pretty,
+            "pluralise": pluralise,
         }  # fmt: skip
 
     def _neighbours(self, run_id: str, job_id: str, query: JobQuery) -> Neighbours:
@@ -148,6 +150,4 @@ def outcome(trajectory: Trajectory | None, job: JobView, attempt: int) -> str:
 
 def pretty(value: JsonObject) -> str:
     """An object as indented JSON."""
-    import json
-
     return json.dumps(value, indent=2, ensure_ascii=False)

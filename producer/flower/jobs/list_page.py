@@ -8,11 +8,11 @@ from config.ledger.jobs import JobRow
 from config.records import Prompt
 from producer.flower.handlers import LivePage
 from producer.flower.jobs import words
-from producer.flower.jobs.indexed import IndexedPage
 from producer.flower.jobs.index import IndexedJob
+from producer.flower.jobs.indexed import IndexedPage
 from producer.flower.jobs.query import FACETS, SORTS, JobQuery, Profile
 from producer.flower.jobs.reading import RunIndex
-from producer.flower.jobs.selection import eligible
+from producer.flower.jobs.selection import eligible_count
 
 PAGE = 50  # jobs
 
@@ -73,11 +73,11 @@ def look(ledger: Ledger, run: RunIndex, query: JobQuery, *, page: int) -> JobsVi
         page = min(max(1, page), max(1, -(-len(places) // PAGE)))
         jobs = index.jobs(places[(page - 1) * PAGE : page * PAGE])
         facets = index.facets(query)
-        chosen = eligible(index, query)
+        chosen = eligible_count(index, query)
         total, found = len(index), len(places)
     prompts = ledger.jobs.prompts(run.run_id, [job.job_id for job in jobs])
     lines = [JobLine(job, words.start(prompt.prompt)) for job, prompt in zip(jobs, prompts, strict=True)]
-    return JobsView("", lines, total, found, len(chosen), page, facets)
+    return JobsView("", lines, total, found, chosen, page, facets)
 
 
 def plain_lines(ledger: Ledger, run_id: str, job_ids: Sequence[str]) -> list[JobLine]:

@@ -1,7 +1,8 @@
 """Keep the index of a run up to date with the ledger, in a thread, while somebody looks at it.
 
 The first reading takes the prompts, the states and the verdicts in parts, so that neither Redis nor Flower stops for
-it. Later readings take the jobs that workers changed. A change of many jobs at once, and a new curation, are read whole.
+it. Later readings take the jobs that workers changed. After a change of many jobs at once, all states are read again;
+after a new curation, all verdicts.
 """
 
 import threading
@@ -72,10 +73,10 @@ class RunIndex:
         """Read what has changed, for at most WAIT_SECONDS; a longer reading goes on behind. Raises its last error."""
         self.used = time.monotonic()
         with self._starting:
-            if self._thread is None or not self._thread.is_alive():
-                if self.used - self._read_at >= PAUSE_SECONDS:
-                    self._thread = threading.Thread(target=self._work, name=f"jobs of {self.run_id}", daemon=True)
-                    self._thread.start()
+            idle = self._thread is None or not self._thread.is_alive()
+            if idle and self.used - self._read_at >= PAUSE_SECONDS:
+                self._thread = threading.Thread(target=self._work, name=f"jobs of {self.run_id}", daemon=True)
+                self._thread.start()
             thread = self._thread
         if thread is not None:
             thread.join(WAIT_SECONDS)
@@ -111,7 +112,9 @@ class RunIndex:
             self.build_seconds = time.monotonic() - started
         else:
             whole = seen.bulk != run.bulk
-            changed = index.ids if whole else self._ledger.jobs.changed(self.run_id, since=seen.until - OVERLAP_SECONDS)[0]
+            changed = (
+                index.ids if whole else self._ledger.jobs.changed(self.run_id, since=seen.until - OVERLAP_SECONDS)[0]
+            )
             self._read_rows(index, changed)
             if whole or seen.curated != stamp(run, curation):
                 self._judge(index, run, curation)
@@ -206,7 +209,7 @@ def stamp(run: RunView, curation: StageView) -> tuple[float | None, int]:
 
 
 def stale_after(run: RunView, curation: StageView) -> float | None:
-    """When jobs were last resubmitted, if the run has not been curated since: later trajectories have no verdict yet."""
+    """When jobs were last resubmitted, if the run has not been curated since: later trajectories have no verdict."""
     if curation.state is StageState.DONE:
         return None
     return max((event.at for event in run.history if event.event == "resubmitted"), default=None)

@@ -7,8 +7,8 @@ from tornado.web import authenticated
 from config.errors import UsageError
 from producer.flower.handlers import Action
 from producer.flower.jobs import words
-from producer.flower.jobs.indexed import IndexedPage
 from producer.flower.jobs.index import JobIndex
+from producer.flower.jobs.indexed import IndexedPage
 from producer.flower.jobs.query import FACETS, JobQuery
 from producer.flower.jobs.selection import Preview, eligible, preview
 from producer.output import pluralise

@@ -37,8 +37,13 @@ def eligible(index: JobIndex, query: JobQuery) -> list[int]:
 
     Kept jobs are taken if the filter asks for them, so that nobody repeats a whole run by leaving the filters empty.
     """
-    wanted = [place for place in index.places(query)]
-    return [place for place, job in zip(wanted, index.profiles_of(wanted), strict=True) if takes(job, query)]
+    places = index.places(query)
+    return [place for place, job in zip(places, index.profiles_of(places), strict=True) if takes(job, query)]
+
+
+def eligible_count(index: JobIndex, query: JobQuery) -> int:
+    """Number of those jobs."""
+    return sum(count for profile, count in index.tally(query) if takes(profile, query))
 
 
 def takes(profile: Profile, query: JobQuery) -> bool:

@@ -1,4 +1,4 @@
-"""Text of a model or a user as HTML: escaped, with evidence marked, and with characters that nobody sees made visible."""
+"""Text of a model or a user as HTML: escaped, with evidence marked, and with unseen characters made visible."""
 
 import ast
 import re
