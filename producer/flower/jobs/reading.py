@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from config.errors import ApplejackError
+from config.errors import ApplejackError, UsageError
 from config.ledger import Ledger, RunView
 from config.ledger.stages import StageView
 from config.records import StageState
@@ -67,14 +67,14 @@ class RunIndex:
         self._error: ApplejackError | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._read_at = -PAUSE_SECONDS
+        self._read_at = self._expired_at = -PAUSE_SECONDS
 
     def look(self) -> None:
         """Read what has changed, for at most WAIT_SECONDS; a longer reading goes on behind. Raises its last error."""
         self.used = time.monotonic()
         with self._starting:
             idle = self._thread is None or not self._thread.is_alive()
-            if idle and self.used - self._read_at >= PAUSE_SECONDS:
+            if idle and (self.used - self._read_at >= PAUSE_SECONDS or self._read_at <= self._expired_at):
                 self._thread = threading.Thread(target=self._work, name=f"jobs of {self.run_id}", daemon=True)
                 self._thread.start()
             thread = self._thread
@@ -83,18 +83,23 @@ class RunIndex:
         if self._error is not None:
             raise self._error
 
+    def expire(self) -> None:
+        """Have the next look read again at once: this process has changed the run."""
+        self._expired_at = time.monotonic()
+
     def wait(self, seconds: float) -> None:
         """Wait for the reading that is under way."""
         if self._thread is not None:
             self._thread.join(seconds)
 
     def _work(self) -> None:
+        started = time.monotonic()
         try:
             self._update()
             self._error = None
         except ApplejackError as error:  # shown on the page; the next look tries again
             self._error = error
-        self._read_at = time.monotonic()
+        self._read_at = started
 
     def _update(self) -> None:
         run = self._ledger.run(self.run_id)
@@ -169,8 +174,8 @@ class JobIndexes:
             self._sweep_later()
         try:
             found.look()
-        except ApplejackError:
-            with self._lock:  # the run may have been removed, or made again under the same id
+        except UsageError:
+            with self._lock:  # the run has been removed
                 self._of.pop(run_id, None)
             raise
         return found

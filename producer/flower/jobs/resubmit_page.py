@@ -34,6 +34,7 @@ class ResubmitPage(IndexedPage, Action):
             raise UsageError("no job was resubmitted: none is chosen that has finished; tick a job that has")
         planned = plan_of(self.ledger, ids[0], chosen.job_ids)
         resubmit(self.ledger, self.settings_, planned, train=bool(self.get_arguments("train")))
+        self.indexes.of(ids[0]).expire()
         return f"{pluralise(len(planned.jobs), 'job')} of {ids[0]} queued again; the run is curated anew at its end"
 
     def _load(self, run_id: str) -> dict[str, object]:
