@@ -12,10 +12,10 @@
     const boxes = [...list.querySelectorAll("input[name=job]")];
     const ticked = boxes.filter((box) => box.checked).length;
     const button = list.querySelector("[data-ticked]");
-    button.textContent = ticked ? `Resubmit ${ticked} ticked ${ticked === 1 ? "job" : "jobs"}…` : "Resubmit ticked jobs…";
-    button.disabled = !ticked;
+    const title = ticked ? `Resubmit ${ticked} ticked ${ticked === 1 ? "job" : "jobs"}…` : "Resubmit ticked jobs…";
+    if (button.textContent !== title) button.textContent = title; // a change of the list calls this function
+    if (button.disabled !== !ticked) button.disabled = !ticked;
     const all = list.querySelector("[data-tick-all]");
-    all.closest("label").hidden = !boxes.length;
     all.indeterminate = ticked > 0 && ticked < boxes.length;
     all.checked = boxes.length > 0 && ticked === boxes.length;
   }
@@ -49,6 +49,8 @@
   });
 
   const list = document.getElementById("jobs");
-  if (list) new MutationObserver(show).observe(list, { childList: true });
+  const changes = { childList: true, subtree: true, attributeFilter: ["disabled"] };
+  if (list) new MutationObserver(show).observe(list, changes);
+  document.documentElement.classList.add("job-scripts");
   show();
 })();
