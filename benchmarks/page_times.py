@@ -4,7 +4,8 @@ Starts a throw-away Redis, writes a run of this size with prompts, outcomes, tra
 curation would have, and starts the real Flower. It prints the seconds of each page from the request to the last byte,
 median and worst; of a stream until its first event; and what the index behind the list takes: seconds until its filters
 work, and memory of Flower before and after. While Flower builds the index, other pages are requested as well ("while
-reading"), and the longest wait of a Redis PING is measured. The last line is JSON.
+reading"), and the longest wait of a Redis PING is measured. At last one stream stays open while jobs change, and its
+share of a core is printed. The last line is JSON.
 """
 
 import argparse
@@ -41,6 +42,7 @@ CATEGORIES = ("count", "definition", "docstring", "imports", "listing", "value")
 WORKERS = ("mac-1", "mac-2", "mac-3", "mac-4")
 KINDS = (FailureKind.TIMEOUT, FailureKind.ENDPOINT_UNREACHABLE, FailureKind.REQUEST_LIMIT)
 REASONS = (RejectionReason.WRONG_ANSWER, RejectionReason.UNSUPPORTED_CLAIM, RejectionReason.DUPLICATE)
+STREAM_SECONDS = 10.0  # of each half of the comparison with and without a stream
 FAILED, REJECTED = 0.05, 0.3  # shares of the jobs
 TEXT = "Look at the module first, then at its tests, and answer in one sentence that names the file. " * 2
 
@@ -170,9 +172,11 @@ def measure(site: Site, client: redis.Redis, ids: tuple[str, ...], repeats: int)
         "Jobs, of a run that goes on": lambda: seconds_after_changes(site, client, f"{list_}?sort=changed", ids),
     }
     times |= {name: timed(name, request, repeats) for name, request in others.items()}
+    load = stream_load(site, client, list_, ids)
+    print(f"Flower with that stream open     {load:.1%} of a core", flush=True)
     return {
-        "index_seconds": build, "flower_mb": before, "index_mb": flower_mb(site) - before, "worst": worst,
-        "pages": times,
+        "stream_cpu": load, "index_seconds": build, "flower_mb": before, "index_mb": flower_mb(site) - before,
+        "worst": worst, "pages": times,
     }  # fmt: skip
 
 
@@ -202,16 +206,43 @@ def seconds_after_changes(site: Site, client: redis.Redis, page: str, ids: tuple
 
 def first_event(site: Site, page: str) -> float:
     """Seconds until the first event of a page's stream."""
-    host, _, port = site.url.removeprefix("http://").partition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=20)
-    login = b64encode(site.pair.encode()).decode()
     started = time.monotonic()
-    connection.request("GET", page, headers={"Authorization": f"Basic {login}", "Accept": "text/event-stream"})
+    connection = open_stream(site, page)
     line = connection.getresponse().readline()
     taken = time.monotonic() - started
     connection.close()
     assert line.startswith(b"data: "), line[:200]
     return taken
+
+
+def stream_load(site: Site, client: redis.Redis, page: str, ids: tuple[str, ...]) -> float:
+    """CPU seconds of Flower per second while one stream of a page is open and 50 jobs change each second."""
+
+    def used() -> float:
+        times = [process.cpu_times() for process in psutil.Process(site.child.process.pid).children(recursive=True)]
+        return sum(time_.user + time_.system for time_ in times)
+
+    def rest() -> float:
+        before, started = used(), time.monotonic()
+        while time.monotonic() - started < STREAM_SECONDS:
+            now = int(time.time() * 1000)
+            client.zadd(run_key(RUN, "changed"), dict.fromkeys(random.sample(ids, 50), now))
+            time.sleep(1.0)
+        return (used() - before) / (time.monotonic() - started)
+
+    idle, connection = rest(), open_stream(site, page)
+    with_stream = rest()
+    connection.close()
+    return with_stream - idle
+
+
+def open_stream(site: Site, page: str) -> http.client.HTTPConnection:
+    """Request the stream of a page."""
+    host, _, port = site.url.removeprefix("http://").partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    login = b64encode(site.pair.encode()).decode()
+    connection.request("GET", page, headers={"Authorization": f"Basic {login}", "Accept": "text/event-stream"})
+    return connection
 
 
 @contextmanager

@@ -8,9 +8,13 @@ from config.errors import FailureKind, UsageError
 from config.ledger import Ledger
 from config.records import Prompt, Spec
 from producer.flower.jobs import reading
+from producer.flower.jobs import words as list_words
 from producer.flower.jobs.index import JobIndex
-from producer.flower.jobs.query import JobQuery
-from producer.flower.jobs.reading import KEEP_SECONDS, JobIndexes, RunIndex
+from producer.flower.jobs.list_page import look
+from producer.flower.jobs.query import FACETS, JobQuery
+from producer.flower.jobs.reading import KEEP_SECONDS, JobIndexes, Progress, RunIndex
+from producer.flower.templates import Templates
+from producer.resubmit import plan_of
 from tests.support.shown_jobs import PROMPTS, RUN, end_curation, fail, finish, shown_jobs
 
 
@@ -119,3 +123,29 @@ def test_a_page_does_not_wait_for_a_long_reading(ledger: Ledger, monkeypatch: py
     assert run.first[:1] == [ledger.jobs.ids(RUN)[0]]  # what the page shows meanwhile
     run.wait(10)
     assert words(run)[0] == "kept"
+
+
+def test_the_list_says_how_far_the_reading_is_and_shows_the_first_jobs(ledger: Ledger) -> None:
+    ids = shown_jobs(ledger)
+    run = RunIndex(ledger, RUN)  # not read yet
+    run.first, run.progress = list(ids), Progress("states", 2000, 100_000)
+    view = look(ledger, run, JobQuery(state="failed"), page=3)
+    assert view.reading == "Reading the states of the jobs: 2,000 of 100,000."
+    assert [line.job.profile.word for line in view.lines] == [
+        "generated", "generated", "generated", "failed", "running", "queued",
+    ]  # fmt: skip
+    html = Templates().load("fragments/jobs.html").generate(
+        view=view, query=JobQuery(state="failed"), run_id=RUN, words=list_words, facet_names=FACETS,
+        reverse_url=lambda name, *args: f"/{name}/{'/'.join(args)}",
+    )  # fmt: skip
+    assert b"2,000 of 100,000. Filters, counts and verdicts follow. The first 6 jobs meanwhile:" in html
+    assert html.count(b"<tr>") == 7
+
+
+def test_the_plan_of_named_jobs_takes_exactly_these(ledger: Ledger) -> None:
+    ids = shown_jobs(ledger)
+    planned = plan_of(ledger, RUN, [ids[0], ids[3]])
+    assert [(job.job_id, job.kind) for job in planned.jobs] == [(ids[0], None), (ids[3], FailureKind.TIMEOUT)]
+    ledger.controls.cancel(RUN)
+    with pytest.raises(UsageError, match="is cancelled; let it go on first"):
+        plan_of(ledger, RUN, [ids[0]])
