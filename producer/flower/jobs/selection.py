@@ -37,8 +37,7 @@ def eligible(index: JobIndex, query: JobQuery) -> list[int]:
 
     Kept jobs are taken if the filter asks for them, so that nobody repeats a whole run by leaving the filters empty.
     """
-    places = index.places(query)
-    return [place for place, job in zip(places, index.profiles_of(places), strict=True) if takes(job, query)]
+    return index.filtered(index.places(query), lambda profile: takes(profile, query))
 
 
 def eligible_count(index: JobIndex, query: JobQuery) -> int:
@@ -53,8 +52,7 @@ def takes(profile: Profile, query: JobQuery) -> bool:
 
 def preview(index: JobIndex, places: Sequence[int]) -> Preview:
     """Count what would happen if the jobs at these positions ran again."""
-    profiles = index.profiles_of(places)
-    chosen = [place for place, profile in zip(places, profiles, strict=True) if profile.finished]
+    chosen = index.filtered(places, lambda profile: profile.finished)
     tally = index.profiles(chosen)
     return Preview(
         tuple(index.ids[place] for place in chosen), len(places) - len(chosen), causes(tally),
