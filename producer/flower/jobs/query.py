@@ -71,7 +71,7 @@ class JobQuery:
 
     @classmethod
     def of(cls, arguments: Mapping[str, str]) -> "JobQuery":
-        """The query of an address; unknown names and values without a meaning are ignored."""
+        """The query of an address; unknown names are ignored, and an unknown order is that of the numbers."""
         known = {field.name: arguments.get(field.name, "").strip() for field in fields(cls)}
         return cls(**{**known, "sort": "changed" if known["sort"] == "changed" else ""})
 
