@@ -194,3 +194,17 @@ def test_unknown_runs_and_jobs_are_not_found(site: Site, run: Shown) -> None:
         assert site.get(page, pair=site.pair)[0] == 404, page
     assert site.get(f"{run.list}?page=999999999&state=%00", pair=site.pair)[0] == 200
     assert site.get(f"{run.list}/{run.ids[0]}?attempt=7", pair=site.pair)[0] == 200
+
+
+UNNAMED = """() => [...document.querySelectorAll("#main-content :is(a, button, select, input:not([type=hidden]))")]
+    .filter((item) => !(item.labels?.length || item.ariaLabel || item.textContent.trim()))
+    .map((item) => item.outerHTML)"""
+
+
+@pytest.mark.parametrize("width", [390, 800, 1280, 1600])
+def test_pages_fit_the_window_and_every_control_has_a_name(page: Page, run: Shown, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    for address in ("", f"/{run.ids[2]}", "/resubmit?which=all"):
+        page.goto(run.list + address)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
+        assert page.evaluate(UNNAMED) == []
