@@ -6,6 +6,8 @@ median and worst; of a stream until its first event; and what the index behind t
 work, and memory of Flower before and after. While Flower builds the index, other pages are requested as well ("while
 reading"), and the longest wait of a Redis PING is measured. At last one stream stays open while jobs change, and its
 share of a core is printed. The last line is JSON.
+
+The file is long because it also writes the run that it measures.
 """
 
 import argparse
