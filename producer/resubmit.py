@@ -76,6 +76,18 @@ def plan(ledger: Ledger, run_id: str, wanted: JobFilter, *, everything: bool = F
     return Resubmission(run, eligible if everything else select(eligible, wanted), finished)
 
 
+def plan_of(ledger: Ledger, run_id: str, job_ids: Sequence[str]) -> Resubmission:
+    """A plan with exactly these finished jobs. It reads no others, and no verdicts: `reasons` and `mix` are empty."""
+    run = ledger.run(run_id)
+    require_not_cancelled(run)
+    outcomes, prompts = ledger.jobs.outcomes(run_id, job_ids), ledger.jobs.prompts(run_id, job_ids)
+    jobs = [
+        FinishedJob(outcome.job_id, outcome.failure, (), outcome.worker, prompt)
+        for outcome, prompt in zip(outcomes, prompts, strict=True)
+    ]
+    return Resubmission(run, jobs, [])
+
+
 def resubmit(ledger: Ledger, settings: Settings, planned: Resubmission, *, train: bool) -> None:
     """Queue the jobs of a plan again; with `train`, training and evaluation follow the new curation.
 

@@ -1,4 +1,7 @@
-"""Jobs and their trajectories in the ledger: claim, finish, release, resubmit. Every write is idempotent and atomic."""
+"""Jobs and their trajectories in the ledger: claim, finish, release, resubmit. Every write is idempotent and atomic.
+
+The file is long because it holds every query about jobs, one short method each.
+"""
 
 import secrets
 import zlib
@@ -11,12 +14,13 @@ import redis
 from config.errors import FailureKind, RejectionReason, StoreError, UsageError
 from config.ledger.encoding import Event, events, ms, pack, unpack
 from config.ledger.store import Arg, decode, decode_list, redis_errors, run_script
-from config.records import Failure, JobState, Prompt, Trajectory
+from config.records import Failure, JobState, Prompt, Trajectory, Verdict
 from config.topology import ACTIVE, Stage, run_key
 
 TRUNCATED = RejectionReason.TRUNCATED.value  # kept in the place of a failure kind, for the job and in its set
 UNREADABLE = "(unreadable)"  # in the place of a prompt
 CHUNK = 500  # trajectories read at a time: 500 of 10 KB are 5 MB
+SCANNED = 1000  # prompts or verdicts of one HSCAN, which blocks Redis for about a millisecond
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class JobRow:
     """max_tokens cut its last model turn"""
     finished: float | None
     """seconds since the epoch, of its newest trajectory; None before the first"""
+    changed: float | None = None
+    """seconds since the epoch, of the last change by a worker; None if none took it since the run was cancelled"""
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,29 @@ class Jobs:
             found += [Prompt.model_validate_json(decode(blob)) for blob in blobs]
         return found
 
+    def scan_prompts(self, run_id: str) -> Iterator[dict[str, Prompt]]:
+        """Yield the prompts of a run in parts, by job id and in no order, so that Redis serves others in between.
+
+        A prompt can come twice.
+        """
+        for part in self._scan(run_key(run_id, "prompts")):
+            yield {job_id: Prompt.model_validate_json(text) for job_id, text in part}
+
+    def scan_verdicts(self, run_id: str) -> Iterator[dict[str, Verdict]]:
+        """Yield the verdicts of the current dataset in parts, by job id.
+
+        If curation replaces them meanwhile, parts of both sets are among them: read again when it has finished.
+        """
+        for part in self._scan(run_key(run_id, "verdicts")):
+            yield {job_id: Verdict.model_validate_json(text) for job_id, text in part}
+
+    def _scan(self, key: str) -> Iterator[list[tuple[str, str]]]:
+        cursor = -1
+        while cursor:
+            with redis_errors():
+                cursor, found = self._redis.hscan(key, max(cursor, 0), count=SCANNED)
+            yield [(decode(name), decode(value)) for name, value in cast(dict[bytes, bytes], found).items()]
+
     def outcomes(self, run_id: str, job_ids: Sequence[str]) -> list[JobOutcome]:
         """Outcomes of many jobs, in the same order."""
         outcomes: list[JobOutcome] = []
@@ -179,17 +208,19 @@ class Jobs:
     def rows(self, run_id: str, job_ids: Sequence[str]) -> list[JobRow]:
         """State and outcome of many jobs, in the same order."""
         keys = [run_key(run_id, state.value) for state in JobState if state is not JobState.QUEUED]
+        keys.append(run_key(run_id, "changed"))
         rows: list[JobRow] = []
         for start in range(0, len(job_ids), CHUNK):
             chunk = job_ids[start : start + CHUNK]
-            cells = iter(decode_list(run_script(self._redis, "rows", keys, [run_key(run_id, "job:"), *chunk])))
+            text = decode(run_script(self._redis, "rows", keys, [run_key(run_id, "job:"), *chunk]))
+            cells = iter(text.split("\0"))
             rows += [
                 JobRow(
                     job_id, JobState(state), int(attempt or 1), worker, _failure(kind), kind == TRUNCATED,
-                    int(finished) / 1000 if finished else None,
+                    int(finished) / 1000 if finished else None, float(changed) / 1000 if changed else None,
                 )
-                for job_id, state, attempt, worker, kind, finished in zip(
-                    chunk, cells, cells, cells, cells, cells, strict=True
+                for job_id, state, attempt, worker, kind, finished, changed in zip(
+                    chunk, cells, cells, cells, cells, cells, cells, strict=True
                 )
             ]  # fmt: skip
         return rows

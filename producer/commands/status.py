@@ -5,18 +5,18 @@ import time
 from typing import Annotated
 
 import typer
-from pydantic import JsonValue
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from config.errors import RejectionReason, UsageError
+from config.errors import UsageError
 from config.ledger import Ledger
 from config.model_names import download_text
-from config.records import JsonObject, Provenance, Trajectory, Verdict
+from config.records import JsonObject, Trajectory
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.follow import adapter_lines, follow, lost_calls, render_line, render_panel
+from producer.job_story import origin, reasons, row_ranges, split_file
 from producer.output import Output, pluralise
 from producer.resubmit import job_named
 from producer.run_status import SILENT_SECONDS, RunStatus, device_rows, worker_rows
@@ -186,32 +186,6 @@ def why(
     )
 
 
-def reasons(latest: Trajectory | None, verdict: Verdict | None) -> list[JsonValue]:
-    """Why curation rejected a job; before curation, whether it is known to be truncated."""
-    if verdict:
-        return [reason.value for reason in verdict.reasons]
-    return [RejectionReason.TRUNCATED.value] if latest and latest.truncated else []
-
-
-def split_file(verdict: Verdict) -> str:
-    """The dataset file with the rows of a kept job."""
-    return f"{verdict.split}.jsonl"
-
-
-def row_ranges(verdict: Verdict) -> str:
-    """The rows of a kept job as text, ": train.jsonl rows 3, 12-14"; "" if the verdict has no rows."""
-    if not verdict.rows:
-        return ""
-    ranges: list[list[int]] = []
-    for row in verdict.rows:
-        if ranges and ranges[-1][-1] == row - 1:
-            ranges[-1][1:] = [row]
-        else:
-            ranges.append([row])
-    rows = ", ".join("-".join(map(str, ends)) for ends in ranges)
-    return f": {split_file(verdict)} {'rows' if len(verdict.rows) > 1 else 'row'} {rows}"
-
-
 def print_trajectory(console: Console, trajectory: Trajectory) -> None:
     """Print the messages of a trajectory, each shortened to SHOWN characters."""
     for message in trajectory.messages:
@@ -227,20 +201,3 @@ def print_trajectory(console: Console, trajectory: Trajectory) -> None:
         console.print(f"[red]failed[/red] {trajectory.failure.kind.value}: {escape(trajectory.failure.message)}")
     if trajectory.provenance:
         console.print(f"  {escape(origin(trajectory.provenance))}", style="dim")
-
-
-def origin(provenance: Provenance) -> str:
-    """Describe the origin of a trajectory in one line."""
-    pin = provenance.workspace
-    code = (
-        f", code {pin.origin} at {pin.commit or pin.digest}{' (without its uncommitted changes)' if pin.dirty else ''}"
-        if pin
-        else ""
-    )
-    sampling = provenance.sampling
-    sampled = f", temperature {sampling.temperature}, top_p {sampling.top_p}" if sampling else ""
-    revision = f" (revision {provenance.revision})" if provenance.revision else ""
-    return (
-        f"from {provenance.teacher}{revision} at {provenance.endpoint}{sampled}{code}, "
-        f"by {provenance.worker}, applejack {provenance.applejack_version}, tools {provenance.toolset_digest}"
-    )
