@@ -21,6 +21,7 @@ from config.ledger.jobs import Jobs
 from config.ledger.refusals import RefusalStore
 from config.ledger.stages import Stages
 from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
+from config.ledger.summaries import Summaries
 from config.records import JobState, Pin, Prompt, RunControl, Spec, StageState, Verdict, job_id
 from config.topology import ACTIVE, PAUSED, RUNS, Stage, run_key
 
@@ -68,6 +69,7 @@ class Ledger:
         self.controls = RunControls(client)
         self._adapters = Adapters(client)
         self.refusals = RefusalStore(client)
+        self.summaries = Summaries(client)
 
     @classmethod
     def connect(cls, url: str) -> Ledger:

@@ -20,7 +20,7 @@ from config.errors import UsageError
 from config.ledger import Ledger
 from config.settings import Settings
 from config.topology import QUEUES
-from producer.flower.runs import RunPage, RunsPage
+from producer.flower.runs.pages import urls as run_urls
 from producer.flower.templates import ASSETS, Templates
 from producer.output import Output
 from producer.stack.flower_credentials import find_credentials
@@ -81,12 +81,11 @@ def serve(settings: Settings, *, address: str, port: int, output: Output) -> Non
     settings.dir.mkdir(parents=True, exist_ok=True)
     with_url = settings.model_copy(update={"redis_url": redis_url})
     app = Flower(capp=make_app(with_url), options=options, **flower_settings, template_loader=Templates())
-    reads = {"ledger": Ledger.connect(redis_url.get_secret_value()), "settings": with_url}
+    reads: dict[str, object] = {"ledger": Ledger.connect(redis_url.get_secret_value()), "settings": with_url}
     app.add_handlers(
         ".*",
         [
-            url(r"/runs", RunsPage, reads, name="runs"),
-            url(r"/runs/([^/]+)", RunPage, reads, name="run"),
+            *run_urls(reads),
             url(r"/applejack/static/(.+)", StaticFileHandler, {"path": str(ASSETS)}, name="asset"),
             (r"/broker", EveryQueue),
             (r"/metrics", GuardedMetrics),

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
+from tornado.escape import xhtml_escape
 
 from config.records import JsonObject
 
@@ -47,4 +48,23 @@ def cell(value: JsonValue) -> str:
     return text if len(text) <= CELL else text[: CELL - 1] + "…"
 
 
-HELPERS = {"ago": ago, "duration": duration, "share": share, "silent_after": SILENT_SECONDS, "facts": result_cells}
+def code(sentence: str) -> str:
+    """HTML of a sentence, escaped; what is between backticks becomes <code>. For {% raw %}."""
+    parts = xhtml_escape(sentence).split("`")
+    return "".join(f"<code>{part}</code>" if n % 2 and n < len(parts) - 1 else part for n, part in enumerate(parts))
+
+
+def json_data(data: JsonValue) -> str:
+    """JSON for a <script type="application/json">: no text in it can end the element. For {% raw %}."""
+    return json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+HELPERS = {
+    "ago": ago,
+    "code": code,
+    "duration": duration,
+    "facts": result_cells,
+    "json_data": json_data,
+    "share": share,
+    "silent_after": SILENT_SECONDS,
+}
