@@ -75,7 +75,8 @@ def _rejected(run: RunStatus, reasons: Mapping[str, int]) -> str:
     only = run.rejected - run.failed
     if only <= 0:
         return ""
-    return f"{words.number(only)} of {words.counted(run.generated, 'answer')} rejected. An answer can have several reasons."
+    of = words.counted(run.generated, "answer")
+    return f"{words.number(only)} of {of} rejected. An answer can have several reasons."
 
 
 def _rows(

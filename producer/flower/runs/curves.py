@@ -89,7 +89,8 @@ def _described(values: Sequence[float], minutes: int) -> str:
         return "The curve begins after two minutes."
     per = "minute" if minutes == 1 else f"{minutes} minutes"
     mean = sum(values) / len(values)
-    return f"{mean:.1f} jobs a minute on average, {max(values):.1f} in the best {per}, {values[-1]:.1f} in the last. Times are in UTC."
+    extremes = f"{max(values):.1f} in the best {per}, {values[-1]:.1f} in the last"
+    return f"{mean:.1f} jobs a minute on average, {extremes}. Times are in UTC."
 
 
 def _losses_described(points: dict[int, dict[str, float]]) -> str:

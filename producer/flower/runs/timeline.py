@@ -16,7 +16,6 @@ EVENTS = {
     "paused": "Paused",
     "resumed": "Resumed",
     "cancelled": "Cancelled",
-    "resubmitted": "Resubmitted",
 }
 SHOWN_EVENTS = 8  # newest of the run's history
 INTERRUPTIONS = {"lost": "its worker was lost", "handed_back": "handed back", "cancelled": "cancelled"}
@@ -75,10 +74,10 @@ def moments(history: Sequence[Event], *, now: float) -> tuple[Moment, ...]:
 
 
 def _event(event: Event) -> str:
-    text = EVENTS.get(event.event, event.event)
-    if event.event == "resubmitted":
-        return f"{words.counted(int(event.detail), 'job')} resubmitted" if event.detail.isdigit() else "A stage run again"
-    return text
+    if event.event != "resubmitted":
+        return EVENTS.get(event.event, event.event)
+    jobs = event.detail  # empty if a stage was reopened
+    return f"{words.counted(int(jobs), 'job')} resubmitted" if jobs.isdecimal() else "A stage run again"
 
 
 def _generate(run: RunStatus, rates: dict[int, int], *, now: float) -> Step:
@@ -159,7 +158,8 @@ def _result(view: StageView) -> str:
         return f"{words.number(_count(result, 'kept'))} kept, {words.number(_count(result, 'rejected'))} rejected"
     if view.stage is Stage.TRAIN and "iterations" in result:
         rows = result.get("rows")
-        return f"{result['iterations']} iterations" + (f" on {words.counted(rows, 'row')}" if isinstance(rows, int) else "")
+        on = f" on {words.counted(rows, 'row')}" if isinstance(rows, int) else ""
+        return f"{result['iterations']} iterations{on}"
     return ""
 
 
