@@ -1,6 +1,7 @@
 """Text of the pages' cells: times, durations, shares, results of stages."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
@@ -50,8 +51,7 @@ def cell(value: JsonValue) -> str:
 
 def code(sentence: str) -> str:
     """HTML of a sentence, escaped; what is between backticks becomes <code>. For {% raw %}."""
-    parts = xhtml_escape(sentence).split("`")
-    return "".join(f"<code>{part}</code>" if n % 2 and n < len(parts) - 1 else part for n, part in enumerate(parts))
+    return re.sub("`([^`]+)`", r"<code>\1</code>", xhtml_escape(sentence))
 
 
 def json_data(data: JsonValue) -> str:
