@@ -101,7 +101,7 @@ def load(ledger: Ledger, query: Query) -> Listing:
 def summary(matched: int, total: int, query: Query, start: int, shown: int) -> str:
     """The numbers above the table."""
     if not total:
-        return "No runs yet."
+        return "The ledger has no run."
     found = f"{matched} of {words.counted(total, 'run')}" if query.name or query.state else words.counted(total, "run")
     return found if shown == matched else f"{found}, {start + 1} to {start + shown} shown"
 

@@ -85,7 +85,12 @@
     if (source || !document.querySelector("[data-live]")) return;
     source = new EventSource(location.href);
     source.onopen = () => say("live");
-    source.onerror = () => say("not connected; trying again", true);
+    source.onerror = () => {
+      say("not connected; trying again", true);
+      if (source?.readyState !== EventSource.CLOSED) return; // the browser tries by itself
+      rest();
+      setTimeout(() => !document.hidden && follow(), 10000);
+    };
     source.onmessage = (event) => {
       const message = JSON.parse(event.data);
       if (message.error) return say(message.error, true);
@@ -121,7 +126,7 @@
       if (!answer.ok) throw new Error(reason(text) || `HTTP ${answer.status}`);
       if (!dialog.open) return;
       dialog.innerHTML = text;
-      dialog.querySelector("a[data-close], button")?.focus();
+      (dialog.querySelector("a[data-close]") ?? dialog.querySelector("button"))?.focus();
     } catch (error) {
       dialog.close();
       toast(error.message, true);
