@@ -2,8 +2,8 @@
 
 The same jobs run on real workers with a scripted endpoint, in turns with and without open event streams of the Runs
 page and of the page of the run that goes on. Flower runs all the time, so the difference is the streams' alone. The
-ratio is that of the best times. Redis commands and Flower's CPU are counted over the same seconds of an idle fleet, with none,
-one and N pages of each: open pages share their loads, so N pages read the ledger as often as one.
+ratio is that of the best times. Redis commands and Flower's CPU are counted over some seconds of an idle fleet, with
+none, one and N pages of each: open pages share their loads, so N pages read the ledger as often as one.
 """
 
 import argparse

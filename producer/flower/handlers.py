@@ -24,25 +24,40 @@ from producer.flower import text
 LIVE_SECONDS = 2.0  # between two looks of a stream; workers send heartbeats as often
 KEEP_ALIVE_SECONDS = 15.0  # a comment in a silent stream, by which a dead connection is found
 EVENT_STREAM = "text/event-stream"
+LOADS_PER_COST = 50.0  # a load is repeated after 50 times its duration: 2% of the time
+SELDOM_SECONDS = 10.0  # but not later than this: on a busy machine every load takes long
 DIALOG = "dialog"  # X-Requested-With of live.js when it loads the content of a dialog
 
 T = TypeVar("T")
 
 
 class SharedLoads:
-    """Loads of pages that all open streams share: ten open pages read the ledger as often as one."""
+    """Loads of pages that all open streams share: ten open pages read the ledger as often as one.
+
+    A load that takes long is repeated seldom, so that an open page of a big run takes about 2% of a core.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._loads: dict[object, tuple[float, asyncio.Future[Mapping[str, object]]]] = {}
+        self._loads: dict[object, asyncio.Future[Mapping[str, object]]] = {}
+        self._until: dict[object, float] = {}  # when the load of a key is too old; not there while it runs
 
     async def get(self, key: object, load: Callable[[], Awaitable[Mapping[str, object]]]) -> Mapping[str, object]:
-        """The values of `key`, loaded at most `seconds` ago; raises what `load` raised."""
+        """The values of `key`, loaded a short time ago; raises what `load` raised."""
         now = time.monotonic()
-        self._loads = {known: entry for known, entry in self._loads.items() if now - entry[0] < self._seconds}
+        for old in [known for known, until in self._until.items() if until <= now]:
+            del self._until[old], self._loads[old]
         if key not in self._loads:
-            self._loads[key] = (now, asyncio.ensure_future(load()))
-        return await asyncio.shield(self._loads[key][1])
+            self._loads[key] = asyncio.ensure_future(self._load(key, load))
+        return await asyncio.shield(self._loads[key])
+
+    async def _load(self, key: object, load: Callable[[], Awaitable[Mapping[str, object]]]) -> Mapping[str, object]:
+        began = time.monotonic()
+        try:
+            return await load()
+        finally:
+            seldom = min(LOADS_PER_COST * (time.monotonic() - began), SELDOM_SECONDS)
+            self._until[key] = began + max(self._seconds, seldom)
 
 
 LOADS = SharedLoads(LIVE_SECONDS)

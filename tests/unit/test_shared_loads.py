@@ -42,6 +42,24 @@ def test_an_old_load_is_done_again() -> None:
     assert len(loaded) == 2
 
 
+def test_a_load_that_takes_long_is_repeated_seldom() -> None:
+    loaded: list[int] = []
+
+    async def slow() -> Mapping[str, object]:
+        loaded.append(1)
+        await asyncio.sleep(0.02)
+        return {}
+
+    async def watch() -> None:
+        loads = SharedLoads(0.001)
+        for _ in range(10):
+            await loads.get("page", slow)
+            await asyncio.sleep(0.01)
+
+    asyncio.run(watch())
+    assert len(loaded) == 1  # the next one a second after the first
+
+
 def test_a_load_that_fails_raises_in_each_page() -> None:
     async def fail() -> Mapping[str, object]:
         raise ValueError("no such run")

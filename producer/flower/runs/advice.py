@@ -44,7 +44,7 @@ def advice(
         return _failed(run)
     if run.stage == "done":
         return _done(run)
-    if run.missing_role:
+    if run.missing_role and not any(view.state is StageState.RUNNING for view in run.stages):
         queue = run.missing_role
         what = f"No worker takes {queue} work, so {_waiting(run)}."
         return Advice(what, f"Start one: `{START.get(queue, 'applejack worker ' + queue)}`.", "failed")

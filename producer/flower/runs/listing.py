@@ -123,7 +123,8 @@ def current_stage(run: RunSummary) -> str:
 def row(run: RunSummary, workers: list[WorkerView], training: TrainingProgress | None, *, now: float) -> RunRow:
     """One run as text."""
     stage = current_stage(run)
-    missing = missing_role(stage, workers) if run.control is RunControl.GO else ""
+    held = run.control is not RunControl.GO or any(head.state is StageState.RUNNING for head in run.stages)
+    missing = "" if held else missing_role(stage, workers)
     per_minute = rate(run.recent, now=now) if run.pending else 0.0
     goes = run.control is RunControl.GO and not missing
     seconds = training.seconds_left if training else run.pending / per_minute * 60 if per_minute else None

@@ -100,11 +100,15 @@ def test_200_runs_take_less_than_half_a_second(site: Site, ledger: Ledger, redis
             client.hset(run_key(f"night-{n:03}", "rate"), mapping=many)
     times = {}
     for address in ("/runs", "/runs?state=generating", "/runs?state=done&page=3"):
-        site.get(address, pair=site.pair)
-        began = time.monotonic()
-        assert site.get(address, pair=site.pair)[0] == 200
-        times[address] = time.monotonic() - began
+        times[address] = min(seconds(site, address) for _ in range(4))  # other work on the machine only adds
     assert max(times.values()) < 0.5, times
+
+
+def seconds(site: Site, address: str) -> float:
+    """Seconds until the page has arrived."""
+    began = time.monotonic()
+    assert site.get(address, pair=site.pair)[0] == 200
+    return time.monotonic() - began
 
 
 @pytest.mark.parametrize("wanted", ["", "cancelled"])
