@@ -24,7 +24,8 @@ CARD = "# night-1\n\n130 conversations with tool calls, curated by applejack.\n"
 def created(ledger: Ledger, run_id: str, jobs: int, **spec: object) -> tuple[str, ...]:
     """A new run with questions of four categories; its job ids."""
     prompts = [
-        Prompt(prompt=f"Where is name {n} defined?", category=CATEGORIES[n * n % len(CATEGORIES)]) for n in range(jobs)
+        Prompt(prompt=f"Where is name {n} defined?", category=CATEGORIES[n * 7 // 5 % len(CATEGORIES)])
+        for n in range(jobs)
     ]
     return ledger.create(Spec.model_validate({"run_id": run_id, "student": STUDENT, **spec}), prompts).job_ids
 

@@ -86,7 +86,7 @@ def _empty(caption: str) -> Curve:
 
 def _described(values: Sequence[float], minutes: int) -> str:
     if len(values) < 2:
-        return "The curve begins after two minutes."
+        return "The jobs took too short a time for a curve so far."
     per = "minute" if minutes == 1 else f"{minutes} minutes"
     mean = sum(values) / len(values)
     extremes = f"{max(values):.1f} in the best {per}, {values[-1]:.1f} in the last"

@@ -12,7 +12,7 @@ from config.training_progress import TrainingProgress, training_progress
 from producer.flower.runs import words
 from producer.flower.text import share
 from producer.output import pluralise
-from producer.run_status import SILENT_SECONDS, int_or_none, missing_role, rate
+from producer.run_status import SILENT_SECONDS, missing_role, rate
 
 PER_PAGE = 50
 
@@ -128,7 +128,6 @@ def row(run: RunSummary, workers: list[WorkerView], training: TrainingProgress |
     per_minute = rate(run.recent, now=now) if run.pending else 0.0
     goes = run.control is RunControl.GO and not missing
     seconds = training.seconds_left if training else run.pending / per_minute * 60 if per_minute else None
-    kept, rejected = (int_or_none(run.curated.get(name)) for name in ("kept", "rejected"))
     done = run.counts[JobState.GENERATED] + run.counts[JobState.FAILED]
     left = words.about(seconds if goes else None)
     return RunRow(
@@ -139,8 +138,8 @@ def row(run: RunSummary, workers: list[WorkerView], training: TrainingProgress |
         progress=f"{words.number(done)} of {words.number(run.total)}",
         rate=words.rate_text(per_minute) if goes else "",
         left=f"{left} left" if left else _took(run),
-        kept="" if kept is None else words.number(kept),
-        rejected="" if rejected is None else words.number(rejected),
+        kept=_curated(run, "kept"),
+        rejected=_curated(run, "rejected"),
         failed=words.number(run.counts[JobState.FAILED]) if run.counts[JobState.FAILED] else "",
         workers=str(len(run.workers)) if run.workers else "",
         started=words.clock(run.created, now=now),
@@ -179,6 +178,11 @@ def fleet_line(workers: Sequence[WorkerView]) -> tuple[str, bool]:
     parts += [f"{held} held by a person"] if held else []
     parts += [f"{silent} not heard of"] if silent else []
     return ", ".join(parts), bool(stopped or silent)
+
+
+def _curated(run: RunSummary, name: str) -> str:
+    count = run.curated.get(name)
+    return words.number(count) if isinstance(count, int) else ""
 
 
 def _over(head: StageSummary) -> bool:
