@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from pydantic import JsonValue
 
@@ -28,6 +29,8 @@ class Cause:
     """percent of the most frequent cause of its table"""
     query: str
     """of the address of its resubmission: kind=timeout; "" if it cannot be resubmitted"""
+    look: str
+    """of the address of its jobs' list: cause=timeout"""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def _rows(
             of=words.percent(count, finished),
             width=share(count, most),
             query=f"{name}={code}" if code in known else "",
+            look=f"{'cause' if name == 'kind' else name}={quote(code)}",
         )
         for code, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     )
