@@ -224,7 +224,11 @@ class Action(LedgerPage):
             self.redirect(self.back(), status=303)
 
     def back(self) -> str:
-        """The page to return to: the form's field `back` if it is an address of this site, else the runs."""
+        """The page to return to: the form's field `back` if it is a page of this site, else the runs."""
         wanted = self.get_body_argument("back", "")
-        ours = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
-        return wanted if ours else str(self.reverse_url("runs"))
+        return wanted if is_own_page(wanted) else str(self.reverse_url("runs"))
+
+
+def is_own_page(address: str) -> bool:
+    """Whether an address is a path on this site. Browsers read "//host" and "/\\host" as another site's address."""
+    return address.startswith("/") and not address.startswith(("//", "/\\"))

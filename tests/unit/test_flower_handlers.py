@@ -1,11 +1,11 @@
-"""Open streams share their loads: many pages read the ledger as often as one."""
+"""Open streams share their loads: many pages read the ledger as often as one. Actions return to own pages."""
 
 import asyncio
 from collections.abc import Mapping
 
 import pytest
 
-from producer.flower.handlers import SharedLoads
+from producer.flower.handlers import SharedLoads, is_own_page
 
 
 def test_pages_that_are_open_at_once_load_once() -> None:
@@ -87,3 +87,18 @@ def test_a_page_that_leaves_does_not_end_the_load_of_the_others() -> None:
         return await staying
 
     assert asyncio.run(one_leaves()) == {"still": "there"}
+
+
+@pytest.mark.parametrize(
+    ("address", "own"),
+    [
+        ("/runs/night", True),
+        ("", False),
+        ("https://example.com/", False),
+        ("//example.com/", False),
+        ("/\\example.com/", False),
+        ("javascript:alert(1)", False),
+    ],
+)
+def test_an_action_returns_to_pages_of_this_site_only(address: str, own: bool) -> None:
+    assert is_own_page(address) is own
