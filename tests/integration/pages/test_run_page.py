@@ -13,7 +13,10 @@ from pydantic import SecretStr
 from config.errors import FailureKind
 from config.ledger import Ledger
 from config.records import Failure, JobState, Prompt, RunControl, Spec, StageState, TrainProgress, Trajectory
+from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, Stage
+from producer import enqueue
+from tests.integration.conftest import StartWorker
 from tests.support.flower_site import Site, logged_in
 from tests.support.shown_runs import backdate, claimed, created, curate, ended, finish_jobs, heartbeats, start_jobs
 
@@ -257,3 +260,26 @@ def test_no_page_scrolls_sideways_or_shifts(
                 page.wait_for_timeout(300)  # the first message of the stream
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, (address, width)
                 assert page.evaluate("window.shift") < 0.05, (address, width)
+
+
+def test_a_resubmitted_cause_finishes_before_the_readers_eyes(
+    page: Page, ledger: Ledger, redis_url: SecretStr, tmp_path: Path, start_worker: StartWorker
+) -> None:
+    spec = Spec(run_id="night", teacher="scripted", dataset_format="seed-text", train=False)
+    asked = [Prompt(prompt=f"What is {n} times 7?", category="arithmetic", requires_tools=False) for n in range(3, 8)]
+    enqueue.submit(ledger, Settings(redis_url=redis_url, dir=tmp_path), spec, asked)
+    job = ledger.jobs.ids("night")[0]
+    ledger.jobs.begin("night", job, worker="lost@mac", lease_seconds=60, delivery_limit=4)
+    failure = Failure(kind=FailureKind.TIMEOUT, message="too slow")
+    told = Trajectory(run_id="night", job_id=job, prompt="q", outcome="failed", failure=failure)
+    ledger.jobs.finish(told, worker="lost@mac")
+    page.goto("/runs/night")
+    expect(page.locator(".aj-head")).to_contain_text("No worker takes generate work, so 4 jobs wait.")
+    start_worker("generate,curate", "studio@desk")
+    expect(page.locator(".aj-head")).to_contain_text("4 of 5 answers kept, 1 job failed.", timeout=60_000)
+    page.locator("#again-timeout").click()
+    page.get_by_role("dialog").get_by_role("button", name="Resubmit").click()
+    expect(page.locator(".aj-head")).to_contain_text("5 of 5 answers kept.", timeout=60_000)
+    expect(page.locator("#run-stages")).to_contain_text("1 job resubmitted")
+    expect(page.locator("#run-workers")).to_contain_text("studio@desk")
+    expect(page.locator("#failures-title")).to_have_count(0)
