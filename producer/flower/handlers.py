@@ -24,17 +24,18 @@ from producer.flower import text
 LIVE_SECONDS = 2.0  # between two looks of a stream; workers send heartbeats as often
 KEEP_ALIVE_SECONDS = 15.0  # a comment in a silent stream, by which a dead connection is found
 EVENT_STREAM = "text/event-stream"
-LOADS_PER_COST = 50.0  # a load is repeated after 50 times its duration: 2% of the time
-SELDOM_SECONDS = 10.0  # but not later than this: on a busy machine every load takes long
+LOADS_PER_COST = 50.0  # a load is repeated after 50 times its CPU time: it takes 2% of a core
+SELDOM_SECONDS = 10.0  # but not later than this
 DIALOG = "dialog"  # X-Requested-With of live.js when it loads the content of a dialog
 
 T = TypeVar("T")
+Loaded = tuple[Mapping[str, object], float]  # the values of a page, and the CPU seconds that they took
 
 
 class SharedLoads:
     """Loads of pages that all open streams share: ten open pages read the ledger as often as one.
 
-    A load that takes long is repeated seldom, so that an open page of a big run takes about 2% of a core.
+    A load that costs much is repeated seldom, so that an open page of a big run takes about 2% of a core.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -42,7 +43,7 @@ class SharedLoads:
         self._loads: dict[object, asyncio.Future[Mapping[str, object]]] = {}
         self._until: dict[object, float] = {}  # when the load of a key is too old; not there while it runs
 
-    async def get(self, key: object, load: Callable[[], Awaitable[Mapping[str, object]]]) -> Mapping[str, object]:
+    async def get(self, key: object, load: Callable[[], Awaitable[Loaded]]) -> Mapping[str, object]:
         """The values of `key`, loaded a short time ago; raises what `load` raised."""
         now = time.monotonic()
         for old in [known for known, until in self._until.items() if until <= now]:
@@ -51,13 +52,13 @@ class SharedLoads:
             self._loads[key] = asyncio.ensure_future(self._load(key, load))
         return await asyncio.shield(self._loads[key])
 
-    async def _load(self, key: object, load: Callable[[], Awaitable[Mapping[str, object]]]) -> Mapping[str, object]:
-        began = time.monotonic()
+    async def _load(self, key: object, load: Callable[[], Awaitable[Loaded]]) -> Mapping[str, object]:
+        began, cost = time.monotonic(), 0.0
         try:
-            return await load()
+            values, cost = await load()
+            return values
         finally:
-            seldom = min(LOADS_PER_COST * (time.monotonic() - began), SELDOM_SECONDS)
-            self._until[key] = began + max(self._seconds, seldom)
+            self._until[key] = began + max(self._seconds, min(LOADS_PER_COST * cost, SELDOM_SECONDS))
 
 
 LOADS = SharedLoads(LIVE_SECONDS)
@@ -119,6 +120,11 @@ class LivePage(LedgerPage):
         """
         raise NotImplementedError
 
+    def _measured_load(self, *ids: str) -> Loaded:
+        began = time.thread_time()
+        values = self.load(*ids)
+        return values, time.thread_time() - began
+
     def charts(self, values: Mapping[str, object]) -> JsonObject:  # noqa: ARG002 - for subclasses
         """Data of the page's charts, by element id; static/charts.js describes it. None by default."""
         return {}
@@ -157,7 +163,7 @@ class LivePage(LedgerPage):
         """What differs from what was sent: {"html": {id: text}, "charts": {id: data}}, or {"error": text}."""
         try:
             key = (type(self), ids, self.request.query)
-            values = await LOADS.get(key, lambda: self.blocking(self.load, *ids))
+            values = await LOADS.get(key, lambda: self.blocking(self._measured_load, *ids))
         except HTTPError as error:
             return {"error": error.log_message or str(error)}
         html = {name: self.fragment(template, **values) for name, template in self.fragments.items()}

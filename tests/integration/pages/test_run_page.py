@@ -53,15 +53,15 @@ def test_a_running_run_moves_without_a_reload(page: Page, ledger: Ledger) -> Non
     expect(page.locator("#run-stages")).to_contain_text("4 jobs in flight")
     page.evaluate("window.marked = true")
     finish_jobs(ledger, "night", ids, every_failed=15)
-    expect(page.locator("#run-counts")).to_contain_text("30 of 30 jobs finished", timeout=10_000)
-    expect(page.locator("#run-causes")).to_contain_text("timeout", timeout=10_000)
+    expect(page.locator("#run-counts")).to_contain_text("30 of 30 jobs finished", timeout=20_000)
+    expect(page.locator("#run-causes")).to_contain_text("timeout", timeout=20_000)
     curate(ledger, "night", ids)
     claimed(ledger, "night", Stage.TRAIN)
     for n in (5, 10, 15):
         report = TrainProgress(iteration=n, iterations=110, train_loss=2.0 / n, seconds=float(n))
         ledger.stages.report("night", Stage.TRAIN, report)
-    expect(page.locator("#run-stages")).to_contain_text("iteration 15 of 110", timeout=10_000)
-    expect(page.locator('[data-chart="chart-loss"] canvas')).to_be_visible(timeout=10_000)
+    expect(page.locator("#run-stages")).to_contain_text("iteration 15 of 110", timeout=20_000)
+    expect(page.locator('[data-chart="chart-loss"] canvas')).to_be_visible(timeout=20_000)
     assert page.evaluate("window.marked")
 
 
@@ -85,7 +85,7 @@ def test_a_cause_is_resubmitted_through_the_dialog(
     assert ledger.stages.view("night", Stage.TRAIN).state is StageState.SKIPPED
     with redis.Redis.from_url(redis_url.get_secret_value()) as client:
         assert client.llen(QUEUE_GENERATE) == before[FailureKind.TIMEOUT]
-    expect(page.locator(".aj-head")).to_contain_text("generating", timeout=10_000)
+    expect(page.locator(".aj-head")).to_contain_text("generating", timeout=20_000)
     expect(page.locator("#run-stages")).to_contain_text(f"{before[FailureKind.TIMEOUT]} jobs resubmitted")
 
 
@@ -109,19 +109,19 @@ def test_pause_resume_and_cancel_by_button(page: Page, ledger: Ledger) -> None:
     page.get_by_role("button", name="Pause").click()
     expect(page.locator(".toast").last).to_contain_text("night is paused")
     assert ledger.run("night").control is RunControl.PAUSED
-    expect(page.locator(".aj-head")).to_contain_text("paused", timeout=10_000)
+    expect(page.locator(".aj-head")).to_contain_text("paused", timeout=20_000)
     page.get_by_role("button", name="Resume").click()
-    expect(page.locator(".aj-head")).to_contain_text("generating", timeout=10_000)
+    expect(page.locator(".aj-head")).to_contain_text("generating", timeout=20_000)
     assert ledger.run("night").control is RunControl.GO
     page.get_by_role("button", name="Cancel").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("4 queued jobs will not run. The 2 finished jobs stay.")
     assert ledger.run("night").control is RunControl.GO  # it only asks
     dialog.get_by_role("button", name="Cancel the run").click()
-    expect(page.locator(".aj-head")).to_contain_text("cancelled", timeout=10_000)
+    expect(page.locator(".aj-head")).to_contain_text("cancelled", timeout=20_000)
     assert ledger.jobs.counts("night")[JobState.CANCELLED] == 4
     page.get_by_role("button", name="Curate what there is").click()
-    expect(page.locator(".aj-head")).to_contain_text("curating", timeout=10_000)
+    expect(page.locator(".aj-head")).to_contain_text("curating", timeout=20_000)
     assert ledger.stages.view("night", Stage.CURATE).state is StageState.READY
 
 
@@ -131,7 +131,7 @@ def test_a_failed_stage_runs_again_by_button(page: Page, ledger: Ledger, redis_u
     page.goto("/runs/night")
     expect(page.locator(".aj-head")).to_contain_text("none of 3 trajectories was kept")
     page.get_by_role("button", name="Run curate again").click()
-    expect(page.locator(".aj-head")).to_contain_text("curating", timeout=10_000)
+    expect(page.locator(".aj-head")).to_contain_text("curating", timeout=20_000)
     with redis.Redis.from_url(redis_url.get_secret_value()) as client:
         assert client.llen(QUEUE_CURATE) == 1
 

@@ -28,13 +28,13 @@ def test_a_run_moves_on_an_open_page(page: Page, ledger: Ledger) -> None:
     heartbeats(ledger)
     finish_jobs(ledger, "night", ids[:18])
     start_jobs(ledger, "night", ids[18:22])
-    expect(row).to_contain_text("18 of 40", timeout=10_000)
+    expect(row).to_contain_text("18 of 40", timeout=20_000)
     expect(row).to_contain_text("a minute")
     expect(row).to_contain_text("left")
     expect(row.locator("td").nth(5)).to_have_text("2")  # failed
     expect(row.locator("td").nth(6)).to_have_text("2")  # workers with jobs in flight
     ledger.controls.pause("night")
-    expect(row).to_contain_text("paused", timeout=10_000)
+    expect(row).to_contain_text("paused", timeout=20_000)
     expect(page.locator(".aj-fleet")).to_have_text(re.compile("3 workers ready, 1 paused by their endpoint or disk"))
     assert page.evaluate("window.marked")
 
@@ -46,7 +46,7 @@ def test_an_update_leaves_focus_and_typed_text_alone(page: Page, ledger: Ledger)
     link = page.get_by_role("link", name="night")
     link.focus()
     created(ledger, "another", 3)
-    expect(page.get_by_role("link", name="another")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("link", name="another")).to_be_visible(timeout=20_000)
     expect(link).to_be_focused()
     expect(page.get_by_label("Name")).to_have_value("nig")
 
@@ -63,7 +63,7 @@ def test_runs_are_found_by_name_and_state_also_by_the_stream(page: Page, ledger:
     expect(page.get_by_text("1 of 3 runs")).to_be_visible()
     created(ledger, "night-3", 2)
     created(ledger, "day-2", 2)
-    expect(page.locator("tbody th")).to_have_text(["night-3", "night-1"], timeout=10_000)
+    expect(page.locator("tbody th")).to_have_text(["night-3", "night-1"], timeout=20_000)
     page.get_by_role("link", name="Show all").click()
     expect(page.locator("tbody th")).to_have_count(5)
 
