@@ -119,7 +119,9 @@ def heartbeats(ledger: Ledger) -> None:
     working: JsonObject = {"limit": 6, "limit_reason": "throughput grew 12%", "first_token_seconds": 0.84}
     working["tokens_per_second"] = 41.0
     ledger.fleet.heartbeat(WORKERS[0], {**common, **working, "budget": "qwen3-4b-4bit: 2.3 GB of weights, fits"})
-    ledger.fleet.heartbeat(WORKERS[1], {**common, **working, "limit": 4, "limit_reason": "fixed"})
+    ledger.fleet.heartbeat(
+        WORKERS[1], {**common, **working, "limit": 4, "limit_reason": "fixed", "serves": "gemma-3-4b"}
+    )
     why = "the endpoint at http://localhost:8080/v1 did not respond within 10 s"
     ledger.fleet.heartbeat(WORKERS[2], {**common, "limit": 1, "limit_reason": "start", "paused": why})
     ledger.fleet.heartbeat("gpu@rack", {**common, "queues": ["curate", "train"]})

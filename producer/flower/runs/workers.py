@@ -110,9 +110,9 @@ def _limit(fields: JsonObject) -> str:
 
 def _model(fields: JsonObject) -> str:
     """The model that it serves or uses, as far as the heartbeat has it."""
-    model = fields.get("model")
-    if isinstance(model, str):
-        return model
+    served = fields.get("serves")
+    if isinstance(served, str):
+        return served
     budget = fields.get("budget")  # "NAME: 1.2 GB of weights, ..."
     return budget.partition(": ")[0] if isinstance(budget, str) else ""
 

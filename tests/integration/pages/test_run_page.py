@@ -162,7 +162,7 @@ def test_planted_markup_stays_text(page: Page, ledger: Ledger, what: str) -> Non
         "limit": 1,
         "limit_reason": odd["limit"],
         "paused": odd["reason"],
-        "model": odd["model"],
+        "serves": odd["model"],
     }
     ledger.fleet.heartbeat(odd["worker"], fields)
     ledger.jobs.begin("night", job, worker=odd["worker"], lease_seconds=60, delivery_limit=4)
