@@ -256,6 +256,11 @@ class Fleet:
     def __exit__(self, *raised: object) -> None:
         self._stack.close()
 
+    @property
+    def server(self) -> Server:
+        """Its Redis."""
+        return self._server
+
     def run(self, code: Path, seconds: float, jobs: int) -> Took:
         """Time from submit until the last job is stored."""
         self._endpoint.script = replies(seconds)

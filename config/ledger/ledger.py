@@ -23,6 +23,7 @@ from config.ledger.refusals import RefusalStore
 from config.ledger.restore import Restoration
 from config.ledger.stages import Stages
 from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
+from config.ledger.summaries import Summaries
 from config.records import JobState, Pin, Prompt, RunControl, Spec, StageState, Verdict, job_id
 from config.topology import ACTIVE, ARCHIVED, PAUSED, RUNS, Stage, run_key
 
@@ -73,6 +74,7 @@ class Ledger:
         self.restoration = Restoration(client)
         self._adapters = Adapters(client)
         self.refusals = RefusalStore(client)
+        self.summaries = Summaries(client)
 
     @classmethod
     def connect(cls, url: str) -> Ledger:

@@ -1,4 +1,4 @@
-"""Bases of applejack's pages in Flower: a page that reads the ledger, its live updates, and an action that changes it.
+"""Bases of applejack's pages in Flower: a page that reads the ledger, its live updates, a dialog and an action.
 
 A live page renders on the server and works without scripts. With them, static/live.js opens an event stream at the
 page's own address; the stream sends the fragments whose HTML has changed, and data for charts.
@@ -7,7 +7,7 @@ page's own address; the stream sends the fragments whose HTML has changed, and d
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import ClassVar, TypeVar
 
@@ -24,8 +24,44 @@ from producer.flower import text
 LIVE_SECONDS = 2.0  # between two looks of a stream; workers send heartbeats as often
 KEEP_ALIVE_SECONDS = 15.0  # a comment in a silent stream, by which a dead connection is found
 EVENT_STREAM = "text/event-stream"
+LOADS_PER_COST = 50.0  # a load is repeated after 50 times its CPU time: it takes 2% of a core
+SELDOM_SECONDS = 10.0  # but not later than this
+DIALOG = "dialog"  # X-Requested-With of live.js when it loads the content of a dialog
 
 T = TypeVar("T")
+Loaded = tuple[Mapping[str, object], float]  # the values of a page, and the CPU seconds that they took
+
+
+class SharedLoads:
+    """Loads of pages that all open streams share: ten open pages read the ledger as often as one.
+
+    A load that costs much is repeated seldom, so that an open page of a big run takes about 2% of a core.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loads: dict[object, asyncio.Future[Mapping[str, object]]] = {}
+        self._until: dict[object, float] = {}  # when the load of a key is too old; not there while it runs
+
+    async def get(self, key: object, load: Callable[[], Awaitable[Loaded]]) -> Mapping[str, object]:
+        """The values of `key`, loaded a short time ago; raises what `load` raised."""
+        now = time.monotonic()
+        for old in [known for known, until in self._until.items() if until <= now]:
+            del self._until[old], self._loads[old]
+        if key not in self._loads:
+            self._loads[key] = asyncio.ensure_future(self._load(key, load))
+        return await asyncio.shield(self._loads[key])
+
+    async def _load(self, key: object, load: Callable[[], Awaitable[Loaded]]) -> Mapping[str, object]:
+        began, cost = time.monotonic(), 0.0
+        try:
+            values, cost = await load()
+            return values
+        finally:
+            self._until[key] = began + max(self._seconds, min(LOADS_PER_COST * cost, SELDOM_SECONDS))
+
+
+LOADS = SharedLoads(LIVE_SECONDS)
 
 
 class LedgerPage(BaseHandler):  # type: ignore[misc]  # Flower has no type information
@@ -57,8 +93,16 @@ class LedgerPage(BaseHandler):  # type: ignore[misc]  # Flower has no type infor
         """Render a part of a page."""
         return str(self.render_string(template, **self._helpers(), **values).decode())
 
+    def address(self, name: str, *args: str) -> str:
+        """Address of a page by its name; "" if this Flower has no such page."""
+        try:
+            return str(self.reverse_url(name, *args))
+        except KeyError:
+            return ""
+
     def _helpers(self) -> Mapping[str, object]:
-        return {**text.HELPERS, "assets": lambda name: self.reverse_url("asset", name), "active_tab": self.tab}
+        assets = partial(self.reverse_url, "asset")
+        return {**text.HELPERS, "assets": assets, "address": self.address, "active_tab": self.tab}
 
 
 class LivePage(LedgerPage):
@@ -70,8 +114,16 @@ class LivePage(LedgerPage):
     """id of an element -> template of its content"""
 
     def load(self, *ids: str) -> Mapping[str, object]:
-        """What the templates show; runs in a thread. `ids` are the groups of the URL. UsageError becomes 404."""
+        """What the templates show; runs in a thread. `ids` are the groups of the URL. UsageError becomes 404.
+
+        Open streams share the result, so it depends on the address and its query only, never on the user.
+        """
         raise NotImplementedError
+
+    def _measured_load(self, *ids: str) -> Loaded:
+        began = time.thread_time()
+        values = self.load(*ids)
+        return values, time.thread_time() - began
 
     def charts(self, values: Mapping[str, object]) -> JsonObject:  # noqa: ARG002 - for subclasses
         """Data of the page's charts, by element id; static/charts.js describes it. None by default."""
@@ -110,7 +162,8 @@ class LivePage(LedgerPage):
     async def _changes(self, sent: dict[str, str], *ids: str) -> JsonObject:
         """What differs from what was sent: {"html": {id: text}, "charts": {id: data}}, or {"error": text}."""
         try:
-            values = await self.blocking(self.load, *ids)
+            key = (type(self), ids, self.request.query)
+            values = await LOADS.get(key, lambda: self.blocking(self._measured_load, *ids))
         except HTTPError as error:
             return {"error": error.log_message or str(error)}
         html = {name: self.fragment(template, **values) for name, template in self.fragments.items()}
@@ -123,6 +176,27 @@ class LivePage(LedgerPage):
             "charts": {name: data for name, data in charts.items() if f"chart {name}" in changed},
         }
         return {name: part for name, part in parts.items() if part}
+
+
+class DialogPage(LedgerPage):
+    """A question before an action: the content of a dialog, or without scripts a page. A subclass sets both."""
+
+    page: ClassVar[str]
+    """template of the content"""
+
+    def load(self, *ids: str) -> Mapping[str, object]:
+        """What the template shows; runs in a thread. UsageError becomes 404."""
+        raise NotImplementedError
+
+    @authenticated
+    async def get(self, *ids: str) -> None:
+        """The content alone for live.js, else within a page."""
+        values = await self.blocking(self.load, *ids)
+        alone = self.request.headers.get("X-Requested-With") == DIALOG
+        if alone:
+            self.show(self.page, **values)
+        else:
+            self.show("dialog.html", fragment=self.fragment(self.page, **values), **values)
 
 
 class Action(LedgerPage):
@@ -147,8 +221,20 @@ class Action(LedgerPage):
         except ApplejackError as error:
             self.set_status(503 if isinstance(error, StoreError) else 400)
             body = {"error": str(error)}
-        if self.request.headers.get("Accept") == "application/json" or "error" in body:
+        if self.request.headers.get("Accept") == "application/json":
             self.set_header("Content-Type", "application/json")
             self.finish(json.dumps(body))
+        elif "error" in body:
+            self.show("refused.html", error=body["error"], back=self.back())
         else:
-            self.redirect(self.get_argument("back", self.reverse_url("runs")), status=303)
+            self.redirect(self.back(), status=303)
+
+    def back(self) -> str:
+        """The page to return to: the form's field `back` if it is a page of this site, else the runs."""
+        wanted = self.get_body_argument("back", "")
+        return wanted if is_own_page(wanted) else str(self.reverse_url("runs"))
+
+
+def is_own_page(address: str) -> bool:
+    """Whether an address is a path on this site. Browsers read "//host" and "/\\host" as another site's address."""
+    return address.startswith("/") and not address.startswith(("//", "/\\"))

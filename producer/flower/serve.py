@@ -21,7 +21,7 @@ from config.ledger import Ledger
 from config.settings import Settings
 from config.topology import QUEUES
 from producer.flower.jobs.pages import urls as job_urls
-from producer.flower.runs import RunPage, RunsPage
+from producer.flower.runs.pages import urls as run_urls
 from producer.flower.templates import ASSETS, Templates
 from producer.output import Output
 from producer.stack.flower_credentials import find_credentials
@@ -86,8 +86,7 @@ def serve(settings: Settings, *, address: str, port: int, output: Output) -> Non
     app.add_handlers(
         ".*",
         [
-            url(r"/runs", RunsPage, reads, name="runs"),
-            url(r"/runs/([^/]+)", RunPage, reads, name="run"),
+            *run_urls(reads),
             *job_urls(reads),
             url(r"/applejack/static/(.+)", StaticFileHandler, {"path": str(ASSETS)}, name="asset"),
             (r"/broker", EveryQueue),

@@ -1,9 +1,11 @@
 """Text of the pages' cells: times, durations, shares, results of stages."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
+from tornado.escape import xhtml_escape
 
 from config.records import JsonObject
 
@@ -47,4 +49,22 @@ def cell(value: JsonValue) -> str:
     return text if len(text) <= CELL else text[: CELL - 1] + "…"
 
 
-HELPERS = {"ago": ago, "duration": duration, "share": share, "silent_after": SILENT_SECONDS, "facts": result_cells}
+def code(sentence: str) -> str:
+    """HTML of a sentence, escaped; what is between backticks becomes <code>. For {% raw %}."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", xhtml_escape(sentence))
+
+
+def json_data(data: JsonValue) -> str:
+    """JSON for a <script type="application/json">: no text in it can end the element. For {% raw %}."""
+    return json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+HELPERS = {
+    "ago": ago,
+    "code": code,
+    "duration": duration,
+    "facts": result_cells,
+    "json_data": json_data,
+    "share": share,
+    "silent_after": SILENT_SECONDS,
+}
