@@ -19,6 +19,7 @@ from config.ledger.files import Files
 from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
 from config.ledger.refusals import RefusalStore
+from config.ledger.server import Server
 from config.ledger.stages import Stages
 from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
 from config.records import JobState, Pin, Prompt, RunControl, Spec, StageState, Verdict, job_id
@@ -68,6 +69,7 @@ class Ledger:
         self.controls = RunControls(client)
         self._adapters = Adapters(client)
         self.refusals = RefusalStore(client)
+        self.server = Server(client)
 
     @classmethod
     def connect(cls, url: str) -> Ledger:
