@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     caffeinate: bool = Field(True, description="on macOS, keep the machine awake while this worker has work")
     flower_user: str | None = Field(None, description="Flower's basic-auth user")
     flower_password: SecretStr | None = Field(None, description="Flower's basic-auth password")
+    metrics_token: SecretStr | None = Field(
+        None, description="bearer token with which Prometheus may read Flower's /metrics; unset: only the login"
+    )
     log_format: Literal["auto", "pretty", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

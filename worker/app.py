@@ -39,6 +39,7 @@ from worker.fleet.keep_awake import KeepAwake
 from worker.fleet.leases import Leases
 from worker.fleet.reconciler import Reconciler
 from worker.fleet.redis_outage import log_broker_errors
+from worker.fleet.request import as_retry
 from worker.fleet.shutdown import GracefulShutdown
 from worker.fleet.worker_name import machine, require_free
 from worker.job_runner import JobRunner
@@ -184,7 +185,12 @@ class Worker:
     def _requeue(self, run_id: str, job_id: str, seconds: float) -> None:
         with log_broker_errors("job.not_sent", run_id=run_id, job_id=job_id):
             self.app.send_task(
-                GENERATE, args=(run_id, job_id), queue=QUEUE_GENERATE, ignore_result=True, countdown=seconds or None
+                GENERATE,
+                args=(run_id, job_id),
+                queue=QUEUE_GENERATE,
+                ignore_result=True,
+                countdown=seconds or None,
+                **as_retry(self.app.current_worker_task),
             )
 
     def _pause(self, _: str) -> None:

@@ -12,13 +12,14 @@ from config.errors import FailureKind, StoreError, StoreUnavailableError, UsageE
 from config.journal import Journal
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import LeaseRef
-from config.ledger.jobs import UNREADABLE, Claim
+from config.ledger.jobs import UNREADABLE, Claim, Finished
 from config.records import Failure, Prompt, Trajectory
 from config.settings import Settings
 from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet.journals import log_journal_errors
 from worker.fleet.leases import Lease, Leases
+from worker.fleet.outcome import Fate, Outcome
 from worker.fleet.redis_outage import retry_while_unavailable
 from worker.fleet.retry import RELEASED, TRANSIENT, refused_delay, retry_delay
 from worker.fleet.wrong_model import WrongModel
@@ -26,7 +27,20 @@ from worker.tools.open_workspaces import OpenWorkspaces
 
 log = logs.get(__name__)
 
+REFUSALS = {"terminal": "already finished", "held": "another worker runs it", "unknown": "not in its run"}
+"""the ledger's words for a claim that it refuses -> what Flower shows; others are clear as they are"""
+STALE = {"already": "already finished", "stale": "another worker has taken it over", "unknown": "its run was cancelled"}
+"""the ledger's words for a trajectory that it does not store -> what Flower shows"""
 MAX_POSTPONED = 10_000  # refused jobs remembered, 2 MB; above it, those that are due are forgotten
+
+
+def outcome(trajectory: Trajectory, stored: Finished) -> Outcome:
+    """What became of a delivery whose trajectory was offered to the ledger."""
+    if stored in STALE:
+        return Outcome(Fate.DROPPED, STALE[stored])
+    if trajectory.failure:
+        return Outcome(Fate.FAILED, trajectory.failure.kind.value)
+    return Outcome(Fate.DONE, "cut at max_tokens" if trajectory.truncated else "")
 
 
 @dataclass
@@ -56,8 +70,8 @@ class JobRunner:
         """Import pydantic-ai, which takes a second, in a thread: not during the first job."""
         threading.Thread(target=lambda: import_module("worker.generate.job"), name="preload", daemon=True).start()
 
-    def run(self, run_id: str, job_id: str) -> str:
-        """Run one job, unless it is finished or leased by another worker; returns its id in every case."""
+    def run(self, run_id: str, job_id: str) -> Outcome:
+        """Run one job, unless it is finished or leased by another worker; returns what became of this delivery."""
         reason = self.supervisor.circuit_breaker.reason if self.supervisor else ""
         if reason:  # delivered before the consumer stopped; the job is still pending in the ledger
             return self._dropped(run_id, job_id, reason)
@@ -69,8 +83,8 @@ class JobRunner:
             return self._dropped(run_id, job_id, f"its run cannot be read: {type(error).__name__}")
         unserved = ""
         if (refusal := self._refusal(run)) and not (unserved := self._refuse(run_id, refusal)):
-            self._postpone(run_id, job_id)
-            return self._dropped(run_id, job_id, refusal)
+            dropped = self._dropped(run_id, job_id, refusal)
+            return Outcome(Fate.RETRY, refusal) if self._postpone(run_id, job_id) else dropped
         claim = retry_while_unavailable(
             lambda: self.ledger.jobs.begin(
                 run_id,
@@ -98,7 +112,7 @@ class JobRunner:
                 and not unserved
                 and self._release_for_retry(run, claim, lease, trajectory.failure, began)
             ):
-                return job_id
+                return Outcome(Fate.RETRY, f"{trajectory.failure.kind.value}: {trajectory.failure.message}")
             if self.supervisor and not trajectory.failure and run.spec.teacher != "scripted":
                 self.supervisor.circuit_breaker.record_success()
                 self.supervisor.refused.remove(run.spec.model)
@@ -115,9 +129,9 @@ class JobRunner:
             seconds=round(trajectory.seconds, 2),
             stored=stored,
         )
-        return job_id
+        return outcome(trajectory, stored)
 
-    def _store(self, run: RunView, trajectory: Trajectory, claim: Claim) -> str:
+    def _store(self, run: RunView, trajectory: Trajectory, claim: Claim) -> Finished:
         """Write the trajectory to the journal, then store it in the ledger; returns what the ledger says."""
         if self.journal:
             with log_journal_errors():
@@ -136,21 +150,22 @@ class JobRunner:
         run_id, job_id, attempt = trajectory.run_id, trajectory.job_id, trajectory.attempt
         return retry_while_unavailable(lambda: self.ledger.jobs.trajectory(run_id, job_id, attempt)) == trajectory
 
-    def _dropped(self, run_id: str, job_id: str, because: str) -> str:
+    def _dropped(self, run_id: str, job_id: str, because: str) -> Outcome:
         log.info("job.dropped", run_id=run_id, job_id=job_id, because=because)
-        return job_id
+        return Outcome(Fate.DROPPED, REFUSALS.get(because, because))
 
-    def _postpone(self, run_id: str, job_id: str, seconds: float | None = None) -> None:
-        """Queue a refused job again after a delay, once: a second message for it is dropped meanwhile."""
+    def _postpone(self, run_id: str, job_id: str, seconds: float | None = None) -> bool:
+        """Queue a refused job again after a delay, once: a second message for it is dropped meanwhile (False)."""
         now, delay = time.monotonic(), refused_delay() if seconds is None else seconds
         with self._lock:
             if self._postponed.get((run_id, job_id), now) > now:
-                return
+                return False
             if len(self._postponed) > MAX_POSTPONED:
                 self._postponed = {job: until for job, until in self._postponed.items() if until > now}
             self._postponed[run_id, job_id] = now + delay
         if self.requeue:
             self.requeue(run_id, job_id, delay)
+        return True
 
     def _refusal(self, run: RunView) -> str:
         """Why this worker's endpoint does not serve the run's model; "" if it does, as far as is known."""

@@ -11,12 +11,22 @@ from config.records import JsonObject
 from config.settings import Settings
 from config.topology import Stage
 from worker.fleet.leases import Lease, Leases
+from worker.fleet.outcome import Fate, Outcome
 from worker.fleet.redis_outage import retry_while_unavailable
 from worker.models.progress import Downloads
 from worker.stages.context import StageContext
 from worker.stages.work import WORK
 
 log = logs.get(__name__)
+
+REFUSALS = {
+    "held": "another worker runs it",
+    "waiting": "its input is not ready",
+    "skipped": "the run does not include it",
+    "done": "already finished",
+    "failed": "already finished",
+}
+"""the ledger's words for a claim that it refuses -> what Flower shows; others are clear as they are"""
 
 
 @dataclass
@@ -30,14 +40,14 @@ class StageRunner:
     downloads: Downloads = field(default_factory=Downloads)
     """what this worker downloads, for its status"""
 
-    def run(self, run_id: str, stage: Stage) -> str:
-        """Run one stage, unless it is not ready or leased by another worker; returns the run's id in every case."""
+    def run(self, run_id: str, stage: Stage) -> Outcome:
+        """Run one stage, unless it is not ready or leased by another worker; returns what became of this delivery."""
         claim = retry_while_unavailable(
             lambda: self.ledger.stages.begin(run_id, stage, worker=self.worker, lease_seconds=self.leases.lease_seconds)
         )
         if isinstance(claim, str):
             log.info("stage.dropped", run_id=run_id, stage=stage.value, because=claim)
-            return run_id
+            return Outcome(Fate.DROPPED, REFUSALS.get(claim, claim))
 
         def release(why: str) -> bool:
             return self.ledger.stages.release(claim, why=why)
@@ -47,10 +57,12 @@ class StageRunner:
             lease.closing.set()
             if error and lease.ending.is_set():
                 retry_while_unavailable(lambda: release("its worker shuts down"))
-                return run_id
+                return Outcome(Fate.RETRY, "its worker shuts down")
             ended = retry_while_unavailable(lambda: self.ledger.stages.finish(claim, result=result, error=error))
         log.info("stage.finished", run_id=run_id, stage=stage.value, error=error or None, ended=ended)
-        return run_id
+        if ended == "stale":
+            return Outcome(Fate.DROPPED, "another worker has taken it over, or its run was cancelled")
+        return Outcome(Fate.FAILED, error) if error else Outcome(Fate.DONE)
 
     def _attempt(self, claim: StageClaim, lease: Lease) -> tuple[JsonObject, str]:
         if claim.exhausted:

@@ -70,6 +70,11 @@ class Fleet:
         """Become or stay the fleet's reconciler for the next `seconds`; False if another worker is."""
         return run_script(self._redis, "lead", [RECONCILER], [worker, ms(seconds)]) == 1
 
+    def leader(self) -> str:
+        """The worker that reconciles ledger and queues now; "" if none is elected."""
+        with redis_errors():
+            return decode(self._redis.get(RECONCILER))
+
     def heartbeat(self, worker: str, fields: JsonObject) -> None:
         """Store a worker's status."""
         now = self.now()

@@ -21,6 +21,7 @@ from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
 from config.ledger.refusals import RefusalStore
 from config.ledger.restore import Restoration
+from config.ledger.server import Server
 from config.ledger.stages import Stages
 from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
 from config.ledger.summaries import Summaries
@@ -75,6 +76,7 @@ class Ledger:
         self._adapters = Adapters(client)
         self.refusals = RefusalStore(client)
         self.summaries = Summaries(client)
+        self.server = Server(client)
 
     @classmethod
     def connect(cls, url: str) -> Ledger:

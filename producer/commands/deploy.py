@@ -41,8 +41,9 @@ def deploy(
     """Print or install the files that run a role on this machine as a service.
 
     generate, curate, train and flower become a launchd agent or a systemd user unit; redis also gets its configuration;
-    compose runs Redis and Flower in Docker. Secrets are in ~/.config/applejack/env (compose: .env), which --install
-    creates with mode 600 and never overwrites. Nothing is started: the last lines are the commands that do.
+    compose runs Redis and Flower in Docker; monitoring is a configuration of Prometheus with alert rules, and a Grafana
+    dashboard. Secrets are in ~/.config/applejack/env (compose: .env), which --install creates with mode 600 and never
+    overwrites. Nothing is started: the last lines are the commands that do.
     """
     if endpoint:
         require_url(endpoint)

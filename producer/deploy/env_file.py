@@ -30,8 +30,11 @@ def values(file: Path) -> dict[str, str]:
 
 
 def filled(template: str, known: Mapping[str, str]) -> str:
-    """The template with the values of these variables; a variable in a comment is set too."""
+    """The template with the values of these variables; a variable in a comment is set too, and so is @NAME@."""
     for name, value in known.items():
+        if f"@{name}@" in template:
+            template = template.replace(f"@{name}@", value)
+            continue
         before, _, after = re.split(rf"(?m)^(#?{name}=.*)$", template, maxsplit=1)
         template = f"{before}{name}={shlex.quote(value)}{after}"
     return template

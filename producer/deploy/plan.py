@@ -15,10 +15,11 @@ import config
 from config.errors import UsageError
 from config.settings import Settings
 from producer.deploy.env_file import values
+from producer.deploy.monitoring import TOKEN, Monitoring
 from producer.deploy.service import TEMPLATES, Service, System, search_path
 from producer.stack.redis_binary import find_binary
 
-Role = Literal["generate", "curate", "train", "flower", "redis", "compose"]
+Role = Literal["generate", "curate", "train", "flower", "redis", "compose", "monitoring"]
 WORKERS = ("generate", "curate", "train")
 
 STOP_MARGIN = 30  # seconds after the drain: to release jobs and to stop the model server, which takes up to 10 s
@@ -89,6 +90,8 @@ def plan(request: Request) -> Plan:
         return compose(request.checkout)
     if request.role == "redis":
         return redis(request)
+    if request.role == "monitoring":
+        return monitoring(request)
     command = Path(sys.executable).parent / "applejack"
     if not command.is_file():
         raise UsageError(f"{str(command)!r} is missing; install applejack in this environment: pip install -e .")
@@ -174,6 +177,24 @@ def with_service(
         notes = (f"log: journalctl --user -u {service.unit} -f; stop: systemctl --user disable --now {service.unit}",)
         folders = [directory, target.parent]
     return Plan((env, File(target, service.render(request.system))), commands, notes, tuple(folders))
+
+
+def monitoring(request: Request) -> Plan:
+    """Prometheus' configuration, alert rules and token, and a Grafana dashboard. Flower must know the same token."""
+    made = Monitoring(request.env_file.parent / "monitoring")
+    written, setting = values(request.env_file), request.settings.metrics_token
+    given = setting.get_secret_value() if setting else ""
+    token = made.known_token() or given or written.get(TOKEN) or secrets.token_urlsafe(32)
+    private = File(made.token_file, f"@{TOKEN}@", 0o600, {TOKEN: token})
+    files = (private, *(File(made.folder / name, text) for name, text in made.texts().items()))
+    add = () if written.get(TOKEN) == token else (made.give_token_to(request.env_file),)
+    flower = Service("flower", [], made.folder, request.env_file, made.folder, 0)
+    again = {
+        "launchd": f"launchctl kickstart -k gui/{os.getuid()}/{flower.label}",
+        "systemd": f"systemctl --user restart {flower.unit}",
+    }[request.system]
+    restart = (f"{again}   # so that Flower knows the token",) if add else ()
+    return Plan(files, (*add, *restart, made.start()), made.notes())
 
 
 def compose(root: Path) -> Plan:

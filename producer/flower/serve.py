@@ -9,9 +9,7 @@ import socket
 from flower.app import Flower
 from flower.options import options
 from flower.urls import settings as flower_settings
-from flower.views.broker import BrokerView
-from flower.views.monitor import Metrics
-from tornado.web import StaticFileHandler, authenticated, url
+from tornado.web import StaticFileHandler, url
 
 from config import logs
 from config.address import is_loopback
@@ -19,8 +17,9 @@ from config.broker import make_app
 from config.errors import UsageError
 from config.ledger import Ledger
 from config.settings import Settings
-from config.topology import QUEUES
 from producer.flower.jobs.pages import urls as job_urls
+from producer.flower.prometheus.page import MetricsPage
+from producer.flower.queues import EveryQueue
 from producer.flower.runs.pages import urls as run_urls
 from producer.flower.templates import ASSETS, Templates
 from producer.output import Output
@@ -32,23 +31,6 @@ PORT = 5555
 LAST_PORT = 65535
 SAVE_MS = 10_000  # between saves of the task list; a kill loses what came after the last save
 COLUMNS = "name,args,state,result,received,runtime,worker"  # args contain the prompt, so that tasks are recognisable
-
-
-class EveryQueue(BrokerView):  # type: ignore[misc]  # Flower has no type information
-    """List every queue. Flower lists only queues that have a live worker, and hides those that need one."""
-
-    def get_active_queue_names(self) -> list[str]:
-        """All of applejack's queues."""
-        return list(QUEUES)
-
-
-class GuardedMetrics(Metrics):  # type: ignore[misc]  # Flower has no type information
-    """Require a login for /metrics, which Flower leaves open; it contains task and worker names."""
-
-    @authenticated
-    async def get(self) -> None:
-        """Return the metrics to a user who is logged in."""
-        await super().get()
 
 
 def serve(settings: Settings, *, address: str, port: int, output: Output) -> None:
@@ -89,8 +71,8 @@ def serve(settings: Settings, *, address: str, port: int, output: Output) -> Non
             *run_urls(reads),
             *job_urls(reads),
             url(r"/applejack/static/(.+)", StaticFileHandler, {"path": str(ASSETS)}, name="asset"),
-            (r"/broker", EveryQueue),
-            (r"/metrics", GuardedMetrics),
+            (r"/broker", EveryQueue, reads),
+            (r"/metrics", MetricsPage, reads),
         ],
     )
     try:

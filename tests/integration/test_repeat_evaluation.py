@@ -99,7 +99,7 @@ def test_evaluate_on_the_fetched_files_repeats_the_report_of_the_run(
     )  # fmt: skip
     prompts = mine([CODE], count=30, seed=1, categories=CATEGORIES)
     generated(runner, spec, prompts, unseen=unseen_prompts(prompts, spec, count=3))
-    assert runner.run("r", Stage.CURATE) == "r"
+    assert str(runner.run("r", Stage.CURATE)) == "done"
     trained(runner, "r", student)
     runner.run("r", Stage.EVALUATE)
     view = ledger.stages.view("r", Stage.EVALUATE)

@@ -52,11 +52,11 @@ def test_tasks_go_by_plain_names_and_their_queues(app: Celery) -> None:
     assert app.amqp.router.route({}, EVALUATE)["queue"].name == "train"
 
 
-def test_a_job_is_run_once_and_its_task_answers_with_its_id_alone(app: Celery, ledger: Ledger) -> None:
+def test_a_job_is_run_once_and_its_task_returns_what_became_of_each_message(app: Celery, ledger: Ledger) -> None:
     spec = Spec(run_id="r", teacher="scripted", train=False)
     job_id = ledger.create(spec, [ANSWERABLE]).job_ids[0]
     asked = [app.send_task(GENERATE, args=("r", job_id)) for _ in range(2)]  # delivered twice
-    assert [one.get(timeout=30) for one in asked] == [job_id, job_id]
+    assert [one.get(timeout=30) for one in asked] == ["done", "dropped: already finished"]
     view = ledger.jobs.view("r", job_id)
     assert (view.state, view.attempt) == (JobState.GENERATED, 1)
     assert [event.event for event in view.history] == ["started", "generated"]
@@ -68,7 +68,7 @@ def test_a_job_is_run_once_and_its_task_answers_with_its_id_alone(app: Celery, l
 def test_a_header_task_never_raises_for_a_bad_rollout(app: Celery, ledger: Ledger) -> None:
     spec = Spec(run_id="r", workspace="/nowhere", teacher="scripted", train=False)
     job_id = ledger.create(spec, [Prompt(prompt="How many files import json?")]).job_ids[0]
-    assert app.send_task(GENERATE, args=("r", job_id)).get(timeout=30) == job_id
+    assert app.send_task(GENERATE, args=("r", job_id)).get(timeout=30) == "failed: workspace_unavailable"
     assert ledger.jobs.view("r", job_id).state is JobState.FAILED
     assert [kind.value for kind in ledger.jobs.failure_counts("r")] == ["workspace_unavailable"]
 
@@ -76,7 +76,7 @@ def test_a_header_task_never_raises_for_a_bad_rollout(app: Celery, ledger: Ledge
 def test_a_stage_that_is_not_due_changes_nothing(app: Celery, ledger: Ledger) -> None:
     ledger.create(Spec(run_id="r"), [ANSWERABLE])
     for task in (CURATE, TRAIN, EVALUATE):
-        assert app.send_task(task, args=("r",)).get(timeout=30) == "r"
+        assert app.send_task(task, args=("r",)).get(timeout=30) == "dropped: its input is not ready"
     assert [ledger.stages.view("r", stage).state for stage in Stage] == [StageState.WAITING] * 3
 
 

@@ -22,7 +22,7 @@ def test_a_fixed_limit_is_kept_and_restored_after_a_reconnection() -> None:
     again = Prefetch(16)  # what Celery makes of it when its connection is new
     limiter.adjust(again, running=5)
     assert again.value == 5
-    assert limiter.status() == {"limit": 5, "limit_reason": "fixed", "first_token_seconds": None}
+    assert limiter.status().items() >= {"limit": 5, "limit_reason": "fixed", "first_token_seconds": None}.items()
 
 
 def test_a_worker_runs_no_more_jobs_than_fit_its_servers_memory() -> None:

@@ -7,6 +7,7 @@ speed share one queue fairly. Each change is logged, and the heartbeat contains 
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from statistics import median
 from typing import Protocol
 
@@ -21,6 +22,8 @@ from worker.concurrency.observer import RequestEnded, RequestObserver
 log = logs.get(__name__)
 
 RECENT = 20  # requests whose median time to the first token is reported
+RATE_SECONDS = 60.0  # window of the reported tokens per second; longer than most requests
+MOST_ENDED = 2_000  # requests remembered for it; 33 a second fill the window
 
 
 class Qos(Protocol):
@@ -47,6 +50,8 @@ class ConcurrencyLimiter:
         self._area = 0.0  # requests in flight, integrated over time: request-seconds
         self._at = time.monotonic()
         self._first_tokens: deque[float] = deque(maxlen=RECENT)
+        self._ended: deque[tuple[float, float, int]] = deque(maxlen=MOST_ENDED)
+        """start, end and output tokens of requests whose server counts them"""
 
     def job(self, seconds: float) -> RequestObserver:
         """Register a job with a time limit of `seconds`; returns the observer of its requests."""
@@ -68,9 +73,11 @@ class ConcurrencyLimiter:
             at = time.monotonic()
             seconds = max(at - started, 1e-6)
             in_flight = (self._tick(-1) - area) / seconds
-            if first_token is not None:
-                with self._lock:
+            with self._lock:
+                if first_token is not None:
                     self._first_tokens.append(first_token)
+                if output_tokens:
+                    self._ended.append((started, at, output_tokens))
             if self._controller:
                 share = (at - job_began) / job_seconds
                 self._controller.observe(
@@ -101,11 +108,20 @@ class ConcurrencyLimiter:
             qos.decrement_eventually(-change)
 
     def status(self) -> JsonObject:
-        """Fields for the heartbeat; `first_token_seconds` is the median of recent requests, None before the first."""
+        """Fields for the heartbeat; `first_token_seconds` is the median of recent requests, None before the first.
+
+        `tokens_per_second` is what the endpoint generated for all jobs of this worker together in the last
+        RATE_SECONDS, None before the first request that counted its tokens.
+        """
         with self._lock:
-            latencies = tuple(self._first_tokens)
+            latencies, ended = tuple(self._first_tokens), tuple(self._ended)
         latency = round(median(latencies), 3) if latencies else None
-        return {"limit": self.limit, "limit_reason": self.reason, "first_token_seconds": latency}
+        return {
+            "limit": self.limit,
+            "limit_reason": self.reason,
+            "first_token_seconds": latency,
+            "tokens_per_second": round(generated(ended, time.monotonic()), 1) if ended else None,
+        }
 
     def _tick(self, change: int) -> float:
         """Return request-seconds until now, then change the number of requests in flight."""
@@ -115,3 +131,14 @@ class ConcurrencyLimiter:
             self._at = now
             self._running += change
             return self._area
+
+
+def generated(ended: Sequence[tuple[float, float, int]], now: float) -> float:
+    """Tokens per second in the RATE_SECONDS before `now`, or since the first start if that is later.
+
+    `ended` has start, end and tokens of each request. A request counts with the share of its time that lies within.
+    """
+    since = max(now - RATE_SECONDS, min(start for start, _, _ in ended))
+    recent = [(start, end, tokens) for start, end, tokens in ended if end > since]
+    tokens_since = sum(tokens * (end - max(start, since)) / max(end - start, 1e-6) for start, end, tokens in recent)
+    return tokens_since / max(now - since, 1.0)

@@ -1,0 +1,61 @@
+"""The Redis server itself: Celery's queues, which it holds beside the ledger, and its memory."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+
+from config.ledger.store import decode, redis_errors
+from config.topology import QUEUES
+
+UNACKED = "unacked"  # kombu's hash of delivered messages: [message, exchange, routing key]
+PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")  # suffixes of kombu's lists of a queue
+READ_LIMIT = 5_000  # unacknowledged messages, 1 KB each; with more of them only their sum is known
+
+
+@dataclass(frozen=True)
+class QueueLength:
+    """Messages of one queue."""
+
+    ready: int
+    """that no worker has taken yet"""
+    unacked: int | None
+    """that a worker has taken and not finished, or holds until their time; None if there are too many to count"""
+
+
+class Server:
+    """Reads what the server knows of queues and memory."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def queues(self) -> dict[str, QueueLength]:
+        """Length of each queue."""
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for queue in QUEUES:
+                for suffix in PRIORITIES:
+                    pipe.llen(queue + suffix)
+            pipe.hlen(UNACKED)
+            *lengths, held = (int(length) for length in pipe.execute())
+        steps = len(PRIORITIES)
+        unacked = self._unacked() if held <= READ_LIMIT else None
+        return {
+            queue: QueueLength(
+                sum(lengths[number * steps : (number + 1) * steps]), None if unacked is None else unacked[queue]
+            )
+            for number, queue in enumerate(QUEUES)
+        }
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes in use, and the limit of the server's configuration; 0 if it has none."""
+        with redis_errors():
+            found = cast(dict[str, object], self._redis.info("memory"))
+        return int(str(found["used_memory"])), int(str(found.get("maxmemory", 0)))
+
+    def _unacked(self) -> Counter[str]:
+        """Unacknowledged messages by routing key, which is the last string of each."""
+        with redis_errors():
+            blobs = cast(list[bytes], self._redis.hvals(UNACKED))
+        ends = (decode(blob).rstrip(' \n]"').rpartition('"')[2] for blob in blobs)
+        return Counter(end for end in ends if end in QUEUES)
