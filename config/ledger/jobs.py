@@ -269,7 +269,16 @@ class Jobs:
                 for job_id in chunk:
                     pipe.hget(self._job(run_id, job_id), "attempt")
                 attempts = [int(attempt or 1) for attempt in pipe.execute()]
-                keys = [self._trajectory(run_id, job, attempt) for job, attempt in zip(chunk, attempts, strict=True)]
+            yield from self.attempts(run_id, list(zip(chunk, attempts, strict=True)))
+
+    def attempts(self, run_id: str, wanted: Sequence[tuple[str, int]]) -> Iterator[Trajectory]:
+        """Yield the trajectories of these jobs and attempts in this order, read CHUNK at a time.
+
+        StoreError if one is missing.
+        """
+        for start in range(0, len(wanted), CHUNK):
+            keys = [self._trajectory(run_id, job, attempt) for job, attempt in wanted[start : start + CHUNK]]
+            with redis_errors():
                 blobs = self._redis.mget(keys)
             for key, blob in zip(keys, blobs, strict=True):
                 if blob is None:

@@ -40,6 +40,16 @@ class Created:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """Of which curation the run's verdicts are."""
+
+    version: int
+    """the run's version then"""
+    at: float
+    """when it began to read the jobs, seconds since the epoch; a job that finished later was not judged"""
+
+
+@dataclass(frozen=True)
 class RunView:
     """A run as it was submitted."""
 
@@ -54,6 +64,8 @@ class RunView:
     """raised by each change of many jobs at once: a cancellation, a resumption, a resubmission"""
     history: tuple[Event, ...] = ()
     """when it was cancelled, paused, resumed and resubmitted"""
+    judged: Judged | None = None
+    """None before the first curation, and if a worker of an earlier version curated it"""
 
 
 class Ledger:
@@ -116,6 +128,7 @@ class Ledger:
             control=RunControl(fields.get("control", "")),
             bulk=int(fields.get("bulk", "0")),
             history=events(fields.get("history")),
+            judged=_judged(fields.get("judged", "")),
         )
 
     def adapters(self, run_id: str) -> list[AdapterVersion]:
@@ -141,7 +154,7 @@ class Ledger:
             found = self._redis.hget(run_key(run_id, "pins"), workspace)
         return Pin.model_validate_json(decode(found)) if found is not None else None
 
-    def set_verdicts(self, run_id: str, verdicts: Iterable[Verdict]) -> None:
+    def set_verdicts(self, run_id: str, verdicts: Iterable[Verdict], *, judged: Judged | None = None) -> None:
         """Replace all verdicts of curation; readers see either the old set or the new one."""
         key = run_key(run_id, "verdicts")
         fresh = f"{key}:new"
@@ -152,13 +165,27 @@ class Ledger:
                 if number % BATCH == 0:
                     pipe.execute()
             pipe.execute()
-            self._redis.rename(fresh, key)
+        with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.rename(fresh, key)
+            if judged:
+                pipe.hset(run_key(run_id, "run"), "judged", f"{judged.version} {judged.at}")
+            else:
+                pipe.hdel(run_key(run_id, "run"), "judged")
+            pipe.execute()
 
     def verdict(self, run_id: str, job_id: str) -> Verdict | None:
         """Verdict of one job; None if it has not been curated."""
         with redis_errors():
             found = self._redis.hget(run_key(run_id, "verdicts"), job_id)
         return Verdict.model_validate_json(decode(found)) if found is not None else None
+
+    def verdicts_of(self, run_id: str, job_ids: Sequence[str]) -> list[Verdict | None]:
+        """Verdicts of some jobs, in the same order; None for a job that has not been curated."""
+        if not job_ids:
+            return []
+        with redis_errors():
+            found = self._redis.hmget(run_key(run_id, "verdicts"), list(job_ids))
+        return [None if value is None else Verdict.model_validate_json(decode(value)) for value in found]
 
     def verdicts(self, run_id: str) -> dict[str, Verdict]:
         """All verdicts of the current dataset, by job id."""
@@ -244,3 +271,9 @@ def fingerprint(spec: Spec, job_ids: Sequence[str]) -> str:
     for job in job_ids:
         digest.update(job.encode())
     return digest.hexdigest()
+
+
+def _judged(stored: str) -> Judged | None:
+    """As `set_verdicts` stores it."""
+    version, _, at = stored.partition(" ")
+    return Judged(int(version), float(at)) if at else None
