@@ -161,12 +161,12 @@ def test_the_page_of_a_big_run_holds_a_sample_of_each_reason(ledger: Ledger, tmp
     ids = new_run(ledger, 60)
     for job_id in ids:
         finish(ledger, job_id)
-    rare = RejectionReason.
+    rare = RejectionReason.LEAKED_TOOL_CALL
     curated(ledger, dict.fromkeys(ids[:30], RejectionReason.WRONG_ANSWER) | {ids[3]: rare})
     head, lines = reviewed(ledger, tmp_path, most=5)
     assert (head.kept, head.rejected, head.shown) == (30, 30, 11)
     assert Counter(line.side for line in lines) == {"kept": 5, "rejected": 6}
-    assert head.reasons == {"wrong_answer": 29, "leaked_secret": 1}
+    assert head.reasons == {"wrong_answer": 29, "leaked_tool_call": 1}
     assert any(line.verdict and line.verdict.reasons == (rare,) for line in lines)
     assert "The page holds 11 of 60 trajectories" in head.notes[0]
     assert [line.trajectory.job_id for line in lines] == sorted(line.trajectory.job_id for line in lines)
