@@ -41,6 +41,7 @@ ACTIVE: Final = "applejack:active"  # set of run ids with pending work
 PAUSED: Final = "applejack:paused"  # set of active run ids that are paused
 CONTROLS: Final = "applejack:controls"  # hash worker name -> what a person has asked of it; see fleet.py
 WORKERS: Final = "applejack:workers"  # zset worker name -> last heartbeat, milliseconds
+NOTICES: Final = "applejack:notices"  # hash of the notices about workers that were sent; see notices.py
 RECONCILER: Final = "applejack:reconciler"  # string: the elected worker, expires
 
 

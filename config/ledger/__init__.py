@@ -74,9 +74,11 @@ Keys of a run, all under applejack:run:ID: (config/topology.run_key)
     adapters             hash    N:spec, N:train, N:evaluate -> spec and results of the earlier adapter of version N
     submit, sending      strings locks of a producer: it writes the run; it sends a big run's messages
     lost_calls           hash    teacher -> calls that its model server dropped
+    notices              hash    notices that were sent, see notices.py; notices:N: lease of one that is being sent
     rate, by_worker      hashes  finished jobs per ten seconds; per worker and state
 """
 
-from config.ledger.ledger import Created, Judged, Ledger, RunView
+from config.ledger.ledger import Created, Ledger, RunView
+from config.ledger.verdicts import Judged
 
 __all__ = ["Created", "Judged", "Ledger", "RunView"]

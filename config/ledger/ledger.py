@@ -12,15 +12,18 @@ from itertools import islice
 import redis
 
 from config.errors import StoreError, UsageError
+from config.ledger import verdicts as verdict_store
 from config.ledger.adapters import Adapters, AdapterVersion
 from config.ledger.control import RunControls
 from config.ledger.encoding import Event, events
 from config.ledger.files import Files
 from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
+from config.ledger.notices import Notices
 from config.ledger.refusals import RefusalStore
 from config.ledger.stages import Stages
 from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
+from config.ledger.verdicts import Judged
 from config.records import JobState, Pin, Prompt, RunControl, Spec, StageState, Verdict, job_id
 from config.topology import ACTIVE, PAUSED, RUNS, Stage, run_key
 
@@ -37,16 +40,6 @@ class Created:
     new: bool
     """False if the same run already exists"""
     job_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Of which curation the run's verdicts are."""
-
-    version: int
-    """the run's version then"""
-    at: float
-    """when it began to read the jobs, seconds since the epoch; a job that finished later was not judged"""
 
 
 @dataclass(frozen=True)
@@ -80,6 +73,7 @@ class Ledger:
         self.controls = RunControls(client)
         self._adapters = Adapters(client)
         self.refusals = RefusalStore(client)
+        self.notices = Notices(client)
 
     @classmethod
     def connect(cls, url: str) -> Ledger:
@@ -128,7 +122,7 @@ class Ledger:
             control=RunControl(fields.get("control", "")),
             bulk=int(fields.get("bulk", "0")),
             history=events(fields.get("history")),
-            judged=_judged(fields.get("judged", "")),
+            judged=verdict_store.parse(fields.get("judged", "")),
         )
 
     def adapters(self, run_id: str) -> list[AdapterVersion]:
@@ -156,42 +150,19 @@ class Ledger:
 
     def set_verdicts(self, run_id: str, verdicts: Iterable[Verdict], *, judged: Judged | None = None) -> None:
         """Replace all verdicts of curation; readers see either the old set or the new one."""
-        key = run_key(run_id, "verdicts")
-        fresh = f"{key}:new"
-        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.delete(fresh)
-            for number, verdict in enumerate(verdicts, start=1):
-                pipe.hset(fresh, verdict.job_id, verdict.model_dump_json())
-                if number % BATCH == 0:
-                    pipe.execute()
-            pipe.execute()
-        with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.rename(fresh, key)
-            if judged:
-                pipe.hset(run_key(run_id, "run"), "judged", f"{judged.version} {judged.at}")
-            else:
-                pipe.hdel(run_key(run_id, "run"), "judged")
-            pipe.execute()
+        verdict_store.replace(self._redis, run_id, verdicts, judged)
 
     def verdict(self, run_id: str, job_id: str) -> Verdict | None:
         """Verdict of one job; None if it has not been curated."""
-        with redis_errors():
-            found = self._redis.hget(run_key(run_id, "verdicts"), job_id)
-        return Verdict.model_validate_json(decode(found)) if found is not None else None
+        return self.verdicts_of(run_id, [job_id])[0]
 
     def verdicts_of(self, run_id: str, job_ids: Sequence[str]) -> list[Verdict | None]:
         """Verdicts of some jobs, in the same order; None for a job that has not been curated."""
-        if not job_ids:
-            return []
-        with redis_errors():
-            found = self._redis.hmget(run_key(run_id, "verdicts"), list(job_ids))
-        return [None if value is None else Verdict.model_validate_json(decode(value)) for value in found]
+        return verdict_store.some(self._redis, run_id, job_ids)
 
     def verdicts(self, run_id: str) -> dict[str, Verdict]:
         """All verdicts of the current dataset, by job id."""
-        with redis_errors():
-            found = self._redis.hgetall(run_key(run_id, "verdicts"))
-        return {decode(key): Verdict.model_validate_json(decode(value)) for key, value in found.items()}
+        return verdict_store.every(self._redis, run_id)
 
     def remove(self, run_id: str) -> None:
         """Delete a run. It leaves the lists first, so that no reader sees a partly deleted run."""
@@ -271,9 +242,3 @@ def fingerprint(spec: Spec, job_ids: Sequence[str]) -> str:
     for job in job_ids:
         digest.update(job.encode())
     return digest.hexdigest()
-
-
-def _judged(stored: str) -> Judged | None:
-    """As `set_verdicts` stores it."""
-    version, _, at = stored.partition(" ")
-    return Judged(int(version), float(at)) if at else None
