@@ -69,6 +69,7 @@ def up(
     pool = concurrency or POOL["generate"]
     settings = settings_with_dir(folder)
     targets = targets_of(notify, settings)
+    os.environ.pop("APPLEJACK_NOTIFY", None)  # a secret that no child needs
     if serve:
         settings = settings.model_copy(update={"serve": served(serve)})
     stack = Stack(settings, generate=workers, concurrency=pool, flower=flower, env=env)
@@ -121,6 +122,7 @@ def worker(
         require_url(endpoint or settings.endpoint)
     with open_ledger(settings) as (_, with_url):
         environment = {**os.environ, **worker_environment(with_url)}
+    environment.pop("APPLEJACK_NOTIFY", None)  # a secret that a worker does not need
     if endpoint:
         environment["APPLEJACK_ENDPOINT"] = endpoint
     if serve:

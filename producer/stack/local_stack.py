@@ -151,7 +151,6 @@ class Stack:
     def _environment(self) -> dict[str, str]:
         assert self.running.redis_url is not None
         environment = {**os.environ, **self.env}
-        environment.pop("APPLEJACK_NOTIFY", None)  # a secret that no child needs: `up` itself notifies
         environment.pop("APPLEJACK_SERVE", None)  # one model server a machine, however many workers
         environment["APPLEJACK_REDIS_URL"] = self.running.redis_url.get_secret_value()
         environment["APPLEJACK_DIR"] = str(self.folder)
