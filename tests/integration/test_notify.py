@@ -154,7 +154,7 @@ def test_a_cancelled_run_is_told_and_told_again_when_it_is_cancelled_again(
 def test_a_stall_and_its_end_are_told(ledger: Ledger, redis_url: SecretStr) -> None:
     ids = new_run(ledger)
     finish(ledger, ids[0])
-    ledger.fleet.heartbeat("w@mac", {"queues": ["generate"]})
+    ledger.fleet.heartbeat("w@mac", {"queues": ["generate", "curate"]})
     with webhook() as hook:
         watchers = [notifier(redis_url, hook, [], stall=0.3) for _ in range(2)]
         for watcher in watchers:

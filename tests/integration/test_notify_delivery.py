@@ -1,4 +1,4 @@
-"""Notices reach a real HTTP server and a real command, with retries and time limits, and without the secret in a line."""
+"""Notices reach a real HTTP server and a real command, with retries and time limits; no line holds the secret."""
 
 import json
 import os
