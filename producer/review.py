@@ -180,7 +180,7 @@ def notes(head: ReviewHead, run: RunView, stage: StageView, tally: Tally) -> Ite
             states = [f"{done} finished and have no verdict yet"] * bool(done)
             states += [f"{tally.again - done} did not finish yet"] * (done < tally.again)
             jobs = pluralise(tally.again, "job")
-            yield f"{jobs} ran again since, and older attempts are not shown: {', '.join(states)}."
+            yield f"Submitted again since: {jobs}, whose older attempts are not shown; {', '.join(states)}."
     if stage.state is StageState.FAILED:
         yield f"Curation failed: {stage.error}"
     elif head.judged_version is not None and not unfinished and stage.state in {StageState.READY, StageState.RUNNING}:

@@ -1,6 +1,7 @@
 """Watches runs in a thread and sends notices. It never blocks a command or a run, and a failure only prints a line."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -57,15 +58,14 @@ class Notifier:
 
     def close(self, *, wait: bool) -> None:
         """End. With `wait`, look once more first, and give deliveries CLOSE_SECONDS."""
+        deadline = time.monotonic() + (CLOSE_SECONDS if wait else NO_WAIT_SECONDS)
         self._closing.set()
-        self._thread.join(CLOSE_SECONDS if wait else NO_WAIT_SECONDS)
-        timer = threading.Timer(CLOSE_SECONDS if wait else NO_WAIT_SECONDS, self._hurry.set)
-        timer.daemon = True
-        timer.start()
+        self._thread.join(max(0.0, deadline - time.monotonic()))
         for delivery in list(self._deliveries):
-            delivery.join(CLOSE_SECONDS)
-        timer.cancel()
-        self._hurry.set()
+            delivery.join(max(0.0, deadline - time.monotonic()))
+        self._hurry.set()  # those that wait for their next attempt give up
+        for delivery in list(self._deliveries):
+            delivery.join(NO_WAIT_SECONDS)
 
     def _watch(self) -> None:
         while True:

@@ -104,7 +104,7 @@ def test_a_job_that_runs_again_is_neither_kept_nor_rejected(ledger: Ledger, tmp_
     assert (head.version, head.judged_version) == (2, 1)
     assert (head.kept, head.rejected, head.open, head.again) == (3, 0, 2, 3)
     assert head.notes[0] == "The verdicts are of version 1 (5 kept, 1 rejected); the run is at version 2."
-    assert "3 jobs ran again since" in head.notes[1]
+    assert "Submitted again since: 3 jobs" in head.notes[1]
     assert "2 finished and have no verdict yet, 1 did not finish yet" in head.notes[1]
     shown = {line.trajectory.job_id: line for line in lines}
     assert ids[1] not in shown  # it has no current trajectory

@@ -25,7 +25,7 @@ def write_run_page(file: Path, page: Path, *, as_json: bool) -> None:
     write_review(
         page,
         read_lines(file),
-        title=f"run {head.run_id}: kept and rejected trajectories",
+        title=f"Review of run {head.run_id}",
         correct=dict(head.correct) if head.correct else None,
         head=on_page(head),
     )
