@@ -78,6 +78,10 @@ def with_local_run(run: str, settings: Settings, arguments: list[str], *, trajec
     with run_in_ledger(run, settings) as ledger, writing(target):
         target.mkdir(parents=True, exist_ok=True)
         fetch_for_review(ledger, run, target, trajectories=trajectories)
+        view = ledger.run(run)
+    if view.judged and view.judged.version != view.version:
+        older, newer = view.judged.version, view.version
+        sys.stderr.write(f"applejack: the dataset is of version {older}; the run is at version {newer}\n")
     return [str(target), *arguments[1:]]
 
 
