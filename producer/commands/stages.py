@@ -29,26 +29,34 @@ WORKER_PACKAGES = ("pydantic_ai", "mlx_lm")  # the largest packages of the `work
 def run_worker_cli(context: typer.Context) -> None:
     """Replace this process with the worker's command line. The page of a run is written by a child process."""
     name, arguments = str(context.info_name), context.args
-    if name in OF_A_RUN and (run := run_named(arguments)) is not None:
-        folder, arguments = _take("--dir", arguments)
-        settings = settings_with_dir(Path(folder) if folder else None)
-        if name == "review" and "--mark" not in arguments:
-            review_run(run, settings, arguments)
-        arguments = with_local_run(run, settings, arguments, trajectories=name == "review")
+    if name in OF_A_RUN:
+        run, folder, arguments = take_run(arguments)
+        if run is not None:
+            settings = settings_with_dir(folder)
+            if name == "review" and "--mark" not in arguments:
+                review_run(run, settings, arguments)
+            arguments = [*with_local_run(run, settings, trajectories=name == "review"), *arguments]
     command = worker_command(name, *arguments)
     os.execv(command[0], command)  # noqa: S606 - replaces this process, so signals and exit code are the worker's
 
 
-def run_named(arguments: list[str]) -> str | None:
-    """The run in front of the arguments, --dir and --most left out; None if a path or an option stands there."""
-    _, others = _take("--dir", arguments)
-    _, others = _take("--most", others)
-    return None if not others or others[0].startswith("-") or Path(others[0]).exists() else others[0]
+def take_run(arguments: list[str]) -> tuple[str | None, Path | None, list[str]]:
+    """(the run id in front of the arguments, --dir, the other arguments).
+
+    The run is None where a path or an option stands in its place. Only the id of a run needs --dir.
+    """
+    folder, others = _take("--dir", arguments)
+    _, positional = _take("--most", others)
+    run = positional[0] if positional and not positional[0].startswith("-") else None
+    if run is None or Path(run).exists():
+        return None, None, others
+    place = others.index(run)
+    return run, Path(folder) if folder else None, others[:place] + others[place + 1 :]
 
 
 def review_run(run: str, settings: Settings, arguments: list[str]) -> NoReturn:
     """Write the page of a run in the ledger, and exit with the worker's code."""
-    most, (_, *others) = _take("--most", arguments)
+    most, others = _take("--most", arguments)
     if most is not None and not most.isdecimal():
         raise UsageError(f"--most is {most!r}; give the number of trajectories of each reason, or 0 for all")
     with tempfile.TemporaryDirectory(prefix="applejack-review-") as place:
@@ -69,8 +77,8 @@ def worker_command(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", "worker.cli", name, *arguments]
 
 
-def with_local_run(run: str, settings: Settings, arguments: list[str], *, trajectories: bool) -> list[str]:
-    """The arguments with the run id in front replaced by a directory with the run's dataset and trajectories.
+def with_local_run(run: str, settings: Settings, *, trajectories: bool) -> list[str]:
+    """The worker's argument for a run: a directory with its dataset and, with `trajectories`, trajectories.jsonl.
 
     The directory is runs/RUN under --dir, as of `applejack fetch`.
     """
@@ -82,7 +90,7 @@ def with_local_run(run: str, settings: Settings, arguments: list[str], *, trajec
     if view.judged and view.judged.version != view.version:
         older, newer = view.judged.version, view.version
         sys.stderr.write(f"applejack: the dataset is of version {older}; the run is at version {newer}\n")
-    return [str(target), *arguments[1:]]
+    return [str(target)]
 
 
 @contextmanager
