@@ -89,6 +89,18 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         None, description="bearer token with which Prometheus may read Flower's /metrics; unset: only the login"
     )
+    notify: SecretStr | None = Field(
+        None,
+        description="default of --notify: webhook URLs, commands or @FILE (mode 600, one a line), separated by ';'",
+    )
+    notify_stall_minutes: float | None = Field(
+        None,
+        gt=0,
+        description="minutes without a finished job that count as a stall; unset: 10 times the run's mean, at least 10",
+    )
+    notify_failure_share: float = Field(
+        0.2, gt=0, le=1, description="share of failed jobs, of at least 20 finished ones, that is worth a notice"
+    )
     log_format: Literal["auto", "pretty", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

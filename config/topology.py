@@ -43,6 +43,7 @@ CONTROLS: Final = "applejack:controls"  # hash worker name -> what a person has 
 ARCHIVED: Final = "applejack:archived"  # zset run_id -> when it was removed; workers then delete their journals of it
 DEAD_LETTERS: Final = "applejack:dead-letters"  # list of values that could not be read; see dead_letters.py
 WORKERS: Final = "applejack:workers"  # zset worker name -> last heartbeat, milliseconds
+NOTICES: Final = "applejack:notices"  # hash of the notices about workers that were sent; see notices.py
 RECONCILER: Final = "applejack:reconciler"  # string: the elected worker, expires
 
 

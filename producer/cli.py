@@ -72,6 +72,11 @@ COMMANDS = {
     "deploy": Entry(OPERATE, "deploy", "Print or install the files that run a role on this machine as a service."),
     "pull": Entry(OPERATE, "stages", "Download a model from the hub; a killed download continues where it ended."),
     "doctor": Entry(OPERATE, "doctor", "Check this machine and the fleet for known misconfigurations."),
+    "notify": Entry(
+        OPERATE,
+        "notify",
+        "Send a test notification, as --notify of `up`, `flower`, `status --watch` and `submit --wait` would.",
+    ),
     "curate": Entry(
         STAGES, "stages", "Check trajectories or seed records in files and write a dataset, without a broker."
     ),

@@ -38,8 +38,8 @@ def folder_names(ledger: Ledger, run_id: str) -> list[str]:
     return [*FILES, *(found.file_name(name) for found in earlier for name in ("adapter", "report"))]
 
 
-def fetch_for_review(ledger: Ledger, run_id: str, target: Path) -> None:
-    """Write a run's dataset and trajectories.jsonl into `target`, for the review of its examples.
+def fetch_for_review(ledger: Ledger, run_id: str, target: Path, *, trajectories: bool = True) -> None:
+    """Write a run's dataset and, with `trajectories`, trajectories.jsonl into `target`, for the marks of its examples.
 
     A dataset that is already there, with or without the figures of `applejack precision`, is not written again.
     Raises UsageError if the run has no dataset yet, and as `fetch`.
@@ -56,7 +56,8 @@ def fetch_for_review(ledger: Ledger, run_id: str, target: Path) -> None:
     )
     if not all(same):
         fetch(ledger, run_id, target, folders=("dataset",))
-    write_lines(target / "trajectories.jsonl", (one.model_dump_json() for one in ledger.jobs.trajectories(run_id)))
+    if trajectories:
+        write_lines(target / "trajectories.jsonl", (one.model_dump_json() for one in ledger.jobs.trajectories(run_id)))
 
 
 def require_unmodified(folder: Path, *known: Hashes) -> None:

@@ -56,7 +56,8 @@ Three ways to wake a stage
 
 Keys of a run, all under applejack:run:ID: (config/topology.run_key)
     run                  hash    spec, fingerprint, total, created_ms, version (of dataset and adapter, from 1),
-                                 control, history, bulk (number of changes of many jobs at once)
+                                 control, history, bulk (number of changes of many jobs at once),
+                                 judged (version and start of the curation that the verdicts are of)
     prompts              hash    job_id -> Prompt
     queued running generated failed cancelled   sets of job ids; a job is in exactly one of them
     kind:K               set     jobs that failed with kind K; kind:truncated: generated jobs that max_tokens cut
@@ -73,9 +74,11 @@ Keys of a run, all under applejack:run:ID: (config/topology.run_key)
     adapters             hash    N:spec, N:train, N:evaluate -> spec and results of the earlier adapter of version N
     submit, sending      strings locks of a producer: it writes the run; it sends a big run's messages
     lost_calls           hash    teacher -> calls that its model server dropped
+    notices              hash    notices that were sent, see notices.py; notices:N: lease of one that is being sent
     rate, by_worker      hashes  finished jobs per ten seconds; per worker and state
 """
 
 from config.ledger.ledger import Created, Ledger, RunView
+from config.ledger.verdicts import Judged
 
-__all__ = ["Created", "Ledger", "RunView"]
+__all__ = ["Created", "Judged", "Ledger", "RunView"]

@@ -292,7 +292,7 @@ class Jobs:
         """Trajectory of one attempt; None if it has none."""
         with redis_errors():
             blob = self._redis.get(self._trajectory(run_id, job_id, attempt))
-        return unpack(blob) if isinstance(blob, bytes) else None
+        return self._readable(run_id, job_id, attempt, blob) if isinstance(blob, bytes) else None
 
     def trajectories(self, run_id: str) -> Iterator[Trajectory]:
         """Yield the current trajectory of each finished job, in the order of the prompts, read CHUNK at a time."""
@@ -302,9 +302,19 @@ class Jobs:
                 for job_id in chunk:
                     pipe.hget(self._job(run_id, job_id), "attempt")
                 attempts = [int(attempt or 1) for attempt in pipe.execute()]
-                keys = [self._trajectory(run_id, job, attempt) for job, attempt in zip(chunk, attempts, strict=True)]
+            yield from self.attempts(run_id, list(zip(chunk, attempts, strict=True)))
+
+    def attempts(self, run_id: str, wanted: Sequence[tuple[str, int]]) -> Iterator[Trajectory]:
+        """Yield the trajectories of these jobs and attempts in this order, read CHUNK at a time.
+
+        StoreError if one is missing.
+        """
+        for start in range(0, len(wanted), CHUNK):
+            chunk = wanted[start : start + CHUNK]
+            keys = [self._trajectory(run_id, job, attempt) for job, attempt in chunk]
+            with redis_errors():
                 blobs = self._redis.mget(keys)
-            for job_id, attempt, key, blob in zip(chunk, attempts, keys, blobs, strict=True):
+            for (job_id, attempt), key, blob in zip(chunk, keys, blobs, strict=True):
                 if blob is None:
                     raise StoreError(f"the ledger has no {key!r} although its job is finished; Redis has lost data")
                 yield self._readable(run_id, job_id, attempt, cast(bytes, blob))

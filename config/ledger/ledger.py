@@ -12,6 +12,7 @@ from itertools import islice
 import redis
 
 from config.errors import StoreError, UsageError
+from config.ledger import verdicts as verdict_store
 from config.ledger.adapters import Adapters, AdapterVersion
 from config.ledger.control import RunControls
 from config.ledger.dead_letters import DeadLetters
@@ -19,12 +20,14 @@ from config.ledger.encoding import Event, events
 from config.ledger.files import Files
 from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
+from config.ledger.notices import Notices
 from config.ledger.refusals import RefusalStore
 from config.ledger.restore import Restoration
 from config.ledger.server import Server
 from config.ledger.stages import Stages
 from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
 from config.ledger.summaries import Summaries
+from config.ledger.verdicts import Judged
 from config.records import JobState, Pin, Prompt, RunControl, Spec, StageState, Verdict, job_id
 from config.topology import ACTIVE, ARCHIVED, PAUSED, RUNS, Stage, run_key
 
@@ -59,6 +62,8 @@ class RunView:
     """raised by each change of many jobs at once: a cancellation, a resumption, a resubmission"""
     history: tuple[Event, ...] = ()
     """when it was cancelled, paused, resumed and resubmitted"""
+    judged: Judged | None = None
+    """None before the first curation, and if a worker of an earlier version curated it"""
 
 
 class Ledger:
@@ -77,6 +82,7 @@ class Ledger:
         self.refusals = RefusalStore(client)
         self.summaries = Summaries(client)
         self.server = Server(client)
+        self.notices = Notices(client)
 
     @classmethod
     def connect(cls, url: str) -> Ledger:
@@ -125,6 +131,7 @@ class Ledger:
             control=RunControl(fields.get("control", "")),
             bulk=int(fields.get("bulk", "0")),
             history=events(fields.get("history")),
+            judged=verdict_store.parse(fields.get("judged", "")),
         )
 
     def adapters(self, run_id: str) -> list[AdapterVersion]:
@@ -150,30 +157,21 @@ class Ledger:
             found = self._redis.hget(run_key(run_id, "pins"), workspace)
         return Pin.model_validate_json(decode(found)) if found is not None else None
 
-    def set_verdicts(self, run_id: str, verdicts: Iterable[Verdict]) -> None:
+    def set_verdicts(self, run_id: str, verdicts: Iterable[Verdict], *, judged: Judged | None = None) -> None:
         """Replace all verdicts of curation; readers see either the old set or the new one."""
-        key = run_key(run_id, "verdicts")
-        fresh = f"{key}:new"
-        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.delete(fresh)
-            for number, verdict in enumerate(verdicts, start=1):
-                pipe.hset(fresh, verdict.job_id, verdict.model_dump_json())
-                if number % BATCH == 0:
-                    pipe.execute()
-            pipe.execute()
-            self._redis.rename(fresh, key)
+        verdict_store.replace(self._redis, run_id, verdicts, judged)
 
     def verdict(self, run_id: str, job_id: str) -> Verdict | None:
         """Verdict of one job; None if it has not been curated."""
-        with redis_errors():
-            found = self._redis.hget(run_key(run_id, "verdicts"), job_id)
-        return Verdict.model_validate_json(decode(found)) if found is not None else None
+        return self.verdicts_of(run_id, [job_id])[0]
+
+    def verdicts_of(self, run_id: str, job_ids: Sequence[str]) -> list[Verdict | None]:
+        """Verdicts of some jobs, in the same order; None for a job that has not been curated."""
+        return verdict_store.some(self._redis, run_id, job_ids)
 
     def verdicts(self, run_id: str) -> dict[str, Verdict]:
         """All verdicts of the current dataset, by job id."""
-        with redis_errors():
-            found = self._redis.hgetall(run_key(run_id, "verdicts"))
-        return {decode(key): Verdict.model_validate_json(decode(value)) for key, value in found.items()}
+        return verdict_store.every(self._redis, run_id)
 
     def remove(self, run_id: str) -> None:
         """Delete a run. It leaves the lists first, so that no reader sees a partly deleted run."""

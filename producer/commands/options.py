@@ -21,6 +21,16 @@ Dir = Annotated[
         help="Directory for runs, models and the embedded server's data [default: $APPLEJACK_DIR, else ./data].",
     ),
 ]
+Notify = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--notify",
+        metavar="URL|COMMAND|@FILE",
+        help="Where to tell that a run ends, stalls or fails: a webhook of Slack, Mattermost or Discord (/slack), a "
+        "command, or a file of mode 600 with one a line, because a webhook's URL is a secret; repeat for more "
+        "[default: $APPLEJACK_NOTIFY].",
+    ),
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, as listed by `applejack status`.")]
 
 ReportName = Annotated[

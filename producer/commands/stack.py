@@ -3,17 +3,20 @@
 import os
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from config.errors import UsageError
+from config.ledger import Ledger
 from config.settings import Settings
 from config.trainer_command import parse_command
 from producer.commands.model_options import served
-from producer.commands.options import Dir, Json, require_url, settings_with_dir
+from producer.commands.options import Dir, Json, Notify, require_url, settings_with_dir
 from producer.connect import open_ledger
+from producer.notify.notifying import notifying, targets_of
 from producer.output import Output
 from producer.stack.local_stack import Stack, run_up, worker_command
 
@@ -36,6 +39,7 @@ def up(
         typer.Option(metavar="MODEL", help="Run one mlx_lm server with this model for all generate workers."),
     ] = None,
     caffeinate: Caffeinate = True,
+    notify: Notify = None,
     as_json: Json = False,
 ) -> None:
     """Run Redis, workers and Flower on this machine in the foreground. Ctrl-C stops all of them.
@@ -55,17 +59,24 @@ def up(
             output.console.print(f"Flower's user and password: {password_file}")
         output.console.print("Ctrl-C stops everything; queued work is kept")
         output.result({"urls": dict(stack.urls), "password_file": password_file})
+        if targets:
+            assert stack.running.redis_url is not None
+            ledger = Ledger.connect(stack.running.redis_url.get_secret_value())
+            watching.enter_context(notifying(ledger, settings, targets, wait=False))
 
     env = {"APPLEJACK_CONCURRENCY": str(concurrency)} if concurrency else {}
     env |= {} if caffeinate else {"APPLEJACK_CAFFEINATE": "0"}
     pool = concurrency or POOL["generate"]
     settings = settings_with_dir(folder)
+    targets = targets_of(notify, settings)
+    os.environ.pop("APPLEJACK_NOTIFY", None)  # a secret that no child needs
     if serve:
         settings = settings.model_copy(update={"serve": served(serve)})
     stack = Stack(settings, generate=workers, concurrency=pool, flower=flower, env=env)
     parts = [*([] if stack.settings.redis_url else ["server"]), "workers", *(["Flower"] if flower else [])]
     output.console.print(f"starting {', '.join(parts)} ...")
-    run_up(stack, ready=ready, tell=output.console.print)
+    with ExitStack() as watching:
+        run_up(stack, ready=ready, tell=output.console.print)
 
 
 def worker(
@@ -111,6 +122,7 @@ def worker(
         require_url(endpoint or settings.endpoint)
     with open_ledger(settings) as (_, with_url):
         environment = {**os.environ, **worker_environment(with_url)}
+    environment.pop("APPLEJACK_NOTIFY", None)  # a secret that a worker does not need
     if endpoint:
         environment["APPLEJACK_ENDPOINT"] = endpoint
     if serve:
@@ -135,15 +147,18 @@ def flower(
         str,
         typer.Option(help="Address to listen on. If not loopback, $APPLEJACK_FLOWER_USER and _PASSWORD must be set."),
     ] = "127.0.0.1",
+    notify: Notify = None,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
     """Start Flower with the Runs page. It requires a password and listens on loopback by default."""
-    with open_ledger(settings_with_dir(folder)) as (_, with_url):
+    targets = targets_of(notify, settings_with_dir(folder))
+    with open_ledger(settings_with_dir(folder)) as (ledger, with_url):
         resolved = with_url.model_copy(update={"dir": with_url.dir.resolve()})
     from producer.flower.serve import serve  # takes a second to import, which other commands should not pay
 
-    serve(resolved, address=address, port=port, output=Output(as_json))
+    with notifying(ledger, resolved, targets, wait=False):
+        serve(resolved, address=address, port=port, output=Output(as_json))
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:

@@ -13,10 +13,11 @@ from config.errors import UsageError
 from config.ledger import Ledger
 from config.model_names import download_text
 from config.records import JsonObject, Trajectory
-from producer.commands.options import Dir, Json, RunId, settings_with_dir
+from producer.commands.options import Dir, Json, Notify, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.follow import adapter_lines, follow, lost_calls, render_line, render_panel
 from producer.job_story import origin, reasons, row_ranges, split_file
+from producer.notify.notifying import notifying, watch_targets
 from producer.output import Output, pluralise
 from producer.resubmit import job_named
 from producer.run_status import SILENT_SECONDS, RunStatus, device_rows, worker_rows
@@ -28,6 +29,7 @@ SHOWN = 400  # characters of one message in `why`; --json does not shorten messa
 def status(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Id of a run; the newest run by default.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends.")] = False,
+    notify: Notify = None,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
@@ -36,11 +38,13 @@ def status(
     Of a running training: iteration, loss, tokens/s, memory and time left.
     """
     output = Output(as_json)
-    with open_ledger(settings_with_dir(folder), stopped=not watch) as (ledger, _):
+    targets = watch_targets(notify, settings_with_dir(folder), "--watch", watching=watch)
+    with open_ledger(settings_with_dir(folder), stopped=not watch) as (ledger, settings):
         runs = ledger.run_ids()
         if not runs:
             raise UsageError("there are no runs yet; create one with `applejack submit`")
-        seen = follow(ledger, run or runs[0], output) if watch else status_of(ledger, run or runs[0])
+        with notifying(ledger, settings, targets, run_id=run or runs[0]):
+            seen = follow(ledger, run or runs[0], output) if watch else status_of(ledger, run or runs[0])
         fleet = ledger.fleet.workers()
         workers, devices = worker_rows(fleet), device_rows(fleet)
         body: JsonObject = {**seen.as_json(), "by_worker": seen.by_worker_json(), "workers": list(workers)}

@@ -17,12 +17,13 @@ from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN, UNSEEN
 from config.trainer_command import TRAINER_HELP, parse_trainer
 from producer import enqueue
 from producer.commands.model_options import STUDENT_HELP, doubtful, parse_students
-from producer.commands.options import Dir, Json, settings_with_dir, tool_names
+from producer.commands.options import Dir, Json, Notify, settings_with_dir, tool_names
 from producer.commands.sufficient_tools import require_sufficient_tools, require_tools
 from producer.connect import open_ledger
 from producer.follow import follow
 from producer.mining.unseen import DEFAULT, unseen_prompts
 from producer.model_check import ask_workers, no_workers, require_student, require_teacher
+from producer.notify.notifying import notifying, watch_targets
 from producer.output import Output, either, pluralise
 from producer.workspace import resolve_prompts, resolve_workspace
 
@@ -126,6 +127,7 @@ def submit(
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow the run until it ends; Ctrl-C does not stop the run.")
     ] = False,
+    notify: Notify = None,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
@@ -178,7 +180,8 @@ def submit(
     asked = resolve_prompts(loaded, prompts, warn=lambda line: sys.stderr.write(f"applejack: {line}\n"))
     require_tools(asked, spec)
     require_sufficient_tools(asked, spec)
-    with open_ledger(settings) as (ledger, reached):
+    targets = watch_targets(notify, settings, "--wait", watching=wait)
+    with open_ledger(settings) as (ledger, reached), notifying(ledger, reached, targets, run_id=run):
         if not force and run not in ledger.run_ids():
             check_models(ledger, reached, spec, output)
         for doubt in filter(None, (doubtful(name) for name in students if name)):

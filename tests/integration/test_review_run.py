@@ -50,19 +50,27 @@ def curated_run(ledger: Ledger, folder: Path) -> None:
     ledger.files.put("r", "dataset", folder / "source")
 
 
-def test_a_run_is_reviewed_marked_and_measured_by_its_id(applejack: Command, ledger: Ledger, tmp_path: Path) -> None:
+def test_the_page_of_a_run_has_the_ledgers_verdicts(applejack: Command, ledger: Ledger, tmp_path: Path) -> None:
     curated_run(ledger, tmp_path)
-    told = result_of(applejack("review", "r", "--dir", "d", "--json"))
-    assert Path(str(told["page"])).is_file()
-    assert (told["kept"], told["rejected"], told["not_found"]) == (0, 3, 0)  # the run's own jobs, each of them once
+    told = result_of(applejack("review", "--dir", "d", "r", "--json"))
+    assert told["page"] == str(Path("d") / "runs" / "r" / "review.html")
+    assert (tmp_path / str(told["page"])).is_file()
+    assert (told["kept"], told["rejected"], told["not_found"]) == (3, 0, 0)  # of its own jobs
+
+
+def test_a_run_is_marked_and_measured_by_its_id(applejack: Command, ledger: Ledger, tmp_path: Path) -> None:
+    curated_run(ledger, tmp_path)
+    ledger.jobs.resubmit("r", ledger.jobs.ids("r")[:1], train=False, evaluate=False)
+    assert applejack("fetch", "r", "--dir", "d").returncode == 0
     place = tmp_path / "d" / "runs" / "r"
     for one in read_examples(place / "dataset"):
         save_mark(place / "dataset.marks.jsonl", marked(one, "right" if one.kept else "wrong"))
-    measured = result_of(applejack("precision", "r", "--dir=d", "--json"))
-    assert measured["marked"] == 5
-    assert applejack("review", "r", "--dir", "d").returncode == 0
-    assert "review" in json.loads((place / "dataset" / "dataset.json").read_text())  # the figures stay
-    assert applejack("fetch", "r", "--dir", "d").returncode == 0  # and do not stand in the way of a fetch
+    done = applejack("precision", "r", "--dir=d", "--json")
+    assert result_of(done)["marked"] == 5
+    assert "the dataset is of version 2; the run is at version 3" in done.stderr
+    assert not (place / "trajectories.jsonl").exists()  # precision needs none
+    assert "review" in json.loads((place / "dataset" / "dataset.json").read_text())
+    assert applejack("fetch", "r", "--dir", "d").returncode == 0  # the figures do not stand in the way of a fetch
     assert len((place / "dataset.marks.jsonl").read_text().splitlines()) == 5
 
 

@@ -1,6 +1,6 @@
 """A run that has ended, made in the ledger without workers."""
 
-from config.ledger import Ledger
+from config.ledger import Judged, Ledger
 from config.ledger.stages import StageClaim
 from config.records import Prompt, Spec, Trajectory, Verdict
 from config.topology import Stage
@@ -19,6 +19,7 @@ def ended_run(ledger: Ledger, run_id: str) -> tuple[str, ...]:
             ledger.jobs.resubmit(run_id, ids[:1], train=False, evaluate=False)
     claim = ledger.stages.begin(run_id, Stage.CURATE, worker="w", lease_seconds=9)
     assert isinstance(claim, StageClaim)
-    ledger.set_verdicts(run_id, [Verdict(job_id=job_id) for job_id in ids])
+    judged = Judged(ledger.run(run_id).version, ledger.fleet.now())
+    ledger.set_verdicts(run_id, [Verdict(job_id=job_id) for job_id in ids], judged=judged)
     ledger.stages.finish(claim, result={"kept": 3})
     return ids

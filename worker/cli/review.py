@@ -15,8 +15,11 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from config.errors import UsageError
 from config.records import Finding, Trajectory, Verdict
 from worker.cli.mark import mark_examples
+from worker.cli.review_run import write_run_page
 from worker.curate import sources
 from worker.curate.review import Reviewed, write_review
+from worker.curate.review.examples import EXAMPLES, read_examples
+from worker.curate.review.marks import content_hash
 
 SAMPLE = 60  # marks; 30 on each side give a 95% interval of about 10 percentage points at a precision of 98%
 
@@ -53,13 +56,19 @@ def review(
         bool, typer.Option("--blind/--no-blind", help="With --mark: hide each verdict until the example is marked.")
     ] = True,
     port: Annotated[int, typer.Option(min=0, max=65535, help="With --mark: port to listen on, 0 for a free one.")] = 0,
+    judged: Annotated[Path | None, typer.Option("--judged", hidden=True, help="Review file of a run.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")] = False,
 ) -> None:
     """Write an HTML file with the kept and rejected trajectories, with the evidence.
 
-    With the id of a run, --dir D names the directory of its stack (default:
-    $APPLEJACK_DIR, else ./data). A dataset that was curated from files needs
-    --trajectories.
+    With the id of a run, in whatever state it is, the page comes straight from
+    the ledger: its verdicts, failed jobs, and what has no verdict yet. It never
+    shows an attempt that was superseded. --dir D names the directory of the
+    stack (default: $APPLEJACK_DIR, else ./data), and --most N is the number of
+    trajectories of each reason on the page (default: 2000; 0: all). The page is
+    D/runs/RUN/review.html.
+
+    A dataset that was curated from files needs --trajectories.
 
     With --mark, serve the page on this machine instead. There a person marks
     kept and rejected examples as right (deserves to be in the dataset) or wrong.
@@ -67,11 +76,15 @@ def review(
     ends, and the same command continues. Several people can mark.
     `applejack precision DATASET` shows the result.
     """
+    if judged is not None:
+        write_run_page(judged, page or dataset / "review.html", as_json=as_json)
+        return
     dataset, files = locate(dataset, trajectories)
     rejected = read_rejected(dataset)
     sources.require_trajectory(files)
-    numbers = Counter(t.job_id for t in _trajectories(files) if t.job_id in rejected)
-    pairs = judge(_trajectories(files), rejected, numbers)
+    judged_set = Curated(dataset, files)
+    numbers = Counter(t.job_id for t in judged_set.trajectories() if t.job_id in rejected)
+    pairs = judge(judged_set.trajectories(), rejected, numbers)
     if mark:
         if page is not None:
             raise UsageError(
@@ -83,6 +96,29 @@ def review(
         mark_examples(dataset, pairs, by=name, sample=sample, seed=seed, blind=blind, port=port, as_json=as_json)
         return
     write_page(page or beside(dataset, "review.html"), dataset, pairs, rejected, as_json=as_json)
+    if judged_set.others:
+        print(f"not shown, because this dataset was not curated from them: {judged_set.others}", file=sys.stderr)
+
+
+class Curated:
+    """The trajectories of files that a dataset was curated from."""
+
+    def __init__(self, dataset: Path, files: list[Path]) -> None:
+        self._files = files
+        known = read_examples(dataset) if (dataset / EXAMPLES).is_file() else None  # earlier versions wrote none
+        self._known = None if known is None else {(one.job_id, one.run_id, one.content) for one in known}
+        self.others = 0
+        """trajectories that the dataset does not know, such as an attempt after it; as of the last reading"""
+
+    def trajectories(self) -> Iterator[Trajectory]:
+        """Those that the dataset has a verdict of. The last attempt of a job that ran again."""
+        self.others = 0
+        for trajectory in _trajectories(self._files):
+            key = (trajectory.job_id, trajectory.run_id, content_hash(trajectory)) if self._known is not None else None
+            if self._known is None or key in self._known:
+                yield trajectory
+            else:
+                self.others += 1
 
 
 def person(by: str | None) -> str:

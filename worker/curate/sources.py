@@ -1,5 +1,6 @@
 """Reads the input of curation, trajectories and seed records in any mix, one line at a time."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from worker.curate.foreign import as_recorded
 from worker.curate.jsonlines import MAX_LINE, first_error, numbered_lines, parse_object
 
 SHOWN = 60  # characters of a system prompt in an error message
+LATER = re.compile(rb'"attempt"\s*:\s*(?!1\b)\d')  # a line that may hold an attempt after the first
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,49 @@ class Sourced:
 def read(paths: Sequence[Path]) -> Iterator[Sourced]:
     """Yield every non-blank line of the files in order; a broken line is yielded with its problem.
 
-    Raises UsageError before the first line if a path is not a readable file.
+    Of a job that ran again, as an archive holds it, only the last attempt is yielded. Raises UsageError before the
+    first line if a path is not a readable file.
     """
     for path in paths:
         _require_file(path)
-    return (sourced for path in paths for sourced in _read_file(path))
+    last = last_attempts(paths)
+    return (sourced for path in paths for sourced in _read_file(path) if not is_superseded(sourced.trajectory, last))
+
+
+def last_attempts(paths: Sequence[Path]) -> dict[tuple[str, str], int]:
+    """The number of the last attempt by (run_id, job_id), of jobs that ran again."""
+    last: dict[tuple[str, str], int] = {}
+    for path in paths:
+        with path.open("rb") as file:
+            for _, line in numbered_lines(file):
+                if LATER.search(line) and (found := _attempt(line)):
+                    job, attempt = found
+                    last[job] = max(attempt, last.get(job, 1))
+    return last
+
+
+def _attempt(line: bytes) -> tuple[tuple[str, str], int] | None:
+    """(run_id, job_id) and attempt of a line that is a trajectory after the first attempt."""
+    try:
+        match parse_object(line):
+            case {"run_id": str(run_id), "job_id": str(job_id), "attempt": int(attempt)} if attempt > 1:
+                return (run_id, job_id), attempt
+    except ValueError:
+        pass
+    return None
+
+
+def is_superseded(trajectory: Trajectory | None, last: dict[tuple[str, str], int]) -> bool:
+    """Whether a later attempt of the job is among `last_attempts`."""
+    return trajectory is not None and trajectory.attempt < last.get((trajectory.run_id, trajectory.job_id), 1)
 
 
 def require_trajectory(paths: Sequence[Path]) -> None:
     """Raise UsageError with the first problem if no line is a trajectory. Stops reading at the first trajectory."""
+    for path in paths:
+        _require_file(path)
     problem = ""
-    for sourced in read(paths):
+    for sourced in (sourced for path in paths for sourced in _read_file(path)):
         if sourced.trajectory is not None:
             return
         problem = problem or f": {sourced.where}: {sourced.problem}"

@@ -23,6 +23,7 @@ from config.errors import UsageError
 from config.records import JOB_DIGITS, JsonObject, Message, ToolCall, Trajectory
 from worker.curate import seed
 from worker.curate.jsonlines import first_error
+from worker.curate.sources import is_superseded, last_attempts
 from worker.evaluate.answer_files import ANSWER_KEYS, PROMPT_KEYS, entries
 from worker.evaluate.call_parsing import parse_answer
 from worker.evaluate.record_fields import (
@@ -64,13 +65,17 @@ class Recorded:
 
 
 def read(paths: Sequence[Path]) -> Iterator[Recorded]:
-    """Every answer, in reading order. Raises UsageError, before the first one, if a path is not a readable file."""
+    """Every answer, in reading order. Raises UsageError, before the first one, if a path is not a readable file.
+
+    Of a run's job that ran again, as an archive holds it, the last attempt only.
+    """
     for path in paths:
         try:
             path.open("rb").close()
         except OSError as error:
             raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}; give .json or .jsonl files") from error
-    return (recorded for path in paths for recorded in _read_file(path))
+    last = last_attempts(paths)
+    return (found for path in paths for found in _read_file(path) if not is_superseded(found.trajectory, last))
 
 
 def require_record(paths: Sequence[Path]) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 
 from config import logs
 from config.errors import CurationError, StoreUnavailableError, TrainingError
-from config.ledger import Ledger
+from config.ledger import Judged, Ledger
 from config.records import Adapter, JsonObject, Prompt, TrainProgress
 from config.report.metrics import Fraction
 from config.topology import UNSEEN, Stage
@@ -35,6 +35,7 @@ def curate_run(context: StageContext) -> JsonObject:
         source_run=spec.run_id,
     )
     student = None if spec.dataset_format == "seed-text" else context.student(Stage.CURATE)
+    judged = Judged(context.run.version, ledger.fleet.now())
     curated = curate(
         lambda: ledger.jobs.trajectories(spec.run_id),
         out=context.place("dataset"),
@@ -43,7 +44,7 @@ def curate_run(context: StageContext) -> JsonObject:
         replay=Replay(context.settings.cache),
         evaluation=Evaluation(spec, submitted_unseen(context)),
     )
-    ledger.set_verdicts(spec.run_id, curated.verdicts())
+    ledger.set_verdicts(spec.run_id, curated.verdicts(), judged=judged)
     ledger.files.put(spec.run_id, "dataset", context.place("dataset"))
     summary = curated.summary
     if summary.kept == 0:

@@ -10,6 +10,7 @@ import gzip
 import html
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
@@ -29,18 +30,27 @@ SERVED = "base-uri 'none'; connect-src 'self'"  # a page that saves marks sends 
 Reviewed = tuple[Trajectory, Verdict]
 
 
+@dataclass(frozen=True)
+class Unjudged:
+    """In the place of a verdict: the trajectory has none."""
+
+    why: str
+
+
 def write_review(
     out: Path,
-    trajectories: Iterable[Reviewed],
+    trajectories: Iterable[tuple[Trajectory, Verdict | Unjudged]],
     *,
     title: str,
     correct: JsonValue = None,
     marking: JsonObject | None = None,
+    head: JsonObject | None = None,
 ) -> int:
     """Write the page atomically; return the number of trajectories. Keeps one block in memory.
 
     Args:
         correct: {"count", "of"} of dataset.json: right answers, of those whose prompt has an expected answer.
+        head: of a run: "totals" and "notes" (texts), "counts" by side and "reasons", which a sample does not show.
         marking: {"by", "blind"} makes the page of `worker.curate.review.server`, which saves marks.
 
     Raises UsageError if `out` cannot be written.
@@ -48,10 +58,17 @@ def write_review(
     if out.is_dir():
         raise UsageError(f"the page {str(out)!r} is a directory; choose a file name, such as review.html")
     with writing(out), replace_file(out) as draft, draft.open("w", encoding="utf-8") as file:
-        return _write(file, iter(trajectories), title, {"correct": correct, "marking": marking})
+        return _write(
+            file,
+            iter(trajectories),
+            title,
+            {"correct": correct, "marking": marking, **({"head": head} if head else {})},
+        )
 
 
-def _write(file: TextIO, trajectories: Iterator[Reviewed], title: str, about: JsonObject) -> int:
+def _write(
+    file: TextIO, trajectories: Iterator[tuple[Trajectory, Verdict | Unjudged]], title: str, about: JsonObject
+) -> int:
     head, tail = _page(title)
     if about["marking"]:
         head = head.replace("base-uri 'none'", SERVED)
@@ -79,23 +96,29 @@ def _data(kind: str, content: object) -> str:
     return f'<script type="application/gzip" class="{kind}">{base64.b64encode(packed).decode()}</script>\n'
 
 
-def _index_entry(trajectory: Trajectory, verdict: Verdict) -> JsonObject:
+def _index_entry(trajectory: Trajectory, verdict: Verdict | Unjudged) -> JsonObject:
     """The fields that lists and filters use."""
+    judged = isinstance(verdict, Verdict)
     return {
         "id": trajectory.job_id,
         "question": trajectory.prompt[:QUESTION],
         "category": trajectory.category,
         "tools": list(dict.fromkeys(call.name for call in trajectory.tool_calls)),
-        "reasons": [reason.value for reason in verdict.reasons],
+        "reasons": [reason.value for reason in verdict.reasons] if isinstance(verdict, Verdict) else [verdict.why],
         "calls": len(trajectory.tool_calls),
+        **({} if judged else {"side": "open"}),
+        **({"failure": trajectory.failure.kind.value} if trajectory.failure else {}),
     }
 
 
-def _detail(trajectory: Trajectory, verdict: Verdict) -> JsonObject:
+def _detail(trajectory: Trajectory, verdict: Verdict | Unjudged) -> JsonObject:
     """The trajectory without its tool schemas; only the tool names are kept."""
     detail: JsonObject = trajectory.model_dump(mode="json", exclude_defaults=True, exclude={"tools", "timing"})
     functions = [tool.get("function") for tool in trajectory.tools]
     return detail | {
         "tools": [function.get("name") for function in functions if isinstance(function, dict)],
-        "findings": [finding.model_dump(mode="json", exclude_none=True) for finding in verdict.findings],
+        "findings": [
+            finding.model_dump(mode="json", exclude_none=True)
+            for finding in (verdict.findings if isinstance(verdict, Verdict) else ())
+        ],
     }

@@ -29,7 +29,13 @@ function drawChoice(facet, value, count) {
     apply();
   };
   return h('label', { className: count ? '' : 'none', title: value }, box, h('span', { className: 'name' }, value),
-    h('span', { className: 'n' }, String(count)));
+    h('span', { className: 'n' }, sampled(facet, value, count)));
+}
+
+// With the number in the run, where the page holds a sample and nothing else is filtered.
+function sampled(facet, value, count) {
+  const of = facet === 'reasons' && !state.query && state.head?.reasons[value];
+  return of > count && state.head.sample ? `${count} of ${of}` : String(count);
 }
 
 function clearAll() {

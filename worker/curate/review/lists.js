@@ -2,8 +2,9 @@
 const ROW = 58; // pixels; the height of .row in page.css
 const SPARE_ROWS = 6; // drawn above and below what is seen
 const KEPT_BLOCKS = 24; // unpacked blocks that stay in memory
-const SIDES = ['kept', 'rejected']; // one queue instead while marking
-const FACETS = [['reasons', 'Reason'], ['category', 'Category'], ['tools', 'Tool']];
+const SIDES = ['kept', 'rejected']; // one queue instead while marking; 'open' too if some have no verdict
+const FACETS = [['reasons', 'Reason'], ['failure', 'Failure'], ['category', 'Category'], ['tools', 'Tool']];
+const NAMES = { kept: 'Kept', rejected: 'Rejected', open: 'No verdict', queue: 'To mark' };
 const $ = (id) => document.getElementById(id);
 
 const blocks = [...document.querySelectorAll('script.block')];
@@ -11,8 +12,9 @@ const unpacked = new Map();
 const haystacks = []; // lower-cased text of a block's trajectories, made by the first search
 const state = {
   items: [], size: 1, view: 'both', side: 'kept', query: '', found: null,
-  chosen: { reasons: new Set(), category: new Set(), tools: new Set() },
-  shown: { kept: [], rejected: [], queue: [] }, at: { kept: -1, rejected: -1, queue: -1 },
+  chosen: { reasons: new Set(), failure: new Set(), category: new Set(), tools: new Set() },
+  shown: { kept: [], rejected: [], open: [], queue: [] }, at: { kept: -1, rejected: -1, open: -1, queue: -1 },
+  head: null, // of a run: its counts, of which the page may hold a sample
 };
 const panes = {};
 
@@ -31,6 +33,7 @@ function block(number) {
 }
 
 function values(item, facet) {
+  if (facet === 'failure') return item.failure ? [item.failure] : [];
   return facet === 'category' ? [item.category] : item[facet];
 }
 
@@ -38,7 +41,7 @@ function passes(item, except) {
   if (state.found && !state.found.has(item.number)) return false;
   return FACETS.every(([facet]) => {
     const chosen = state.chosen[facet];
-    if (facet === except || !chosen.size || (facet === 'reasons' && item.side === 'kept')) return true;
+    if (facet === except || !chosen.size || (['reasons', 'failure'].includes(facet) && item.side === 'kept')) return true;
     return values(item, facet).some((value) => chosen.has(value));
   });
 }
@@ -83,14 +86,14 @@ async function drawDetail(side, item, token) {
 function drawList(side) {
   const { list, spacer, count } = panes[side];
   const items = state.shown[side];
-  const total = state.items.filter((item) => item.side === side).length;
+  const total = state.head?.counts[side] ?? state.items.filter((item) => item.side === side).length;
   count.textContent = items.length === total ? `${total}` : `${items.length} of ${total}`;
   spacer.style.height = `${items.length * ROW}px`;
   const first = Math.max(0, Math.floor(list.scrollTop / ROW) - SPARE_ROWS);
   const last = Math.min(items.length, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + SPARE_ROWS);
   const rows = items.slice(first, last).map((item, place) => drawRow(side, item, first + place));
   spacer.replaceChildren(...rows);
-  const words = total ? 'None matches the search and the filters.' : `No ${side} trajectories.`;
+  const words = total ? 'None matches the search and the filters.' : `${NAMES[side]}: no trajectories.`;
   if (!items.length) spacer.append(h('p', { className: 'empty' }, words));
 }
 
@@ -122,13 +125,14 @@ function activate(side) {
 }
 
 function show(view) {
+  if (!SIDES.includes(view === 'both' ? 'kept' : view)) return; // before the first curation there is one pane
   state.view = view;
   document.body.classList.toggle('single', view !== 'both');
-  for (const side of SIDES) panes[side].pane.hidden = view !== 'both' && view !== side;
+  for (const side of SIDES) panes[side].pane.hidden = view === 'both' ? side === 'open' : view !== side;
   for (const button of document.querySelectorAll('[data-view]')) {
     button.setAttribute('aria-pressed', String(button.dataset.view === view));
   }
-  activate(view === 'both' ? state.side : view);
+  activate(view !== 'both' ? view : state.side === 'open' ? 'kept' : state.side);
   SIDES.forEach(drawList);
 }
 

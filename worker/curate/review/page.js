@@ -31,7 +31,7 @@ const KEYS = {
   h: () => (state.view === 'both' ? activate('kept') : show('kept')),
   l: () => (state.view === 'both' ? activate('rejected') : show('rejected')),
   e: () => evidence(1), E: () => evidence(-1), c: clearAll, t: nextTheme,
-  1: () => show('both'), 2: () => show('kept'), 3: () => show('rejected'),
+  1: () => show('both'), 2: () => show('kept'), 3: () => show('rejected'), 4: () => SIDES.includes('open') && show('open'),
   '/': () => $('search').select(), '?': () => $('help').showModal(), ' ': page,
 };
 Object.assign(KEYS, { ArrowDown: KEYS.j, ArrowUp: KEYS.k, ArrowLeft: KEYS.h, ArrowRight: KEYS.l });
@@ -61,7 +61,7 @@ function onKey(event) {
 function makePane(side) {
   const count = h('span', {}), spacer = h('div', {}), detail = h('div', { className: 'detail', tabIndex: 0 });
   const list = h('div', { className: 'list', role: 'listbox', tabIndex: 0, ariaLabel: `${side} trajectories` }, spacer);
-  const title = h('h2', {}, { kept: 'Kept', rejected: 'Rejected', queue: 'To mark' }[side], count);
+  const title = h('h2', {}, NAMES[side], count);
   const pane = h('section', { className: `pane ${side}` }, title, h('div', { className: 'halves' }, list, detail));
   list.addEventListener('scroll', () => drawList(side), { passive: true });
   pane.addEventListener('pointerdown', () => activate(side));
@@ -69,14 +69,28 @@ function makePane(side) {
   return pane;
 }
 
+// Counts and notes of a run; a pane for what has no verdict, the only one before the first curation.
+function describeRun(head) {
+  state.head = head;
+  $('totals').textContent = head.totals;
+  $('notes').replaceChildren(...head.notes.map((note) => h('p', {}, note)));
+  $('notes').hidden = !head.notes.length;
+  if (!head.curated) SIDES.splice(0, 2, 'open');
+  else if (state.items.some((item) => item.side === 'open')) SIDES.push('open');
+  for (const button of document.querySelectorAll('[data-view]')) {
+    button.hidden = button.dataset.view === 'both' ? !head.curated : !SIDES.includes(button.dataset.view);
+  }
+}
+
 async function start() {
   const index = await unpack(document.querySelector('script.index'));
   state.size = index.block;
-  state.items = index.items.map((item, number) => ({ ...item, number, side: item.reasons.length ? 'rejected' : 'kept' }));
+  state.items = index.items.map((item, number) => ({ side: item.reasons.length ? 'rejected' : 'kept', ...item, number }));
   const rejected = state.items.filter((item) => item.side === 'rejected').length;
   const { correct } = index;
   $('totals').textContent = `${state.items.length} read · ${state.items.length - rejected} kept · ${rejected} rejected`
     + (correct?.of ? ` · correct: ${correct.count} of ${correct.of}` : '');
+  if (index.head) describeRun(index.head);
   if (index.marking) {
     await startMarking(index.marking);
     $('totals').textContent = `marked by ${marking.by}`;
@@ -93,7 +107,7 @@ async function start() {
   $('show-filters').onclick = () => $('filters').classList.toggle('open');
   document.addEventListener('keydown', onKey);
   window.addEventListener('resize', () => SIDES.forEach(drawList));
-  show(marking.on ? 'queue' : matchMedia('(max-width: 1000px)').matches ? 'rejected' : 'both');
+  show(marking.on ? 'queue' : SIDES.length === 1 ? 'open' : matchMedia('(max-width: 1000px)').matches ? 'rejected' : 'both');
   apply();
   if (marking.on) goTo(firstUnmarked(-1));
   document.documentElement.dataset.ready = String(Math.round(performance.now())); // milliseconds, for whoever measures
