@@ -18,8 +18,8 @@ from producer.archive import archive as archive_run
 from producer.commands.options import Dir, Json, ReportName, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.fetch import fetch as fetch_files
-from producer.follow import lost_calls
 from producer.output import Output, pluralise
+from producer.overview import lost_calls
 from producer.report import lines as rendering
 from producer.report.tracker.collect import collect
 from producer.report.tracker.document import add_row
