@@ -36,7 +36,6 @@ def follow(
 def _follow_on_terminal(
     ledger: Ledger, run_id: str, console: Console, tend: Callable[[], None], *, whole: bool
 ) -> RunStatus:
-    footer = "Ctrl-C ends this view, not the run."
     with Live(Text(f"run {run_id}"), console=console, auto_refresh=False, transient=True, screen=whole) as live:
         while True:
             tend()
@@ -47,7 +46,7 @@ def _follow_on_terminal(
             else:
                 if view.status.ended:
                     break
-                live.update(Screen(view, fit=True, footer=footer), refresh=True)
+                live.update(Screen(view, watched=True), refresh=True)
             time.sleep(POLL_SECONDS)
     if not whole:
         console.print("\n".join(wrap(change_line(view), console.width)), markup=False)
@@ -81,7 +80,7 @@ def _follow_in_lines(ledger: Ledger, run_id: str, console: Console, tend: Callab
 def change_line(view: Overview) -> str:
     """A run in one line: its headline, what is wrong, and the command to resume it if it is paused."""
     status = view.status
-    counts = f"jobs: {view.counts}" + (f", {view.curated}" if view.curated else "")
+    counts = f"jobs: {', '.join(view.counts)}"
     training = view.training if status.training else ""
     wrong = "; ".join(printable(problem.text) for problem in view.problems)
     command = view.next_steps[0].command if status.state in {"paused", "cancelled"} else ""

@@ -115,10 +115,11 @@ def status(ledger: Ledger, run_id: str, *, workers: Sequence[WorkerView] | None 
     """Load a run's current status; UsageError if there is no such run. `workers`: the fleet, if it is known already."""
     run = ledger.run(run_id)
     counts = ledger.jobs.counts(run_id)
-    rates, finished = ledger.counters(run_id)
     stages = tuple(ledger.stages.view(run_id, stage) for stage in Stage)
     pending = counts[JobState.QUEUED] + counts[JobState.RUNNING]
     now = ledger.fleet.now()
+    tens = range(int(now - RATE_SECONDS) // 10, int(now) // 10 + 1) if pending else None
+    rates, finished = ledger.counters(run_id, tens=tens)
     per_minute = rate(rates, now=now) if pending else mean_rate(rates)
     curated = stages[0].result if stages[0].state is StageState.DONE else {}
     name, error = current_stage(stages, pending)

@@ -1,6 +1,7 @@
 """Wrap text for a terminal: identifiers and commands stay whole, and control codes of others are left out."""
 
 import re
+from collections.abc import Sequence
 
 from rich.cells import cell_len, chop_cells
 
@@ -21,11 +22,21 @@ def wrap(text: str, width: int, *, first: str = "", rest: str | None = None) -> 
     A command in backticks is broken only if it is longer than a line, between its options and with a backslash, so
     that it can be copied. Any other word is broken only if it is longer than a line.
     """
+    return _fill(WORDS.findall(printable(text)), width, first=first, rest=rest)
+
+
+def wrap_items(items: Sequence[str], width: int, *, first: str = "", rest: str | None = None) -> list[str]:
+    """The items with commas between them, in lines of at most `width` columns; an item is broken only if it must be."""
+    shown = [printable(item) for item in items if item]
+    return _fill([*(f"{item}," for item in shown[:-1]), *shown[-1:]], width, first=first, rest=rest)
+
+
+def _fill(words: Sequence[str], width: int, *, first: str, rest: str | None) -> list[str]:
     later = " " * cell_len(first) if rest is None else rest
     room = max(NARROWEST, width) - max(cell_len(first), cell_len(later))
     lines: list[str] = []
     line = ""
-    for word in WORDS.findall(printable(text)):
+    for word in words:
         for piece in _pieces(word, room):
             if line and cell_len(line) + 1 + cell_len(piece) > room:
                 lines.append(line)
@@ -46,7 +57,9 @@ def wrap_command(command: str, width: int, *, first: str = "") -> list[str]:
 def _pieces(word: str, room: int) -> list[str]:
     if cell_len(word) <= room:
         return [word]
-    return _command_pieces(word, room) if " " in word else chop_cells(word, room)
+    if "`" in word and " " in word:
+        return _command_pieces(word, room)
+    return [piece for part in word.split() for piece in chop_cells(part, room)]
 
 
 def _command_pieces(command: str, room: int) -> list[str]:
@@ -55,7 +68,9 @@ def _command_pieces(command: str, room: int) -> list[str]:
         return [command]
     pieces: list[str] = []
     line = ""
-    for part in re.split(r" (?=--)| ", command):
+    options = re.split(r" (?=--)", command)  # an option stays with its value, if both fit
+    parts = [part for option in options for part in ([option] if cell_len(option) <= room - 2 else option.split())]
+    for part in parts:
         for word in chop_cells(part, room - 2):
             if line and cell_len(line) + cell_len(word) + 3 > room:
                 pieces.append(f"{line} \\")

@@ -23,6 +23,7 @@ from producer.run_status import device_rows, worker_rows
 from producer.run_status import status as status_of
 from producer.screen import Screen, other_runs
 from producer.screen.lines import Line
+from producer.wrapping import wrap
 
 OTHERS = 10  # runs beside the newest
 SHOWN = 400  # characters of one message in `why`; --json does not shorten messages
@@ -80,8 +81,9 @@ def watch_run(ledger: Ledger, run_id: str, output: Output) -> None:
         view = load_overview(ledger, run_id)
         if output.console.is_interactive:
             output.console.print(Screen(view))
-        again = f"stopped watching; the run goes on. Watch again with `applejack status {run_id} --watch`"
-        fail(again, EXIT_INTERRUPTED, prefix="")
+        again = f"the run goes on; `applejack status {run_id} --watch` follows it again"
+        width = output.console.width if output.console.is_interactive else len(again)
+        fail("\n".join(wrap(again, width)), EXIT_INTERRUPTED, prefix="")
 
 
 def why(

@@ -76,12 +76,6 @@ def _ended(status: RunStatus) -> str:
     return f"{status.run_id} has ended: {kept}{_took(status)}."
 
 
-def curated_counts(status: RunStatus) -> str:
-    """ "1,802 kept, 198 rejected (31 of them failed jobs)"; curation rejects failed jobs too."""
-    failed = f" ({number(status.failed)} of them failed jobs)" if status.failed else ""
-    return f"{number(status.kept or 0)} kept, {number(status.rejected or 0)} rejected{failed}"
-
-
 def _took(status: RunStatus) -> str:
     """How long the run took; "" if a part of it was repeated later."""
     finished = [view.finished for view in status.stages if view.finished]
@@ -93,7 +87,7 @@ def _finished(status: RunStatus) -> str:
     return f"{number(status.generated)} of {counted(status.total, 'job')} generated{failed}"
 
 
-def stages_line(status: RunStatus) -> str:
+def stages_items(status: RunStatus) -> tuple[str, ...]:
     """The stages: "generate 41%, then curate", or "generate done (34 a minute on average), curate done (2 min)"."""
     shown, later = [_generation(status)], []
     for view in status.stages:
@@ -101,9 +95,10 @@ def stages_line(status: RunStatus) -> str:
             later.append(view.stage.value)
         elif view.state is not StageState.SKIPPED:
             state = "skipped" if "skipped" in view.result else view.state.value
-            seconds = f" ({duration(view.seconds)})" if view.seconds is not None else ""
+            over = view.state in {StageState.DONE, StageState.FAILED}  # one that runs again has the end of before
+            seconds = f" ({duration(view.seconds)})" if over and view.seconds is not None else ""
             shown.append(f"{view.stage.value} {state}{seconds}")
-    return ", ".join(shown) + (f", then {', '.join(later)}" if later else "")
+    return (*shown, *([f"then {later[0]}", *later[1:]] if later else []))
 
 
 def _generation(status: RunStatus) -> str:
@@ -116,23 +111,25 @@ def _generation(status: RunStatus) -> str:
     return f"generate done ({pace(status.rate)} on average)" if status.rate else "generate done"
 
 
-def counts_line(status: RunStatus) -> str:
+def counts_items(status: RunStatus) -> tuple[str, ...]:
     """The jobs by state, without zeros."""
     cut = f" ({number(status.truncated)} truncated)" if status.truncated else ""
     counts = (
         (status.queued, "queued"), (status.running, "running"), (status.generated, f"generated{cut}"),
         (status.failed, "failed"), (status.cancelled, "cancelled"),
     )  # fmt: skip
-    return ", ".join(f"{number(count)} {word}" for count, word in counts if count)
+    return tuple(f"{number(count)} {word}" for count, word in counts if count)
 
 
-def curated_line(status: RunStatus) -> str:
-    """Result of curation: "53 kept, 114 rejected, correct: 66 of 167"; "" before it."""
+def curated_items(status: RunStatus) -> tuple[str, ...]:
+    """Result of curation: "53 kept", "114 rejected", "correct: 66 of 167"; empty before it."""
     if status.kept is None:
-        return ""
+        return ()
+    failed = f" ({number(status.failed)} of them failed jobs)" if status.failed else ""  # curation rejects them too
+    rejected = f"{number(status.rejected or 0)} rejected{failed}"
     graded = status.correct if status.correct and status.correct.get("of") else None
-    correct = f", correct: {number(graded['count'])} of {number(graded['of'])}" if graded else ""
-    return curated_counts(status) + correct
+    correct = f"correct: {number(graded['count'])} of {number(graded['of'])}" if graded else ""
+    return tuple(filter(None, (f"{number(status.kept)} kept", rejected, correct)))
 
 
 def missing_worker(status: RunStatus) -> str:

@@ -19,7 +19,7 @@ class Step:
 
 
 def next_steps(status: RunStatus, still: str, *, troubled: bool) -> tuple[Step, ...]:
-    """What to do now, most useful first. `still`: why no live generate worker takes jobs; `troubled`: something is wrong."""
+    """What to do now, most useful first. `still`: why no worker takes jobs. `troubled`: something is wrong."""
     return tuple(_steps(status, still, troubled))
 
 

@@ -8,7 +8,7 @@ from config.ledger.fleet import WorkerView
 from config.records import JsonObject
 from producer.overview.adapter_lines import adapter_lines
 from producer.overview.causes import Cause, failures, rejections
-from producer.overview.headline import counts_line, curated_line, headline, missing_worker, stages_line
+from producer.overview.headline import counts_items, curated_items, headline, missing_worker, stages_items
 from producer.overview.next_steps import Step, next_steps
 from producer.overview.workers import (
     Problem,
@@ -30,11 +30,10 @@ class Overview:
     done: int
     """of `total`: jobs, iterations or prompts of what runs now"""
     total: int
-    counts: str
-    """jobs by state"""
-    curated: str
-    """result of curation; "" before it"""
-    stages: str
+    counts: tuple[str, ...]
+    """jobs by state, then the result of curation: "12 running", "3 failed", ..."""
+    stages: tuple[str, ...]
+    """each with its state, the current and the later ones included"""
     training: str
     """the running or the finished training in one line; "" without any"""
     scores: str
@@ -85,9 +84,8 @@ def overview(run: RunStatus, workers: Sequence[WorkerView]) -> Overview:
         headline=headline(run, still),
         done=done,
         total=total,
-        counts=counts_line(run),
-        curated=curated_line(run),
-        stages=stages_line(run),
+        counts=(*counts_items(run), *curated_items(run)),
+        stages=stages_items(run),
         training=training_line(run),
         scores=scores_line(run),
         workers=lines,

@@ -10,7 +10,7 @@ from producer.overview.words import counted, number
 from producer.overview.workers import Problem
 from producer.run_status import RunStatus
 from producer.screen.lines import GAP, Line, bar, columns, sparkline, styled, widest
-from producer.wrapping import NARROWEST, wrap, wrap_command
+from producer.wrapping import NARROWEST, wrap, wrap_command, wrap_items
 
 BAR_WIDTH = 60  # columns; a longer bar shows no more
 SPARK_WIDTH = 30  # columns
@@ -24,8 +24,8 @@ def head(view: Overview, width: int, *, plain: bool) -> list[Line]:
     lines = styled(wrap(view.headline, width), "bold red" if status.state in {"failed", "cancelled"} else "bold")
     if not status.ended:
         lines.append(Line(bar(view.done, view.total, min(width, BAR_WIDTH), plain=plain)))
-    jobs = ", ".join(filter(None, (f"jobs: {view.counts}", view.curated)))
-    lines += styled([*wrap(jobs, width), *wrap(f"stages: {view.stages}", width)])
+    lines += styled(wrap_items([f"jobs: {', '.join(view.counts[:1])}", *view.counts[1:]], width))
+    lines += styled(wrap_items([f"stages: {view.stages[0]}", *view.stages[1:]], width))
     lines += styled(training(view, width, plain=plain))
     return lines + styled(wrap(view.scores, width) if view.scores else [])
 
@@ -42,13 +42,16 @@ def training(view: Overview, width: int, *, plain: bool) -> list[str]:
 
 
 def workers(lines: Sequence[WorkerLine], width: int, *, brief: bool = False) -> list[Line]:
-    """The workers, a line each; two lines where that is too wide. `brief`: those that consume share one line."""
+    """The workers, a line each; two lines where that is too wide. `brief`: a line for each state."""
     if not lines:
         return styled(wrap("no worker sent a heartbeat in the last day", width), "yellow")
-    consuming = [line for line in lines if line.state == "consuming"]
-    if brief and len(consuming) > 1:
-        rest = [line for line in lines if line not in consuming]
-        return [*styled(wrap(_together(consuming), width)), *(workers(rest, width) if rest else [])]
+    if brief:
+        states = dict.fromkeys(line.state for line in lines)
+        return [
+            Line(text, SUFFERING.get(state, ""))
+            for state in states
+            for text in wrap_items(_together(state, [line for line in lines if line.state == state]), width)
+        ]
     head, right = ("worker", "state", "queues", "holds", "done", "failed", "token", "seen"), (False,) * 3 + (True,) * 5
     rows = [(line.name, line.state, ", ".join(line.queues), *_figures(line)) for line in lines]
     for left_out in ((), (2,)):  # the queues are the first to go
@@ -70,6 +73,7 @@ def _figures(line: WorkerLine) -> tuple[str, ...]:
 
 
 def _in_words(line: WorkerLine, width: int) -> list[Line]:
+    silent = line.silent_seconds or 0.0
     limit = f" of {line.limit}" if line.limit else ""
     queues = f" ({', '.join(line.queues)})" if line.queues else ""
     facts = [
@@ -78,17 +82,20 @@ def _in_words(line: WorkerLine, width: int) -> list[Line]:
         f"{line.failed:,} failed" if line.failed else "",
         f"holds {line.holds}{limit}" if line.alive else "",
         f"first token {line.first_token_seconds:.1f} s" if line.first_token_seconds is not None else "",
-        f"seen {duration(line.silent_seconds)} ago" if (line.silent_seconds or 0) > FRESH_SECONDS else "",
+        f"seen {duration(silent)} ago" if silent > FRESH_SECONDS else "",
     ]
     style = SUFFERING.get(line.state, "")
-    texts = [*wrap(line.name, width), *wrap(", ".join(filter(None, facts)), width, first="  ")]
+    texts = [*wrap(line.name, width), *wrap_items(facts, width, first="  ")]
     return styled(texts, style)
 
 
-def _together(lines: Sequence[WorkerLine]) -> str:
-    done, failed = sum(line.generated for line in lines), sum(line.failed for line in lines)
-    jobs = f"{number(sum(line.holds for line in lines))} in flight, {number(done)} done, {number(failed)} failed"
-    return f"{counted(len(lines), 'worker')} consuming: {jobs}"
+def _together(state: str, lines: Sequence[WorkerLine]) -> list[str]:
+    """Workers of one state: how many, and what they hold and have done."""
+    holds, done, failed = (
+        sum(values) for values in zip(*((x.holds, x.generated, x.failed) for x in lines), strict=True)
+    )
+    in_flight = f"{number(holds)} in flight" if lines[0].alive else ""
+    return [f"{counted(len(lines), 'worker')} {state}", in_flight, f"{number(done)} done", f"{number(failed)} failed"]
 
 
 def problems(found: Sequence[Problem], width: int) -> list[Line]:
@@ -97,28 +104,33 @@ def problems(found: Sequence[Problem], width: int) -> list[Line]:
     for problem in found:
         lines += styled(wrap(problem.text, width, first="! "), "yellow")
         if problem.workers:
-            lines += styled(wrap(", ".join(problem.workers), width, first="  on ", rest="     "))
+            lines += styled(wrap_items(problem.workers, width, first="  on "))
         for command in problem.commands:
             lines += styled(wrap_command(command, width, first="  "), "cyan")
     return lines
 
 
-def causes(title: str, found: Sequence[Cause], width: int, *, most: int | None = None) -> list[Line]:
-    """The causes with their counts, and beside or below each the command that runs its jobs again."""
+def causes(title: str, found: Sequence[Cause], width: int, *, brief: bool = False) -> list[Line]:
+    """The causes with their counts, and beside or below each the command that runs its jobs again.
+
+    `brief`: the causes alone, one after the other.
+    """
     if not found:
         return []
-    shown, left = (found, 0) if most is None or len(found) <= most + 1 else (found[:most], len(found) - most)
-    heads = columns([[number(cause.count), cause.name] for cause in shown], [True, False])
+    if brief:
+        counts = [f"{number(cause.count)} {cause.name}" for cause in found]
+        return styled(wrap_items([f"{title.partition(',')[0]}: {counts[0]}", *counts[1:]], width))
+    heads = columns([[number(cause.count), cause.name] for cause in found], [True, False])
     pad = widest(heads)
-    beside = all(2 + pad + len(GAP) + len(cause.command) <= width for cause in shown)
+    beside = all(2 + pad + len(GAP) + len(cause.command) <= width for cause in found)
     lines = styled(wrap(title, width), "bold")
-    for text, cause in zip(heads, shown, strict=True):
+    for text, cause in zip(heads, found, strict=True):
         if beside:
             lines.append(Line(f"  {text.ljust(pad)}{GAP}{cause.command}".rstrip()))
         else:
-            lines += styled(wrap(text.lstrip(), width, first=" " * (2 + len(text) - len(text.lstrip()))))
+            lines.append(Line(f"  {text}"))
             lines += styled(wrap_command(cause.command, width, first="      ") if cause.command else [])
-    return [*lines, *styled([f"  and {counted(left, 'cause')} more"] if left else [])]
+    return lines
 
 
 def notes(texts: Sequence[str], width: int) -> list[Line]:

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.ledger import Ledger
+from config.ledger.stages import StageClaim
 from config.prompts import write
 from config.records import Message, Pin, Prompt, Provenance, Sampling, Spec, StageState, ToolCall, Trajectory, Verdict
 from config.topology import Stage
@@ -205,8 +206,9 @@ def create_half_finished_run(ledger: Ledger) -> None:
 def test_status_reports_a_missing_worker(applejack: Applejack, ledger: Ledger) -> None:
     create_half_finished_run(ledger)
     result = applejack("status", "r").out
-    assert "no generate worker is alive: start one with `applejack worker generate`" in result
-    assert "/min" not in result
+    assert "r waits: no generate worker is alive. 1 of 2 jobs done." in result
+    assert "start a worker on this machine: `applejack worker generate`" in result
+    assert "a minute" not in result
     assert "left" not in result
     body = json.loads(applejack("status", "r", "--json").out)
     assert (body["missing_role"], body["eta_seconds"]) == ("generate", None)
@@ -216,14 +218,70 @@ def test_status_shows_rate_and_time_left_while_a_worker_is_alive(applejack: Appl
     create_half_finished_run(ledger)
     ledger.fleet.heartbeat("w", {"queues": ["generate"]})
     result = applejack("status", "r").out
-    assert re.search(r"[1-9]\d*/min, \d+ s left", result)
+    assert re.match(r"r is generating: 1 of 2 jobs done, [\d.]+ a minute, less than a minute left\.\n", result)
     assert "alive" not in result
 
 
-def test_status_counts_older_runs(applejack: Applejack, ledger: Ledger) -> None:
+def test_status_lists_other_runs_with_their_states(applejack: Applejack, ledger: Ledger) -> None:
     create_half_finished_run(ledger)
     ended_run(ledger, "r2")
-    assert "1 older run: r\n" in applejack("status").out
+    lines = applejack("status").out.splitlines()
+    assert lines[0].startswith("r2 has ended: 3 of 3 jobs kept")
+    assert lines[-2:] == ["other runs", "  r  generating  1 of 2 jobs done"]
+    body = json.loads(applejack("status", "--json").out)
+    assert (body["run_id"], body["runs"]) == ("r2", ["r2", "r"])
+    assert body["others"] == [{"run_id": "r", "state": "generating"}]
+    assert "other runs" not in applejack("status", "r2").out
+
+
+CONTRACT = (
+    "run_id", "queued", "running", "generated", "failed", "cancelled", "kept", "rejected", "correct", "stage",
+    "workers",
+)  # fmt: skip
+EARLIER = (
+    "total", "truncated", "lost_calls", "kinds", "error", "rate", "eta_seconds", "missing_role", "control", "version",
+    "created", "training", "adapters", "stages", "by_worker", "devices",
+)  # fmt: skip
+NEW = ("state", "headline", "problems", "failures", "rejections", "next", "reasons", "losses", "evaluation", "now")
+
+
+def test_status_as_json_has_all_keys(applejack: Applejack, ledger: Ledger) -> None:
+    create_half_finished_run(ledger)
+    ledger.fleet.heartbeat("w", {"queues": ["generate"], "paused": "no disk"})
+    body = json.loads(applejack("status", "r", "--json").out)
+    assert set(body) == {*CONTRACT, *EARLIER, *NEW}
+    assert (body["state"], body["workers"][0]["paused"]) == ("generating", "no disk")
+    assert body["problems"] == [{"text": "1 worker paused: no disk", "workers": ["w"], "commands": []}]
+    assert body["headline"] == "r stands still: its only generate worker is paused. 1 of 2 jobs done."
+
+
+def test_a_watched_run_that_is_cancelled_ends_the_view_with_code_1(applejack: Applejack, ledger: Ledger) -> None:
+    create_half_finished_run(ledger)
+    assert applejack("status", "r").code == 0
+    ledger.controls.cancel("r")
+    result = applejack("status", "r", "--watch", "--json")
+    assert (result.code, json.loads(result.out)["state"]) == (1, "cancelled")
+    assert "r is cancelled: 1 of 2 jobs generated, 1 cancelled; " in result.err
+    assert "run its 1 cancelled job and go on: `applejack resume r`" in result.err
+    assert applejack("status", "r").code == 0
+
+
+def test_rejections_by_reason_come_from_curation(applejack: Applejack, ledger: Ledger) -> None:
+    ended_run(ledger, "r")
+    assert ledger.stages.reopen("r", Stage.CURATE) == "ready"
+    claim = ledger.stages.begin("r", Stage.CURATE, worker="w", lease_seconds=9)
+    assert isinstance(claim, StageClaim)
+    reasons = {"wrong_answer": 2, "failed_generation": 1}
+    ledger.stages.finish(claim, result={"kept": 1, "rejected": 2, "reasons": {**reasons}})
+    body = json.loads(applejack("status", "r", "--json").out)
+    assert (body["kept"], body["rejected"], body["reasons"]) == (
+        1,
+        2,
+        {"wrong_answer": 2},
+    )  # failures are counted by kind
+    command = "applejack resubmit r --reason wrong_answer"
+    assert body["rejections"] == [{"name": "wrong_answer", "count": 2, "command": command}]
+    assert f"  2  wrong_answer  {command}\n" in applejack("status", "r").out
 
 
 def test_a_long_unknown_run_id_is_truncated(applejack: Applejack) -> None:

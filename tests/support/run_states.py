@@ -124,7 +124,7 @@ ENDED = replace(
 )
 OUT_OF_MEMORY = (
     "the training ended with signal 9 after iteration 40; last log line: RuntimeError: [METAL] Command buffer "
-    "execution failed: Insufficient Memory (log: '/Users/anna/applejack/logs/training-night-2026-11-26.log')"
+    "execution failed: Insufficient Memory (log: '/Users/anna/logs/training-night-2026-11-26.log')"
 )
 BROKEN = replace(
     CURATED,
