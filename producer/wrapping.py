@@ -78,3 +78,12 @@ def _command_pieces(command: str, room: int) -> list[str]:
             else:
                 line = f"{line} {word}" if line else word
     return [*pieces, line]
+
+
+def shorten(text: str, characters: int) -> str:
+    """The text in one line of at most `characters`, cut between words, the last one being "…" if something was cut."""
+    line = printable(text)
+    if len(line) <= characters:
+        return line
+    whole = line[:characters].rpartition(" ")[0]  # a text of one long word is cut in it
+    return f"{(whole or line[: characters - 1])[: characters - 1].rstrip()}…"

@@ -11,10 +11,24 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from config.errors import FailureKind
 from config.ledger import Ledger
+from config.ledger.jobs import Claim
 from config.ledger.stages import StageClaim
 from config.prompts import write
-from config.records import Message, Pin, Prompt, Provenance, Sampling, Spec, StageState, ToolCall, Trajectory, Verdict
+from config.records import (
+    Failure,
+    Message,
+    Pin,
+    Prompt,
+    Provenance,
+    Sampling,
+    Spec,
+    StageState,
+    ToolCall,
+    Trajectory,
+    Verdict,
+)
 from config.topology import Stage
 from producer.cli import main
 from producer.mining.mine import mine
@@ -102,6 +116,43 @@ def test_an_unfinished_stage_cannot_run_again(applejack: Applejack, ledger: Ledg
 def test_resubmit_without_matching_jobs_prints_one_line(applejack: Applejack, ledger: Ledger) -> None:
     ended_run(ledger, "r")
     assert applejack("resubmit", "r").out == "0 jobs would run again; nothing was changed\n"
+
+
+def run_with_failures(ledger: Ledger) -> None:
+    """A run of 12 categories; all jobs of two of them and one of a third have failed."""
+    prompts = [Prompt(prompt=f"q{n}", category=f"category_number_{n % 12}") for n in range(120)]
+    ids = ledger.create(Spec(run_id="night-2026-11-26", train=False), prompts).job_ids
+    for number, job_id in enumerate(ids):
+        kind = FailureKind.ENDPOINT_UNREACHABLE if number % 12 == 3 else FailureKind.TIMEOUT
+        lost = Failure(kind=kind, message="m") if number % 12 in {3, 7} or number == 1 else None
+        claim = ledger.jobs.begin("night-2026-11-26", job_id, worker="w", lease_seconds=9, delivery_limit=3)
+        assert isinstance(claim, Claim)
+        ended = Trajectory(
+            run_id="night-2026-11-26",
+            job_id=job_id,
+            prompt="q",
+            outcome="failed" if lost else "completed",
+            failure=lost,
+        )
+        ledger.jobs.finish(ended, worker="w", token=claim.token)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_resubmit_ends_with_the_answer_after_a_few_lines(applejack: Applejack, ledger: Ledger, columns: int) -> None:
+    run_with_failures(ledger)
+    applejack.monkeypatch.setenv("COLUMNS", str(columns))
+    text = applejack("resubmit", "night-2026-11-26", "--dry-run").out
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert len(lines) <= 9
+    assert lines[0] == "causes: 11 timeout, 10 endpoint_unreachable"
+    assert "category_number_3: 48% of these jobs, 8% of the run" in lines
+    assert "21 jobs would run again; nothing was changed" in " ".join(lines[-2:])
+    body = json.loads(applejack("resubmit", "night-2026-11-26", "--kind", "timeout", "--dry-run", "--json").out)
+    assert (body["resubmitted"], len(body["mix"])) == (11, 12)
+    queued = applejack("resubmit", "night-2026-11-26", "--kind", "timeout")
+    answer = "11 jobs of night-2026-11-26 queued again; follow with `applejack status night-2026-11-26 --watch`"
+    assert " ".join(queued.out.split()).endswith(answer)
 
 
 def store_dataset(ledger: Ledger, folder: Path, **texts: str) -> None:
