@@ -12,7 +12,7 @@ from rich.markup import escape
 from config.errors import RejectionReason, UsageError
 from config.exit_codes import EXIT_INTERRUPTED, fail
 from config.ledger import Ledger
-from config.records import JsonObject, Provenance, RunControl, Trajectory, Verdict
+from config.records import JsonObject, Provenance, Trajectory, Verdict
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.follow import follow
@@ -69,7 +69,7 @@ def status(
     if others:
         body |= {"runs": list(runs), "others": [{"run_id": other.run_id, "state": other.state} for other in shown]}
     output.result(body)
-    if watch and (seen.stage == "failed" or seen.control is RunControl.CANCELLED):
+    if watch and seen.state in {"failed", "cancelled"}:
         raise partial_failure()
 
 

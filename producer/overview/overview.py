@@ -92,7 +92,7 @@ def overview(run: RunStatus, workers: Sequence[WorkerView]) -> Overview:
         problems=wrong,
         failures=failures(run),
         rejections=rejections(run),
-        notes=(*adapter_lines(run), *worker_notes(workers)),
+        notes=(*skipped_stages(run), *adapter_lines(run), *worker_notes(workers)),
         next_steps=next_steps(run, still, troubled=bool(wrong)),
     )
 
@@ -113,6 +113,11 @@ def problems(run: RunStatus, workers: Sequence[WorkerView]) -> tuple[Problem, ..
         found.append(Problem(missing_worker(run), commands=(f"applejack worker {run.missing_role}",)))
     lost = lost_calls(run.lost_calls)
     return (*found, *worker_problems(workers), *([Problem(lost)] if lost else []))
+
+
+def skipped_stages(run: RunStatus) -> list[str]:
+    """Why a stage that the run asked for did nothing."""
+    return [f"{view.stage.value} skipped: {view.result['skipped']}" for view in run.stages if "skipped" in view.result]
 
 
 def lost_calls(counts: dict[str, int]) -> str:

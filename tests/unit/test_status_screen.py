@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from config.records import WorkerControl
+from config.records import StageState, WorkerControl
+from config.topology import Stage
 from producer.overview import Overview, overview
 from producer.overview.workers import state
 from producer.screen import Screen, other_runs
@@ -29,6 +30,7 @@ from tests.support.run_states import (
     TRAINING,
     TROUBLED,
     WITHOUT_WORKERS,
+    stage,
     worker,
 )
 
@@ -173,6 +175,13 @@ WORDS = [
 @pytest.mark.parametrize(("view", "word"), WORDS)
 def test_state_of_a_worker_is_one_word(view: object, word: str) -> None:
     assert state(view) == word  # type: ignore[arg-type]
+
+
+def test_the_reason_of_a_skipped_evaluation_is_shown() -> None:
+    skipped = (*ENDED.stages[:2], stage(Stage.EVALUATE, StageState.DONE, skipped="the adapter is a merged model"))
+    lines = shown(overview(replace(ENDED, stages=skipped), FLEET), 80)
+    assert "evaluate skipped: the adapter is a merged model" in lines
+    assert "applejack report" not in folded(lines)
 
 
 def test_after_generation_the_rate_is_a_mean_in_words() -> None:
