@@ -47,3 +47,9 @@ def counted(value: object) -> dict[str, int] | None:
     if not isinstance(value, dict):
         return None
     return {key: number for key in ("count", "of") if isinstance(number := value.get(key), int)}
+
+
+def skip_reason(result: JsonObject) -> str:
+    """Why a stage that ended did nothing; "" if it did its work. Curation counts skipped lines under the same name."""
+    reason = result.get("skipped")
+    return reason if isinstance(reason, str) else ""

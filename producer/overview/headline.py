@@ -5,6 +5,7 @@ from config.topology import QUEUE_GENERATE
 from config.training_progress import duration
 from producer.overview.words import about, counted, number, pace, percent
 from producer.run_status import RATE_SECONDS, RunStatus
+from producer.stage_results import skip_reason
 
 
 def headline(status: RunStatus, still: str) -> str:
@@ -94,7 +95,7 @@ def stages_items(status: RunStatus) -> tuple[str, ...]:
         if view.state is StageState.WAITING:
             later.append(view.stage.value)
         elif view.state is not StageState.SKIPPED:
-            state = "skipped" if "skipped" in view.result else view.state.value
+            state = "skipped" if skip_reason(view.result) else view.state.value
             over = view.state in {StageState.DONE, StageState.FAILED}  # one that runs again has the end of before
             seconds = f" ({duration(view.seconds)})" if over and view.seconds is not None else ""
             shown.append(f"{view.stage.value} {state}{seconds}")

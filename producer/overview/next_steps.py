@@ -8,6 +8,7 @@ from config.topology import Stage
 from producer.overview.words import about, counted
 from producer.overview.workers import DOCTOR
 from producer.run_status import RunStatus
+from producer.stage_results import skip_reason
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def _after(status: RunStatus) -> Iterator[Step]:
     """What to do with a run that is done."""
     run = status.run_id
     evaluated = next(view for view in status.stages if view.stage is Stage.EVALUATE)
-    if evaluated.state is StageState.DONE and "skipped" not in evaluated.result:
+    if evaluated.state is StageState.DONE and not skip_reason(evaluated.result):
         yield Step("see its scores", f"applejack report {run}")
     yield Step("read what was kept and rejected", f"applejack review {run}")
     if status.kinds or status.reasons:

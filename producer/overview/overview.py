@@ -19,6 +19,7 @@ from producer.overview.workers import (
     worker_problems,
 )
 from producer.run_status import RunStatus, status
+from producer.stage_results import skip_reason
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def problems(run: RunStatus, workers: Sequence[WorkerView]) -> tuple[Problem, ..
 
 def skipped_stages(run: RunStatus) -> list[str]:
     """Why a stage that the run asked for did nothing."""
-    return [f"{view.stage.value} skipped: {view.result['skipped']}" for view in run.stages if "skipped" in view.result]
+    return [f"{view.stage.value} skipped: {reason}" for view in run.stages if (reason := skip_reason(view.result))]
 
 
 def lost_calls(counts: dict[str, int]) -> str:
