@@ -29,7 +29,7 @@ class Overview:
     status: RunStatus
     headline: str
     done: int
-    """of `total`: jobs, iterations or prompts of what runs now"""
+    """of `total`: jobs, iterations or prompts of what runs now; of 0 if that has no count"""
     total: int
     counts: tuple[str, ...]
     """jobs by state, then the result of curation: "12 running", "3 failed", ..."""
@@ -99,12 +99,12 @@ def overview(run: RunStatus, workers: Sequence[WorkerView]) -> Overview:
 
 
 def progress(run: RunStatus) -> tuple[int, int]:
-    """(done, total) of the iterations or prompts of the running stage, else of the jobs."""
+    """(done, total) of the jobs, iterations or prompts of the current stage; (0, 0) if it reports none."""
     if run.training and run.training.iterations:
         return run.training.iteration, run.training.iterations
     if run.evaluation and run.evaluation.total:
         return run.evaluation.done, run.evaluation.total
-    return run.generated + run.failed, max(1, run.total)
+    return (run.generated + run.failed, run.total) if run.stage == "generate" else (0, 0)
 
 
 def problems(run: RunStatus, workers: Sequence[WorkerView]) -> tuple[Problem, ...]:

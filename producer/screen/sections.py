@@ -22,7 +22,7 @@ def head(view: Overview, width: int, *, plain: bool) -> list[Line]:
     """Whether it goes on, how far it is and how long it takes."""
     status = view.status
     lines = styled(wrap(view.headline, width), "bold red" if status.state in {"failed", "cancelled"} else "bold")
-    if not status.ended:
+    if view.total and not status.ended:
         lines.append(Line(bar(view.done, view.total, min(width, BAR_WIDTH), plain=plain)))
     lines += styled(wrap_items([f"jobs: {', '.join(view.counts[:1])}", *view.counts[1:]], width))
     lines += styled(wrap_items([f"stages: {view.stages[0]}", *view.stages[1:]], width))

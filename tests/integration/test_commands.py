@@ -32,6 +32,7 @@ from config.records import (
 from config.topology import Stage
 from producer.cli import main
 from producer.mining.mine import mine
+from producer.run_status import status
 from tests.support.ended_run import ended_run
 from tests.support.tiny_student import make_tiny_student
 
@@ -304,6 +305,22 @@ def test_status_as_json_has_all_keys(applejack: Applejack, ledger: Ledger) -> No
     assert (body["state"], body["workers"][0]["paused"]) == ("generating", "no disk")
     assert body["problems"] == [{"text": "1 worker paused: no disk", "workers": ["w"], "commands": []}]
     assert body["headline"] == "r stands still: its only generate worker is paused. 1 of 2 jobs done."
+
+
+def test_the_status_of_a_running_run_reads_its_recent_rates_only(applejack: Applejack, ledger: Ledger) -> None:
+    """A night has thousands of them, and reading all took half a second."""
+    create_half_finished_run(ledger)
+    ledger.fleet.heartbeat("w", {"queues": ["generate"]})
+    everything, by_worker = ledger.counters("r")
+    [ten] = everything
+    assert ledger.counters("r", tens=[ten - 1, ten, ten + 1]) == ({ten: 1}, by_worker)
+    assert ledger.counters("r", tens=[ten + 1]) == ({}, by_worker)
+    asked = []
+    real = ledger.counters
+    applejack.monkeypatch.setattr(ledger, "counters", lambda run, tens=None: asked.append(tens) or real(run, tens=tens))
+    seen = status(ledger, "r")
+    assert seen.rate > 0
+    assert [len(tens) for tens in asked if tens is not None] == [13]
 
 
 def test_a_watched_run_that_is_cancelled_ends_the_view_with_code_1(applejack: Applejack, ledger: Ledger) -> None:

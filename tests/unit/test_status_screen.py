@@ -19,6 +19,7 @@ from tests.support.run_states import (
     ANNA,
     BEN,
     CANCELLED,
+    CURATED,
     ENDED,
     FLEET,
     GENERATING,
@@ -31,6 +32,7 @@ from tests.support.run_states import (
     TROUBLED,
     WITHOUT_WORKERS,
     stage,
+    stages,
     worker,
 )
 
@@ -185,8 +187,8 @@ def test_the_reason_of_a_skipped_evaluation_is_shown() -> None:
 
 
 def test_after_generation_the_rate_is_a_mean_in_words() -> None:
-    stages = "generate done (34 a minute on average), curate done (2 min), train done (2 min), evaluate done (2 min)"
-    assert stages in folded(shown(STATES["ended"], 80))
+    done = "generate done (34 a minute on average), curate done (2 min), train done (2 min), evaluate done (2 min)"
+    assert done in folded(shown(STATES["ended"], 80))
     assert "skipped" not in folded(shown(STATES["ended"], 80))
     assert "left" not in folded(shown(STATES["ended"], 80))
     assert "on average" not in folded(shown(STATES["generating"], 80))
@@ -306,6 +308,12 @@ def test_bar_and_sparkline_keep_their_width() -> None:
     assert sparkline([], 10) == ""
     assert sparkline([1.0, 1.0], 10) == "▁▁"
     assert sparkline([3.0, 2.0, 1.0, 0.0], 2) == "█▁"
+
+
+def test_a_stage_that_reports_no_progress_has_no_bar() -> None:
+    curating = replace(CURATED, stage="curate", kept=None, stages=stages(StageState.RUNNING, *[StageState.WAITING] * 2))
+    assert "█" not in "".join(shown(overview(curating, FLEET), 80))
+    assert "█" in "".join(shown(overview(GENERATING, FLEET), 80))
 
 
 def test_troubled_workers_are_not_counted_as_working() -> None:
