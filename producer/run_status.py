@@ -24,7 +24,7 @@ SILENT_SECONDS = 30.0  # without a heartbeat; longer than a lease (20 s), so oth
 PAUSE_SECONDS = 900  # without a finished job; later jobs count as another generation, such as a resubmission
 WORDS = {
     "generate": "generating", "curate": "curating", "train": "training", "evaluate": "evaluating",
-    "failed": "failed", "done": "ended",
+    "failed": "failed", "done": "done", "cancelled": "cancelled",
 }  # fmt: skip
 RATE_SECONDS = 120  # window of the rate: long enough for slow teachers, short enough to follow a growing fleet
 
@@ -52,7 +52,7 @@ class RunStatus:
     correct: dict[str, int] | None
     """{"count", "of"}: right answers, of those with an expected answer; None until curation is done"""
     stage: str
-    """generate, curate, train, evaluate, done or failed"""
+    """generate, curate, train, evaluate, done, failed or cancelled"""
     error: str
     """why the run failed; "" if it has not"""
     rate: float
@@ -82,15 +82,13 @@ class RunStatus:
 
     @property
     def state(self) -> str:
-        """The run in one word: generating, curating, training, evaluating, paused, cancelled, failed or ended."""
-        if self.control is RunControl.CANCELLED or (self.control and not self.ended):
-            return self.control.value
-        return WORDS[self.stage]
+        """The run in one word: generating, curating, training, evaluating, paused, cancelled, failed or done."""
+        return self.control.value if self.control and not self.ended else WORDS[self.stage]
 
     @property
     def ended(self) -> bool:
         """Whether nothing more happens until a person acts: it is done, failed or cancelled."""
-        return self.control is RunControl.CANCELLED or self.stage in {"done", "failed"}
+        return self.stage in {"done", "failed", "cancelled"}
 
     @property
     def seconds_left(self) -> float | None:
@@ -122,9 +120,8 @@ def status(ledger: Ledger, run_id: str, *, workers: Sequence[WorkerView] | None 
     rates, finished = ledger.counters(run_id, tens=tens)
     per_minute = rate(rates, now=now) if pending else mean_rate(rates)
     curated = stages[0].result if stages[0].state is StageState.DONE else {}
-    name, error = current_stage(stages, pending)
-    needs_workers = run.control is not RunControl.CANCELLED
-    missing = missing_role(name, ledger.fleet.workers() if workers is None else workers) if needs_workers else ""
+    name, error = ("cancelled", "") if run.control is RunControl.CANCELLED else current_stage(stages, pending)
+    missing = missing_role(name, ledger.fleet.workers() if workers is None else workers)
     reports = running_reports(ledger, run_id, stages)
     return RunStatus(
         run_id=run_id,
@@ -189,7 +186,7 @@ def mean_rate(buckets: dict[int, int]) -> float:
 
 def missing_role(stage: str, workers: Sequence[WorkerView]) -> str:
     """The queue of the run's current stage if no live worker consumes it; "" otherwise."""
-    if stage not in ROUTES:  # done or failed
+    if stage not in ROUTES:  # done, failed or cancelled
         return ""
     queue = ROUTES[stage]["queue"]
     alive = [view.fields.get("queues") for view in workers if view.silent_seconds <= SILENT_SECONDS]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from config.errors import RejectionReason
-from config.records import RunControl
 from producer.run_status import RunStatus
 
 
@@ -29,7 +28,7 @@ def rejections(status: RunStatus) -> tuple[Cause, ...]:
 
 
 def _causes(status: RunStatus, counts: dict[str, int], option: str) -> tuple[Cause, ...]:
-    refused = status.control is RunControl.CANCELLED  # `resubmit` needs it to be resumed first
+    refused = status.stage == "cancelled"  # `resubmit` needs it to be resumed first
     command = "" if refused else f"applejack resubmit {status.run_id} {option} "
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return tuple(Cause(name, count, command and command + name) for name, count in ordered)

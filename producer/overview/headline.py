@@ -10,7 +10,7 @@ from producer.stage_results import skip_reason
 
 def headline(status: RunStatus, still: str) -> str:
     """The run in a sentence or two. `still`: why no live generate worker takes jobs, "" if one does."""
-    if status.control is RunControl.CANCELLED:
+    if status.stage == "cancelled":
         return f"{status.run_id} is cancelled: {_finished(status)}, {number(status.cancelled)} cancelled."
     if status.stage == "failed":
         return f"{status.run_id} has failed in the stage {status.error.partition(':')[0]}."
@@ -105,7 +105,7 @@ def stages_items(status: RunStatus) -> tuple[str, ...]:
 def _generation(status: RunStatus) -> str:
     """How far generation is; once it has ended, its mean rate."""
     share = percent(status.generated + status.failed, status.total)
-    if status.control is RunControl.CANCELLED and status.cancelled:
+    if status.stage == "cancelled" and status.cancelled:
         return f"generate cancelled at {share}"
     if status.queued + status.running:
         return f"generate {share}"

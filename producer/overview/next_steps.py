@@ -26,7 +26,7 @@ def next_steps(status: RunStatus, still: str, *, troubled: bool) -> tuple[Step, 
 
 def _steps(status: RunStatus, still: str, troubled: bool) -> Iterator[Step]:
     run = status.run_id
-    if status.control is RunControl.CANCELLED:
+    if status.stage == "cancelled":
         jobs = f"run its {counted(status.cancelled, 'cancelled job')} and go on" if status.cancelled else "go on"
         yield Step(jobs, f"applejack resume {run}")
         yield Step("move it out of the ledger", f"applejack archive {run}")

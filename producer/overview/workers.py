@@ -11,6 +11,7 @@ from producer.overview.words import counted, listed
 from producer.run_status import SILENT_SECONDS, device_rows
 
 DOCTOR = "applejack doctor"
+ASKED = ("paused by a person", "drained by a person", "draining")  # how a worker reports what a person asked of it
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,10 @@ def state(view: WorkerView) -> str:
     """State of a worker in one word; WorkerLine lists them."""
     if view.silent_seconds > SILENT_SECONDS:
         return "silent"
-    if view.control is not WorkerControl.GO:
+    if view.control is WorkerControl.DRAINING and not _drained_before(view):
         return view.control.value
+    if view.control is not WorkerControl.GO:
+        return "paused"
     if view.fields.get("paused"):
         return "paused"
     return "downloading" if downloading(view.fields) else "consuming"
@@ -124,25 +127,47 @@ def worker_problems(workers: Sequence[WorkerView]) -> list[Problem]:
 
 
 def _paused(alive: Sequence[WorkerView]) -> list[Problem]:
+    """Workers that paused by themselves, by reason."""
     reasons: dict[str, list[str]] = {}
     for view in alive:
-        if reason := view.fields.get("paused"):
-            reasons.setdefault(str(reason), []).append(view.name)
+        if reason := _own_reason(view):
+            reasons.setdefault(reason, []).append(view.name)
     return [
         Problem(f"{counted(len(names), 'worker')} paused: {reason}", tuple(names)) for reason, names in reasons.items()
     ]
 
 
+def _own_reason(view: WorkerView) -> str:
+    """Why a worker paused by itself; what a person asked of it, which it reports too, is left out."""
+    parts = str(view.fields.get("paused") or "").split("; ")
+    if view.control is not WorkerControl.GO:
+        parts = [part for part in parts if not part.startswith((*ASKED, "`applejack worker resume"))]
+    return "; ".join(parts)
+
+
+def _drained_before(view: WorkerView) -> bool:
+    """Whether a worker was drained, ended and has been started again: it waits until it is resumed."""
+    return str(view.fields.get("paused") or "").startswith("drained")
+
+
 def _controlled(alive: Sequence[WorkerView]) -> list[Problem]:
-    found = []
-    for control, words in ((WorkerControl.PAUSED, "paused by a person"), (WorkerControl.DRAINING, "draining")):
-        names = tuple(view.name for view in alive if view.control is control)
-        if names and control is WorkerControl.PAUSED:
-            commands = tuple(f"applejack worker resume {name}" for name in names)
-            found.append(Problem(f"{counted(len(names), 'worker')} {words}", names, commands))
-        elif names:
-            found.append(Problem(f"{counted(len(names), 'worker')} {words}: it ends when its jobs have ended", names))
-    return found
+    """Workers that a person has paused or drained, with the commands that resume them."""
+    words: dict[str, list[str]] = {}
+    for view in alive:
+        if view.control is WorkerControl.PAUSED:
+            words.setdefault("paused by a person", []).append(view.name)
+        elif view.control is WorkerControl.DRAINING and _drained_before(view):
+            words.setdefault("drained by a person, and started again since", []).append(view.name)
+        elif view.control is WorkerControl.DRAINING:
+            words.setdefault("draining by a person's wish: it ends with the work that it holds", []).append(view.name)
+    return [
+        Problem(
+            f"{counted(len(names), 'worker')} {text}",
+            tuple(names),
+            tuple(f"applejack worker resume {name}" for name in names),
+        )
+        for text, names in words.items()
+    ]
 
 
 def _refusals(alive: Sequence[WorkerView]) -> list[Problem]:

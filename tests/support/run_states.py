@@ -138,7 +138,7 @@ BROKEN = replace(
 )
 PAUSED = replace(GENERATING, control=RunControl.PAUSED, eta_seconds=None)
 CANCELLED = replace(
-    GENERATING, control=RunControl.CANCELLED, eta_seconds=None, queued=0, running=0, cancelled=1188, stage="curate"
+    GENERATING, control=RunControl.CANCELLED, eta_seconds=None, queued=0, running=0, cancelled=1188, stage="cancelled"
 )
 WITHOUT_WORKERS = replace(GENERATING, missing_role="generate", eta_seconds=None, rate=0.0)
 

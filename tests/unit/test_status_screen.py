@@ -144,6 +144,25 @@ def test_a_worker_that_a_person_paused_has_the_command_that_resumes_it() -> None
     assert "nothing to do" not in text  # a worker waits for a person
 
 
+def test_what_a_person_asked_of_a_worker_is_written_once() -> None:
+    """The worker reports it too, with its own reason behind it."""
+    told = f"paused by a person; `applejack worker resume {ANNA}` lets it go on; no disk"
+    again = f"drained by a person, and started again since; `applejack worker resume {BEN}` lets it take work"
+    fleet = (
+        worker(ANNA, control=WorkerControl.PAUSED, paused=told),
+        worker(BEN, control=WorkerControl.DRAINING, paused=again),
+    )
+    found = overview(GENERATING, fleet).problems
+    assert [(problem.text, problem.workers) for problem in found] == [
+        ("1 worker paused: no disk", (ANNA,)),
+        ("1 worker paused by a person", (ANNA,)),
+        ("1 worker drained by a person, and started again since", (BEN,)),
+    ]
+    assert [problem.commands for problem in found[1:]] == [
+        (f"applejack worker resume {ANNA}",), (f"applejack worker resume {BEN}",),
+    ]  # fmt: skip
+
+
 def test_silent_workers_other_versions_and_lost_calls_are_named() -> None:
     text = folded(shown(STATES["standing-still"], 80))
     assert f"1 worker silent: asleep, offline or killed. Live workers run its jobs again on {OLD}" in text
@@ -169,6 +188,7 @@ WORDS = [
     (worker("w", refuses={"m": "no such model"}), "consuming"),
     (worker("w", control=WorkerControl.PAUSED), "paused"),
     (worker("w", control=WorkerControl.DRAINING, paused="no disk"), "draining"),
+    (worker("w", control=WorkerControl.DRAINING, paused="drained by a person, and started again since; x"), "paused"),
     (worker("w", 31.0, paused="no disk"), "silent"),  # what it last reported is not known to be true now
     (worker("w", downloading={"model": "m", "bytes": 1, "of": 2}), "downloading"),
 ]
@@ -257,7 +277,7 @@ def test_other_runs_have_a_line_each() -> None:
     assert max(map(len, lines)) <= 80
     text = folded(lines)
     assert re.search(r"night-3 +generating:? +812 of 2,000 jobs done", text)
-    assert re.search(r"night-2 +ended:? +1,802 kept, 198 rejected", text)
+    assert re.search(r"night-2 +done:? +1,802 kept, 198 rejected", text)
     assert re.search(rf"{'n' * 64} +paused", text)
     assert lines[-1] == "  and 4 runs more; `--json` lists all"
     assert other_runs([], 0, 80) == []
