@@ -1,7 +1,10 @@
 """Follow a run until it ends: a screen that is repainted in place, or a line per change where stdout is no terminal."""
 
+import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
@@ -36,7 +39,8 @@ def follow(
 def _follow_on_terminal(
     ledger: Ledger, run_id: str, console: Console, tend: Callable[[], None], *, whole: bool
 ) -> RunStatus:
-    with Live(Text(f"run {run_id}"), console=console, auto_refresh=False, transient=True, screen=whole) as live:
+    live = Live(Text(f"run {run_id}"), console=console, auto_refresh=False, transient=True, screen=whole)
+    with _sigterm_exits(), live:
         while True:
             tend()
             try:
@@ -51,6 +55,16 @@ def _follow_on_terminal(
     if not whole:
         console.print("\n".join(wrap(change_line(view), console.width)), markup=False)
     return view.status
+
+
+@contextmanager
+def _sigterm_exits() -> Iterator[None]:
+    """Make SIGTERM an exception meanwhile: otherwise it would leave the terminal without a cursor."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _follow_in_lines(ledger: Ledger, run_id: str, console: Console, tend: Callable[[], None]) -> RunStatus:

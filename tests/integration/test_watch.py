@@ -146,6 +146,16 @@ def test_a_watched_run_that_is_cancelled_leaves_the_whole_view_and_code_1(
     assert "run its 2 cancelled jobs and go on: `applejack resume r`" in after
 
 
+def test_a_terminated_view_restores_the_terminal(run: Ledger, redis_url: SecretStr, tmp_path: Path) -> None:
+    env = {"APPLEJACK_REDIS_URL": redis_url.get_secret_value()}
+    with terminal(WATCH, tmp_path, columns=60, rows=12, env=env) as watched:
+        watched.shows("r is generating: 1 of 3 jobs done")
+        watched.process.terminate()
+        written = watched.until(lambda text: LEAVE in text)
+        assert watched.process.wait(timeout=SECONDS) == 128 + signal.SIGTERM
+    assert SHOW_CURSOR in written[written.rindex("\x1b[?25l") :]
+
+
 def test_a_pipe_gets_a_line_per_change_until_the_run_is_cancelled(
     run: Ledger, redis_url: SecretStr, tmp_path: Path
 ) -> None:
