@@ -16,7 +16,7 @@ from config.records import JobState, RunControl, StageState, Verdict
 from config.review_file import ReviewHead, ReviewLine, Side
 from config.topology import Stage
 from producer.output import pluralise
-from producer.run_status import counted
+from producer.stage_results import counted
 
 MOST = 2000  # trajectories of one reason on the page: 5 MB, which a browser unpacks in a second
 TRIES = 3  # the ledger is read again if the run was curated or resubmitted meanwhile

@@ -1,6 +1,7 @@
 """Read a run's status from the ledger: job counts, rate, time left, stages and workers."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
 from config.ledger import Ledger
@@ -10,9 +11,21 @@ from config.ledger.stages import StageView
 from config.records import JobState, JsonObject, RunControl, StageState
 from config.topology import ROUTES, Stage
 from config.training_progress import TrainingProgress, training_progress
+from producer.stage_results import (
+    EvaluationProgress,
+    counted,
+    evaluation_progress,
+    int_or_none,
+    rejections,
+    train_losses,
+)
 
 SILENT_SECONDS = 30.0  # without a heartbeat; longer than a lease (20 s), so other workers run its jobs by then
 PAUSE_SECONDS = 900  # without a finished job; later jobs count as another generation, such as a resubmission
+WORDS = {
+    "generate": "generating", "curate": "curating", "train": "training", "evaluate": "evaluating",
+    "failed": "failed", "done": "done", "cancelled": "cancelled",
+}  # fmt: skip
 RATE_SECONDS = 120  # window of the rate: long enough for slow teachers, short enough to follow a growing fleet
 
 
@@ -39,7 +52,7 @@ class RunStatus:
     correct: dict[str, int] | None
     """{"count", "of"}: right answers, of those with an expected answer; None until curation is done"""
     stage: str
-    """generate, curate, train, evaluate, done or failed"""
+    """generate, curate, train, evaluate, done, failed or cancelled"""
     error: str
     """why the run failed; "" if it has not"""
     rate: float
@@ -54,10 +67,28 @@ class RunStatus:
     created: float
     by_worker: dict[str, dict[str, int]]
     stages: tuple[StageView, ...]
+    reasons: dict[str, int] = field(default_factory=dict)
+    """number of rejected trajectories per reason, without those that failed to generate; one may have several"""
     training: TrainingProgress | None = None
     """the training that runs now; None if none does or it has not reported yet"""
+    losses: tuple[float, ...] = ()
+    """of the running or the finished training, oldest first"""
+    evaluation: EvaluationProgress | None = None
+    """the evaluation that runs now; None if none does or it has not reported yet"""
+    now: float = 0.0
+    """server time of this status, seconds since the epoch"""
     adapters: tuple[AdapterVersion, ...] = ()
     """of the run, oldest first"""
+
+    @property
+    def state(self) -> str:
+        """The run in one word: generating, curating, training, evaluating, paused, cancelled, failed or done."""
+        return self.control.value if self.control and not self.ended else WORDS[self.stage]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens until a person acts: it is done, failed or cancelled."""
+        return self.stage in {"done", "failed", "cancelled"}
 
     @property
     def seconds_left(self) -> float | None:
@@ -78,17 +109,20 @@ class RunStatus:
         return {worker: dict(counts) for worker, counts in self.by_worker.items()}
 
 
-def status(ledger: Ledger, run_id: str) -> RunStatus:
-    """Load a run's current status; UsageError if there is no such run."""
+def status(ledger: Ledger, run_id: str, *, workers: Sequence[WorkerView] | None = None) -> RunStatus:
+    """Load a run's current status; UsageError if there is no such run. `workers`: the fleet, if it is known already."""
     run = ledger.run(run_id)
     counts = ledger.jobs.counts(run_id)
-    rates, finished = ledger.counters(run_id)
     stages = tuple(ledger.stages.view(run_id, stage) for stage in Stage)
     pending = counts[JobState.QUEUED] + counts[JobState.RUNNING]
-    per_minute = rate(rates, now=ledger.fleet.now()) if pending else mean_rate(rates)
+    now = ledger.fleet.now()
+    tens = range(int(now - RATE_SECONDS) // 10, int(now) // 10 + 1) if pending else None
+    rates, finished = ledger.counters(run_id, tens=tens)
+    per_minute = rate(rates, now=now) if pending else mean_rate(rates)
     curated = stages[0].result if stages[0].state is StageState.DONE else {}
-    name, error = current_stage(stages, pending)
-    missing = missing_role(name, ledger.fleet.workers())
+    name, error = ("cancelled", "") if run.control is RunControl.CANCELLED else current_stage(stages, pending)
+    missing = missing_role(name, ledger.fleet.workers() if workers is None else workers)
+    reports = running_reports(ledger, run_id, stages)
     return RunStatus(
         run_id=run_id,
         total=run.total,
@@ -113,16 +147,24 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
         created=run.created,
         by_worker=per_worker(finished),
         stages=stages,
-        training=running_training(ledger, run_id, stages),
+        reasons=rejections(curated.get("reasons")),
+        training=training_progress(reports) if running(stages) is Stage.TRAIN else None,
+        losses=train_losses(reports if running(stages) is Stage.TRAIN else stages[1].result.get("losses")),
+        evaluation=evaluation_progress(reports) if running(stages) is Stage.EVALUATE else None,
+        now=now,
         adapters=tuple(ledger.adapters(run_id)),
     )
 
 
-def running_training(ledger: Ledger, run_id: str, stages: tuple[StageView, ...]) -> TrainingProgress | None:
-    """Where the running training of a run stands."""
-    if any(view.stage is Stage.TRAIN and view.state is StageState.RUNNING for view in stages):
-        return training_progress(ledger.stages.progress(run_id, Stage.TRAIN))
-    return None
+def running(stages: tuple[StageView, ...]) -> Stage | None:
+    """The stage that a worker runs now."""
+    return next((view.stage for view in stages if view.state is StageState.RUNNING), None)
+
+
+def running_reports(ledger: Ledger, run_id: str, stages: tuple[StageView, ...]) -> list[JsonObject]:
+    """What the running stage has reported, oldest first."""
+    stage = running(stages)
+    return ledger.stages.progress(run_id, stage) if stage else []
 
 
 def rate(buckets: dict[int, int], *, now: float) -> float:
@@ -142,9 +184,9 @@ def mean_rate(buckets: dict[int, int]) -> float:
     return sum(buckets[time] for time in newest) / (newest[0] - newest[-1] + 1) * 6 if newest else 0.0
 
 
-def missing_role(stage: str, workers: list[WorkerView]) -> str:
+def missing_role(stage: str, workers: Sequence[WorkerView]) -> str:
     """The queue of the run's current stage if no live worker consumes it; "" otherwise."""
-    if stage not in ROUTES:  # done or failed
+    if stage not in ROUTES:  # done, failed or cancelled
         return ""
     queue = ROUTES[stage]["queue"]
     alive = [view.fields.get("queues") for view in workers if view.silent_seconds <= SILENT_SECONDS]
@@ -169,18 +211,6 @@ def per_worker(finished: dict[str, int]) -> dict[str, dict[str, int]]:
         worker, _, state = key.rpartition("|")
         workers.setdefault(worker, {})[state] = count
     return workers
-
-
-def int_or_none(value: object) -> int | None:
-    """The value if it is an int, else None."""
-    return value if isinstance(value, int) else None
-
-
-def counted(value: object) -> dict[str, int] | None:
-    """The counts {"count", "of"} of a curation; None if it stored none, as earlier versions did."""
-    if not isinstance(value, dict):
-        return None
-    return {key: number for key in ("count", "of") if isinstance(number := value.get(key), int)}
 
 
 def worker_rows(workers: list[WorkerView]) -> list[JsonObject]:

@@ -192,12 +192,14 @@ class Ledger:
             removed = [run_id for run_id, at in zip(run_ids, scores, strict=True) if at is not None]
             return [run_id for run_id in removed if self._redis.zscore(RUNS, run_id) is None]
 
-    def counters(self, run_id: str) -> tuple[dict[int, int], dict[str, int]]:
-        """Finished jobs per ten seconds (epoch seconds // 10) and per "worker|state"."""
+    def counters(self, run_id: str, *, tens: Sequence[int] | None = None) -> tuple[dict[int, int], dict[str, int]]:
+        """Finished jobs per ten seconds (epoch seconds // 10; `tens`: only these) and per "worker|state"."""
+        key, names = run_key(run_id, "rate"), [str(ten) for ten in tens or ()]
         with redis_errors():
-            rate = {int(key): int(value) for key, value in self._redis.hgetall(run_key(run_id, "rate")).items()}
+            some = dict(zip(names, self._redis.hmget(key, names), strict=True)) if names else None
+            found = self._redis.hgetall(key) if some is None else some
             done = {decode(key): int(value) for key, value in self._redis.hgetall(run_key(run_id, "by_worker")).items()}
-        return rate, done
+        return {int(ten): int(count) for ten, count in found.items() if count is not None}, done
 
     def _known(self, run_id: str, digest: str) -> bool:
         with redis_errors():

@@ -142,7 +142,7 @@ def _trainings(trained: Sequence[Training | None], targets: Targets) -> list[Lin
         return []
     most = targets.peak_memory_gb
     return [
-        _line("training: iterations", "", trained, lambda t: Value(_length(t))),
+        _line("training: iterations", "", trained, lambda t: Value(_length(t), short=str(t.iterations))),
         _line("training: loss, first to last", "", trained, lambda t: Value(_losses(t, "train_loss"))),
         _line("training: validation loss", "", trained, lambda t: Value(_losses(t, "valid_loss"))),
         _line(

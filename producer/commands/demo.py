@@ -76,9 +76,9 @@ def demo(
         console.print("teacher  scripted, without a model. To use a model, start mlx_lm's server, for example, and run")
         console.print("         applejack demo --endpoint http://127.0.0.1:8080/v1")
     output.result(body)
-    if status.failed or status.stage == "failed":
+    if status.failed or status.state in {"failed", "cancelled"}:
         console.print(
-            f"[red]incomplete[/red]: {status.error or f'{status.failed} jobs failed'}; "
+            f"[red]incomplete[/red]: {status.error or f'{status.failed} jobs failed, {status.cancelled} cancelled'}; "
             f"see `applejack status {status.run_id}`"
         )
         raise typer.Exit(EXIT_INCOMPLETE)

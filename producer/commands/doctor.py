@@ -15,8 +15,10 @@ from producer.commands.stages import WORKER_PACKAGES
 from producer.doctor import run_all
 from producer.doctor.workers import run_worker_doctor
 from producer.output import Output, partial_failure
+from producer.wrapping import wrap
 
 COLOUR = {"error": "red", "warning": "yellow"}
+TABLE_WIDTH = 160  # columns; below, a column is narrower than an address with a path
 
 
 def doctor(
@@ -60,6 +62,23 @@ def doctor(
 
 def print_report(console: Console, report: DoctorReport) -> None:
     """Print the findings, errors first; then the checks that ran, and those that were skipped, with the reason."""
+    if not report.findings:
+        console.print("[green]no problems found[/green]")
+    elif console.width >= TABLE_WIDTH:
+        console.print(findings_table(report))
+    for finding in report.findings if console.width < TABLE_WIDTH else ():  # columns would cut addresses and paths
+        console.print(f"{finding.severity}: {finding.name}", style=COLOUR[finding.severity], markup=False)
+        for text in (finding.message, f"remedy: {finding.remedy}"):
+            say(console, text, first="  ")
+    for fact in report.facts:
+        say(console, fact)
+    say(console, f"checked: {', '.join(report.checked) or 'nothing'}")
+    for skipped in report.not_checked:
+        say(console, f"not checked: {skipped.check}: {skipped.why}", style="yellow")
+
+
+def findings_table(report: DoctorReport) -> Table:
+    """The findings side by side, for a wide terminal."""
     table = Table("severity", "finding", show_lines=True)
     for heading in ("problem", "remedy"):
         table.add_column(heading, overflow="fold")  # truncated paths would be useless
@@ -67,12 +86,9 @@ def print_report(console: Console, report: DoctorReport) -> None:
         colour = COLOUR[finding.severity]
         severity = f"[{colour}]{finding.severity}[/{colour}]"
         table.add_row(severity, finding.name, escape(finding.message), escape(finding.remedy))
-    if report.findings:
-        console.print(table)
-    else:
-        console.print("[green]no problems found[/green]")
-    for fact in report.facts:
-        console.print(escape(fact), soft_wrap=True)
-    console.print(f"checked: {escape(', '.join(report.checked)) or 'nothing'}")
-    for skipped in report.not_checked:
-        console.print(f"[yellow]not checked[/yellow] {escape(skipped.check)}: {escape(skipped.why)}")
+    return table
+
+
+def say(console: Console, text: str, *, first: str = "", style: str = "") -> None:
+    """Print text that is wrapped between words, so that addresses, paths and commands stay whole."""
+    console.print("\n".join(wrap(text, console.width, first=first)), style=style, markup=False)

@@ -1,9 +1,9 @@
 """`applejack resubmit`: run selected jobs of a run, or a stage, again."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from config.errors import FailureKind, RejectionReason, UsageError
 from config.hyperparameters import merge, parse_overrides, resolve
@@ -18,6 +18,10 @@ from producer.connect import open_ledger
 from producer.output import Output, pluralise
 from producer.resubmit import JobFilter, Resubmission, job_named, plan, require_not_cancelled
 from producer.resubmit import resubmit as resubmit_jobs
+from producer.wrapping import wrap, wrap_items
+
+SHIFT = 0.05  # share points; categories that change by less are summarised
+MOST_SHIFTS = 4  # lines; the answer below must stay on the screen
 
 # Shown below the options, because the help's narrow columns would break the words.
 EPILOG = "\n\n".join(
@@ -102,28 +106,45 @@ def resubmit(
         body["mix"] = [{"category": name, "run": a, "retried": b} for name, a, b in planned.mix]
         show_plan(output, planned)
         if dry_run or not planned.jobs:
-            output.console.print(f"{pluralise(len(planned.jobs), 'job')} would run again; nothing was changed")
+            without = f"; without --dry-run, {run} is curated again with them" if planned.jobs else ""
+            say(output, f"{pluralise(len(planned.jobs), 'job')} would run again; nothing was changed{without}")
             output.result({**body, "dry_run": dry_run})
             return
         resubmit_jobs(ledger, with_url, planned, train=train)
-    output.console.print(
-        f"{pluralise(len(planned.jobs), 'job')} of {run} queued again; follow with `applejack status {run} --watch`"
-    )
+    jobs = pluralise(len(planned.jobs), "job")
+    say(output, f"{jobs} of {run} queued again; follow with `applejack status {run} --watch`")
     output.result({**body, "dry_run": False})
 
 
+def say(output: Output, text: str, *, first: str = "") -> None:
+    """Print text that is wrapped between words and commands."""
+    output.console.print("\n".join(wrap(text, output.console.width, first=first)), markup=False)
+
+
 def show_plan(output: Output, planned: Resubmission) -> None:
-    """Print the causes of the jobs that would run again, and their categories beside those of the run."""
-    table = Table("cause", "jobs")
-    for cause, number in planned.by_kind.items():
-        table.add_row(cause, str(number))
-    if planned.jobs:
-        output.console.print(table)
-    mix = Table("category", "share of the run", "share of these jobs", title="Categories of the selected jobs")
-    for name, of_run, of_retried in planned.mix:
-        mix.add_row(name, f"{of_run:.0%}", f"{of_retried:.0%}")
-    if planned.mix:
-        output.console.print(mix)
+    """Print the causes of the jobs that would run again, and the categories whose share differs from the run's.
+
+    A few lines, because the answer follows them. --json has all.
+    """
+    if not planned.jobs:
+        return
+    causes = [f"{number} {cause}" for cause, number in sorted(planned.by_kind.items(), key=lambda pair: -pair[1])]
+    output.console.print("\n".join(wrap_items([f"causes: {causes[0]}", *causes[1:]], output.console.width)))
+    for line in mix_lines(planned.mix):
+        say(output, line)
+
+
+def mix_lines(mix: Sequence[tuple[str, float, float]]) -> list[str]:
+    """The categories of a plan in words, a line each: those that change by more than SHIFT, the rest in one."""
+    shifted = sorted((row for row in mix if abs(row[2] - row[1]) > SHIFT), key=lambda row: -abs(row[2] - row[1]))
+    shown = shifted[:MOST_SHIFTS]
+    lines = [f"{name}: {retried:.0%} of these jobs, {of_run:.0%} of the run" for name, of_run, retried in shown]
+    rest = len(mix) - len(shown)
+    if not shown:
+        return [f"categories: as in the run, within {100 * SHIFT:.0f} points"] if mix else []
+    others = f"{rest} other {'category' if rest == 1 else 'categories'}"
+    within = "--json lists all" if len(shifted) > len(shown) else f"within {100 * SHIFT:.0f} points of the run"
+    return [*lines, *([f"{others}: {within}"] if rest else [])]
 
 
 def with_students(spec: Spec, students: Students) -> Spec:
@@ -175,13 +196,13 @@ def rerun_stage(
         "run_id": run, "resubmitted": 0, "by_kind": {}, "stage": stage.value, "stages": [*stages], "dry_run": dry_run,
     }  # fmt: skip
     if dry_run:
-        output.console.print(f"{', '.join(stages)} of {run} would run again; nothing was changed")
+        say(output, f"{', '.join(stages)} of {run} would run again; nothing was changed")
         return body
     state = ledger.stages.reopen(run, stage, spec=spec)
     if state != "ready":  # another command has started it
         raise not_ended(run, stage, state)
     enqueue.enqueue_stage(settings, run, stage)
-    output.console.print(f"{', '.join(stages)} of {run} will run again; follow with `applejack status {run} --watch`")
+    say(output, f"{', '.join(stages)} of {run} will run again; follow with `applejack status {run} --watch`")
     return body
 
 

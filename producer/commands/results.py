@@ -18,9 +18,10 @@ from producer.archive import archive as archive_run
 from producer.commands.options import Dir, Json, ReportName, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.fetch import fetch as fetch_files
-from producer.follow import lost_calls
 from producer.output import Output, pluralise
+from producer.overview import lost_calls
 from producer.report import lines as rendering
+from producer.report.fitted import paragraph
 from producer.report.tracker.collect import collect
 from producer.report.tracker.document import add_row
 
@@ -46,7 +47,7 @@ def report(
             add_row(tracker, collect(ledger, scores))
     output.console.print(rendering.format_table(scores))
     if lost:
-        output.console.print(lost_calls(lost))
+        output.console.print(paragraph(lost_calls(lost)))
     if html:
         with writing(html):
             write_text(html, rendering.html(scores))
@@ -78,9 +79,10 @@ def compare(run1: ReportName, run2: ReportName, folder: Dir = None, as_json: Jso
     comparison = paired_comparison(both.pairs)
     output.console.print(rendering.compare(first, second))
     not_shared = f"not shared: {both.only_first} of {run1}, {both.only_second} of {run2}"
-    output.console.print(f"{pluralise(len(both.pairs), 'prompt')} shared; {not_shared}")
+    output.console.print(paragraph(f"{pluralise(len(both.pairs), 'prompt')} shared; {not_shared}"))
     if first.max_tokens != second.max_tokens:
-        output.console.print(f"warning: answers had up to {first.max_tokens} and {second.max_tokens} tokens")
+        warning = f"warning: answers had up to {first.max_tokens} and {second.max_tokens} tokens"
+        output.console.print(paragraph(warning, style="yellow"))
     if both.pairs:
         output.console.print(rendering.paired_table(comparison, names))
         output.console.print(rendering.flips(comparison, names))

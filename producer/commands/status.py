@@ -7,35 +7,48 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from config.errors import UsageError
+from config.exit_codes import EXIT_INTERRUPTED, fail
 from config.ledger import Ledger
-from config.model_names import download_text
 from config.records import JsonObject, Trajectory
 from producer.commands.options import Dir, Json, Notify, RunId, settings_with_dir
 from producer.connect import open_ledger
-from producer.follow import adapter_lines, follow, lost_calls, render_line, render_panel
+from producer.follow import follow
 from producer.job_story import origin, reasons, row_ranges, split_file
 from producer.notify.notifying import notifying, watch_targets
-from producer.output import Output, pluralise
+from producer.output import Output, partial_failure
+from producer.overview import load_overview
 from producer.resubmit import job_named
-from producer.run_status import SILENT_SECONDS, RunStatus, device_rows, worker_rows
+from producer.run_status import device_rows, worker_rows
 from producer.run_status import status as status_of
+from producer.screen import Screen, other_runs
+from producer.screen.lines import Line
+from producer.wrapping import wrap
 
+OTHERS = 10  # runs beside the newest
 SHOWN = 400  # characters of one message in `why`; --json does not shorten messages
 
 
 def status(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Id of a run; the newest run by default.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Follow the run until it ends or is cancelled; a paused run is waited for. Ctrl-C ends the view, not "
+            "the run. Where stdout is not a terminal, it prints a line per change.",
+        ),
+    ] = False,
     notify: Notify = None,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
     """Show the state of a run: jobs per state, failures by kind, stages, workers, rate and time left.
 
-    Of a running training: iteration, loss, tokens/s, memory and time left.
+    What is wrong is listed once for all workers that share the cause, each cause of failed or rejected jobs with the
+    command that runs them again, and what to do next comes last. Of a running training: iteration, loss, tokens/s,
+    memory and time left. With --watch the exit code is 1 if a stage failed or the run was cancelled.
     """
     output = Output(as_json)
     targets = watch_targets(notify, settings_with_dir(folder), "--watch", watching=watch)
@@ -43,87 +56,38 @@ def status(
         runs = ledger.run_ids()
         if not runs:
             raise UsageError("there are no runs yet; create one with `applejack submit`")
-        with notifying(ledger, settings, targets, run_id=run or runs[0]):
-            seen = follow(ledger, run or runs[0], output) if watch else status_of(ledger, run or runs[0])
+        name = run or runs[0]
+        if watch:
+            with notifying(ledger, settings, targets, run_id=name):
+                watch_run(ledger, name, output)
+        view = load_overview(ledger, name)
+        others = [other for other in runs if other != name] if run is None else []
+        shown = [status_of(ledger, other, workers=()) for other in others[:OTHERS]]
         fleet = ledger.fleet.workers()
-        workers, devices = worker_rows(fleet), device_rows(fleet)
-        body: JsonObject = {**seen.as_json(), "by_worker": seen.by_worker_json(), "workers": list(workers)}
-        body["devices"] = list(devices)
-        print_status(output.console, seen, ledger, workers)
-        for device in devices:
-            output.console.print(device_line(device), soft_wrap=True)
-        others = [name for name in runs if name != seen.run_id]
-        if run is None and others:
-            output.console.print(
-                f"{pluralise(len(others), 'older run')}: {', '.join(others[:10])}{' ...' if others[10:] else ''}"
-            )
-            body["runs"] = list(runs)
+    output.console.print(Screen(view))
+    for line in [Line(""), *other_runs(shown, len(others) - len(shown), output.console.width)] if shown else []:
+        output.console.print(line.text, style=line.style, markup=False)
+    seen = view.status
+    body: JsonObject = {**seen.as_json(), "by_worker": seen.by_worker_json(), "workers": list(worker_rows(fleet))}
+    body |= {"devices": list(device_rows(fleet)), **view.as_json()}
+    if others:
+        body |= {"runs": list(runs), "others": [{"run_id": other.run_id, "state": other.state} for other in shown]}
     output.result(body)
+    if watch and seen.state in {"failed", "cancelled"}:
+        raise partial_failure()
 
 
-def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: list[JsonObject]) -> None:
-    """Print the status for people."""
-    console.print(render_panel(seen, ledger))
-    console.print(render_line(seen, ledger))
-    for line in adapter_lines(seen):
-        console.print(line, soft_wrap=True, markup=False)
-    if seen.kinds:
-        console.print("failures: " + ", ".join(f"{kind} {count}" for kind, count in seen.kinds.items()))
-    if lost := lost_calls(seen.lost_calls):
-        console.print(lost)
-    names = Column("worker", overflow="fold")  # wrapped, not cut, at 80 columns
-    table = Table(names, "queues", "holds", "generated", "failed", "first token", "seen", "state", box=None)
-    for worker in workers:
-        done = seen.by_worker.get(str(worker["name"]), {})
-        table.add_row(
-            str(worker["name"]),
-            ", ".join(str(queue) for queue in queues) if isinstance(queues := worker.get("queues"), list) else "",
-            str(worker.get("holds", "")),
-            str(done.get("generated", 0)),
-            str(done.get("failed", 0)),
-            f"{first:.1f} s" if isinstance(first := worker.get("first_token_seconds"), float) else "",
-            f"{worker['silent_seconds']} s",
-            state(worker)[0],
-        )
-    for name in sorted(set(seen.by_worker) - {str(worker["name"]) for worker in workers}):
-        done = seen.by_worker[name]
-        table.add_row(name, "", "", str(done.get("generated", 0)), str(done.get("failed", 0)), "", "", "gone")
-    if workers or seen.by_worker:
-        console.print(table)
-        for worker in workers:
-            if reason := state(worker)[1]:
-                console.print(f"{worker['name']}: {reason}", soft_wrap=True)
-    else:
-        console.print("no worker sent a heartbeat in the last day")
-
-
-def device_line(device: JsonObject) -> str:
-    """Who uses a host's device, and who waits for it."""
-    waiting = device["waiting"]
-    queue = f"; waiting: {', '.join(map(str, waiting))}" if isinstance(waiting, list) and waiting else ""
-    return f"device {device['device']} of {device['host']}: {device['holder']}{queue}"
-
-
-def state(worker: JsonObject) -> tuple[str, str]:
-    """State of a worker in one word, and what else is known: why it is paused, what it downloads or does not serve."""
-    silent = worker["silent_seconds"]
-    if isinstance(silent, float) and silent > SILENT_SECONDS:
-        return "silent", ""
-    paused, download, refused = worker.get("paused"), downloading(worker), worker.get("refuses")
-    known = [
-        str(paused or download),
-        f"does not serve {', '.join(refused)}" if isinstance(refused, dict) and refused else "",
-        "keeps its Mac awake" if worker.get("awake") else "",
-    ]
-    return "paused" if paused else "downloading" if download else "consuming", "; ".join(filter(None, known))
-
-
-def downloading(worker: JsonObject) -> str:
-    """What a worker downloads for a stage; "" if nothing."""
-    match worker.get("downloading"):
-        case {"model": str(model), "bytes": int(done), "of": int(total)}:
-            return download_text(model, done, total)
-    return ""
+def watch_run(ledger: Ledger, run_id: str, output: Output) -> None:
+    """Follow a run until it ends. Ctrl-C leaves the last view and the command to go on with."""
+    try:
+        follow(ledger, run_id, output, whole=True)
+    except KeyboardInterrupt:
+        view = load_overview(ledger, run_id)
+        if output.console.is_interactive:
+            output.console.print(Screen(view))
+        again = f"the run goes on; `applejack status {run_id} --watch` follows it again"
+        width = output.console.width if output.console.is_interactive else len(again)
+        fail("\n".join(wrap(again, width)), EXIT_INTERRUPTED, prefix="")
 
 
 def why(

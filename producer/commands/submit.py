@@ -202,7 +202,7 @@ def submit(
         }  # fmt: skip
         ended = follow(ledger, run, output) if wait else None
     output.result({**body, **(ended.as_json() if ended else {})})
-    if ended and (ended.failed or ended.stage == "failed"):
+    if ended and (ended.failed or ended.state in {"failed", "cancelled"}):
         raise typer.Exit(1)
 
 

@@ -99,6 +99,7 @@ def test_resubmit_with_other_hyperparameters_keeps_both_adapters(
         [1, False, 0.4, True],
         [2, True, 0.3, True],
     ]
+    text = " ".join(text.split())  # wrapped at 80 columns
     assert "adapter night-1@v1: 20 iterations, loss 0.400, iters=20, learning_rate=0.0001, with a report" in text
     assert "adapter night-1@v2 (newest): 20 iterations, loss 0.300, learning_rate=5e-05, epochs=2" in text
 
@@ -164,6 +165,7 @@ def test_status_shows_loss_speed_memory_and_time_left_of_a_running_training(
     monkeypatch.setenv("COLUMNS", "80")
     assert ended.stages.reopen(RUN, Stage.TRAIN) == "ready"
     begun(ended, Stage.TRAIN)
+    ended.fleet.heartbeat("train@gpu", {"queues": ["train"]})
     ended.stages.clear_progress(RUN, Stage.TRAIN)
     for iteration, seconds in ((0, 10.0), (120, 310.0)):
         progress = TrainProgress(
@@ -177,7 +179,9 @@ def test_status_shows_loss_speed_memory_and_time_left_of_a_running_training(
         ended.stages.report(RUN, Stage.TRAIN, progress)
     code, out, _ = applejack(capsys, monkeypatch, "status", RUN)
     assert code == 0
-    assert "train  iteration 120 of 207, loss 0.412, 148 tokens/s, 1.4 GB, 4 min left" in out.splitlines()
+    assert out.startswith("night-1 is training: iteration 120 of 207, about 4 minutes left.\n")
+    assert "\ntraining: iteration 120 of 207, loss 0.412, 148 tokens/s, 1.4 GB, 4 min left  ▁▁\n" in out
+    assert ", train running, then evaluate " in " ".join(out.split())  # without the seconds of the training before
     _, out, _ = applejack(capsys, monkeypatch, "status", RUN, "--json")
     training = json.loads(out.splitlines()[-1])["training"]
     assert (training["iteration"], training["train_loss"], training["seconds_left"]) == (120, 0.4123, 217.5)

@@ -11,12 +11,28 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from config.errors import FailureKind
 from config.ledger import Ledger
+from config.ledger.jobs import Claim
+from config.ledger.stages import StageClaim
 from config.prompts import write
-from config.records import Message, Pin, Prompt, Provenance, Sampling, Spec, StageState, ToolCall, Trajectory, Verdict
+from config.records import (
+    Failure,
+    Message,
+    Pin,
+    Prompt,
+    Provenance,
+    Sampling,
+    Spec,
+    StageState,
+    ToolCall,
+    Trajectory,
+    Verdict,
+)
 from config.topology import Stage
 from producer.cli import main
 from producer.mining.mine import mine
+from producer.run_status import status
 from tests.support.ended_run import ended_run
 from tests.support.tiny_student import make_tiny_student
 
@@ -101,6 +117,43 @@ def test_an_unfinished_stage_cannot_run_again(applejack: Applejack, ledger: Ledg
 def test_resubmit_without_matching_jobs_prints_one_line(applejack: Applejack, ledger: Ledger) -> None:
     ended_run(ledger, "r")
     assert applejack("resubmit", "r").out == "0 jobs would run again; nothing was changed\n"
+
+
+def run_with_failures(ledger: Ledger) -> None:
+    """A run of 12 categories; all jobs of two of them and one of a third have failed."""
+    prompts = [Prompt(prompt=f"q{n}", category=f"category_number_{n % 12}") for n in range(120)]
+    ids = ledger.create(Spec(run_id="night-2026-11-26", train=False), prompts).job_ids
+    for number, job_id in enumerate(ids):
+        kind = FailureKind.ENDPOINT_UNREACHABLE if number % 12 == 3 else FailureKind.TIMEOUT
+        lost = Failure(kind=kind, message="m") if number % 12 in {3, 7} or number == 1 else None
+        claim = ledger.jobs.begin("night-2026-11-26", job_id, worker="w", lease_seconds=9, delivery_limit=3)
+        assert isinstance(claim, Claim)
+        ended = Trajectory(
+            run_id="night-2026-11-26",
+            job_id=job_id,
+            prompt="q",
+            outcome="failed" if lost else "completed",
+            failure=lost,
+        )
+        ledger.jobs.finish(ended, worker="w", token=claim.token)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_resubmit_ends_with_the_answer_after_a_few_lines(applejack: Applejack, ledger: Ledger, columns: int) -> None:
+    run_with_failures(ledger)
+    applejack.monkeypatch.setenv("COLUMNS", str(columns))
+    text = applejack("resubmit", "night-2026-11-26", "--dry-run").out
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert len(lines) <= 9
+    assert lines[0] == "causes: 11 timeout, 10 endpoint_unreachable"
+    assert "category_number_3: 48% of these jobs, 8% of the run" in lines
+    assert "21 jobs would run again; nothing was changed" in " ".join(lines[-2:])
+    body = json.loads(applejack("resubmit", "night-2026-11-26", "--kind", "timeout", "--dry-run", "--json").out)
+    assert (body["resubmitted"], len(body["mix"])) == (11, 12)
+    queued = applejack("resubmit", "night-2026-11-26", "--kind", "timeout")
+    answer = "11 jobs of night-2026-11-26 queued again; follow with `applejack status night-2026-11-26 --watch`"
+    assert " ".join(queued.out.split()).endswith(answer)
 
 
 def store_dataset(ledger: Ledger, folder: Path, **texts: str) -> None:
@@ -205,8 +258,9 @@ def create_half_finished_run(ledger: Ledger) -> None:
 def test_status_reports_a_missing_worker(applejack: Applejack, ledger: Ledger) -> None:
     create_half_finished_run(ledger)
     result = applejack("status", "r").out
-    assert "no generate worker is alive: start one with `applejack worker generate`" in result
-    assert "/min" not in result
+    assert "r waits: no generate worker is alive. 1 of 2 jobs done." in result
+    assert "start a worker on this machine: `applejack worker generate`" in result
+    assert "a minute" not in result
     assert "left" not in result
     body = json.loads(applejack("status", "r", "--json").out)
     assert (body["missing_role"], body["eta_seconds"]) == ("generate", None)
@@ -216,14 +270,86 @@ def test_status_shows_rate_and_time_left_while_a_worker_is_alive(applejack: Appl
     create_half_finished_run(ledger)
     ledger.fleet.heartbeat("w", {"queues": ["generate"]})
     result = applejack("status", "r").out
-    assert re.search(r"[1-9]\d*/min, \d+ s left", result)
+    assert re.match(r"r is generating: 1 of 2 jobs done, [\d.]+ a minute, less than a minute left\.\n", result)
     assert "alive" not in result
 
 
-def test_status_counts_older_runs(applejack: Applejack, ledger: Ledger) -> None:
+def test_status_lists_other_runs_with_their_states(applejack: Applejack, ledger: Ledger) -> None:
     create_half_finished_run(ledger)
     ended_run(ledger, "r2")
-    assert "1 older run: r\n" in applejack("status").out
+    lines = applejack("status").out.splitlines()
+    assert lines[0].startswith("r2 has ended: 3 of 3 jobs kept")
+    assert lines[-2:] == ["other runs", "  r  generating  1 of 2 jobs done"]
+    body = json.loads(applejack("status", "--json").out)
+    assert (body["run_id"], body["runs"]) == ("r2", ["r2", "r"])
+    assert body["others"] == [{"run_id": "r", "state": "generating"}]
+    assert "other runs" not in applejack("status", "r2").out
+
+
+CONTRACT = (
+    "run_id", "queued", "running", "generated", "failed", "cancelled", "kept", "rejected", "correct", "stage",
+    "workers",
+)  # fmt: skip
+EARLIER = (
+    "total", "truncated", "lost_calls", "kinds", "error", "rate", "eta_seconds", "missing_role", "control", "version",
+    "created", "training", "adapters", "stages", "by_worker", "devices",
+)  # fmt: skip
+NEW = ("state", "headline", "problems", "failures", "rejections", "next", "reasons", "losses", "evaluation", "now")
+
+
+def test_status_as_json_has_all_keys(applejack: Applejack, ledger: Ledger) -> None:
+    create_half_finished_run(ledger)
+    ledger.fleet.heartbeat("w", {"queues": ["generate"], "paused": "no disk"})
+    body = json.loads(applejack("status", "r", "--json").out)
+    assert set(body) == {*CONTRACT, *EARLIER, *NEW}
+    assert (body["state"], body["workers"][0]["paused"]) == ("generating", "no disk")
+    assert body["problems"] == [{"text": "1 worker paused: no disk", "workers": ["w"], "commands": []}]
+    assert body["headline"] == "r stands still: its only generate worker is paused. 1 of 2 jobs done."
+
+
+def test_the_status_of_a_running_run_reads_its_recent_rates_only(applejack: Applejack, ledger: Ledger) -> None:
+    """A night has thousands of them, and reading all took half a second."""
+    create_half_finished_run(ledger)
+    ledger.fleet.heartbeat("w", {"queues": ["generate"]})
+    everything, by_worker = ledger.counters("r")
+    [ten] = everything
+    assert ledger.counters("r", tens=[ten - 1, ten, ten + 1]) == ({ten: 1}, by_worker)
+    assert ledger.counters("r", tens=[ten + 1]) == ({}, by_worker)
+    asked = []
+    real = ledger.counters
+    applejack.monkeypatch.setattr(ledger, "counters", lambda run, tens=None: asked.append(tens) or real(run, tens=tens))
+    seen = status(ledger, "r")
+    assert seen.rate > 0
+    assert [len(tens) for tens in asked if tens is not None] == [13]
+
+
+def test_a_watched_run_that_is_cancelled_ends_the_view_with_code_1(applejack: Applejack, ledger: Ledger) -> None:
+    create_half_finished_run(ledger)
+    assert applejack("status", "r").code == 0
+    ledger.controls.cancel("r")
+    result = applejack("status", "r", "--watch", "--json")
+    assert (result.code, json.loads(result.out)["state"]) == (1, "cancelled")
+    assert "r is cancelled: 1 of 2 jobs generated, 1 cancelled; " in result.err
+    assert "run its 1 cancelled job and go on: `applejack resume r`" in result.err
+    assert applejack("status", "r").code == 0
+
+
+def test_rejections_by_reason_come_from_curation(applejack: Applejack, ledger: Ledger) -> None:
+    ended_run(ledger, "r")
+    assert ledger.stages.reopen("r", Stage.CURATE) == "ready"
+    claim = ledger.stages.begin("r", Stage.CURATE, worker="w", lease_seconds=9)
+    assert isinstance(claim, StageClaim)
+    reasons = {"wrong_answer": 2, "failed_generation": 1}
+    ledger.stages.finish(claim, result={"kept": 1, "rejected": 2, "reasons": {**reasons}})
+    body = json.loads(applejack("status", "r", "--json").out)
+    assert (body["kept"], body["rejected"], body["reasons"]) == (
+        1,
+        2,
+        {"wrong_answer": 2},
+    )  # failures are counted by kind
+    command = "applejack resubmit r --reason wrong_answer"
+    assert body["rejections"] == [{"name": "wrong_answer", "count": 2, "command": command}]
+    assert f"  2  wrong_answer  {command}\n" in applejack("status", "r").out
 
 
 def test_a_long_unknown_run_id_is_truncated(applejack: Applejack) -> None:

@@ -83,7 +83,7 @@ def test_compare_is_readable_at_80_columns(applejack: Applejack, ledger: Ledger)
     text = applejack("compare", "one", "two").out
     assert max(map(len, text.splitlines())) <= 80
     assert "29 prompts shared; not shared: 2 of one, 1 of two" in text
-    assert re.search(r"correct answers from a real result +4 of 31 \(5-29%\) +29 of 30 \(83-99%\)", text)
+    assert re.search(r"correct by real result +4 of 31 \(5-29%\) +29 of 30 \(83-99%\)", text)
     assert "prompts flipped: two gained" in text
     flipped = text[text.index("prompts flipped") :]
     assert flipped.index("- 000001-3fa9c1d2  where_defined") < flipped.index("+ 000002-3fa9c1d2")  # lost ones first

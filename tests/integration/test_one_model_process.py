@@ -13,7 +13,7 @@ from config.ledger import Ledger
 from config.ledger.jobs import Claim as JobClaim
 from config.records import JobState, JsonObject, Limits, Prompt, Spec, TrainProgress
 from config.settings import Settings
-from producer.commands.status import device_line
+from producer.overview.workers import device_line
 from producer.run_status import device_rows
 from producer.stack.local_stack import Stack
 from tests.support.fleet import QUICK, RUN, all_terminal, prompts, submit, told, until

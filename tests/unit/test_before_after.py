@@ -3,6 +3,7 @@
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from config.records import Message, ToolCall, Trajectory
@@ -41,6 +42,19 @@ def test_three_gained_questions_of_different_categories_are_shown_with_calls_and
     assert text.count("no tool called") == 3
     assert text.count("grep {'pattern': 'class Task[(:]'}") == 3
     assert "app/task.py:12: class Task(object):" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_answers_are_whole_at_every_width(tmp_path: Path, width: int) -> None:
+    shown = before_after(written(tmp_path, (flip("1", "a"),)), tmp_path)
+    console = Console(width=width, record=True, file=StringIO())
+    console.print(shown)
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width
+    text = " ".join(" ".join(lines).split())
+    assert "question 1?" in text
+    assert "before answers 1" in text
+    assert ("app/task.py:12: class Task(object):" in text) or width == 80  # there in two lines of a cell
 
 
 def test_nothing_is_shown_when_nothing_was_gained(tmp_path: Path) -> None:

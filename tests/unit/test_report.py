@@ -1,4 +1,5 @@
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from config.report.metrics import ClusteredRate, Fraction, Metrics, Rate, Sample
 from config.report.model import Report
 from config.report.rows import lines
 from config.report.unseen import Unseen
-from producer.report.lines import compare, format_table, html
+from producer.report.lines import SHORT, compare, flips, format_table, html, paired_table
 from tests.support.rich_report import rich_report
 
 ADAPTER = Adapter(
@@ -219,3 +220,56 @@ def test_terminal_and_markdown_show_unseen_code_the_checkpoint_and_notes() -> No
     skipped = report().model_copy(update={"unseen": Unseen.skipped("package:x@1", "x is not installed")})
     assert "No question was asked: x is not installed" in as_text(format_table(skipped))
     assert "Not asked: x is not installed" in skipped.markdown()
+
+
+rich = cache(rich_report)  # scoring its conversations takes a second
+LONG = "night-2026-11-26-with-the-second-mac"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_report_and_comparison_are_whole_at_every_width(width: int) -> None:
+    one, two = rich(), rich().model_copy(update={"run_id": LONG})
+    assert one.comparison is not None
+    names = (one.run_id, LONG)
+    parts = (format_table(one), compare(one, two), paired_table(one.comparison, names), flips(one.comparison, names))
+    for part in parts:
+        text = as_text(part, width)
+        assert max(map(len, text.splitlines())) <= width
+    report_text, compared, paired, flipped = (" ".join(as_text(part, width).split()) for part in parts)
+    assert "7e27bd9f95328f0f3b08261d1252705110c806f8" in report_text
+    assert "give more with --evaluate-tokens" in report_text
+    assert all(result.sentence in report_text for result in one.verdict) or width >= 100  # there in cells of a table
+    assert LONG in compared.replace("and ", "") or width >= 100
+    assert "neither" in paired
+    for flip in one.comparison.flipped[:10]:
+        assert flip.job_id in flipped
+        assert flip.prompt in flipped
+    assert "second: The function drain_consumer is defined in common.py." in flipped
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_targets_stand_beside_the_values_of_a_narrow_report(width: int) -> None:
+    text = as_text(format_table(rich()), width)
+    value = r"63 of 68 \(84-97%\) ✗" if width == 80 else "63/68 84-97% ✗"
+    target = " +100% " if width == 80 else r" \(100%\) "
+    assert re.search(rf"^final answer{target} *68.* ✓ +{value}$", text, re.MULTILINE)
+    assert re.search(r"^peak memory +\(?<10 GB\)? +- +3.21 GB ✓$", text, re.MULTILINE)
+
+
+def test_every_short_measure_is_a_row_of_a_report() -> None:
+    sampled = Sampled(temperature=0.6, source="x", samples=4)
+    some = metrics(looping=0, calling=9).model_copy(update={"sampled": sampled})
+    rows = lines((some, some), (report().training, report().training), report().targets)
+    assert set(SHORT) <= {line.measure for line in rows}
+    assert max(map(len, (SHORT.get(line.measure, line.measure) for line in rows))) <= 25
+
+
+def test_a_value_too_wide_for_its_column_is_text_below_the_table() -> None:
+    many = {"tool_retries_exceeded": 3, "endpoint_unreachable": 11, "malformed_tool_call": 1}
+    made = report().model_copy(update={"after": metrics(looping=0, calling=9).model_copy(update={"failures": many})})
+    text = as_text(format_table(made), 60)
+    assert max(map(len, text.splitlines())) <= 60
+    assert (
+        "did not complete: before timeout 1; after tool_retries_exceeded 3, endpoint_unreachable 11, "
+        "malformed_tool_call 1" in " ".join(text.split())
+    )

@@ -4,6 +4,7 @@ import pytest
 
 from config.errors import FailureKind, RejectionReason
 from config.records import Prompt
+from producer.commands.resubmit import mix_lines
 from producer.resubmit import FinishedJob, JobFilter, by_kind, category_shift, select
 
 TIMEOUT, LOST = FailureKind.TIMEOUT, FailureKind.WORKER_LOST
@@ -45,3 +46,27 @@ def test_category_shift_lists_over_represented_categories_first() -> None:
     rows = category_shift(JOBS[:2], [*JOBS[:2], *JOBS[2:] * 3])
     assert rows == [("count", 0.25, 1.0), ("define", 0.75, 0.0)]
     assert category_shift([], JOBS) == []
+
+
+MIXES = [
+    # (category, share of the run, share of the jobs) of each, the lines
+    ([], []),
+    ([("a", 0.5, 0.52), ("b", 0.5, 0.48)], ["categories: as in the run, within 5 points"]),
+    (
+        [("a", 0.5, 1.0), ("b", 0.5, 0.0)],
+        ["a: 100% of these jobs, 50% of the run", "b: 0% of these jobs, 50% of the run"],
+    ),
+    (
+        [("a", 0.2, 0.3), ("b", 0.8, 0.77)],
+        ["a: 30% of these jobs, 20% of the run", "1 other category: within 5 points of the run"],
+    ),
+    (
+        [(name, 0.0, 0.1) for name in "abcdefghij"],
+        [*(f"{name}: 10% of these jobs, 0% of the run" for name in "abcd"), "6 other categories: --json lists all"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("mix", "lines"), MIXES)
+def test_only_categories_whose_share_changes_are_listed(mix: list[tuple[str, float, float]], lines: list[str]) -> None:
+    assert mix_lines(mix) == lines

@@ -4,9 +4,9 @@ import pytest
 
 from config.ledger.fleet import WorkerView
 from config.ledger.stages import StageView
-from config.records import JsonObject, StageState
+from config.records import StageState
 from config.topology import Stage
-from producer.commands.status import device_line, state
+from producer.overview.workers import device_line
 from producer.run_status import current_stage, device_rows, mean_rate, missing_role, per_worker, rate
 
 
@@ -92,20 +92,6 @@ def test_missing_role_of_a_run(stage: str, workers: list[WorkerView], role: str)
 
 def test_worker_names_may_contain_the_separator() -> None:
     assert per_worker({"a|b@host|generated": 2, "a|b@host|failed": 1}) == {"a|b@host": {"generated": 2, "failed": 1}}
-
-
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({}, ("consuming", "")),
-        ({"refuses": {}}, ("consuming", "")),
-        ({"refuses": {"qwen": "no such model"}}, ("consuming", "does not serve qwen")),
-        ({"refuses": {"qwen": "no such model"}, "paused": "no disk"}, ("paused", "no disk; does not serve qwen")),
-        ({"awake": True}, ("consuming", "keeps its Mac awake")),
-    ],
-)
-def test_the_state_of_a_worker_names_what_it_does_not_serve(fields: JsonObject, said: str) -> None:
-    assert state({"silent_seconds": 1.0, **fields}) == said
 
 
 def test_the_newest_heartbeat_of_a_host_says_who_has_its_device() -> None:
