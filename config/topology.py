@@ -42,6 +42,7 @@ PAUSED: Final = "applejack:paused"  # set of active run ids that are paused
 CONTROLS: Final = "applejack:controls"  # hash worker name -> what a person has asked of it; see fleet.py
 WORKERS: Final = "applejack:workers"  # zset worker name -> last heartbeat, milliseconds
 RECONCILER: Final = "applejack:reconciler"  # string: the elected worker, expires
+FLOWERS: Final = "applejack:flowers"  # zset address of a running Flower, JSON -> last announcement, seconds; expires
 
 
 def run_key(run_id: str, part: str) -> str:
@@ -52,3 +53,8 @@ def run_key(run_id: str, part: str) -> str:
 def worker_key(worker: str) -> str:
     """Key of a worker's status, a JSON string."""
     return f"applejack:worker:{worker}"
+
+
+def login_key(digest: str) -> str:
+    """Key of a one-time login: the run to show, a string that expires. `digest` is the sha256 of its token."""
+    return f"applejack:login:{digest}"

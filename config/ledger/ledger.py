@@ -18,6 +18,7 @@ from config.ledger.encoding import Event, events
 from config.ledger.files import Files
 from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
+from config.ledger.logins import Logins
 from config.ledger.refusals import RefusalStore
 from config.ledger.stages import Stages
 from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
@@ -68,6 +69,7 @@ class Ledger:
         self.controls = RunControls(client)
         self._adapters = Adapters(client)
         self.refusals = RefusalStore(client)
+        self.logins = Logins(client)
 
     @classmethod
     def connect(cls, url: str) -> Ledger:

@@ -1,0 +1,331 @@
+"""One worker of the fleet in words: its state, what is wrong and what to do, and its figures.
+
+A heartbeat comes from another machine, perhaps of another version: every field may be missing or of another type.
+"""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeGuard
+
+from config.ledger.fleet import WorkerView
+from config.model_names import download_text
+from config.records import JsonObject, WorkerControl
+from producer.flower.text import SILENT_SECONDS, duration
+from producer.output import pluralise
+from producer.pause_advice import BY_SECTION, pause_section
+
+Tone = Literal["good", "busy", "warning", "bad", "off"]
+FRESH_SECONDS = 10.0  # a younger heartbeat is "just now", so that a page does not change every two seconds
+SKEW_SECONDS = 60.0  # kombu restores messages by the worker's clock; the visibility timeout is 900 s
+SHOWN_SKEW_SECONDS = 2.0  # a heartbeat on a slow network
+LIMIT_REASONS = {
+    "fixed": "set by --concurrency",
+    "start": "where every worker starts, before it has measured its endpoint",
+    "memory": "as many conversations as fit the memory of its model server",
+}
+AWAKE = {"True": "yes", "False": "no, it has no work"}
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something to know or to do about a worker."""
+
+    text: str
+    meaning: str = ""
+    remedy: str = ""
+    command: str = ""
+    place: str = ""
+    """section of docs/troubleshooting.md"""
+    tone: Tone = "warning"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A figure with its name."""
+
+    name: str
+    value: str
+    detail: str = ""
+    tone: Tone = "good"
+
+
+@dataclass(frozen=True)
+class WorkerCard:
+    """What the Fleet page shows of one worker."""
+
+    name: str
+    state: str
+    tone: Tone
+    role: str
+    holds: int
+    alive: bool
+    notes: tuple[Note, ...]
+    facts: tuple[Fact, ...]
+    small: tuple[Fact, ...]
+    """facts that matter only when they are wrong"""
+    control: WorkerControl
+
+    @property
+    def label(self) -> str:
+        """The worker's name without its host."""
+        return self.name.rpartition("@")[0] or self.name
+
+    @property
+    def host(self) -> str:
+        """Name of its machine."""
+        return self.name.rpartition("@")[2] if "@" in self.name else ""
+
+
+def cards(
+    workers: Sequence[WorkerView], *, controls: Mapping[str, WorkerControl] | None = None, now: float | None = None
+) -> list[WorkerCard]:
+    """Cards by name, also of workers that are gone but would obey a control when they start again.
+
+    `now` is the ledger's time, against which clocks are compared.
+    """
+    known = {view.name for view in workers}
+    usual = usual_version(workers)
+    shown = [card(view, usual=usual, now=now) for view in workers]
+    gone = [absent(name, control) for name, control in (controls or {}).items() if control and name not in known]
+    return sorted([*shown, *gone], key=lambda item: (item.host, item.name))
+
+
+def card(view: WorkerView, *, usual: str, now: float | None) -> WorkerCard:
+    """Describe a worker; `usual` is the version that most of the fleet runs."""
+    state, tone = state_of(view)
+    facts = (in_flight(view), *speed(view.fields), *model(view.fields), *machine(view.fields))
+    return WorkerCard(
+        name=view.name,
+        state=state,
+        tone=tone,
+        role=", ".join(texts(view.fields.get("queues"))),
+        holds=holds(view),
+        alive=view.silent_seconds <= SILENT_SECONDS,
+        notes=tuple(notes(view, usual=usual, now=now)),
+        facts=tuple(fact for fact in facts if fact.value),
+        small=tuple(fact for fact in small_facts(view, usual=usual, now=now) if fact.value),
+        control=view.control,
+    )
+
+
+def absent(name: str, control: WorkerControl) -> WorkerCard:
+    """A worker that does not run, of which a person has asked something."""
+    what = "drained" if control is WorkerControl.DRAINING else "paused"
+    note = Note(
+        f"It does not run. It is still marked as {what}: when it starts again, it takes no work.",
+        remedy="Resume it, so that it works when it starts again.",
+        command=f"applejack worker resume {shlex.quote(name)}",
+        place=BY_SECTION["paused-by-a-person"].place,
+    )
+    return WorkerCard(name, "gone", "off", "", 0, alive=False, notes=(note,), facts=(), small=(), control=control)
+
+
+def state_of(view: WorkerView) -> tuple[str, Tone]:
+    """The state in a few words."""
+    if view.silent_seconds > SILENT_SECONDS:
+        return "silent", "bad"
+    if view.control is WorkerControl.DRAINING:
+        return "draining", "busy"
+    if view.control is WorkerControl.PAUSED:
+        return "paused by a person", "warning"
+    if view.fields.get("paused"):
+        return "paused by itself", "warning"
+    return ("downloading", "busy") if download(view.fields) else ("consuming", "good")
+
+
+def notes(view: WorkerView, *, usual: str, now: float | None) -> list[Note]:
+    """What is wrong or in progress, and what to do about it, the most important first."""
+    fields, found = view.fields, list[Note]()
+    if view.silent_seconds > SILENT_SECONDS:
+        found.append(
+            Note(
+                f"no heartbeat for {duration(view.silent_seconds)}",
+                "Other workers run its jobs.",
+                "Is its machine asleep or offline, or was the worker killed? It leaves this list after a day.",
+                tone="bad",
+            )
+        )
+    if view.control:
+        found.append(asked_of(view))
+    if reason := str(fields.get("paused") or ""):
+        found.append(advised(reason, pause_section(reason), view))
+    elif text := download(fields):
+        found.append(Note(text, tone="busy"))
+    refused = fields.get("refuses")
+    if isinstance(refused, dict):
+        found += [advised(f"does not serve {name}: {why}", "wrong-model", view) for name, why in refused.items()]
+    if now is not None and abs(ahead := skew(view, now)) > SKEW_SECONDS:
+        found.append(
+            Note(
+                f"its clock is {apart(ahead)} the Redis server's",
+                "It takes messages of jobs that still run for lost, and requeues them.",
+                "Turn on network time on its machine.",
+                "applejack doctor",
+                "docs/troubleshooting.md#clock",
+                "bad",
+            )
+        )
+    if version(view) != usual:
+        found.append(
+            Note(
+                f"runs applejack {version(view)}, most of the fleet {usual}",
+                remedy="Install the same version on every machine before the next run.",
+                place="docs/troubleshooting.md#versions-and-settings-differ",
+            )
+        )
+    return found
+
+
+def asked_of(view: WorkerView) -> Note:
+    """What a person asked, and how far the worker is with it."""
+    held = pluralise(holds(view), "job" if generates(view.fields) else "stage")
+    left = f"it finishes {held}, then " if holds(view) else ""
+    what = "its process ends" if view.control is WorkerControl.DRAINING else "it takes no other work"
+    asked = "was asked to drain" if view.control is WorkerControl.DRAINING else "was paused by a person"
+    tone: Tone = "busy" if view.control is WorkerControl.DRAINING else "warning"
+    return Note(f"{asked}: {left}{what}", tone=tone, place=BY_SECTION["paused-by-a-person"].place)
+
+
+def advised(text: str, section: str, view: WorkerView) -> Note:
+    """A note with the advice of a section."""
+    advice = BY_SECTION[section]
+    endpoint = shlex.quote(str(view.fields.get("endpoint") or "URL"))  # a person copies the command into a shell
+    command = advice.command.format(endpoint=endpoint, name=shlex.quote(view.name))
+    return Note(text, advice.meaning, advice.remedy, command, advice.place)
+
+
+def in_flight(view: WorkerView) -> Fact:
+    """The work that it holds; for generation how much it may hold, and why that many."""
+    if not generates(view.fields):
+        return Fact("Work", pluralise(holds(view), "stage") if holds(view) else "none")
+    limit, reason = view.fields.get("limit"), str(view.fields.get("limit_reason") or "")
+    most = f" of at most {limit}" if isinstance(limit, int) else ""
+    return Fact("Jobs in flight", f"{holds(view)}{most}", LIMIT_REASONS.get(reason, reason))
+
+
+def speed(fields: JsonObject) -> list[Fact]:
+    """Tokens per second and time to the first token, where the worker reports them."""
+    rate, first = fields.get("tokens_per_second"), fields.get("first_token_seconds")
+    found = [Fact("Tokens/s", f"{rate:,.0f}", "of its jobs together")] if is_number(rate) else []
+    return [*found, Fact("First token", f"{first:.2f} s", "median")] if is_number(first) else found
+
+
+def model(fields: JsonObject) -> list[Fact]:
+    """The model and where it is served."""
+    endpoint, serves = str(fields.get("endpoint") or ""), str(fields.get("serves") or "")
+    return [Fact("Model", serves, str(fields.get("budget") or "")), Fact("Endpoint", endpoint)]
+
+
+def machine(fields: JsonObject) -> list[Fact]:
+    """Memory, disk and device of its machine."""
+    device = fields.get("device")
+    use = device if isinstance(device, dict) else {}
+    waiting = ", ".join(texts(use.get("waiting")))
+    return [
+        Fact("Memory", room(fields.get("memory"), "available")),
+        Fact("Disk", room(fields.get("disk"), "free")),
+        Fact("Device", str(use.get("holder") or ("free" if use else "")), f"waiting: {waiting}" if waiting else ""),
+        Fact("Keeps its Mac awake", AWAKE.get(str(fields.get("awake")), "")),
+    ]
+
+
+def small_facts(view: WorkerView, *, usual: str, now: float | None) -> list[Fact]:
+    """Version, clock and heartbeat."""
+    skewed = now is not None and abs(skew(view, now)) > SKEW_SECONDS
+    silent = view.silent_seconds > SILENT_SECONDS
+    seen = "just now" if view.silent_seconds < FRESH_SECONDS else f"{duration(view.silent_seconds)} ago"
+    return [
+        Fact("applejack", version(view), tone="good" if version(view) == usual else "warning"),
+        Fact("clock", clock(view, now), tone="bad" if skewed else "good"),
+        Fact("heartbeat", seen, tone="bad" if silent else "good"),
+    ]
+
+
+def usual_version(workers: Sequence[WorkerView]) -> str:
+    """The version that most live workers run; of equally many the newest in alphabetical order. "" without workers."""
+    alive = Counter(version(view) for view in workers if view.silent_seconds <= SILENT_SECONDS)
+    counts = alive or Counter(version(view) for view in workers)
+    return max(counts, key=lambda name: (counts[name], name), default="")
+
+
+def versions(workers: Sequence[WorkerView]) -> str:
+    """ "0.1.0 on 3 workers, 0.2.0 on mac2@host" where live workers differ; "" where they do not."""
+    by_version: dict[str, list[str]] = {}
+    for view in workers:
+        if view.silent_seconds <= SILENT_SECONDS:
+            by_version.setdefault(version(view), []).append(view.name)
+    if len(by_version) < 2:
+        return ""
+    return ", ".join(
+        f"{name} on {names[0] if len(names) == 1 else f'{len(names)} workers'}"
+        for name, names in sorted(by_version.items())
+    )
+
+
+def version(view: WorkerView) -> str:
+    """The version of a worker's applejack."""
+    return str(view.fields.get("version") or "(unknown)")
+
+
+def skew(view: WorkerView, now: float) -> float:
+    """Seconds by which a worker's clock is ahead of the ledger's; 0.0 if it does not send its clock."""
+    sent = view.fields.get("clock")
+    return sent - (now - view.silent_seconds) if is_number(sent) else 0.0
+
+
+def clock(view: WorkerView, now: float | None) -> str:
+    """The skew for people; "" if it is not known."""
+    if now is None or not is_number(view.fields.get("clock")):
+        return ""
+    off = apart(skew(view, now))
+    return f"{off} Redis's" if off else "right"
+
+
+def apart(ahead: float) -> str:
+    """Clock skew in words, "90 s ahead of"; "" for less than is noticeable."""
+    if abs(ahead) < SHOWN_SKEW_SECONDS:
+        return ""
+    return f"{duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'}"
+
+
+def room(value: object, free: str) -> str:
+    """ "12 of 32 GB free"; "" if it is not known. Rounded, so that small changes do not change the page."""
+    if not isinstance(value, dict):
+        return ""
+    there, total = value.get(free), value.get("total")
+    if not (is_number(there) and is_number(total)):
+        return ""
+    unit, name = (1e12, "TB") if total >= 1e12 else (1e9, "GB")
+    part, whole = there / unit, total / unit
+    return f"{part:.0f} of {whole:.0f} {name} free" if part >= 10 else f"{part:.1f} of {whole:.0f} {name} free"
+
+
+def download(fields: JsonObject) -> str:
+    """What a worker downloads for a stage; "" if nothing."""
+    match fields.get("downloading"):
+        case {"model": str(name), "bytes": int(done), "of": int(total)}:
+            return download_text(name, done, total)
+    return ""
+
+
+def holds(view: WorkerView) -> int:
+    """Jobs and stages in its hands."""
+    number = view.fields.get("holds")
+    return number if isinstance(number, int) else 0
+
+
+def generates(fields: JsonObject) -> bool:
+    """Whether it runs generation jobs."""
+    return "generate" in texts(fields.get("queues"))
+
+
+def texts(value: object) -> list[str]:
+    """A list's items as text; [] for anything else."""
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a heartbeat's value is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
