@@ -10,6 +10,7 @@ from typing import Final
 
 GUIDE: Final = "docs/troubleshooting.md"
 UNKNOWN: Final = "a-worker-is-paused"
+PERSON: Final = "paused-by-a-person"
 SECTIONS: Final = tuple(
     (re.compile(words), section)
     for words, section in (
@@ -24,7 +25,7 @@ SECTIONS: Final = tuple(
         (r"did not respond within|did not answer in time", "endpoint-wedged"),
         (r"cannot be reached|redirects to|not of the form|no answer from the endpoint", "endpoint-unreachable"),
         (r"\banswered \d+ with|the endpoint answered ", "endpoint-error"),
-        (r"\bpaused by|\bdraining\b|to drain\b|asked to pause", "paused-by-a-person"),
+        (r"\b(paused|drained) by|\bdraining\b|to drain\b|asked to pause", PERSON),
     )
 )
 
@@ -115,7 +116,7 @@ BY_SECTION: Final = {
             CHECK_ENDPOINT,
         ),
         Advice(
-            "paused-by-a-person",
+            PERSON,
             "It ends the work that it holds and takes no other, also after a restart.",
             "Resume it when it may work again.",
             "applejack worker resume {name}",

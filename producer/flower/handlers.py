@@ -24,11 +24,6 @@ from producer.flower import text
 LIVE_SECONDS = 2.0  # between two looks of a stream; workers send heartbeats as often
 KEEP_ALIVE_SECONDS = 15.0  # a comment in a silent stream, by which a dead connection is found
 EVENT_STREAM = "text/event-stream"
-# Markup that a worker or a model planted stays text; should a template ever fail to escape it, it runs no script.
-POLICY = (
-    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'"
-)
 
 T = TypeVar("T")
 
@@ -42,11 +37,6 @@ class LedgerPage(BaseHandler):  # type: ignore[misc]  # Flower has no type infor
     def initialize(self, ledger: Ledger, settings: Settings) -> None:
         """Store what the page reads from; the settings have the ledger's URL."""
         self.ledger, self.settings_ = ledger, settings
-
-    def set_default_headers(self) -> None:
-        """Add the policy of applejack's pages: scripts come from this server's files only."""
-        super().set_default_headers()
-        self.set_header("Content-Security-Policy", POLICY)
 
     async def blocking(self, read: Callable[..., T], *args: object, **options: object) -> T:
         """Call a function in a thread. UsageError becomes 404, other errors of the ledger 503."""

@@ -34,7 +34,13 @@ SESSION = "applejack"  # the cookie's value; its signature and time are what cou
 WRONG_LIMIT = 30  # wrong passwords from one address within WRONG_SECONDS; a person types a few
 WRONG_SECONDS = 60.0
 FRAMES = "frame-ancestors 'none'"  # no page of another site may show Flower under its own buttons
-HEADERS = {"Content-Security-Policy": FRAMES, "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"}
+# Markup that a worker or a model planted stays text; should a template ever fail to escape it, it runs no script.
+POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; "
+    f"form-action 'self'; {FRAMES}"
+)
+OURS = __name__.partition(".")[0]  # pages of this package; Flower's own have a script in the page
+HEADERS = {"X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"}
 
 _check_origin = BaseHandler.check_xsrf_cookie  # Flower's own rules, which stay in force
 _set_default_headers = BaseHandler.set_default_headers
@@ -155,6 +161,8 @@ def set_headers(handler: RequestHandler) -> None:
     _set_default_headers(handler)
     for name, value in HEADERS.items():
         handler.set_header(name, value)
+    ours = type(handler).__module__.partition(".")[0] == OURS
+    handler.set_header("Content-Security-Policy", POLICY if ours else FRAMES)
 
 
 def _credentials(header: str) -> bytes:

@@ -14,7 +14,7 @@ from config.model_names import download_text
 from config.records import JsonObject, WorkerControl
 from producer.flower.text import SILENT_SECONDS, duration
 from producer.output import pluralise
-from producer.pause_advice import BY_SECTION, pause_section
+from producer.pause_advice import BY_SECTION, PERSON, pause_section
 
 Tone = Literal["good", "busy", "warning", "bad", "off"]
 FRESH_SECONDS = 10.0  # a younger heartbeat is "just now", so that a page does not change every two seconds
@@ -117,7 +117,7 @@ def absent(name: str, control: WorkerControl) -> WorkerCard:
         f"It does not run. It is still marked as {what}: when it starts again, it takes no work.",
         remedy="Resume it, so that it works when it starts again.",
         command=f"applejack worker resume {shlex.quote(name)}",
-        place=BY_SECTION["paused-by-a-person"].place,
+        place=BY_SECTION[PERSON].place,
     )
     return WorkerCard(name, "gone", "off", "", 0, alive=False, notes=(note,), facts=(), small=(), control=control)
 
@@ -130,8 +130,9 @@ def state_of(view: WorkerView) -> tuple[str, Tone]:
         return "draining", "busy"
     if view.control is WorkerControl.PAUSED:
         return "paused by a person", "warning"
-    if view.fields.get("paused"):
-        return "paused by itself", "warning"
+    if reason := view.fields.get("paused"):
+        person = pause_section(str(reason)) == PERSON  # it was resumed, which its next heartbeat obeys
+        return ("resuming", "busy") if person else ("paused by itself", "warning")
     return ("downloading", "busy") if download(view.fields) else ("consuming", "good")
 
 
@@ -147,9 +148,10 @@ def notes(view: WorkerView, *, usual: str, now: float | None) -> list[Note]:
                 tone="bad",
             )
         )
-    if view.control:
+    reason = str(fields.get("paused") or "")
+    if view.control and pause_section(reason) != PERSON:
         found.append(asked_of(view))
-    if reason := str(fields.get("paused") or ""):
+    if reason:
         found.append(advised(reason, pause_section(reason), view))
     elif text := download(fields):
         found.append(Note(text, tone="busy"))
@@ -185,7 +187,7 @@ def asked_of(view: WorkerView) -> Note:
     what = "its process ends" if view.control is WorkerControl.DRAINING else "it takes no other work"
     asked = "was asked to drain" if view.control is WorkerControl.DRAINING else "was paused by a person"
     tone: Tone = "busy" if view.control is WorkerControl.DRAINING else "warning"
-    return Note(f"{asked}: {left}{what}", tone=tone, place=BY_SECTION["paused-by-a-person"].place)
+    return Note(f"{asked}: {left}{what}", tone=tone, place=BY_SECTION[PERSON].place)
 
 
 def advised(text: str, section: str, view: WorkerView) -> Note:
