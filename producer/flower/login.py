@@ -36,6 +36,7 @@ class Login(BaseHandler):  # type: ignore[misc]  # Flower has no type informatio
             raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
         if run_id is None:
             self.set_status(HTTPStatus.FORBIDDEN)
+            self.current_user = None  # templates look at it; otherwise a password would be asked for first
             self.render("login.html")
             return
         start_session(self)

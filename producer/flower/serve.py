@@ -110,7 +110,7 @@ def add_pages(app: Application, ledger: Ledger, settings: Settings) -> None:
             url(r"/runs", RunsPage, reads, name="runs"),
             url(r"/runs/([^/]+)", RunPage, reads, name="run"),
             url(r"/fleet", FleetPage, reads, name="fleet"),
-            url(r"/fleet/([^/]+)/(pause|resume|drain)", ControlWorker, reads, name="control-worker"),
+            url(r"/fleet/(.+)/(pause|resume|drain)", ControlWorker, reads, name="control-worker"),
             url(r"/applejack/login", Login, {"ledger": ledger}, name="one-time-login"),
             url(r"/applejack/static/(.+)", StaticFileHandler, {"path": str(ASSETS)}, name="asset"),
             (r"/broker", EveryQueue),
