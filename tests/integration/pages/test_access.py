@@ -131,14 +131,17 @@ def untouched(ledger: Ledger) -> bool:
     return ledger.fleet.controls() == {} and (run.control, run.bulk, run.history) == (RunControl.GO, 0, ())
 
 
-@pytest.mark.parametrize("spec", protected(), ids=sample)
-def test_every_page_button_and_stream_is_refused_without_a_login(site: Site, ledger: Ledger, spec: URLSpec) -> None:
+def require_refusal(site: Site, spec: URLSpec) -> None:
+    """AssertionError if the route shows or does anything without a login, or with a session that Flower did not sign.
+
+    The request looks like one of Flower's own pages and has a valid token, so that nothing else refuses it.
+    """
     path, allowed = sample(spec), verbs(spec)
     assert allowed, "a route without a method"
-    forged = create_signed_value("guessed", "applejack-session", SESSION).decode()
-    port = site.url.rpartition(":")[2]
+    name = f"applejack-session-{site.url.rpartition(':')[2]}"
+    forged = create_signed_value("guessed", name, SESSION).decode()
     for method in allowed:
-        for cookie in ("", f"applejack-session-{port}={forged}; ", f"applejack-session-{port}={SESSION}; "):
+        for cookie in ("", f"{name}={forged}; ", f"{name}={SESSION}; "):
             status, headers, text = ask(
                 site,
                 path,
@@ -151,7 +154,17 @@ def test_every_page_button_and_stream_is_refused_without_a_login(site: Site, led
             assert status == 401, (method, path, text[:200])
             assert "session" not in str(headers)
             assert RUN not in text
+
+
+@pytest.mark.parametrize("spec", protected(), ids=sample)
+def test_every_page_button_and_stream_is_refused_without_a_login(site: Site, ledger: Ledger, spec: URLSpec) -> None:
+    require_refusal(site, spec)
     assert untouched(ledger)
+
+
+def test_a_route_that_forgets_its_login_would_be_found(site: Site) -> None:
+    with pytest.raises(AssertionError):
+        require_refusal(site, url(r"/healthcheck", Healthcheck))
 
 
 def test_the_list_of_routes_has_applejacks_and_flowers_own() -> None:
@@ -160,16 +173,6 @@ def test_the_list_of_routes_has_applejacks_and_flowers_own() -> None:
     assert verbs(paths[PAUSE]) == ["POST"]
     assert verbs(paths["/fleet"]) == ["GET"]
     assert len(paths) > 25
-
-
-def test_a_route_that_forgets_its_login_would_be_found(site: Site) -> None:
-    class Forgetful(RequestHandler):
-        def get(self) -> None:
-            self.write("everything")
-
-    spec = url(r"/forgotten/([^/]+)", Forgetful)
-    assert (sample(spec), verbs(spec)) == ("/forgotten/night", ["GET"])
-    assert not issubclass(Forgetful, PUBLIC)
 
 
 def test_the_password_and_the_session_are_accepted_everywhere(site: Site, session: str) -> None:
