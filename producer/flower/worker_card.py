@@ -25,6 +25,7 @@ LIMIT_REASONS = {
     "start": "where every worker starts, before it has measured its endpoint",
     "memory": "as many conversations as fit the memory of its model server",
 }
+UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
 AWAKE = {"True": "yes", "False": "no, it has no work"}
 
 
@@ -172,7 +173,7 @@ def notes(view: WorkerView, *, usual: str, now: float | None) -> list[Note]:
     if version(view) != usual:
         found.append(
             Note(
-                f"runs applejack {version(view)}, most of the fleet {usual}",
+                f"runs applejack {version(view)}, other workers {usual}",
                 remedy="Install the same version on every machine before the next run.",
                 place="docs/troubleshooting.md#versions-and-settings-differ",
             )
@@ -299,9 +300,15 @@ def room(value: object, free: str) -> str:
     there, total = value.get(free), value.get("total")
     if not (is_number(there) and is_number(total)):
         return ""
-    unit, name = (1e12, "TB") if total >= 1e12 else (1e9, "GB")
-    part, whole = there / unit, total / unit
-    return f"{part:.0f} of {whole:.0f} {name} free" if part >= 10 else f"{part:.1f} of {whole:.0f} {name} free"
+    (part, unit), (whole, of_unit) = amount(there), amount(total)
+    return f"{part} of {whole} {of_unit} free" if unit == of_unit else f"{part} {unit} of {whole} {of_unit} free"
+
+
+def amount(size: float) -> tuple[str, str]:
+    """Bytes as a number and its unit: 2.0 TB, 210 GB, 3.4 GB, 810 MB."""
+    scale, unit = next(((scale, unit) for scale, unit in UNITS if size >= scale), UNITS[-1])
+    number = size / scale
+    return f"{number:.1f}" if number < 10 and unit != "MB" else f"{number:.0f}", unit
 
 
 def download(fields: JsonObject) -> str:

@@ -118,7 +118,7 @@ def test_figures_are_in_words() -> None:
     )
     facts = {fact.name: (fact.value, fact.detail) for fact in only(worker).facts}
     assert facts["Memory"] == ("12 of 32 GB free", "")
-    assert facts["Disk"] == ("0.0 of 2 TB free", "")
+    assert facts["Disk"] == ("810 MB of 2.0 TB free", "")
     assert facts["Tokens/s"][0] == "148"
     assert facts["First token"][0] == "0.42 s"
     assert facts["Model"][0] == "org/model"
