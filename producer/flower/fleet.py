@@ -7,7 +7,8 @@ from config.records import WorkerControl
 from config.version import version
 from producer.control import control_worker
 from producer.flower.handlers import Action, LivePage
-from producer.flower.worker_card import cards, usual_version, versions
+from producer.flower.heartbeat_words import usual_version, versions
+from producer.flower.worker_card import cards
 
 CONTROLS = {"pause": WorkerControl.PAUSED, "resume": WorkerControl.GO, "drain": WorkerControl.DRAINING}
 DONE = {

@@ -4,7 +4,8 @@ import pytest
 
 from config.ledger.fleet import WorkerView
 from config.records import JsonObject, WorkerControl
-from producer.flower.worker_card import WorkerCard, cards, versions
+from producer.flower.heartbeat_words import versions
+from producer.flower.worker_card import WorkerCard, cards
 from producer.pause_advice import BY_SECTION, SECTIONS, UNKNOWN, pause_section
 
 NOW = 1_000_000.0

@@ -1,4 +1,7 @@
-"""Without a login nothing of Flower is accessible, no page of another site presses a button, and markup stays text."""
+"""Without a login nothing of Flower is accessible, no page of another site presses a button, and markup stays text.
+
+One file of more than 250 lines, because all of it shares one Flower, which takes seconds to start.
+"""
 
 import http.client
 import json
