@@ -45,6 +45,7 @@ DEAD_LETTERS: Final = "applejack:dead-letters"  # list of values that could not 
 WORKERS: Final = "applejack:workers"  # zset worker name -> last heartbeat, milliseconds
 NOTICES: Final = "applejack:notices"  # hash of the notices about workers that were sent; see notices.py
 RECONCILER: Final = "applejack:reconciler"  # string: the elected worker, expires
+FLOWERS: Final = "applejack:flowers"  # zset address of a running Flower, JSON -> last announcement, seconds; expires
 
 
 def run_key(run_id: str, part: str) -> str:
@@ -55,3 +56,8 @@ def run_key(run_id: str, part: str) -> str:
 def worker_key(worker: str) -> str:
     """Key of a worker's status, a JSON string."""
     return f"applejack:worker:{worker}"
+
+
+def login_key(digest: str) -> str:
+    """Key of a one-time login: the run to show, a string that expires. `digest` is the sha256 of its token."""
+    return f"applejack:login:{digest}"

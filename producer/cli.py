@@ -69,6 +69,7 @@ COMMANDS = {
     "flower": Entry(
         OPERATE, "stack", "Start Flower with the Runs page. It requires a password and listens on loopback by default."
     ),
+    "open": Entry(MONITOR, "open", "Open the Runs pages in the browser, logged in by a one-time link."),
     "deploy": Entry(OPERATE, "deploy", "Print or install the files that run a role on this machine as a service."),
     "pull": Entry(OPERATE, "stages", "Download a model from the hub; a killed download continues where it ended."),
     "doctor": Entry(OPERATE, "doctor", "Check this machine and the fleet for known misconfigurations."),

@@ -29,6 +29,7 @@ from config.topology import GENERATE, QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN,
 from config.version import version
 from worker.concurrency.limiter import ConcurrencyLimiter, Qos
 from worker.device.device_lock import occupancy
+from worker.device.room import room
 from worker.endpoint.served_models import served_models
 from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet import broker_channel, control, visibility_timeout
@@ -154,6 +155,8 @@ class Worker:
             **({"budget": budget.line()} if (budget := self.supervisor.budget) else {}),
             **self.limiter.status(),
             **self.keep_awake.status(),
+            **room(self._settings.dir),
+            **({"serves": serves} if self._generates and (serves := self._settings.loaded_model) else {}),
             "version": version(),
             "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
         }

@@ -20,6 +20,7 @@ from config.ledger.encoding import Event, events
 from config.ledger.files import Files
 from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
+from config.ledger.logins import Logins
 from config.ledger.notices import Notices
 from config.ledger.refusals import RefusalStore
 from config.ledger.restore import Restoration
@@ -83,6 +84,7 @@ class Ledger:
         self.summaries = Summaries(client)
         self.server = Server(client)
         self.notices = Notices(client)
+        self.logins = Logins(client)
 
     @classmethod
     def connect(cls, url: str) -> Ledger:

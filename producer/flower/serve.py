@@ -9,7 +9,7 @@ import socket
 from flower.app import Flower
 from flower.options import options
 from flower.urls import settings as flower_settings
-from tornado.web import StaticFileHandler, url
+from tornado.web import Application, StaticFileHandler, url
 
 from config import logs
 from config.address import is_loopback
@@ -17,10 +17,13 @@ from config.broker import make_app
 from config.errors import UsageError
 from config.ledger import Ledger
 from config.settings import Settings
+from producer.flower.fleet.pages import ControlWorker, FleetPage
 from producer.flower.jobs.pages import urls as job_urls
+from producer.flower.login import Login, announce, base_url, flower_address
 from producer.flower.prometheus.page import MetricsPage
 from producer.flower.queues import EveryQueue
 from producer.flower.runs.pages import urls as run_urls
+from producer.flower.session import Access, cookie_secret
 from producer.flower.templates import ASSETS, Templates
 from producer.output import Output
 from producer.stack.flower_credentials import find_credentials
@@ -63,29 +66,40 @@ def serve(settings: Settings, *, address: str, port: int, output: Output) -> Non
     options.tasks_columns = COLUMNS
     settings.dir.mkdir(parents=True, exist_ok=True)
     with_url = settings.model_copy(update={"redis_url": redis_url})
-    app = Flower(capp=make_app(with_url), options=options, **flower_settings, template_loader=Templates())
-    reads: dict[str, object] = {"ledger": Ledger.connect(redis_url.get_secret_value()), "settings": with_url}
-    app.add_handlers(
-        ".*",
-        [
-            *run_urls(reads),
-            *job_urls(reads),
-            url(r"/applejack/static/(.+)", StaticFileHandler, {"path": str(ASSETS)}, name="asset"),
-            (r"/broker", EveryQueue, reads),
-            (r"/metrics", MetricsPage, reads),
-        ],
-    )
+    Access(credentials.pair).install()
+    secret = {"cookie_secret": cookie_secret(settings.dir, credentials.pair)}
+    app = Flower(capp=make_app(with_url), options=options, **{**flower_settings, **secret}, template_loader=Templates())
+    ledger = Ledger.connect(redis_url.get_secret_value())
+    add_pages(app, ledger, with_url)
     try:
         bound = app.start_http_server()
     except OSError as error:
         option = "--address" if error.errno == errno.EADDRNOTAVAIL else "--port"
         raise UsageError(f"cannot listen on {address}:{port} ({error.strerror}); choose another {option}") from error
-    host = f"[{address}]" if ":" in address else address
-    base_url, password = f"http://{host}:{bound}", credentials.file or "APPLEJACK_FLOWER_PASSWORD"
-    output.console.print(f"Flower: {base_url}  runs: {base_url}/runs", markup=False)
+    app.io_loop.add_callback(announce, ledger, flower_address(address, bound))
+    url_, password = base_url(address, bound), credentials.file or "APPLEJACK_FLOWER_PASSWORD"
+    output.console.print(f"Flower: {url_}  runs: {url_}/runs", markup=False)
     output.console.print(f"user {credentials.user!r}, password in {password}", markup=False)
-    output.result({"url": base_url})
+    output.result({"url": url_})
     _run(app)
+
+
+def add_pages(app: Application, ledger: Ledger, settings: Settings) -> None:
+    """Add applejack's pages. tests/integration/pages/test_access.py checks that each requires a login."""
+    reads: dict[str, object] = {"ledger": ledger, "settings": settings}
+    app.add_handlers(
+        ".*",
+        [
+            *run_urls(reads),
+            *job_urls(reads),
+            url(r"/fleet", FleetPage, reads, name="fleet"),
+            url(r"/fleet/(.+)/(pause|resume|drain)", ControlWorker, reads, name="control-worker"),
+            url(r"/applejack/login", Login, {"ledger": ledger}, name="one-time-login"),
+            url(r"/applejack/static/(.+)", StaticFileHandler, {"path": str(ASSETS)}, name="asset"),
+            (r"/broker", EveryQueue, reads),
+            (r"/metrics", MetricsPage, reads),
+        ],
+    )
 
 
 def _require_address(address: str) -> None:

@@ -15,7 +15,9 @@ LINK = """
             href="{{ reverse_url('NAME') }}"
             {% if active_tab == 'NAME' %}aria-current="page"{% end %}>TITLE</a>
         </li>"""
-LINKS = "".join(LINK.replace("NAME", name).replace("TITLE", title) for name, title in (("runs", "Runs"),))
+LINKS = "".join(
+    LINK.replace("NAME", name).replace("TITLE", title) for name, title in (("runs", "Runs"), ("fleet", "Fleet"))
+)
 
 
 class Templates(Loader):
