@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from config import logs
-from config.errors import FailureKind, UsageError
+from config.errors import FailureKind, StoppedError, UsageError
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import LeaseRef
 from config.ledger.jobs import Claim
@@ -54,15 +54,16 @@ class JobRunner:
 
     def run(self, run_id: str, job_id: str) -> str:
         """Run one job, unless it is finished or leased by another worker; returns its id in every case."""
-        reason = self.supervisor.circuit_breaker.reason if self.supervisor else ""
-        if reason:  # delivered before the consumer stopped; the job is still pending in the ledger
-            return self._dropped(run_id, job_id, reason)
+        if reason := self.supervisor.paused if self.supervisor else "":
+            return self._dropped(run_id, job_id, reason)  # delivered before the consumer stopped; it is still pending
         try:
             run = retry_while_unavailable(lambda: self._run_view(run_id))
         except UsageError:
             return self._dropped(run_id, job_id, "there is no such run")
         unserved = ""
         if (refusal := self._refusal(run)) and not (unserved := self._refuse(run_id, refusal)):
+            if control := retry_while_unavailable(lambda: self.ledger.controls.of(run_id)):
+                return self._dropped(run_id, job_id, control.value)  # `resume` queues it again
             self._postpone(run_id, job_id)
             return self._dropped(run_id, job_id, refusal)
         claim = retry_while_unavailable(
@@ -82,11 +83,14 @@ class JobRunner:
 
         with self.leases.hold(LeaseRef(run_id, job_id, claim.token), release) as lease:
             began = time.monotonic()
+            trajectory: Trajectory | None
             with self._track_request(run):
                 if unserved:
                     trajectory = self._failed(run, claim, FailureKind.WRONG_MODEL, unserved)
                 else:
-                    trajectory = self._generate(run, claim)
+                    trajectory = self._generate(run, claim, lease)
+            if trajectory is None or (trajectory.failure and lease.run_cancelled.is_set()):
+                return self._dropped(run_id, job_id, "cancelled in flight")
             if (
                 trajectory.failure
                 and not unserved
@@ -159,7 +163,9 @@ class JobRunner:
             run.spec, prompt, failure, run_id=claim.run_id, job_id=claim.job_id, attempt=claim.attempt
         )
 
-    def _generate(self, run: RunView, claim: Claim) -> Trajectory:
+    def _generate(self, run: RunView, claim: Claim, lease: Lease) -> Trajectory | None:
+        """The job's trajectory; None if its run was cancelled first."""
+        cancelled = lease.run_cancelled.is_set
         if claim.exhausted:
             lost = [event.worker for event in claim.history if event.event == "lost"]
             return self._failed(
@@ -172,7 +178,7 @@ class JobRunner:
             endpoint = self.supervisor.endpoint if self.supervisor else self.settings.endpoint
             settings = self.settings.model_copy(update={"endpoint": endpoint})
             served = self.supervisor.served.local if self.supervisor and self.supervisor.served else None
-            observer = self.limiter.job(run.spec.limits.seconds)
+            observer = self.limiter.job(run.spec.limits.seconds, cancelled=cancelled)
             # only ledger reads before the rollout can raise StoreUnavailableError, so a retry repeats no model request
             return retry_while_unavailable(
                 lambda: run_job(
@@ -185,8 +191,11 @@ class JobRunner:
                     opened=self.workspaces,
                     watch=observer,
                     served=served,
+                    cancelled=cancelled,
                 )
             )
+        except StoppedError:
+            return None
         except Exception as error:  # a header task that raises aborts its chord, so every error becomes a record
             log.exception("job.internal", run_id=claim.run_id, job_id=claim.job_id)
             return self._failed(run, claim, FailureKind.INTERNAL, f"{type(error).__name__}: {error}")

@@ -28,7 +28,8 @@ Job states
 
     The run's control, paused or cancelled, is set by pause.lua and cancel.lua and removed by resume.lua. While it is
     set, begin.lua and begin_stage.lua refuse every claim. A paused run stays active; its expired leases are reaped.
-    A cancelled run is not active, and the tokens of what was in flight are invalid.
+    A cancelled run is not active, and the tokens of what was in flight are invalid. Its jobs in flight have the token
+    "cancelled", by which their workers know that nobody wants the result; a lease that expired is no reason to stop.
 
 Stage states (curate, train, evaluate)
     waiting or skipped create.lua; resubmit.lua resets all three stages            caller: producer
