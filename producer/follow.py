@@ -24,7 +24,7 @@ LINE_SECONDS = 5.0  # between progress lines if stdout is not a terminal
 
 
 def follow(ledger: Ledger, run_id: str, output: Output, *, tend: Callable[[], None] = lambda: None) -> RunStatus:
-    """Show progress until the run is done or failed; returns its last status. Ctrl-C does not stop the run.
+    """Show progress until the run is done, failed or cancelled; returns its last status. Ctrl-C does not stop the run.
 
     Calls `tend` before each refresh, about twice a second. Retries while the ledger is unavailable.
     """
@@ -39,7 +39,7 @@ def follow(ledger: Ledger, run_id: str, output: Output, *, tend: Callable[[], No
                 live.update(Text(f"waiting for the ledger: {error}"), refresh=True)
                 time.sleep(POLL_SECONDS)
                 continue
-            if status.stage in {"done", "failed"}:
+            if status.stage in {"done", "failed", "cancelled"}:
                 break
             if console.is_terminal:
                 live.update(render_panel(status, ledger), refresh=True)
@@ -63,7 +63,8 @@ def render_line(status: RunStatus, ledger: Ledger) -> str:
     more = f"; {detail}" if detail and not first else ""
     failed = f"; {status.error}" if status.error else ""
     missing_role = f"; {missing_role_hint(status)}" if status.missing_role else ""
-    return f"{status.run_id}: {status.stage}: {first}{jobs}{curated}{more}{failed}{missing_role}"
+    held = f"; {held_hint(status)}" if status.control else ""
+    return f"{status.run_id}: {status.stage}: {first}{jobs}{curated}{more}{failed}{missing_role}{held}"
 
 
 def truncated_count(status: RunStatus) -> str:
@@ -76,6 +77,12 @@ def curated_counts(status: RunStatus) -> str:
     graded = status.correct if status.correct and status.correct["of"] else None
     correct = f", correct: {graded['count']} of {graded['of']}" if graded else ""
     return f"{status.kept} kept, {status.rejected} rejected{correct}"
+
+
+def held_hint(status: RunStatus) -> str:
+    """That a person has paused or cancelled the run, with the command that lets it go on."""
+    jobs = f", {status.cancelled} of its jobs with it" if status.stage == "cancelled" and status.cancelled else ""
+    return f"{status.control.value} by a person{jobs}: `applejack resume {status.run_id}` lets it go on"
 
 
 def missing_role_hint(status: RunStatus) -> str:

@@ -39,7 +39,7 @@ class RunStatus:
     correct: dict[str, int] | None
     """{"count", "of"}: right answers, of those with an expected answer; None until curation is done"""
     stage: str
-    """generate, curate, train, evaluate, done or failed"""
+    """generate, curate, train, evaluate, done, failed or cancelled"""
     error: str
     """why the run failed; "" if it has not"""
     rate: float
@@ -87,7 +87,7 @@ def status(ledger: Ledger, run_id: str) -> RunStatus:
     pending = counts[JobState.QUEUED] + counts[JobState.RUNNING]
     per_minute = rate(rates, now=ledger.fleet.now()) if pending else mean_rate(rates)
     curated = stages[0].result if stages[0].state is StageState.DONE else {}
-    name, error = current_stage(stages, pending)
+    name, error = ("cancelled", "") if run.control is RunControl.CANCELLED else current_stage(stages, pending)
     missing = missing_role(name, ledger.fleet.workers())
     return RunStatus(
         run_id=run_id,
@@ -144,7 +144,7 @@ def mean_rate(buckets: dict[int, int]) -> float:
 
 def missing_role(stage: str, workers: list[WorkerView]) -> str:
     """The queue of the run's current stage if no live worker consumes it; "" otherwise."""
-    if stage not in ROUTES:  # done or failed
+    if stage not in ROUTES:  # done, failed or cancelled
         return ""
     queue = ROUTES[stage]["queue"]
     alive = [view.fields.get("queues") for view in workers if view.silent_seconds <= SILENT_SECONDS]

@@ -17,7 +17,7 @@ from config.records import JsonObject, Provenance, Trajectory, Verdict
 from producer.commands.options import Dir, Json, RunId, settings_with_dir
 from producer.connect import open_ledger
 from producer.follow import adapter_lines, follow, lost_calls, render_line, render_panel
-from producer.output import Output, pluralise
+from producer.output import Output, partial_failure, pluralise
 from producer.resubmit import job_named
 from producer.run_status import SILENT_SECONDS, RunStatus, device_rows, worker_rows
 from producer.run_status import status as status_of
@@ -55,6 +55,8 @@ def status(
             )
             body["runs"] = list(runs)
     output.result(body)
+    if watch and seen.stage == "cancelled":
+        raise partial_failure()
 
 
 def print_status(console: Console, seen: RunStatus, ledger: Ledger, workers: list[JsonObject]) -> None:

@@ -199,7 +199,7 @@ def submit(
         }  # fmt: skip
         ended = follow(ledger, run, output) if wait else None
     output.result({**body, **(ended.as_json() if ended else {})})
-    if ended and (ended.failed or ended.stage == "failed"):
+    if ended and (ended.failed or ended.stage in {"failed", "cancelled"}):
         raise typer.Exit(1)
 
 
