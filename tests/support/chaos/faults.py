@@ -22,6 +22,9 @@ class Kind(StrEnum):
     POWER_CUT = "power cut"  # the same, and what it wrote in its last second is gone from the disk
     FLUSH_QUEUE = "flush queue"  # messages nobody has taken yet are lost
     FLUSH_UNACKED = "flush unacked"  # messages in hand are lost, from the broker's point of view
+    CANCEL_RUN = "cancel run"  # by a person, who resumes it after a moment
+    PAUSE_RUN = "pause run"  # the same
+    PAUSE_WORKER = "pause worker"  # the same
 
 
 WEIGHTS = {
@@ -37,6 +40,9 @@ WEIGHTS = {
     Kind.POWER_CUT: 2,
     Kind.FLUSH_QUEUE: 2,
     Kind.FLUSH_UNACKED: 2,
+    Kind.CANCEL_RUN: 3,
+    Kind.PAUSE_RUN: 2,
+    Kind.PAUSE_WORKER: 3,
 }
 
 
