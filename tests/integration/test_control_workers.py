@@ -176,7 +176,7 @@ def test_a_drained_worker_ends_with_its_work_and_waits_when_it_is_started_again(
         control.control_worker(ledger, "w", WorkerControl.DRAINING)
         took = seconds_until(lambda: worker.child.exit_code is not None, "it ended")
         assert (worker.child.exit_code, ledger.jobs.counts(RUN)[JobState.QUEUED]) == (0, 2)
-        assert took < 2 + WITHIN
+        assert took < 2 + 4 * WITHIN  # a shutdown joins its threads, on two busy cores
         worker = start_worker("generate", "w", env=env, concurrency=1)
         assert "drained by a person" in until(lambda: paused(ledger, worker.name), "it waits")
         time.sleep(2)
