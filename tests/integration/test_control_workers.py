@@ -41,7 +41,7 @@ from worker.train.checkpoints import checkpoints, folder_of
 WITHIN = 5.0  # seconds
 ONE = {"APPLEJACK_CONCURRENCY": "1"}
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(300)
 
 
 def seconds_until(look: Callable[[], object], what: str) -> float:
@@ -67,7 +67,7 @@ def test_a_cancelled_job_in_flight_stops_and_its_slot_is_free(
         env = {**QUICK, **ONE, "APPLEJACK_ENDPOINT": endpoint.base_url}
         worker = start_worker("generate", "w", env=env)
         first, _ = submit(ledger, redis_url, prompts(2))
-        until(lambda: jobs_requests(endpoint), "in flight")
+        until(lambda: jobs_requests(endpoint), "in flight", seconds=120)
         assert control.cancel(ledger, RUN) == {"run_id": RUN, "state": "cancelled", "cancelled": 2}
         other = Spec(run_id="other", dataset_format="seed-text", train=False)
         enqueue.submit(ledger, Settings(redis_url=redis_url), other, [prompts(1)[0].model_copy(update={"prompt": "q"})])
@@ -79,7 +79,7 @@ def test_a_cancelled_job_in_flight_stops_and_its_slot_is_free(
         assert not paused(ledger, worker.name)  # no outage was found in it
         endpoint.script = answering()
         assert control.resume(ledger, RUN)["queued"] == 2
-        assert all_terminal(ledger)[JobState.GENERATED] == 2
+        assert all_terminal(ledger, seconds=120)[JobState.GENERATED] == 2
     assert told(ledger, first) == ["started", "cancelled", "started", "generated"]
 
 
@@ -105,7 +105,7 @@ def test_a_paused_run_ends_what_is_in_flight_and_goes_on_whole(
         took = seconds_until(lambda: ledger.jobs.counts(RUN)[JobState.GENERATED] > 2, "it goes on")
         print(f"the first job after the resume was generated after {took:.1f} s")
         assert took < 2 * WITHIN
-        assert all_terminal(ledger)[JobState.GENERATED] == 8
+        assert all_terminal(ledger, seconds=120)[JobState.GENERATED] == 8
     assert [told(ledger, job) for job in jobs] == [["started", "generated"]] * 8
     assert Counter(jobs_requests(endpoint)).most_common(1)[0][1] == 1
 
@@ -130,7 +130,7 @@ def test_a_run_whose_messages_are_gone_goes_on_after_resume_and_resubmit(
         resubmit(ledger, settings, plan(ledger, RUN, JobFilter(), everything=True), train=False)
         client.delete(QUEUE_GENERATE)
         ledger.fleet.set_control("w@test", WorkerControl.GO)
-        assert all_terminal(ledger)[JobState.GENERATED] == 5
+        assert all_terminal(ledger, seconds=120)[JobState.GENERATED] == 5
         until(lambda: ledger.stages.view(RUN, Stage.CURATE).state in ended, "curated again")
     assert ledger.run(RUN).version == 2
 
@@ -142,7 +142,7 @@ def test_a_paused_worker_ends_its_work_takes_no_other_and_stays_paused_after_a_r
         env = {**QUICK, **ONE, "APPLEJACK_ENDPOINT": endpoint.base_url}
         worker = start_worker("generate", "w", env=env, concurrency=1)
         jobs = submit(ledger, redis_url, prompts(4))
-        until(lambda: jobs_requests(endpoint), "in flight")
+        until(lambda: jobs_requests(endpoint), "in flight", seconds=120)
         assert control.control_worker(ledger, "w", WorkerControl.PAUSED) == {"worker": "w@test", "state": "paused"}
         took = seconds_until(lambda: paused(ledger, worker.name), "it says so")
         assert took < WITHIN
@@ -160,7 +160,7 @@ def test_a_paused_worker_ends_its_work_takes_no_other_and_stays_paused_after_a_r
         assert "job.dropped" not in worker.child.log.read_text().rpartition("worker.paused")[2]
         endpoint.script = answering()
         control.control_worker(ledger, "w", WorkerControl.GO)
-        assert all_terminal(ledger)[JobState.GENERATED] == 4
+        assert all_terminal(ledger, seconds=120)[JobState.GENERATED] == 4
         assert not paused(ledger, worker.name)
 
 
@@ -172,7 +172,7 @@ def test_a_drained_worker_ends_with_its_work_and_waits_when_it_is_started_again(
         env = {**QUICK, **ONE, "APPLEJACK_ENDPOINT": endpoint.base_url}
         worker = start_worker("generate", "w", env=env, concurrency=1)
         submit(ledger, redis_url, prompts(3))
-        until(lambda: jobs_requests(endpoint), "in flight")
+        until(lambda: jobs_requests(endpoint), "in flight", seconds=120)
         control.control_worker(ledger, "w", WorkerControl.DRAINING)
         took = seconds_until(lambda: worker.child.exit_code is not None, "it ended")
         assert (worker.child.exit_code, ledger.jobs.counts(RUN)[JobState.QUEUED]) == (0, 2)
@@ -183,7 +183,7 @@ def test_a_drained_worker_ends_with_its_work_and_waits_when_it_is_started_again(
         assert (worker.child.exit_code, ledger.jobs.counts(RUN)[JobState.QUEUED]) == (None, 2)
         control.control_worker(ledger, "w", WorkerControl.GO)
         endpoint.script = answering()
-        assert all_terminal(ledger)[JobState.GENERATED] == 3
+        assert all_terminal(ledger, seconds=120)[JobState.GENERATED] == 3
 
 
 RECIPE: JsonObject = {
@@ -200,7 +200,7 @@ def test_a_cancelled_training_stops_and_ends_with_the_adapter_that_it_would_have
     spec = Spec(run_id=RUN, student=str(student), dataset_format="turns", evaluate=False, lora=RECIPE)
     owe_training(ledger, spec, dataset)
     worker = start_worker("train", "w", env={**QUICK, "TMPDIR": str(tmp_path)}, concurrency=1)
-    until(lambda: len(ledger.stages.progress(RUN, Stage.TRAIN)) > 20, "training", seconds=90)
+    until(lambda: len(ledger.stages.progress(RUN, Stage.TRAIN)) > 20, "training", seconds=150)
     children = [pid for pid in session_members(worker.child.process.pid) if pid != worker.child.process.pid]
     assert control.cancel(ledger, RUN)["state"] == "cancelled"
     took = seconds_until(lambda: holds(ledger, worker) == 0, "stopped")
