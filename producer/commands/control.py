@@ -19,7 +19,7 @@ def cancel(run: RunId, folder: Dir = None, as_json: Json = False) -> None:
     Cancelling it again changes nothing.
     """
     output = Output(as_json)
-    with open_ledger(settings_with_dir(folder)) as (ledger, _):
+    with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
         body = control.cancel(ledger, run)
         line = ended(run) if body["state"] == "ended" else cancelled(ledger, run)
     output.console.print(line)
@@ -32,7 +32,7 @@ def pause(run: RunId, folder: Dir = None, as_json: Json = False) -> None:
     Workers go on with other runs. Pausing it again changes nothing.
     """
     output = Output(as_json)
-    with open_ledger(settings_with_dir(folder)) as (ledger, _):
+    with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
         body = control.pause(ledger, run)
         match body["state"]:
             case "ended":
@@ -64,7 +64,7 @@ def resume(
     applejack resume night-1 --without-cancelled
     """
     output = Output(as_json)
-    with open_ledger(settings_with_dir(folder)) as (ledger, _):
+    with open_ledger(settings_with_dir(folder), stopped=True) as (ledger, _):
         before = ledger.run(run).control
         body = control.resume(ledger, run, without_cancelled=without_cancelled)
     output.console.print(resumed(run, before, body))

@@ -170,7 +170,7 @@ def control(settings: Settings, action: str, which: str | None, starting: list[s
         raise UsageError(f"name the worker to {action}: applejack worker {action} NAME; `applejack status` lists them")
     if starting:
         raise UsageError(f"{starting[0]} is for starting a worker, not for `applejack worker {action}`; remove it")
-    with open_ledger(settings) as (ledger, _):
+    with open_ledger(settings, stopped=True) as (ledger, _):
         body = control_worker(ledger, which, ASKED[action])
         live = any(
             view.name == body["worker"] and view.silent_seconds <= SILENT_SECONDS for view in ledger.fleet.workers()
