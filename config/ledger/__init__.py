@@ -32,7 +32,8 @@ Job states
     "cancelled", by which their workers know that nobody wants the result; a lease that expired is no reason to stop.
 
 Stage states (curate, train, evaluate)
-    waiting or skipped create.lua; resubmit.lua resets all three stages            caller: producer
+    waiting or skipped create.lua; resubmit.lua and, for jobs left out before, resume.lua reset all three stages
+                                                                                   caller: producer
     waiting -> ready   finish.lua: curate, after the last job                      caller: JobRunner
                        finish_stage.lua: the next stage, if this one is done       caller: StageRunner
     ready -> running   begin_stage.lua: takes a lease and a new token              caller: StageRunner

@@ -187,11 +187,12 @@ def test_a_drained_worker_ends_with_its_work_and_waits_when_it_is_started_again(
 
 
 RECIPE: JsonObject = {
-    "iters": 300, "batch_size": 2, "steps_per_report": 1, "save_every": 5, "steps_per_eval": 300,
+    "iters": 60, "batch_size": 2, "steps_per_report": 1, "save_every": 5, "steps_per_eval": 60,
     "grad_checkpoint": False,
 }  # fmt: skip
 
 
+@pytest.mark.timeout(900)
 def test_a_cancelled_training_stops_and_ends_with_the_adapter_that_it_would_have_had(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker, tmp_path: Path
 ) -> None:
@@ -200,7 +201,7 @@ def test_a_cancelled_training_stops_and_ends_with_the_adapter_that_it_would_have
     spec = Spec(run_id=RUN, student=str(student), dataset_format="turns", evaluate=False, lora=RECIPE)
     owe_training(ledger, spec, dataset)
     worker = start_worker("train", "w", env={**QUICK, "TMPDIR": str(tmp_path)}, concurrency=1)
-    until(lambda: len(ledger.stages.progress(RUN, Stage.TRAIN)) > 20, "training", seconds=150)
+    until(lambda: len(ledger.stages.progress(RUN, Stage.TRAIN)) > 8, "training", seconds=240)
     children = [pid for pid in session_members(worker.child.process.pid) if pid != worker.child.process.pid]
     assert control.cancel(ledger, RUN)["state"] == "cancelled"
     took = seconds_until(lambda: holds(ledger, worker) == 0, "stopped")
@@ -210,20 +211,20 @@ def test_a_cancelled_training_stops_and_ends_with_the_adapter_that_it_would_have
     assert (seen.state, seen.error) == (StageState.READY, "")
     assert "stage.stopped" in worker.child.log.read_text()
     reached = checkpoints(folder_of(tmp_path / "runs" / RUN / "adapter-v1"))[-1].iteration
-    assert 5 <= reached < 300
+    assert 5 <= reached < 60
     control.control_worker(ledger, "w", WorkerControl.PAUSED)
     until(lambda: paused(ledger, worker.name), "paused")
     control.resume(ledger, RUN)
     time.sleep(3)
     assert ledger.stages.view(RUN, Stage.TRAIN).state is StageState.READY  # its only worker is paused
     control.control_worker(ledger, "w", WorkerControl.GO)
-    until(lambda: ledger.stages.progress(RUN, Stage.TRAIN), "training again", seconds=60)
+    until(lambda: ledger.stages.progress(RUN, Stage.TRAIN), "training again", seconds=240)
     control.control_worker(ledger, "w", WorkerControl.PAUSED)
-    until(lambda: ledger.stages.view(RUN, Stage.TRAIN).state is StageState.DONE, "trained", seconds=90)
+    until(lambda: ledger.stages.view(RUN, Stage.TRAIN).state is StageState.DONE, "trained", seconds=240)
     assert paused(ledger, worker.name)
     calm = Spec(run_id="calm", student=str(student), dataset_format="turns", evaluate=False, lora=RECIPE)
     owe_training(ledger, calm, dataset, run_id="calm")
     control.control_worker(ledger, "w", WorkerControl.GO)
-    until(lambda: ledger.stages.view("calm", Stage.TRAIN).state is StageState.DONE, "trained in one go", seconds=90)
+    until(lambda: ledger.stages.view("calm", Stage.TRAIN).state is StageState.DONE, "trained in one go", seconds=240)
     name = "adapters.safetensors"
     assert ledger.files.hashes(RUN, "adapter")[name] == ledger.files.hashes("calm", "adapter")[name]

@@ -67,3 +67,9 @@ def schedule(seed: int, *, faults: int, jobs: int) -> list[Fault]:
     rng.shuffle(kinds)
     times = sorted(rng.randrange(1, max(2, int(jobs * 0.95))) for _ in kinds)
     return [Fault(kind, at, rng.randrange(1000), rng.random()) for kind, at in zip(kinds, times, strict=True)]
+
+
+def between(bounds: tuple[float, float], share: float) -> float:
+    """The number at a share of the way from the first to the second."""
+    low, high = bounds
+    return low + (high - low) * share

@@ -17,7 +17,7 @@ from config.ledger import Ledger
 from config.ledger.store import decode
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, RECONCILER
 from producer.stack.redis_server import Server
-from tests.support.chaos.faults import Fault, Kind
+from tests.support.chaos.faults import Fault, Kind, between
 from tests.support.chaos.node import Node, port_of
 from tests.support.chaos.person import Person
 from tests.support.proxy import Proxy
@@ -227,10 +227,7 @@ class Fleet:
             file, size = written
             with file.open("r+b") as log:
                 log.truncate(min(size, file.stat().st_size))
-        self._later(between(BROKER_DOWN, fault.share), self._revive)
-
-    def _revive(self) -> None:
-        self.server.revive()
+        self._later(between(BROKER_DOWN, fault.share), self.server.revive)
 
     def _append_only_size(self) -> tuple[Path, int]:
         """The file the server appends to, and how long it is."""
@@ -252,9 +249,3 @@ def fleet(folder: Path, *, workers: int, job_seconds: float = 0.5, concurrency: 
         for node in made.nodes:
             node.process.wait_ready()
         yield made
-
-
-def between(bounds: tuple[float, float], share: float) -> float:
-    """The number at a share of the way from the first to the second."""
-    low, high = bounds
-    return low + (high - low) * share
