@@ -49,6 +49,7 @@ def control_worker(ledger: Ledger, name: str, control: WorkerControl) -> JsonObj
     if len(found) > 1:
         raise UsageError(f"{len(found)} workers are named {name!r}: {', '.join(found)}; give the name with its host")
     if not found:
-        raise UsageError(f"no worker {name!r} in the fleet{did_you_mean(name, known) if known else ''}; start it first")
+        names = known if "@" in name else tuple(sorted({full.partition("@")[0] for full in known}))
+        raise UsageError(f"no worker {name!r} in the fleet{did_you_mean(name, names) if names else ''}; start it first")
     ledger.fleet.set_control(found[0], control)
     return {"worker": found[0], "state": control.value or "consuming"}

@@ -117,7 +117,7 @@ def test_a_worker_is_paused_resumed_and_drained_by_its_short_name(applejack: App
     ("arguments", "line"),
     [
         (("pause",), "name the worker to pause: applejack worker pause NAME"),
-        (("pause", "mca"), "no worker 'mca' in the fleet; did you mean 'mac@one'?"),
+        (("pause", "mca"), "no worker 'mca' in the fleet; did you mean 'mac'?"),
         (("drain", "mac", "--concurrency", "2"), "--concurrency is for starting a worker"),
         (("generate", "mac"), "a new generate worker takes its name from --name: applejack worker generate --name mac"),
         (("gnerate",), "unknown role 'gnerate'; did you mean 'generate'?"),

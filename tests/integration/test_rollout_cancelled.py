@@ -7,8 +7,8 @@ import time
 import pytest
 
 from config.errors import StoppedError
-from config.records import Prompt, Spec
-from tests.support.scripted_endpoint import Reply, Script, ScriptedEndpoint, stalls
+from config.records import JsonObject, Prompt, Spec
+from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, stalls
 from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.generate.agent import Conversation, endpoint_teacher
 from worker.generate.rollout import _unless_cancelled, run_rollout
@@ -17,19 +17,23 @@ LONG = 30.0  # seconds
 
 
 @pytest.mark.parametrize(
-    "script",
+    "reply",
     [
-        [stalls(LONG)],  # no byte of the answer has come
-        [Reply(text="half of an answer", pause=LONG)],  # in the middle of it
+        stalls(LONG),  # no byte of the answer has come
+        Reply(text="half of an answer", pause=LONG),  # in the middle of it
     ],
     ids=["before the answer", "within the answer"],
 )
-def test_a_cancelled_rollout_ends_at_once_without_a_trajectory(script: Script) -> None:
+def test_a_cancelled_rollout_ends_at_once_without_a_trajectory(reply: Reply) -> None:
     """Fails without _unless_cancelled: the rollout would wait for the whole answer."""
     cancelled = threading.Event()
     limiter = ConcurrencyLimiter(most=4)
-    with ScriptedEndpoint(script) as endpoint:
-        threading.Timer(1.0, cancelled.set).start()
+
+    def asked(_: JsonObject) -> Reply:
+        threading.Timer(0.5, cancelled.set).start()
+        return reply
+
+    with ScriptedEndpoint(asked) as endpoint:
         with pytest.raises(StoppedError):
             run_rollout(
                 Prompt(prompt="q"),
