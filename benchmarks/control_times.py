@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 
 from config.ledger import Ledger
-from config.records import JobState, JsonObject, Limits, Prompt, Spec, WorkerControl
+from config.records import JsonObject, Limits, Prompt, Spec, WorkerControl
 from config.settings import Settings
 from config.topology import QUEUE_GENERATE
 from producer import control, enqueue
@@ -97,8 +97,8 @@ class Bench:
     def cancel_run(self) -> float:
         """Seconds until all jobs in flight are stopped."""
         quick, self.endpoint.seconds = self.endpoint.seconds, ENDLESS
-        time.sleep(quick + 0.5)  # those before are answered
-        until(lambda: self.ledger.jobs.counts(RUN)[JobState.RUNNING] == self.concurrency)
+        before = len(self.endpoint.asked)
+        until(lambda: len(self.endpoint.asked) - before >= self.concurrency)  # each slot waits for its endless answer
         stopped = self.stopped()
         began = time.monotonic()
         control.cancel(self.ledger, RUN)
@@ -136,14 +136,14 @@ class Bench:
 
     def drain(self) -> float:
         """Seconds until the worker's process has ended; another one follows."""
-        until(lambda: self.ledger.jobs.counts(RUN)[JobState.RUNNING] > 0)
         began = time.monotonic()
         self.ask(WorkerControl.DRAINING)
         until(lambda: self.worker.child.exit_code is not None)
         took = time.monotonic() - began
         self.ask(WorkerControl.GO)
+        before = len(self.endpoint.asked)
         self.start()
-        until(lambda: self.ledger.jobs.counts(RUN)[JobState.RUNNING] == self.concurrency)
+        until(lambda: len(self.endpoint.asked) > before)  # imported all that a job needs
         return took
 
 
@@ -168,7 +168,7 @@ def measure(trials: int, concurrency: int, seconds: float, folder: Path) -> dict
         bench.start()
         try:
             enqueue.submit(ledger, Settings(redis_url=server.url), spec, asked)
-            until(lambda: ledger.jobs.counts(RUN)[JobState.RUNNING] == concurrency)
+            until(lambda: len(endpoint.asked) > 0)
             taken: dict[str, list[float]] = {name: [] for name in COMMANDS}
             for number in range(1, trials + 1):
                 trial = bench.trial()
