@@ -2,7 +2,8 @@
 
 Faults are drawn from the seed and spread over the run. Workers and their model servers are killed and suspended.
 Networks are cut, stalled and lost. The broker is killed, with or without the last second of its append-only file. Its
-queue and its list of unacknowledged messages are flushed. Each worker supervises its own model server, a process that
+queue and its list of unacknowledged messages are flushed. A person cancels and pauses the run and pauses workers, and
+resumes them after a moment. Each worker supervises its own model server, a process that
 answers over HTTP like the scripted teacher, always the same. A rollout is slowed down to at least --seconds-per-job.
 Prints a table of the injected faults and the verdict. The exit code is 1 if the results of the two runs differ.
 """

@@ -12,6 +12,7 @@ ApplejackError
 ├── DownloadError         a model cannot be downloaded now: hub, network or disk
 ├── TrainingError         the preflight check or the training process failed
 ├── EvaluationError       scores cannot be trusted, so none are reported
+├── StoppedError          the work was asked to stop: its run is cancelled, or its worker shuts down or lost its lease
 └── StoreError            the ledger failed or rejected a command
     └── StoreUnavailableError    it is unreachable, full or rejects the password; a retry may help
 """
@@ -131,6 +132,10 @@ class TrainingError(ApplejackError):
 
 class EvaluationError(ApplejackError):
     """Scores cannot be trusted, so none are reported."""
+
+
+class StoppedError(ApplejackError):
+    """The work was asked to stop: its run is cancelled, or its worker shuts down or has lost the lease."""
 
 
 class StoreError(ApplejackError):

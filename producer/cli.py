@@ -38,6 +38,21 @@ COMMANDS = {
         SUBMIT, "submit", "Queue one generation job per prompt; a chord then starts curation, training and evaluation."
     ),
     "resubmit": Entry(SUBMIT, "resubmit", "Run failed and rejected jobs again, and curate the run again."),
+    "cancel": Entry(
+        SUBMIT,
+        "control",
+        "Stop a run: its jobs in flight end within seconds, and nothing of it starts again before `resume`.",
+    ),
+    "pause": Entry(
+        SUBMIT,
+        "control",
+        "Hold a run: its jobs and stages in flight end as usual, and no other starts before `resume`.",
+    ),
+    "resume": Entry(
+        SUBMIT,
+        "control",
+        "Let a paused or cancelled run go on; the jobs that `cancel` stopped are queued again.",
+    ),
     "status": Entry(
         MONITOR,
         "status",
@@ -65,7 +80,7 @@ COMMANDS = {
     "up": Entry(
         OPERATE, "stack", "Run Redis, workers and Flower on this machine in the foreground. Ctrl-C stops all of them."
     ),
-    "worker": Entry(OPERATE, "stack", "Start a worker on this machine."),
+    "worker": Entry(OPERATE, "stack", "Start a worker on this machine, or pause, resume or drain one of the fleet."),
     "flower": Entry(
         OPERATE, "stack", "Start Flower with the Runs page. It requires a password and listens on loopback by default."
     ),

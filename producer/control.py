@@ -41,10 +41,15 @@ def cancelled_jobs(ledger: Ledger, run_id: str) -> int:
 def control_worker(ledger: Ledger, name: str, control: WorkerControl) -> JsonObject:
     """Pause, resume or drain a worker. Returns worker and state: paused, draining or consuming.
 
-    UsageError if no worker of this name sent a heartbeat in the last day and nothing was asked of one before.
+    `name` may lack its @HOST if it is unique. UsageError if no worker of this name sent a heartbeat in the last day and
+    nothing was asked of one before.
     """
     known = tuple(sorted({view.name for view in ledger.fleet.workers()} | set(ledger.fleet.controls())))
-    if name not in known:
-        raise UsageError(f"no worker {name!r} in the fleet{did_you_mean(name, known) if known else ''}; start it first")
-    ledger.fleet.set_control(name, control)
-    return {"worker": name, "state": control.value or "consuming"}
+    found = [name] if name in known else [full for full in known if full.partition("@")[0] == name]
+    if len(found) > 1:
+        raise UsageError(f"{len(found)} workers are named {name!r}: {', '.join(found)}; give the name with its host")
+    if not found:
+        names = known if "@" in name else tuple(sorted({full.partition("@")[0] for full in known}))
+        raise UsageError(f"no worker {name!r} in the fleet{did_you_mean(name, names) if names else ''}; start it first")
+    ledger.fleet.set_control(found[0], control)
+    return {"worker": found[0], "state": control.value or "consuming"}

@@ -6,6 +6,7 @@ celery -A worker.app worker -Q generate --pool threads      (what `applejack wor
 import logging
 import os
 import platform
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -23,7 +24,7 @@ from config.exit_codes import EXIT_BAD_INPUT
 from config.journal import Journal
 from config.ledger import Ledger
 from config.ledger.store import ledger_client
-from config.records import JsonObject
+from config.records import JsonObject, WorkerControl
 from config.settings import Settings, settings
 from config.topology import GENERATE, QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN, ROUTES
 from config.version import version
@@ -35,6 +36,7 @@ from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet import broker_channel, control, visibility_timeout
 from worker.fleet.broker_messages import Message
 from worker.fleet.heartbeat import Heartbeat
+from worker.fleet.intake import CeleryConsumer, Intake
 from worker.fleet.journals import JournalSweeper
 from worker.fleet.keep_awake import KeepAwake
 from worker.fleet.leases import Leases
@@ -58,16 +60,11 @@ class Pool(Protocol):
     num_processes: int
 
 
-class Consumer(Protocol):
+class Consumer(CeleryConsumer, Protocol):
     """The part of celery.worker.consumer.Consumer, the sender of worker_ready, that is used."""
 
-    hostname: str
-    task_consumer: object
     qos: Qos
     pool: Pool
-
-    def cancel_task_queue(self, queue: str) -> None:
-        """Stop consuming a queue. Only for the consuming thread, which is the one that sends worker_ready."""
 
 
 class Worker:
@@ -81,11 +78,16 @@ class Worker:
         self._leases = Leases(self._ledger.fleet, lease_seconds=settings.lease_seconds)
         self._settings = settings
         self._downloads = Downloads()
+        self.shutdown = GracefulShutdown(self._leases, seconds=settings.drain_seconds)
+        self.intake = Intake(
+            self.app, ended=lambda: self.shutdown.begun, drain=lambda: os.kill(os.getpid(), signal.SIGTERM)
+        )
         self.supervisor = EndpointSupervisor(
             settings,
-            pause=self._pause,
-            resume=self._resume,
-            consuming=self._is_consuming,
+            pause=lambda _: self.intake.pause(QUEUE_GENERATE),
+            resume=lambda: self.intake.resume(QUEUE_GENERATE),
+            consuming=lambda: self.intake.consuming(QUEUE_GENERATE),
+            asked=lambda: self.intake.reason,
             downloads=self._downloads,
             give_up=self._give_up,
         )
@@ -94,23 +96,21 @@ class Worker:
         self.jobs = JobRunner(
             self._ledger, self._leases, settings, name, self.limiter, supervisor=self.supervisor, requeue=self._requeue
         )
-        journal = Journal(settings.journal, name)
-        self.jobs.journal, self._sweeper = journal, JournalSweeper(journal, self._ledger)
-        self.stages = StageRunner(self._ledger, self._leases, settings, name, self._downloads)
+        self._journal = self.jobs.journal = Journal(settings.journal, name)
+        self._sweeper = JournalSweeper(self._journal, self._ledger)
+        self.stages = StageRunner(
+            self._ledger, self._leases, settings, name, self._downloads, paused=lambda: self.intake.reason
+        )
         self.keep_awake = KeepAwake(settings.caffeinate)
-        self.shutdown = GracefulShutdown(self._leases, seconds=settings.drain_seconds)
         self._generates = self._needs_student = False
         self._heartbeat: Heartbeat | None = None
-        self._consumer: Consumer | None = None
         register(self.app, self.jobs, self.stages)
         control.register(self._models)
 
     def start(self, consumer: Consumer, queues: list[str]) -> None:
         """Start heartbeat and supervision, under the name that Celery gave this worker."""
         self.jobs.worker = self.stages.worker = self.supervisor.worker = consumer.hostname
-        self._consumer = consumer
-        if self.jobs.journal:
-            self.jobs.journal.worker = consumer.hostname
+        self._journal.worker = consumer.hostname
         self._generates = QUEUE_GENERATE in queues
         self._needs_student = QUEUE_CURATE in queues or QUEUE_TRAIN in queues
         self._heartbeat = Heartbeat(
@@ -127,9 +127,20 @@ class Worker:
             self.limiter.adjust(consumer.qos, running=0)  # before the first message is taken
             if self._settings.serve:  # the supervisor's own pause is a broadcast, which no worker receives this early
                 consumer.cancel_task_queue(QUEUE_GENERATE)
+        self._start_intake(consumer, queues)
+        if self._generates:
             self.jobs.preload()
             self.supervisor.start()
         self._heartbeat.start()
+
+    def _start_intake(self, consumer: Consumer, queues: list[str]) -> None:
+        control: WorkerControl | None = None
+        with suppress(StoreError):  # unknown: the first heartbeat reads it
+            control = self._ledger.fleet.control(consumer.hostname)
+        consumers = [
+            self.supervisor.consumer if queue == QUEUE_GENERATE else self.intake.consumer(queue) for queue in queues
+        ]
+        self.intake.start(consumer, queues, control, consumers)
 
     def require_name(self, name: str) -> None:
         """Raise UsageError if a live worker has this name."""
@@ -141,6 +152,9 @@ class Worker:
             self.supervisor.stop()
             self._heartbeat.stop()
             self.keep_awake.stop()
+            if self.intake.drains and self.jobs.worker.partition("@")[0].endswith(f"-{os.getpid()}"):
+                with suppress(StoreError):  # named after this process: no other worker will have its name
+                    self._ledger.fleet.set_control(self.jobs.worker, WorkerControl.GO)
 
     def _status(self, queues: list[str]) -> JsonObject:
         return {
@@ -148,7 +162,7 @@ class Worker:
             "pid": os.getpid(),
             "machine": machine(),
             "endpoint": self.supervisor.endpoint if self._generates else None,
-            "paused": self.supervisor.circuit_breaker.reason or None,
+            "paused": (self.supervisor.paused if self._generates else self.intake.reason) or None,
             "refuses": dict(self.supervisor.refused.all()),
             **({"device": device} if (device := self._device(queues)) else {}),
             **({"downloading": download} if (download := self._downloads.status()) else {}),
@@ -178,6 +192,7 @@ class Worker:
             local = is_loopback(urlsplit(self.supervisor.endpoint).hostname)
             fitting = budget.conversations if (budget := self.supervisor.budget) else None
             self.limiter.adjust(consumer.qos, running=len(self._leases), local=local, fitting=fitting)
+        self.intake.obey(self._ledger.fleet.control(consumer.hostname), holds=len(self._leases))
         visibility_timeout.renew(self._client, consumer)
         self.keep_awake.adjust(busy=len(self._leases) > 0)
 
@@ -196,14 +211,6 @@ class Worker:
                 **as_retry(self.app.current_worker_task),
             )
 
-    def _pause(self, _: str) -> None:
-        with log_broker_errors("pause.not_sent"):
-            self.app.control.cancel_consumer(QUEUE_GENERATE, destination=[self.jobs.worker])
-
-    def _resume(self) -> None:
-        with log_broker_errors("resume.not_sent"):
-            self.app.control.add_consumer(QUEUE_GENERATE, destination=[self.jobs.worker])
-
     def _give_up(self, reason: str) -> None:
         """End this worker, which has taken no job: nothing else in the process waits for the supervisor's thread."""
         with suppress(StoreError):  # leaves the list of workers; an unavailable ledger does not delay the exit
@@ -211,10 +218,6 @@ class Worker:
         sys.stderr.write(f"applejack: {reason}\n")
         sys.stderr.flush()
         os._exit(EXIT_BAD_INPUT)
-
-    def _is_consuming(self) -> bool | None:
-        consuming = getattr(self._consumer and self._consumer.task_consumer, "consuming_from", None)
-        return None if consuming is None or self.shutdown.begun else bool(consuming(QUEUE_GENERATE))
 
 
 broker_channel.use()

@@ -8,20 +8,21 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from config import logs
-from config.errors import FailureKind, StoreError, StoreUnavailableError, UsageError
+from config.errors import FailureKind, StoppedError, StoreError, StoreUnavailableError, UsageError
 from config.journal import Journal
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import LeaseRef
-from config.ledger.jobs import UNREADABLE, Claim, Finished
+from config.ledger.jobs import UNREADABLE, Claim
 from config.records import Failure, Prompt, Trajectory
 from config.settings import Settings
 from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint.supervisor import EndpointSupervisor
-from worker.fleet.journals import log_journal_errors
+from worker.fleet.journals import store
 from worker.fleet.leases import Lease, Leases
 from worker.fleet.outcome import Fate, Outcome
+from worker.fleet.postponed import Postponed
 from worker.fleet.redis_outage import retry_while_unavailable
-from worker.fleet.retry import RELEASED, TRANSIENT, refused_delay, retry_delay
+from worker.fleet.retry import RELEASED, TRANSIENT, retry_delay
 from worker.fleet.wrong_model import WrongModel
 from worker.tools.open_workspaces import OpenWorkspaces
 
@@ -31,7 +32,6 @@ REFUSALS = {"terminal": "already finished", "held": "another worker runs it", "u
 """the ledger's words for a claim that it refuses -> what Flower shows; others are clear as they are"""
 STALE = {"already": "already finished", "stale": "another worker has taken it over", "unknown": "its run was cancelled"}
 """the ledger's words for a trajectory that it does not store -> what Flower shows"""
-MAX_POSTPONED = 10_000  # refused jobs remembered, 2 MB; above it, those that are due are forgotten
 
 
 def outcome(trajectory: Trajectory, stored: Finished) -> Outcome:
@@ -59,12 +59,11 @@ class JobRunner:
     journal: Journal | None = None
     """this worker's journal on its disk"""
     _runs: dict[str, RunView] = field(default_factory=dict)
-    _postponed: dict[tuple[str, str], float] = field(default_factory=dict)
-    """(run_id, job_id) of refused jobs -> time.monotonic() of their next delivery"""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._wrong_model = WrongModel(self.ledger, self.leases.lease_seconds)
+        self._postponed = Postponed(self.requeue)
 
     def preload(self) -> None:
         """Import pydantic-ai, which takes a second, in a thread: not during the first job."""
@@ -72,9 +71,8 @@ class JobRunner:
 
     def run(self, run_id: str, job_id: str) -> Outcome:
         """Run one job, unless it is finished or leased by another worker; returns what became of this delivery."""
-        reason = self.supervisor.circuit_breaker.reason if self.supervisor else ""
-        if reason:  # delivered before the consumer stopped; the job is still pending in the ledger
-            return self._dropped(run_id, job_id, reason)
+        if reason := self.supervisor.paused if self.supervisor else "":
+            return self._dropped(run_id, job_id, reason)  # delivered before the consumer stopped; it is still pending
         try:
             run = retry_while_unavailable(lambda: self._run_view(run_id))
         except UsageError:
@@ -83,8 +81,10 @@ class JobRunner:
             return self._dropped(run_id, job_id, f"its run cannot be read: {type(error).__name__}")
         unserved = ""
         if (refusal := self._refusal(run)) and not (unserved := self._refuse(run_id, refusal)):
+            if control := retry_while_unavailable(lambda: self.ledger.controls.of(run_id)):
+                return self._dropped(run_id, job_id, control.value)  # `resume` queues it again
             dropped = self._dropped(run_id, job_id, refusal)
-            return Outcome(Fate.RETRY, refusal) if self._postpone(run_id, job_id) else dropped
+            return Outcome(Fate.RETRY, refusal) if self._postponed.add(run_id, job_id) else dropped
         claim = retry_while_unavailable(
             lambda: self.ledger.jobs.begin(
                 run_id,
@@ -102,11 +102,14 @@ class JobRunner:
 
         with self.leases.hold(LeaseRef(run_id, job_id, claim.token), release) as lease:
             began = time.monotonic()
+            trajectory: Trajectory | None
             with self._track_request(run):
                 if unserved:
                     trajectory = self._failed(run, claim, FailureKind.WRONG_MODEL, unserved)
                 else:
-                    trajectory = self._generate(run, claim)
+                    trajectory = self._generate(run, claim, lease)
+            if trajectory is None or (trajectory.failure and lease.run_cancelled.is_set()):
+                return self._dropped(run_id, job_id, "cancelled in flight")
             if (
                 trajectory.failure
                 and not unserved
@@ -117,7 +120,7 @@ class JobRunner:
                 self.supervisor.circuit_breaker.record_success()
                 self.supervisor.refused.remove(run.spec.model)
             lease.closing.set()
-            stored = self._store(run, trajectory, claim)
+            stored = store(self.ledger, self.journal, run, trajectory, worker=self.worker, token=claim.token)
         log.info(
             "job.finished",
             run_id=run_id,
@@ -131,41 +134,9 @@ class JobRunner:
         )
         return outcome(trajectory, stored)
 
-    def _store(self, run: RunView, trajectory: Trajectory, claim: Claim) -> Finished:
-        """Write the trajectory to the journal, then store it in the ledger; returns what the ledger says."""
-        if self.journal:
-            with log_journal_errors():
-                self.journal.keep_run(self.ledger, run)
-                self.journal.add(trajectory)
-        stored = retry_while_unavailable(
-            lambda: self.ledger.jobs.finish(trajectory, worker=self.worker, token=claim.token)
-        )
-        if self.journal and stored not in {"stored", "last"} and not self._is_stored(trajectory):
-            with log_journal_errors():
-                self.journal.drop(trajectory)
-        return stored
-
-    def _is_stored(self, trajectory: Trajectory) -> bool:
-        """Whether the ledger has this very trajectory: an earlier try stored it, and its reply was lost."""
-        run_id, job_id, attempt = trajectory.run_id, trajectory.job_id, trajectory.attempt
-        return retry_while_unavailable(lambda: self.ledger.jobs.trajectory(run_id, job_id, attempt)) == trajectory
-
     def _dropped(self, run_id: str, job_id: str, because: str) -> Outcome:
         log.info("job.dropped", run_id=run_id, job_id=job_id, because=because)
         return Outcome(Fate.DROPPED, REFUSALS.get(because, because))
-
-    def _postpone(self, run_id: str, job_id: str, seconds: float | None = None) -> bool:
-        """Queue a refused job again after a delay, once: a second message for it is dropped meanwhile (False)."""
-        now, delay = time.monotonic(), refused_delay() if seconds is None else seconds
-        with self._lock:
-            if self._postponed.get((run_id, job_id), now) > now:
-                return False
-            if len(self._postponed) > MAX_POSTPONED:
-                self._postponed = {job: until for job, until in self._postponed.items() if until > now}
-            self._postponed[run_id, job_id] = now + delay
-        if self.requeue:
-            self.requeue(run_id, job_id, delay)
-        return True
 
     def _refusal(self, run: RunView) -> str:
         """Why this worker's endpoint does not serve the run's model; "" if it does, as far as is known."""
@@ -207,7 +178,9 @@ class JobRunner:
             log.exception("prompt.unreadable", run_id=claim.run_id, job_id=claim.job_id)
             return None
 
-    def _generate(self, run: RunView, claim: Claim) -> Trajectory:
+    def _generate(self, run: RunView, claim: Claim, lease: Lease) -> Trajectory | None:
+        """The job's trajectory; None if its run was cancelled first."""
+        cancelled = lease.run_cancelled.is_set
         if claim.exhausted:
             lost = [event.worker for event in claim.history if event.event == "lost"]
             return self._failed(
@@ -222,7 +195,7 @@ class JobRunner:
             endpoint = self.supervisor.endpoint if self.supervisor else self.settings.endpoint
             settings = self.settings.model_copy(update={"endpoint": endpoint})
             served = self.supervisor.served.local if self.supervisor and self.supervisor.served else None
-            observer = self.limiter.job(run.spec.limits.seconds)
+            observer = self.limiter.job(run.spec.limits.seconds, cancelled=cancelled)
             # only ledger reads before the rollout can raise StoreUnavailableError, so a retry repeats no model request
             return retry_while_unavailable(
                 lambda: run_job(
@@ -235,8 +208,11 @@ class JobRunner:
                     opened=self.workspaces,
                     watch=observer,
                     served=served,
+                    cancelled=cancelled,
                 )
             )
+        except StoppedError:
+            return None
         except Exception as error:  # a header task that raises aborts its chord, so every error becomes a record
             log.exception("job.internal", run_id=claim.run_id, job_id=claim.job_id)
             return self._failed(run, claim, FailureKind.INTERNAL, f"{type(error).__name__}: {error}")
@@ -260,7 +236,7 @@ class JobRunner:
         log.info("job.released", run_id=claim.run_id, job_id=claim.job_id, why=why, consume_attempt=not outage)
         if refusal := self._refusal(run):
             unserved = self._refuse(claim.run_id, refusal)
-            self._postpone(claim.run_id, claim.job_id, 0.0 if unserved else None)
+            self._postponed.add(claim.run_id, claim.job_id, 0.0 if unserved else None)
         elif self.requeue:
             self.requeue(claim.run_id, claim.job_id, 0.0 if outage else retry_delay(claim.deliveries))
         return True

@@ -1,5 +1,6 @@
 """Runs one stage after generation: claim it in the ledger, do its work, then finish or release it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from config import logs
@@ -39,9 +40,14 @@ class StageRunner:
     worker: str
     downloads: Downloads = field(default_factory=Downloads)
     """what this worker downloads, for its status"""
+    paused: Callable[[], str] = lambda: ""
+    """why a person lets this worker take no work; "" if it may"""
 
     def run(self, run_id: str, stage: Stage) -> Outcome:
         """Run one stage, unless it is not ready or leased by another worker; returns what became of this delivery."""
+        if reason := self.paused():  # delivered before the consumer stopped; the stage is still ready
+            log.info("stage.dropped", run_id=run_id, stage=stage.value, because=reason)
+            return Outcome(Fate.DROPPED, reason)
         claim = retry_while_unavailable(
             lambda: self.ledger.stages.begin(run_id, stage, worker=self.worker, lease_seconds=self.leases.lease_seconds)
         )
@@ -55,6 +61,9 @@ class StageRunner:
         with self.leases.hold(LeaseRef(run_id, stage_member(stage), claim.token), release) as lease:
             result, error = retry_while_unavailable(lambda: self._attempt(claim, lease))
             lease.closing.set()
+            if error and lease.lost.is_set():  # its run is cancelled, or another worker has it: not a failure
+                log.info("stage.stopped", run_id=run_id, stage=stage.value, because=error)
+                return Outcome(Fate.DROPPED, error)
             if error and lease.ending.is_set():
                 retry_while_unavailable(lambda: release("its worker shuts down"))
                 return Outcome(Fate.RETRY, "its worker shuts down")

@@ -28,10 +28,12 @@ Job states
 
     The run's control, paused or cancelled, is set by pause.lua and cancel.lua and removed by resume.lua. While it is
     set, begin.lua and begin_stage.lua refuse every claim. A paused run stays active; its expired leases are reaped.
-    A cancelled run is not active, and the tokens of what was in flight are invalid.
+    A cancelled run is not active, and the tokens of what was in flight are invalid. Its jobs in flight have the token
+    "cancelled", by which their workers know that nobody wants the result; a lease that expired is no reason to stop.
 
 Stage states (curate, train, evaluate)
-    waiting or skipped create.lua; resubmit.lua resets all three stages            caller: producer
+    waiting or skipped create.lua; resubmit.lua and, for jobs left out before, resume.lua reset all three stages
+                                                                                   caller: producer
     waiting -> ready   finish.lua: curate, after the last job                      caller: JobRunner
                        finish_stage.lua: the next stage, if this one is done       caller: StageRunner
     ready -> running   begin_stage.lua: takes a lease and a new token              caller: StageRunner

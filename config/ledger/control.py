@@ -7,7 +7,7 @@ import redis
 
 from config.errors import StoreError
 from config.ledger.store import Arg, decode, decode_list, redis_errors, run_script
-from config.records import JobState, Spec, StageState
+from config.records import JobState, RunControl, Spec, StageState
 from config.topology import ACTIVE, PAUSED, Stage, run_key
 
 Resumed = Literal["resumed", "going", "ended", "empty"]
@@ -58,6 +58,11 @@ class RunControls:
             case "resumed" | "going" | "ended" | "empty" as result:
                 return result, int(jobs)
         raise StoreError(f"resume.lua returned {word!r}")
+
+    def of(self, run_id: str) -> RunControl:
+        """Whether a person has paused or cancelled a run; GO also if it does not exist."""
+        with redis_errors():
+            return RunControl(decode(self._redis.hget(run_key(run_id, "run"), "control")))
 
     def paused(self) -> list[str]:
         """Ids of the runs that are paused, sorted."""

@@ -13,6 +13,7 @@ from config.records import JsonObject, WorkerControl
 from config.topology import ACTIVE, CONTROLS, RECONCILER, WORKERS, run_key, worker_key
 
 FORGET_SECONDS = 86_400  # a worker without a heartbeat for a day is removed from the list
+REVOKED = "cancelled"  # what cancel.lua puts in the place of a token
 REAP_AT_ONCE = 1000  # leases per script call, so that one call does not block the server for long
 
 
@@ -59,6 +60,11 @@ class Fleet:
             reply = run_script(self._redis, "renew", [run_key(run_id, "leases")], [ms(lease_seconds), *triples])
             lost += [by_member[member] for member in decode_list(reply)]
         return lost
+
+    def is_cancelled(self, lease: LeaseRef) -> bool:
+        """Whether a lost lease is one of a job whose run was cancelled, and that no other worker has claimed since."""
+        with redis_errors():
+            return decode(self._redis.hget(lease.key, "token")) == REVOKED
 
     def reap(self, run_id: str) -> list[str]:
         """Requeue all work of this run whose lease has expired; returns job ids and "stage:NAME"."""

@@ -127,7 +127,8 @@ def archive(
 ) -> None:
     """Move a finished run from the ledger to a directory: prompts, all attempts, verdicts and result files.
 
-    Runs never expire by themselves. The run is removed from Redis only after its files were read back from disk.
+    A cancelled run can be archived as it is. Runs never expire by themselves. The run is removed from Redis only after
+    its files were read back from disk.
     """
     output, settings = Output(as_json), settings_with_dir(folder)
     target = out or settings.dir / "archive" / run

@@ -5,25 +5,30 @@ import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, TypeGuard
 
 import typer
 
+from config.did_you_mean import did_you_mean
 from config.errors import UsageError
 from config.ledger import Ledger
+from config.records import WorkerControl
 from config.settings import Settings
 from config.trainer_command import parse_command
 from producer.commands.model_options import served
 from producer.commands.options import Dir, Json, Notify, require_url, settings_with_dir
 from producer.connect import open_ledger
+from producer.control import control_worker
 from producer.notify.notifying import notifying, targets_of
 from producer.output import Output
-from producer.stack.local_stack import Stack, run_up, worker_command
+from producer.run_status import SILENT_SECONDS
+from producer.stack.local_stack import Role, Stack, run_up, worker_command
 
 Caffeinate = Annotated[
     bool,
     typer.Option("--caffeinate/--no-caffeinate", help="On a Mac, keep it awake while a worker has work."),
 ]
+ASKED = {"pause": WorkerControl.PAUSED, "resume": WorkerControl.GO, "drain": WorkerControl.DRAINING}
 POOL = {"generate": 16, "curate": 1, "train": 1}  # threads; a generate worker uses as many as its endpoint can serve
 
 
@@ -80,7 +85,17 @@ def up(
 
 
 def worker(
-    role: Annotated[Literal["generate", "curate", "train"], typer.Argument(help="The queue to consume.")],
+    role: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROLE",
+            help="Start a worker: generate, curate or train. Or control worker NAME: pause, resume or drain.",
+        ),
+    ],
+    which: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="The worker to control; without its @HOST if that is unique."),
+    ] = None,
     serve: Annotated[
         str | None,
         typer.Option(
@@ -105,13 +120,28 @@ def worker(
     ] = None,
     caffeinate: Caffeinate = True,
     folder: Dir = None,
+    as_json: Json = False,
 ) -> None:
-    """Start a worker on this machine.
+    """Start a worker on this machine, or pause, resume or drain one of the fleet.
 
-    It consumes jobs from the Redis at $APPLEJACK_REDIS_URL, or from the stack running in --dir. After Ctrl-C or
+    A worker consumes jobs from the Redis at $APPLEJACK_REDIS_URL, or from the stack running in --dir. After Ctrl-C or
     SIGTERM it finishes its jobs first; a second signal stops it at once, and other workers run its jobs again.
+
+    A paused worker finishes the work that it holds and takes no other. A drained one then ends as well; started again
+    under its name, it stays paused until it is resumed. Example: applejack worker pause mac-1
     """
     settings = settings_with_dir(folder)
+    if role in ASKED:
+        starting = {
+            "--serve": serve, "--endpoint": endpoint, "--concurrency": concurrency, "--name": name,
+            "--allow-trainer": allow_trainer, "--no-caffeinate": not caffeinate,
+        }  # fmt: skip
+        control(settings, role, which, [option for option, value in starting.items() if value], Output(as_json))
+        return
+    if not is_role(role):
+        raise UsageError(f"unknown role {role!r}{did_you_mean(role, (*POOL, *ASKED))}")
+    if which is not None:
+        raise UsageError(f"a new {role} worker takes its name from --name: applejack worker {role} --name {which}")
     if serve and role != "generate":
         raise UsageError(f"--serve {serve!r} needs a generate worker, not {role!r}; remove --serve")
     if serve and endpoint:
@@ -139,6 +169,33 @@ def worker(
         sys.stderr.flush()
     os.chdir(workdir(with_url))
     os.execve(command[0], command, environment)  # noqa: S606 - replaces this process, so signals reach the worker
+
+
+def is_role(text: str) -> TypeGuard[Role]:
+    """Whether a text names a role of workers."""
+    return text in POOL
+
+
+def control(settings: Settings, action: str, which: str | None, starting: list[str], output: Output) -> None:
+    """Pause, resume or drain a worker."""
+    if which is None:
+        raise UsageError(f"name the worker to {action}: applejack worker {action} NAME; `applejack status` lists them")
+    if starting:
+        raise UsageError(f"{starting[0]} is for starting a worker, not for `applejack worker {action}`; remove it")
+    with open_ledger(settings, stopped=True) as (ledger, _):
+        body = control_worker(ledger, which, ASKED[action])
+        live = any(
+            view.name == body["worker"] and view.silent_seconds <= SILENT_SECONDS for view in ledger.fleet.workers()
+        )
+    name, resume = body["worker"], f"`applejack worker resume {body['worker']}`"
+    effect = {
+        "pause": f"finishes the work that it holds and takes no other; {resume} lets it go on",
+        "resume": "takes work",
+        "drain": f"finishes the work that it holds, then ends; started again it waits for {resume}",
+    }[action]
+    when = "within a few seconds" if live else "once it runs; it does not run now"
+    output.console.print(f"{name} {effect} ({when})")
+    output.result(body)
 
 
 def flower(

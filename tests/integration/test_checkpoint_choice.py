@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import EvaluationError
+from config.errors import StoppedError
 from config.records import Adapter, Limits, Pin, Prompt, Spec
 from config.report.checkpoints import CheckpointChoice
 from tests.support.tiny_adapter import make_tiny_adapter
@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_each_checkpoint_answers_once_and_an_interrupted_choice_continues(folder: Path, tmp_path: Path) -> None:
     student = make_tiny_student(tmp_path / "student")
-    with pytest.raises(EvaluationError, match="the choice of the checkpoint was cancelled"):
+    with pytest.raises(StoppedError):
         choose(folder, student, stop_after=4)  # during the second
     assert not (folder / "adapter" / "checkpoints.json").exists()
     choice, told = choose(folder, student)

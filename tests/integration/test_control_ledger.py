@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.errors import FailureKind, UsageError
+from config.errors import FailureKind, StoreError, UsageError
 from config.ledger import Ledger
 from config.ledger.control import Cancelled
 from config.ledger.fleet import LeaseRef
@@ -159,3 +159,86 @@ def test_what_is_asked_of_a_worker_outlives_its_process(ledger: Ledger) -> None:
     assert ledger.fleet.control("mac@one") is WorkerControl.PAUSED
     assert control_worker(ledger, "mac@one", WorkerControl.GO)["state"] == "consuming"
     assert ledger.fleet.controls() == {}
+
+
+def test_a_worker_is_told_apart_whether_its_run_was_cancelled_or_its_lease_expired(
+    ledger: Ledger, job_ids: tuple[str, ...]
+) -> None:
+    """Fails without REVOKED in cancel.lua: a worker that slept would throw a completed conversation away."""
+    claim, other = begin(ledger, job_ids[0]), begin(ledger, job_ids[1])
+    assert isinstance(claim, Claim)
+    assert isinstance(other, Claim)
+    assert ledger.jobs.release(other, why="as if it had expired", consume_attempt=False)
+    ledger.controls.cancel("r")
+    held = [LeaseRef("r", one.job_id, one.token) for one in (claim, other)]
+    assert ledger.fleet.renew(held, lease_seconds=30) == held
+    assert [ledger.fleet.is_cancelled(lease) for lease in held] == [True, False]
+    ledger.controls.resume(SPEC)
+    assert ledger.fleet.is_cancelled(held[0])  # resumed at once: it stops all the same, and the job starts anew
+    assert isinstance(begin(ledger, job_ids[0]), Claim)
+    assert not ledger.fleet.is_cancelled(held[0])
+
+
+def test_a_cancellation_costs_its_jobs_no_attempt(ledger: Ledger, job_ids: tuple[str, ...]) -> None:
+    """Fails without the HINCRBY in cancel.lua: a run that is cancelled four times would lose its jobs."""
+    for _ in range(5):
+        claim = begin(ledger, job_ids[0])
+        assert isinstance(claim, Claim)
+        assert (claim.deliveries, claim.exhausted) == (1, False)
+        ledger.controls.cancel("r")
+        ledger.controls.resume(SPEC)
+
+
+def test_a_run_that_is_cancelled_meanwhile_is_not_resubmitted(ledger: Ledger, job_ids: tuple[str, ...]) -> None:
+    """Fails without the checks in resubmit.lua and reopen.lua: it would be active and refuse all of its work."""
+    finish(ledger, job_ids[0])
+    ledger.controls.cancel("r")  # after the command has read the run, before it queues the job
+    with pytest.raises(StoreError, match="cancelled"):
+        ledger.jobs.resubmit("r", job_ids[:1], train=False, evaluate=False)
+    assert ledger.stages.reopen("r", Stage.CURATE) == "cancelled"
+    assert (counts(ledger), ledger.fleet.active_runs()) == ({"generated": 1, "cancelled": 3}, [])
+
+
+def test_jobs_that_are_resumed_after_a_curation_without_them_are_curated(
+    ledger: Ledger, job_ids: tuple[str, ...]
+) -> None:
+    """Fails where resume.lua resets the stages of ended runs only: the next stage would run on the old dataset."""
+    finish(ledger, job_ids[0])
+    ledger.controls.cancel("r")
+    ledger.controls.resume(SPEC, without_cancelled=True)
+    claim = ledger.stages.begin("r", Stage.CURATE, worker="w", lease_seconds=30)
+    assert isinstance(claim, StageClaim)
+    assert ledger.stages.finish(claim, result={"kept": 1}) == "next"  # training is ready
+    ledger.controls.cancel("r")
+    assert ledger.controls.resume(SPEC) == ("resumed", 3)
+    states = [ledger.stages.view("r", stage).state for stage in Stage]
+    assert states == [StageState.WAITING] * 3
+    assert ledger.run("r").version == 2
+    assert [finish(ledger, job_id) for job_id in job_ids[1:]][-1] == "last"
+    assert curating(ledger) is StageState.READY
+
+
+def test_a_late_trajectory_of_a_resumed_run_is_stored_once(ledger: Ledger, job_ids: tuple[str, ...]) -> None:
+    claim = begin(ledger, job_ids[0])
+    assert isinstance(claim, Claim)
+    ledger.controls.cancel("r")
+    ledger.controls.resume(SPEC)
+    assert finish(ledger, job_ids[0], token=claim.token) == "stored"  # its worker had not noticed yet
+    assert counts(ledger) == {"queued": 3, "generated": 1}
+    assert begin(ledger, job_ids[0]) == "terminal"
+    late = Failure(kind=FailureKind.TIMEOUT, message="late")
+    second = begin(ledger, job_ids[1])
+    assert isinstance(second, Claim)
+    ledger.controls.cancel("r")
+    ledger.controls.resume(SPEC)
+    assert finish(ledger, job_ids[1], failure=late, token=second.token) == "stale"
+    assert counts(ledger) == {"queued": 3, "generated": 1}
+
+
+def test_a_worker_is_named_without_its_host_where_that_is_unique(ledger: Ledger) -> None:
+    for name in ("gpu@one", "mac@one", "mac@two"):
+        ledger.fleet.heartbeat(name, {})
+    assert control_worker(ledger, "gpu", WorkerControl.DRAINING) == {"worker": "gpu@one", "state": "draining"}
+    with pytest.raises(UsageError, match="2 workers are named 'mac': mac@one, mac@two"):
+        control_worker(ledger, "mac", WorkerControl.PAUSED)
+    assert list(ledger.fleet.controls()) == ["gpu@one"]

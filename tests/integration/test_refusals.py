@@ -29,8 +29,8 @@ def run_command(command: list[str], *, cwd: Path, **env: str) -> "subprocess.Com
         ),
         # an unknown command
         (["submi"], "No such command 'submi'. Did you mean 'submit', 'resubmit'?; `applejack --help`"),
-        # a missing argument, where typer lists the choices on separate lines
-        (["worker"], "Missing argument 'role'. Choose from: generate, curate, train; `applejack worker --help`"),
+        # a missing argument
+        (["worker"], "Missing argument 'ROLE'; `applejack worker --help`"),
         # out of range
         (["prompts", "x", "--count", "0", "--out", "o"], "Invalid value for '--count': Input should be greater than"),
         # a worker command

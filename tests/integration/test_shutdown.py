@@ -115,12 +115,12 @@ def test_a_training_is_handed_back_and_its_child_is_gone(
     print(f"a training was handed back in {took:.1f} s")
 
 
-def owe_training(ledger: Ledger, spec: Spec, dataset: Path) -> None:
+def owe_training(ledger: Ledger, spec: Spec, dataset: Path, *, run_id: str = RUN) -> None:
     """A run as it stands after curation."""
     (job,) = ledger.create(spec, prompts(1)).job_ids
-    ledger.jobs.begin(RUN, job, worker="w", lease_seconds=9, delivery_limit=4)
-    ledger.jobs.finish(Trajectory(run_id=RUN, job_id=job, prompt="q", outcome="completed"), worker="w")
-    ledger.files.put(RUN, "dataset", dataset)
-    claim = ledger.stages.begin(RUN, Stage.CURATE, worker="w", lease_seconds=9)
+    ledger.jobs.begin(run_id, job, worker="w", lease_seconds=9, delivery_limit=4)
+    ledger.jobs.finish(Trajectory(run_id=run_id, job_id=job, prompt="q", outcome="completed"), worker="w")
+    ledger.files.put(run_id, "dataset", dataset)
+    claim = ledger.stages.begin(run_id, Stage.CURATE, worker="w", lease_seconds=9)
     assert not isinstance(claim, str)
     assert ledger.stages.finish(claim, result={}) == "next"

@@ -87,3 +87,18 @@ def test_a_cut_is_known_to_the_jobs_that_were_begun_before_it() -> None:
     assert limiter.degraded_since(before)
     assert not limiter.degraded_since(time.monotonic())
     assert not fixed.degraded_since(before)  # nobody measures there
+
+
+def test_a_request_of_a_cancelled_run_lowers_no_limit() -> None:
+    """Fails without `cancelled` in ConcurrencyLimiter._begun: a cancelled run would look like a hung endpoint."""
+    limits: list[int] = []
+    for cancelled in (True, False):
+        limiter = ConcurrencyLimiter(most=16)
+        for _ in range(3):
+            ended = limiter.job(60)()
+            time.sleep(0.01)
+            ended(20, None)
+        limiter.job(60, cancelled=lambda cancelled=cancelled: cancelled)()(0, "timeout")  # type: ignore[misc]
+        limiter.adjust(Prefetch(2), running=2)
+        limits.append(limiter.limit)
+    assert limits[0] > 1 == limits[1]

@@ -7,7 +7,7 @@ speed share one queue fairly. Each change is logged, and the heartbeat contains 
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Protocol
 
@@ -53,16 +53,19 @@ class ConcurrencyLimiter:
         self._ended: deque[tuple[float, float, int]] = deque(maxlen=MOST_ENDED)
         """start, end and output tokens of requests whose server counts them"""
 
-    def job(self, seconds: float) -> RequestObserver:
-        """Register a job with a time limit of `seconds`; returns the observer of its requests."""
+    def job(self, seconds: float, *, cancelled: Callable[[], bool] = lambda: False) -> RequestObserver:
+        """Register a job with a time limit of `seconds`; returns the observer of its requests.
+
+        Once `cancelled` is true, a request that ends tells nothing about the endpoint.
+        """
         began = time.monotonic()
-        return lambda: self._begun(began, seconds)
+        return lambda: self._begun(began, seconds, cancelled)
 
     def degraded_since(self, when: float) -> bool:
         """Whether trouble has cut the limit since `when`, a time of the monotonic clock."""
         return self._controller is not None and self._controller.degraded_since(when)
 
-    def _begun(self, job_began: float, job_seconds: float) -> RequestEnded:
+    def _begun(self, job_began: float, job_seconds: float, cancelled: Callable[[], bool]) -> RequestEnded:
         started, area = time.monotonic(), self._tick(+1)
         finished = threading.Event()
 
@@ -78,7 +81,7 @@ class ConcurrencyLimiter:
                     self._first_tokens.append(first_token)
                 if output_tokens:
                     self._ended.append((started, at, output_tokens))
-            if self._controller:
+            if self._controller and not cancelled():
                 share = (at - job_began) / job_seconds
                 self._controller.observe(
                     RequestSample(at, seconds, in_flight, output_tokens, failure, first_token, share)

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -19,7 +19,7 @@ from typing import Self
 
 import config
 from config.endpoint.client import complete, request
-from config.errors import EndpointError, FailureKind
+from config.errors import EndpointError, FailureKind, StoppedError
 from config.process import ChildProcess, describe_exit, free_port, last_error, start_child
 from worker.device.budget import CACHED_CONVERSATIONS, Serving
 from worker.endpoint.loaded_weights import LoadedWeights, recorded_loads
@@ -88,6 +88,8 @@ class ModelServer:
     ready_seconds: float = field(default=600.0, kw_only=True)
     keep: Sequence[int] = field(default=(), kw_only=True)
     """file descriptors that the process inherits: its claim on the device"""
+    cancelled: Callable[[], bool] = field(default=lambda: False, kw_only=True)
+    """ends the start with StoppedError"""
     child: ChildProcess | None = field(default=None, init=False)
 
     @property
@@ -200,6 +202,8 @@ class ModelServer:
         return False
 
     def _raise_when_lost(self, deadline: float) -> None:
+        if self.cancelled():
+            raise StoppedError(f"the start of the server of {str(self.model)!r} was stopped")
         code = self.child.exit_code if self.child else None
         if code is not None:
             raise self._lost(f"ended with {describe_exit(code)}")

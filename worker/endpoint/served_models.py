@@ -13,7 +13,7 @@ MOST_MODELS = 50  # named in the answer; a cloud lists hundreds
 def served_models(supervisor: EndpointSupervisor, model: str | None) -> JsonObject:
     """The models of this worker's endpoint, whether it serves `model` (None: unknown), and why the worker is paused."""
     settings = supervisor.settings
-    paused = supervisor.circuit_breaker.reason or None
+    paused = supervisor.paused or None
     if loaded := settings.loaded_model:
         serves = None if model is None else is_served(loaded, model)
         return {"serve": loaded, "models": [loaded], "serves": serves, "paused": paused}

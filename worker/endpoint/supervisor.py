@@ -22,10 +22,10 @@ from config.settings import Settings
 from worker.device.budget import Serving
 from worker.device.device_lock import Use
 from worker.endpoint.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
-from worker.endpoint.consumer import Consumer
 from worker.endpoint.device_turn import DeviceTurn
 from worker.endpoint.refused_models import RefusedModels
 from worker.endpoint.served_model import ServedModel
+from worker.fleet.consumer import Consumer
 from worker.fleet.retry import ENDPOINT_FAILURES
 from worker.models.progress import Downloads
 
@@ -46,6 +46,8 @@ class EndpointSupervisor:
     resume: Callable[[], None]
     consuming: Callable[[], bool | None] = lambda: None
     """whether the worker consumes its queue; None while that is unknown"""
+    asked: Callable[[], str] = lambda: ""
+    """why a person lets this worker take no work; "" if it may"""
     give_up: Callable[[str], None] = lambda _: None
     """ends the worker: the model of its own server cannot be served"""
     min_free_bytes: int = MIN_FREE_BYTES
@@ -66,9 +68,14 @@ class EndpointSupervisor:
 
     def __post_init__(self) -> None:
         self.consumer = Consumer(
-            self.circuit_breaker, self.pause, self.resume, self.consuming, self.settings.health_check_seconds
+            lambda: self.paused, self.pause, self.resume, self.consuming, self.settings.health_check_seconds
         )
         self._thread = threading.Thread(target=self._run, name="endpoint-supervisor", daemon=True)
+
+    @property
+    def paused(self) -> str:
+        """Why this worker takes no jobs, "" while it does: a person's wish and the circuit breaker's reason."""
+        return "; ".join(filter(None, (self.asked(), self.circuit_breaker.reason)))
 
     @property
     def endpoint(self) -> str:
@@ -203,7 +210,7 @@ class EndpointSupervisor:
         elif self._may_resume():
             self.circuit_breaker.reset()
             log.info("worker.resumed")
-            self.resume()
+            self.consumer.update()
         self.consumer.reconcile()
 
     def _make_room(self, served: ServedModel, use: Use) -> None:

@@ -59,8 +59,8 @@ def choose_checkpoint(
     """Make the checkpoint with the best answers the weights of `adapter`; None if only the last one is considered.
 
     `out` keeps each checkpoint's answers and score, so that an interrupted choice continues and a repeated one returns
-    the same. All checkpoints stay beside the adapter, the last one as well. Raises EvaluationError as evaluate() does,
-    and if `cancelled` turns true; DeviceError while waiting for the device.
+    the same. All checkpoints stay beside the adapter, the last one as well. Raises EvaluationError as evaluate() does;
+    StoppedError if `cancelled` turns true, and DeviceError while waiting for the device.
     """
     if spec.checkpoints == 1:
         return None
@@ -175,8 +175,10 @@ class _Comparison:
         if known := known_score(folder, key):
             return known
         _lay_out(self.adapter, checkpoint, folder)
-        progress = _reporting(name, self.on_progress, self.cancelled)
-        evaluator = Evaluator(asking, questions, self.student, folder, progress, self.worker, budget, claim)
+        evaluator = Evaluator(
+            asking, questions, self.student, folder, _reporting(name, self.on_progress), self.worker, budget, claim,
+            self.cancelled,
+        )  # fmt: skip
         score = score_of(checkpoint, evaluator.ask("after", folder).trajectories, self.trained.losses)
         write_text(folder / SCORE, json.dumps({"key": key, "score": score.model_dump(mode="json")}) + "\n")
         return score
@@ -200,12 +202,10 @@ def score_of(
     )
 
 
-def _reporting(name: str, on_progress: Progress, cancelled: Callable[[], bool]) -> Progress:
-    """Report the progress of one checkpoint under its name, and stop after a cancellation."""
+def _reporting(name: str, on_progress: Progress) -> Progress:
+    """Report the progress of one checkpoint under its name."""
 
     def report(_: str, done: int, total: int) -> None:
-        if cancelled():
-            raise EvaluationError("the choice of the checkpoint was cancelled")
         on_progress(name, done, total)
 
     return report

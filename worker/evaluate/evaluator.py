@@ -59,15 +59,17 @@ def evaluate(
     temperature (before-samples.jsonl, after-samples.jsonl). Without an adapter only `before` is scored.
     `concurrency` overrides that of the spec. Fewer prompts are in flight where no more fit this machine.
     Raises EvaluationError if a server fails, a workspace is unavailable, there are no prompts, or it cannot be verified
-    which weights answered; DeviceError if the device cannot be claimed, or `cancelled` turns true while waiting for it.
-    No report is written then.
+    which weights answered; DeviceError if the device cannot be claimed, or `cancelled` turns true while waiting for it;
+    StoppedError soon after it turns true later. No report is written then.
     """
     try:
         questions = questions_of([*prompts, *unseen], workspace_for)
         out.mkdir(parents=True, exist_ok=True)
         budget = serving(Model.of(student), this_machine(), most=concurrency or spec.evaluate_concurrency)
         with device_lock("evaluation", spec.run_id, cancelled) as claim:
-            evaluator = Evaluator(evaluation_spec(spec), questions, student, out, on_progress, worker, budget, claim)
+            evaluator = Evaluator(
+                evaluation_spec(spec), questions, student, out, on_progress, worker, budget, claim, cancelled
+            )
             before = evaluator.ask("before", None)
             noise = prove_constant(before.canaries, who="the base model")
             after = (
@@ -99,6 +101,7 @@ class Evaluator:
     worker: str
     budget: Serving
     claim: Claim
+    cancelled: Callable[[], bool] = lambda: False
 
     def ask(
         self, phase: Phase, adapter: Path | None, check: Callable[[Canaries], None] = lambda _: None
@@ -106,7 +109,7 @@ class Evaluator:
         """Serve a model, `check` its canaries before the first prompt, and ask every question."""
         flags = ServerFlags.fitting(self.budget, max_tokens=self.spec.limits.max_tokens)
         log, keep = self.out / f"{phase}-server.log", [self.claim.descriptor]
-        server = ModelServer(self.student, adapter, log=log, flags=flags, keep=keep)
+        server = ModelServer(self.student, adapter, log=log, flags=flags, keep=keep, cancelled=self.cancelled)
         with ThreadPoolExecutor(self.budget.conversations) as pool, server:  # on an interrupt the server stops first
             try:
                 first = canaries(server.url)
@@ -139,7 +142,8 @@ class Evaluator:
         answers: list[tuple[Trajectory, ...]] = []
         for requests in rounds:
             futures = [pool.submit(self._answer, server.url, request) for request in requests]
-            for _ in as_completed(futures):
+            for future in as_completed(futures):
+                future.result()  # raises if the evaluation was stopped
                 done += 1
                 self.on_progress(phase, done, total)
             answers.append(tuple(future.result() for future in futures))
@@ -158,6 +162,7 @@ class Evaluator:
                 url, model=DEFAULT_MODEL, sampling=request.sampling, request_seconds=limits.request_seconds
             ),
             worker=self.worker,
+            cancelled=self.cancelled,
         )
 
 

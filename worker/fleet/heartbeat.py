@@ -1,4 +1,8 @@
-"""The heartbeat thread: renews leases, publishes the worker's status, and reconciles if this worker is elected."""
+"""The heartbeat thread: renews leases, obeys people and publishes the worker's status.
+
+A second thread reconciles if this worker is elected: reading and sending thousands of messages takes seconds, in which
+leases would expire and a pause would not be obeyed.
+"""
 
 import threading
 import time
@@ -40,18 +44,23 @@ class Heartbeat:
         self._worker = worker
         self._status = status
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._threads = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for name, target in (("heartbeat", self._run), ("reconciler", self._reconcile))
+        ]
         self._interval = min(LONGEST_INTERVAL, leases.lease_seconds / HEARTBEATS_PER_LEASE)
         self._steady_since = time.monotonic()
 
     def start(self) -> None:
-        """Start the thread; the first heartbeat follows at once."""
-        self._thread.start()
+        """Start the threads; the first heartbeat follows at once."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """Stop the thread and remove the worker from the ledger; an unavailable ledger does not delay the shutdown."""
+        """Stop the threads and remove the worker from the ledger; an unavailable ledger does not delay the shutdown."""
         self._stop.set()
-        self._thread.join(timeout=5)
+        for thread, seconds in zip(self._threads, (5, 1), strict=True):  # a pass over many messages is not waited for
+            thread.join(timeout=seconds)
         try:
             self._fleet.leave(self._worker)
         except StoreError as error:
@@ -60,11 +69,7 @@ class Heartbeat:
     def _run(self) -> None:
         last = time.monotonic()
         while not self._stop.is_set():  # the first heartbeat at once: before it, no one can see this worker
-            now = time.monotonic()
-            # after this machine slept, other workers' leases may look older than they are
-            if now - last > self._leases.lease_seconds / 2:
-                self._steady_since = now
-            last = now
+            last = self._notice_sleep(last)
             try:
                 self.tick()
             except StoreError as error:
@@ -75,14 +80,36 @@ class Heartbeat:
             self._stop.wait(self._interval)
 
     def tick(self) -> None:
-        """Renew leases, publish the status, reconcile if elected; StoreError if the ledger cannot be reached."""
+        """Renew leases and publish the status; StoreError if the ledger cannot be reached."""
         self._leases.renew()
         self._before_heartbeat()
         self._fleet.heartbeat(self._worker, {**self._status(), "holds": len(self._leases)})
+
+    def reconcile(self) -> None:
+        """Requeue what is pending and lost, if this worker is elected; StoreError if the ledger cannot be reached."""
         if self._fleet.try_become_leader(self._worker, seconds=max(5.0, 3 * self._interval)):
             if self._steady():
                 self._reconciler.reap()
             self._reconciler.resend()
+
+    def _reconcile(self) -> None:
+        last = time.monotonic()
+        while not self._stop.wait(self._interval):
+            last = self._notice_sleep(last)
+            try:
+                self.reconcile()
+            except StoreError as error:
+                self._steady_since = time.monotonic()
+                log.warning("reconciler.missed", error=str(error))
+            except Exception:  # without it lost messages are never sent again, so the thread must survive any error
+                log.exception("reconciler.failed")
+
+    def _notice_sleep(self, last: float) -> float:
+        """Return the time. After this machine slept, other workers' leases may look older than they are."""
+        now = time.monotonic()
+        if now - last > self._leases.lease_seconds / 2:
+            self._steady_since = now
+        return now
 
     def _steady(self) -> bool:
         """Whether the ledger was reachable for a whole lease, so that every live worker had time to renew."""

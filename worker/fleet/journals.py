@@ -1,4 +1,7 @@
-"""Looks after this machine's journals: a full disk must not stop a job, and archived runs leave the disk."""
+"""Stores trajectories in the journal and the ledger, and looks after this machine's journals.
+
+A full disk must not stop a job, and archived runs leave the disk.
+"""
 
 import time
 from collections.abc import Iterator
@@ -7,7 +10,10 @@ from contextlib import contextmanager
 from config import logs
 from config.errors import StoreError
 from config.journal import Journal
-from config.ledger import Ledger
+from config.ledger import Ledger, RunView
+from config.ledger.jobs import Finished
+from config.records import Trajectory
+from worker.fleet.redis_outage import retry_while_unavailable
 
 log = logs.get(__name__)
 
@@ -21,6 +27,27 @@ def log_journal_errors() -> Iterator[None]:
         yield
     except (OSError, StoreError) as error:
         log.warning("journal.not_written", error=str(error))
+
+
+def store(
+    ledger: Ledger, journal: Journal | None, run: RunView, trajectory: Trajectory, *, worker: str, token: str
+) -> Finished:
+    """Write a trajectory to the journal, then store it in the ledger; returns what the ledger says."""
+    if journal:
+        with log_journal_errors():
+            journal.keep_run(ledger, run)
+            journal.add(trajectory)
+    stored = retry_while_unavailable(lambda: ledger.jobs.finish(trajectory, worker=worker, token=token))
+    if journal and stored not in {"stored", "last"} and not _is_stored(ledger, trajectory):
+        with log_journal_errors():
+            journal.drop(trajectory)
+    return stored
+
+
+def _is_stored(ledger: Ledger, trajectory: Trajectory) -> bool:
+    """Whether the ledger has this very trajectory: an earlier try stored it, and its reply was lost."""
+    run_id, job_id, attempt = trajectory.run_id, trajectory.job_id, trajectory.attempt
+    return retry_while_unavailable(lambda: ledger.jobs.trajectory(run_id, job_id, attempt)) == trajectory
 
 
 class JournalSweeper:

@@ -15,6 +15,8 @@ log = logs.get(__name__)
 class Lease:
     """A lease of this worker; `lost` is set when it is no longer valid, `ending` when this worker shuts down.
 
+    `run_cancelled` is set as well if the job's run was cancelled, so that nobody wants its result.
+    A job whose lease has only expired may still be the first to complete.
     `closing` is set before this worker finishes or releases the work, which removes the lease from the ledger. A
     renewal that arrives behind that does not find the lease, and must not take it for lost.
     """
@@ -23,6 +25,7 @@ class Lease:
     release: Callable[[str], bool]
     """requeue the work, with a reason"""
     lost: threading.Event = field(default_factory=threading.Event)
+    run_cancelled: threading.Event = field(default_factory=threading.Event)
     ending: threading.Event = field(default_factory=threading.Event)
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -61,10 +64,14 @@ class Leases:
             leases = dict(self._leases)
         for ref in self._fleet.renew(list(leases), lease_seconds=self.lease_seconds):
             lease = leases[ref]
-            if lease.closing.is_set() or lease.lost.is_set():
+            if lease.closing.is_set():
                 continue
-            log.warning("lease.lost", run_id=ref.run_id, member=ref.member)
+            cancelled = self._fleet.is_cancelled(ref)
+            if not lease.lost.is_set():
+                log.warning("lease.lost", run_id=ref.run_id, member=ref.member, cancelled=cancelled)
             lease.lost.set()
+            if cancelled:
+                lease.run_cancelled.set()
 
     def end(self) -> None:
         """Set `ending` on all leases, current and future ones."""

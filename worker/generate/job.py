@@ -1,5 +1,6 @@
 """Opens a job's workspace at the run's pin, chooses the teacher, and runs the rollout."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from config.errors import WorkspaceError
@@ -88,8 +89,12 @@ def run_job(
     opened: OpenWorkspaces,
     watch: RequestObserver = no_observer,
     served: LocalModel | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Trajectory:
-    """The trajectory of one claimed job. A failed rollout or a missing workspace is an outcome, not an exception."""
+    """The trajectory of one claimed job. A failed rollout or a missing workspace is an outcome, not an exception.
+
+    Raises StoppedError if `cancelled` turns true before the conversation is complete.
+    """
     try:
         workspace = Workspaces(ledger, settings, spec, opened).of(prompt)
     except WorkspaceError as error:
@@ -109,4 +114,5 @@ def run_job(
         workspace=workspace,
         teacher=teacher_of(spec, settings, watch, served=served),
         worker=worker,
+        cancelled=cancelled,
     )

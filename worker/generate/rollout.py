@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-from config.errors import FailureKind, GenerationError, RolloutError, WorkspaceError
+from config.errors import FailureKind, GenerationError, RolloutError, StoppedError, WorkspaceError
 from config.records import Failure, JsonObject, Pin, Prompt, Provenance, Spec, Trajectory
 from config.version import version
 from worker.generate.agent import Conversation, Teacher, converse
 from worker.tools import toolset
 from worker.tools.workspace import Workspace
+
+WATCH_SECONDS = 0.25  # between two looks at `cancelled`
 
 
 def run_rollout(
@@ -21,8 +23,12 @@ def run_rollout(
     workspace: Workspace | None,
     teacher: Teacher,
     worker: str,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Trajectory:
-    """The trajectory of one attempt. A failed rollout has the outcome "failed"; nothing is raised.
+    """The trajectory of one attempt. A failed rollout has the outcome "failed"; it raises nothing.
+
+    Raises StoppedError soon after `cancelled` turns true, at the latest when the tool that runs then has ended, unless
+    the conversation was complete already.
 
     Each call runs its own event loop in the calling thread, so any number of threads can run rollouts at once.
     Tools run in the same thread. Each tool stops after at most 20 s, by which a job can exceed its wall time.
@@ -35,15 +41,20 @@ def run_rollout(
         names = toolset.offered(spec.tools, spec.allow_commands) if workspace else ()
         schemas = toolset.schemas(names)
         conversation = asyncio.run(
-            converse(
-                prompt.prompt,
-                system_prompt=spec.system_prompt,
-                teacher=teacher,
-                limits=spec.limits,
-                schemas=schemas,
-                tools=_tools(workspace, names, spec),
+            _unless_cancelled(
+                converse(
+                    prompt.prompt,
+                    system_prompt=spec.system_prompt,
+                    teacher=teacher,
+                    limits=spec.limits,
+                    schemas=schemas,
+                    tools=_tools(workspace, names, spec),
+                ),
+                cancelled,
             )
         )
+    except StoppedError:
+        raise
     except Exception as raised:  # noqa: BLE001 - a chord's header task must not raise for a failed rollout
         conversation = Conversation(error=_generation_error(raised))
     return Trajectory(
@@ -76,6 +87,20 @@ def provenance(teacher: Teacher, worker: str, schemas: tuple[JsonObject, ...], p
         workspace=pin,
         revision=teacher.revision,
     )
+
+
+async def _unless_cancelled(
+    conversation: Coroutine[object, object, Conversation], cancelled: Callable[[], bool]
+) -> Conversation:
+    """The whole conversation; StoppedError if it was cut off because `cancelled` turned true."""
+    task = asyncio.ensure_future(conversation)
+    while not task.done():
+        if cancelled():
+            task.cancel()
+        await asyncio.wait([task], timeout=WATCH_SECONDS)
+    if task.cancelled():
+        raise StoppedError("the job was stopped in the middle of its conversation")
+    return task.result()
 
 
 def _tools(workspace: Workspace | None, names: Sequence[str], spec: Spec) -> Mapping[str, toolset.ToolFunction]:

@@ -4,7 +4,7 @@ import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from config.errors import DownloadError, StudentError, UsageError
+from config.errors import DownloadError, StoppedError, StudentError, UsageError
 from config.fetched import has_files
 from config.ledger import Ledger, RunView
 from config.settings import Settings
@@ -31,6 +31,11 @@ class StageContext:
     def run_id(self) -> str:
         """The run's id."""
         return self.run.spec.run_id
+
+    def require_wanted(self) -> None:
+        """StoppedError if the run is cancelled, another worker has this stage, or this worker shuts down."""
+        if self.lease.cancelled():
+            raise StoppedError("stopped: its run was cancelled, its lease was lost, or its worker shuts down")
 
     def student(self, stage: Stage) -> Path:
         """The directory of the stage's student, downloaded if needed. StudentError names this machine and the repair.

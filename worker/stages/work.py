@@ -42,8 +42,10 @@ def curate_run(context: StageContext) -> JsonObject:
         options=options,
         student=student,
         replay=Replay(context.settings.cache),
+        progress=lambda _: context.require_wanted(),
         evaluation=Evaluation(spec, submitted_unseen(context)),
     )
+    context.require_wanted()  # a later curation of the run may have stored its own results
     ledger.set_verdicts(spec.run_id, curated.verdicts(), judged=judged)
     ledger.files.put(spec.run_id, "dataset", context.place("dataset"))
     summary = curated.summary
@@ -83,8 +85,7 @@ def train_run(context: StageContext) -> JsonObject:
         cancelled=context.lease.cancelled,
         run_id=run_id,
     )
-    if context.lease.cancelled():
-        raise TrainingError("this worker shuts down, or another has taken the training over")
+    context.require_wanted()
     ledger.files.put(run_id, "adapter", context.place("adapter"))
     return adapter.model_dump(mode="json")
 
@@ -150,6 +151,7 @@ def evaluate_run(context: StageContext) -> JsonObject:
         worker=context.worker,
         cancelled=context.lease.cancelled,
     )
+    context.require_wanted()
     if choice:
         ledger.files.put(run_id, "adapter", adapter)
     made = evaluate(
@@ -167,6 +169,7 @@ def evaluate_run(context: StageContext) -> JsonObject:
     made = made.with_training(trained, correct=curated_correct(ledger, run_id), checkpoints=choice)
     made = unseen.noted(made).model_copy(update={"notes": notes})
     made.write(context.place("report"))
+    context.require_wanted()
     ledger.files.put(run_id, "report", context.place("report"))
     return made.model_dump(mode="json")
 

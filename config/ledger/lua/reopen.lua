@@ -1,7 +1,8 @@
--- Makes a finished stage ready again; the stages after it wait. A spec replaces the run's, under a new version; then a
--- trained adapter and its report are kept under the old version.
+-- Makes a finished stage ready again, unless the run is cancelled; the stages after it wait. A spec replaces the run's,
+-- under a new version; then a trained adapter and its report are kept under the old version.
 -- KEYS active, run, adapters, train, evaluate, adapter files, report files, stage, following stages
 -- ARGV run_id, spec or ""
+if redis.call('HGET', KEYS[2], 'control') == 'cancelled' then return 'cancelled' end
 local state = redis.call('HGET', KEYS[8], 'state')
 if state ~= 'failed' and state ~= 'done' then return state or 'unknown' end
 if ARGV[2] ~= '' then

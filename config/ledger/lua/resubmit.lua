@@ -1,6 +1,7 @@
--- Requeues finished jobs under their next attempt and resets the stages; all jobs or none.
+-- Requeues finished jobs under their next attempt and resets the stages; all jobs or none. Refused if cancelled.
 -- KEYS queued, running, generated, failed, run, active, curate, train, evaluate, refused
 -- ARGV prefix of job hashes, prefix of kind sets, train state, evaluate state, then job ids
+if redis.call('HGET', KEYS[5], 'control') == 'cancelled' then return redis.error_reply('BUSY the run is cancelled') end
 for i = 5, #ARGV do
   local job = ARGV[i]
   if redis.call('SISMEMBER', KEYS[3], job) + redis.call('SISMEMBER', KEYS[4], job) == 0 then return redis.error_reply('BUSY ' .. job) end

@@ -14,7 +14,7 @@ if control == 'cancelled' and ARGV[2] == '1' and count > 0 then
   count = 0
 end
 if count > 0 then
-  if not control then  -- the run has ended without them: its dataset gets another version
+  if redis.call('HGET', KEYS[9], 'state') ~= 'waiting' then  -- curated without them: the dataset gets another version
     redis.call('HINCRBY', KEYS[1], 'version', 1)
     redis.call('DEL', KEYS[9], KEYS[10], KEYS[11])
     redis.call('HSET', KEYS[9], 'state', 'waiting')

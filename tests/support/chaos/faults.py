@@ -22,6 +22,9 @@ class Kind(StrEnum):
     POWER_CUT = "power cut"  # the same, and what it wrote in its last second is gone from the disk
     FLUSH_QUEUE = "flush queue"  # messages nobody has taken yet are lost
     FLUSH_UNACKED = "flush unacked"  # messages in hand are lost, from the broker's point of view
+    CANCEL_RUN = "cancel run"  # by a person, who resumes it after a moment
+    PAUSE_RUN = "pause run"  # the same
+    PAUSE_WORKER = "pause worker"  # the same
 
 
 WEIGHTS = {
@@ -37,6 +40,9 @@ WEIGHTS = {
     Kind.POWER_CUT: 2,
     Kind.FLUSH_QUEUE: 2,
     Kind.FLUSH_UNACKED: 2,
+    Kind.CANCEL_RUN: 3,
+    Kind.PAUSE_RUN: 2,
+    Kind.PAUSE_WORKER: 3,
 }
 
 
@@ -61,3 +67,9 @@ def schedule(seed: int, *, faults: int, jobs: int) -> list[Fault]:
     rng.shuffle(kinds)
     times = sorted(rng.randrange(1, max(2, int(jobs * 0.95))) for _ in kinds)
     return [Fault(kind, at, rng.randrange(1000), rng.random()) for kind, at in zip(kinds, times, strict=True)]
+
+
+def between(bounds: tuple[float, float], share: float) -> float:
+    """The number at a share of the way from the first to the second."""
+    low, high = bounds
+    return low + (high - low) * share

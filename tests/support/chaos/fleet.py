@@ -13,11 +13,13 @@ import psutil
 import redis
 from pydantic import SecretStr
 
+from config.ledger import Ledger
 from config.ledger.store import decode
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, RECONCILER
 from producer.stack.redis_server import Server
-from tests.support.chaos.faults import Fault, Kind
+from tests.support.chaos.faults import Fault, Kind, between
 from tests.support.chaos.node import Node, port_of
+from tests.support.chaos.person import Person
 from tests.support.proxy import Proxy
 from tests.support.workers import SCRIPTED_MODEL, WorkerProcess, start_worker_process
 
@@ -29,6 +31,7 @@ ASLEEP = (1.5 * LEASE, 3 * LEASE)
 OFFLINE = (0.3, 2.5 * LEASE)
 BROKER_DOWN = (0.2, 3.0)
 ANSWER_SECONDS = 0.1  # of a model server, in calm weather too
+HELD = (0.3, 4.0)  # of a run or a worker, until a person lets it go on
 UNWRITTEN = 1.0  # seconds that a power cut takes from an append-only file of appendfsync everysec
 
 
@@ -53,6 +56,7 @@ class Fleet:
     def __post_init__(self) -> None:
         # no retries: an answer that says the server is away is what the caller wants to know
         self.client = redis.Redis.from_url(self.server.url.get_secret_value(), retry=None, socket_timeout=5)
+        self.person = Person(Ledger(self.client))
 
     def start(self, node_name: str, proxy: Proxy) -> WorkerProcess:
         """A worker that generates and curates, with a model server, its ledger and broker behind the proxy."""
@@ -89,6 +93,10 @@ class Fleet:
                 self.client.delete(QUEUE_GENERATE)
             case Kind.FLUSH_UNACKED:
                 self.client.delete("unacked", "unacked_index")
+            case Kind.CANCEL_RUN | Kind.PAUSE_RUN:
+                seconds = between(HELD, fault.share)
+                if not self.person.hold_run(seconds, cancel=fault.kind is Kind.CANCEL_RUN):
+                    return False
             case Kind.KILL_SERVER | Kind.SUSPEND_SERVER:
                 if not self._disturb_server(fault):
                     return False
@@ -118,6 +126,7 @@ class Fleet:
                 self._kill(node, 0.0)
         while self._due and self._due[0][0] <= time.monotonic():
             heapq.heappop(self._due)[2]()
+        self.person.look()
 
     def end(self) -> None:
         """Kill every worker, with which its model server ends; one that is suspended has to wake for it."""
@@ -128,7 +137,7 @@ class Fleet:
 
     def calm(self) -> None:
         """Wait until everything is back."""
-        while self._due:
+        while self._due or self.person.held:
             self.tend()
             time.sleep(0.05)
 
@@ -154,6 +163,8 @@ class Fleet:
                 node.process.suspend()
                 node.awake = False
                 self._later(between(ASLEEP, fault.share), lambda: self._wake(node))
+            case Kind.PAUSE_WORKER:
+                self.person.hold_worker(node.process.name, between(HELD, fault.share))
             case Kind.CUT_NETWORK:
                 node.proxy.cut()
                 self._offline(node, fault)
@@ -216,10 +227,7 @@ class Fleet:
             file, size = written
             with file.open("r+b") as log:
                 log.truncate(min(size, file.stat().st_size))
-        self._later(between(BROKER_DOWN, fault.share), self._revive)
-
-    def _revive(self) -> None:
-        self.server.revive()
+        self._later(between(BROKER_DOWN, fault.share), self.server.revive)
 
     def _append_only_size(self) -> tuple[Path, int]:
         """The file the server appends to, and how long it is."""
@@ -241,9 +249,3 @@ def fleet(folder: Path, *, workers: int, job_seconds: float = 0.5, concurrency: 
         for node in made.nodes:
             node.process.wait_ready()
         yield made
-
-
-def between(bounds: tuple[float, float], share: float) -> float:
-    """The number at a share of the way from the first to the second."""
-    low, high = bounds
-    return low + (high - low) * share

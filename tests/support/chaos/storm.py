@@ -52,7 +52,7 @@ def submit(fleet: Fleet, run_id: str, prompts: Sequence[Prompt], *, workspace: P
         run_id=run_id, workspace=str(workspace), student=str(student), dataset_format="turns",
         max_seq_length=4096, train=False, delivery_limit=UNLIMITED,
     )  # fmt: skip
-    ledger = Ledger(fleet.client)
+    ledger, fleet.person.run_id = fleet.person.ledger, run_id
     enqueue.submit(ledger, Settings(redis_url=fleet.server.url), spec, prompts)
     return ledger
 

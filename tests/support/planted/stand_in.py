@@ -4,12 +4,13 @@ from config.ledger import RunView
 from config.ledger.jobs import Claim
 from config.records import Message, Provenance, Trajectory
 from worker import app as composed
+from worker.fleet.leases import Lease
 
 runner = composed.worker.jobs
 MADE = Provenance(teacher="stand-in", endpoint="none", worker="stand-in", applejack_version="0", toolset_digest="none")
 
 
-def stand_in(_: RunView, claim: Claim) -> Trajectory:
+def stand_in(_: RunView, claim: Claim, __: Lease) -> Trajectory:
     question, answer = f"What is job {claim.job_id}?", f"It is one of many, the one called {claim.job_id}."
     return Trajectory(
         run_id=claim.run_id,

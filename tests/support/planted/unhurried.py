@@ -11,6 +11,7 @@ from config.ledger.jobs import Claim
 from config.records import Trajectory
 from worker import app as composed
 from worker.endpoint import model_server
+from worker.fleet.leases import Lease
 
 SECONDS = float(os.environ.get("TEST_JOB_SECONDS", "0.5"))
 
@@ -19,9 +20,9 @@ runner = composed.worker.jobs
 generate = runner._generate
 
 
-def generate_slowly(run: RunView, claim: Claim) -> Trajectory:
+def generate_slowly(run: RunView, claim: Claim, lease: Lease) -> Trajectory | None:
     ends = time.monotonic() + SECONDS
-    trajectory = generate(run, claim)
+    trajectory = generate(run, claim, lease)
     if claim.run_id != "calm":
         time.sleep(max(0.0, ends - time.monotonic()))
     return trajectory

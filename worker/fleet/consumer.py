@@ -1,18 +1,17 @@
-"""Pauses and resumes a worker's consumer of jobs, and repeats that where a control broadcast was lost."""
+"""Pauses and resumes the consumer of one queue, and repeats that where a control broadcast was lost."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from worker.endpoint.circuit_breaker import CircuitBreaker
-
 
 @dataclass(frozen=True)
 class Consumer:
     """`pause` and `resume` stop and start the queue's consumer; both may be called twice."""
 
-    circuit_breaker: CircuitBreaker
+    reason: Callable[[], str]
+    """why the queue must not be consumed now: everything that can pause it; "" if it may be consumed"""
     pause: Callable[[str], None]
     resume: Callable[[], None]
     consuming: Callable[[], bool | None]
@@ -20,13 +19,17 @@ class Consumer:
     seconds: float
     """between two looks in the background"""
 
+    def update(self) -> None:
+        """Send pause or resume because the reason has changed."""
+        if reason := self.reason():
+            self.pause(reason)
+        else:
+            self.resume()
+
     def reconcile(self) -> None:
         """Re-send pause or resume if the consumer is in the wrong state; control broadcasts can be lost."""
-        consuming, reason = self.consuming(), self.circuit_breaker.reason
-        if consuming is True and reason:
-            self.pause(reason)
-        elif consuming is False and not reason:
-            self.resume()
+        if self.consuming() is bool(self.reason()):
+            self.update()
 
     @contextmanager
     def reconciled(self) -> Iterator[None]:
