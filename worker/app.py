@@ -1,6 +1,8 @@
 """The composition root: builds the worker and connects it to Celery's signals.
 
 celery -A worker.app worker -Q generate --pool threads      (what `applejack worker generate` runs)
+
+The file is long because every part of a worker is made and connected here.
 """
 
 import logging

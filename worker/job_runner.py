@@ -12,7 +12,7 @@ from config.errors import FailureKind, StoppedError, StoreError, StoreUnavailabl
 from config.journal import Journal
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import LeaseRef
-from config.ledger.jobs import UNREADABLE, Claim
+from config.ledger.jobs import UNREADABLE, Claim, Finished
 from config.records import Failure, Prompt, Trajectory
 from config.settings import Settings
 from worker.concurrency.limiter import ConcurrencyLimiter
