@@ -29,11 +29,11 @@ NOTE = "<!-- written by `python docs/generate.py`; a test compares it with the c
 TYPES = {int: "N", float: "NUMBER", Path: "PATH", str: "TEXT"}
 COMMON = """\
 Options follow the command's name. With `--json` the last line on stdout is one JSON object (for an error
-`{"error", "exit_code"}`), and text for people goes to stderr. Exit codes: 0 done; 1 some of the work failed; 2 bad usage
-or bad input, and nothing was changed. `-h` and `--help` show the same text as this page."""
+`{"error", "exit_code"}`), and text for people goes to stderr. Exit codes: 0 done; 1 some of the work failed; 2 bad
+usage or bad input, and nothing was changed. `-h` and `--help` show the same text as this page."""
 HEAD = """\
-Environment variables, read once by each process; `config/settings.py` is the only reader. A name that is close to one of
-these is reported as misspelt. Services read them from `~/.config/applejack/env`
+Environment variables, read once by each process; `config/settings.py` is the only reader. A name that is close to one
+of these is reported as misspelt. Services read them from `~/.config/applejack/env`
 ([config/deploy](../../config/deploy/README.md)). Options of a command win over them."""
 SAME = """\
 `APPLEJACK_VISIBILITY_SECONDS` must be the same in the whole fleet, and `APPLEJACK_LOCK_DIR` for all users and services

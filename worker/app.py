@@ -148,6 +148,7 @@ class Worker:
             **self.limiter.status(),
             **self.keep_awake.status(),
             "version": version(),
+            "visibility_seconds": self._settings.visibility_seconds,  # the shortest in the fleet rules all queues
             "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
         }
 

@@ -38,8 +38,9 @@ def doctor(
 ) -> None:
     """Check this machine and the fleet for known misconfigurations.
 
-    Prints each finding with its remedy, and changes nothing. The exit code is 1 if a finding is an error. The endpoint
-    is asked for one token and for a tool call; the remedy fits the server found there (docs/endpoints.md).
+    Prints each finding with its remedy and its section of docs/troubleshooting.md, and changes nothing. The exit code
+    is 1 if a finding is an error. The endpoint is asked for one token and for a tool call; the remedy fits the server
+    found there (docs/endpoints.md).
     """
     if student is not None:
         parse_model(student)
@@ -66,7 +67,8 @@ def print_report(console: Console, report: DoctorReport) -> None:
     for finding in report.findings:
         colour = COLOUR[finding.severity]
         severity = f"[{colour}]{finding.severity}[/{colour}]"
-        table.add_row(severity, finding.name, escape(finding.message), escape(finding.remedy))
+        remedy = f"{escape(finding.remedy)}\n[dim]{escape(finding.help)}[/dim]"
+        table.add_row(severity, finding.name, escape(finding.message), remedy)
     if report.findings:
         console.print(table)
     else:
