@@ -116,7 +116,7 @@ def parameter_row(parameter) -> str:  # noqa: ANN001 - as above
 def value_name(parameter) -> str:  # noqa: ANN001 - as above
     """What to write for the value: its metavar, its choices or its type."""
     if parameter.metavar is not None:
-        return str(parameter.metavar).removesuffix("...")
+        return str(parameter.metavar).removesuffix("...").strip("[]")
     annotation = parameter.type_descriptor.annotation
     parts = (annotation,) if literal(annotation) else get_args(annotation)  # of list[KIND], or KIND | None
     kind = next((part for part in parts if part is not NoneType), annotation)

@@ -67,10 +67,12 @@ def print_report(console: Console, report: DoctorReport) -> None:
     for finding in report.findings:
         colour = COLOUR[finding.severity]
         severity = f"[{colour}]{finding.severity}[/{colour}]"
-        remedy = f"{escape(finding.remedy)}\n[dim]{escape(finding.help)}[/dim]"
-        table.add_row(severity, finding.name, escape(finding.message), remedy)
+        table.add_row(severity, finding.name, escape(finding.message), escape(finding.remedy))
     if report.findings:
         console.print(table)
+        for page in dict.fromkeys(finding.help for finding in report.findings):
+            names = dict.fromkeys(finding.name for finding in report.findings if finding.help == page)
+            console.print(f"more: {page} ({', '.join(names)})", soft_wrap=True, markup=False)
     else:
         console.print("[green]no problems found[/green]")
     for fact in report.facts:

@@ -1,15 +1,18 @@
 """Doctor reports, and the machine checks: each misconfiguration is planted once; a healthy machine has no finding."""
 
+import io
 import os
 import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from config.diagnostics import Check, Diagnosis, DoctorReport, Skipped, run_checks
 from config.errors import StoreError
 from config.settings import Settings
+from producer.commands.doctor import print_report
 from producer.doctor import check_redis
 from producer.doctor.exposure import Exposure
 from producer.doctor.machine import Host, Machine
@@ -143,3 +146,14 @@ def test_a_python_without_applejack_is_an_error(tmp_path: Path, monkeypatch: pyt
     venv.create(tmp_path / "empty")
     machine = Machine(tmp_path, LINUX, {"PATH": os.environ["PATH"]}, python=str(tmp_path / "empty" / "bin" / "python"))
     assert {finding.name for finding in machine.packages()} == {"not_installed"}
+
+
+def test_the_printed_report_names_each_section_once() -> None:
+    console = Console(width=60, record=True, file=io.StringIO())
+    found = (diagnosis("redis_no_aof"), diagnosis("redis_memory", "warning"), diagnosis("clock_skew"))
+    print_report(console, DoctorReport(findings=found))
+    lines = [line for line in console.export_text().splitlines() if line.startswith("more: ")]
+    assert lines == [
+        "more: docs/troubleshooting.md#redis-loses-data (redis_no_aof, redis_memory)",
+        "more: docs/troubleshooting.md#clock (clock_skew)",
+    ]
