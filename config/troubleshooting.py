@@ -25,7 +25,8 @@ PAUSES: Final = tuple(
         (r"did not respond within|did not answer in time", "endpoint-wedged"),
         (r"cannot be reached|redirects to|not of the form|no answer from the endpoint", "endpoint-unreachable"),
         (r"\banswered \d+ with|the endpoint answered ", "endpoint-error"),
-        (r"\bpaused by|\bdraining\b|to drain\b|asked to pause", "paused-by-a-person"),
+        (r"\bby a person\b|\ba person lets\b", "paused-by-a-person"),
+        (r"^the ledger was unavailable", "redis"),
     )
 )
 

@@ -96,9 +96,9 @@ class FleetDoctor:
                 )
 
     def paused(self) -> Iterator[Diagnosis]:
-        """Live workers that consume no jobs, with the reason."""
+        """Live workers that consume no jobs, with the reason; `held` finds those that a person has paused."""
         for view in self.alive():
-            if reason := view.fields.get("paused"):
+            if view.control is WorkerControl.GO and (reason := view.fields.get("paused")):
                 yield Diagnosis(
                     "worker_paused",
                     "warning",

@@ -198,7 +198,7 @@ def test_a_worker_that_a_person_has_paused_consumes_nothing(
     fleet: list[Check], client: redis.Redis, ledger: Ledger
 ) -> None:
     client.lpush("curate", MESSAGE)
-    ledger.fleet.heartbeat("one@mac", heartbeat())
+    ledger.fleet.heartbeat("one@mac", heartbeat(paused="paused by a person"))
     ledger.fleet.set_control("one@mac", WorkerControl.PAUSED)
     findings = run_checks(fleet).findings
     assert [finding.name for finding in findings] == ["queue_unread", "worker_held"]

@@ -16,6 +16,7 @@ TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 REASONS = ("trip", "_lose", "_not_served")  # calls that open a worker's circuit breaker, or make its text
+RETURNED = ("_disk", "take", "reason")  # functions that return why a worker pauses
 RAISED = ("EndpointError", "DeviceError", "DownloadError")  # their text becomes a pause
 
 
@@ -54,6 +55,12 @@ def test_every_relative_link_resolves(page: Path) -> None:
     assert broken_links(page, page.read_text(encoding="utf-8")) == []
 
 
+def test_the_index_links_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / target.partition("#")[0]).resolve() for target in LINK.findall(index.read_text("utf-8"))}
+    assert [page for page in PAGES if page.is_relative_to(index.parent) and page not in {index, *linked}] == []
+
+
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     text = "# Title\n[a](gone.md) [b](#title) [c](#gone) [d](https://example.com/x.md) `[e](gone.md)`\n"
@@ -82,7 +89,7 @@ def written_reasons(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and node.args and name_of(node) in REASONS + RAISED:
             yield from texts(node.args[0])
-        if isinstance(node, ast.FunctionDef) and node.name in ("_disk", "take"):
+        if isinstance(node, ast.FunctionDef) and node.name in RETURNED:
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Return) and inner.value is not None:
                     yield from texts(inner.value)
@@ -90,7 +97,11 @@ def written_reasons(file: Path) -> Iterator[str]:
 
 def all_reasons() -> list[str]:
     """Every text of worker/endpoint, worker/device and the endpoint's client that can become a pause."""
-    files = [*(ROOT / "worker" / "endpoint").glob("*.py"), ROOT / "worker" / "device" / "device_lock.py"]
+    files = [
+        *(ROOT / "worker" / "endpoint").glob("*.py"),
+        *(ROOT / "worker" / "fleet").glob("*.py"),
+        ROOT / "worker" / "device" / "device_lock.py",
+    ]
     client = (ROOT / "config" / "endpoint" / "client.py").read_text(encoding="utf-8")
     messages = [
         text
@@ -130,7 +141,9 @@ def test_the_pauses_are_read_from_the_code() -> None:
         ("3 jobs in a row failed although the endpoint is healthy: no answer from the endpoint",
          "jobs-fail-on-a-healthy-endpoint"),
         ("12 MB free in '/data'", "disk"),
-        ("paused by a person", "paused-by-a-person"),
+        ("paused by a person; `applejack worker resume a@b` lets it go on", "paused-by-a-person"),
+        ("draining: a person lets it end with the work that it holds", "paused-by-a-person"),
+        ("the ledger was unavailable when this worker started", "redis"),
     ],
 )  # fmt: skip
 def test_a_pause_leads_to_its_section(reason: str, expected: str) -> None:
