@@ -13,6 +13,7 @@ PAUSED: Final = "a-worker-is-paused"
 PAUSES: Final = tuple(
     (re.compile(words), section)
     for words, section in (
+        (r"\bby a person\b|\ba person lets\b", "paused-by-a-person"),  # a worker's own reason may follow
         (r"\bMB free in ", "disk"),
         (r"^the model server (makes room|waits|starts if)", "device-busy"),
         (r"^the lock directory ", "lock-directory"),
@@ -25,7 +26,6 @@ PAUSES: Final = tuple(
         (r"did not respond within|did not answer in time", "endpoint-wedged"),
         (r"cannot be reached|redirects to|not of the form|no answer from the endpoint", "endpoint-unreachable"),
         (r"\banswered \d+ with|the endpoint answered ", "endpoint-error"),
-        (r"\bby a person\b|\ba person lets\b", "paused-by-a-person"),
         (r"^the ledger was unavailable", "redis"),
     )
 )

@@ -142,6 +142,7 @@ def test_the_pauses_are_read_from_the_code() -> None:
          "jobs-fail-on-a-healthy-endpoint"),
         ("12 MB free in '/data'", "disk"),
         ("paused by a person; `applejack worker resume a@b` lets it go on", "paused-by-a-person"),
+        ("paused by a person; `applejack worker resume a` lets it go on; 1 MB free in '/data'", "paused-by-a-person"),
         ("draining: a person lets it end with the work that it holds", "paused-by-a-person"),
         ("the ledger was unavailable when this worker started", "redis"),
     ],
