@@ -25,7 +25,7 @@ PAUSES: Final = tuple(
         (r"^requested model .* (serves|answered)", "wrong-model"),
         (r"did not respond within|did not answer in time", "endpoint-wedged"),
         (r"cannot be reached|redirects to|not of the form|no answer from the endpoint", "endpoint-unreachable"),
-        (r"\banswered \d+ with|the endpoint answered ", "endpoint-error"),
+        (r"\banswered \d+ with|the endpoint answered |sent more than ", "endpoint-error"),
         (r"^the ledger was unavailable", "redis"),
     )
 )

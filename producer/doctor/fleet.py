@@ -107,18 +107,17 @@ class FleetDoctor:
                 )
 
     def unreadable(self) -> Iterator[Diagnosis]:
-        """kombu raises on a message that is not JSON, and the worker that received it ends."""
+        """kombu raises on a message that is not JSON; a worker that does not set it aside ends."""
         for name in QUEUES:
             with redis_errors():
                 messages = cast(list[bytes], self.client.lrange(name, -LOOKED_AT, -1))  # the next ones
             if bad := [message for message in messages if not is_message(message)]:
                 yield Diagnosis(
                     "queue_garbage",
-                    "error",
-                    f"the queue {name!r} holds something that is not a Celery message ({bad[0][:40]!r}): each worker "
-                    "that receives it ends",
-                    f"remove it (`redis-cli LREM {name} 0 TEXT`); the ledger sends the jobs again. Use a database of "
-                    "Redis for applejack alone",
+                    "warning",
+                    f"the queue {name!r} holds something that is not a Celery message ({bad[0][:40]!r}): another "
+                    "program writes to it",
+                    f"remove it (`redis-cli LREM {name} 0 TEXT`), and use a database of Redis for applejack alone",
                 )
 
     def refused(self) -> Iterator[Diagnosis]:
