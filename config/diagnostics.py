@@ -8,6 +8,7 @@ from typing import Literal
 
 from config.errors import ApplejackError
 from config.records import JsonObject
+from config.troubleshooting import finding_section, link
 
 Severity = Literal["error", "warning"]
 ORDER: tuple[Severity, ...] = ("error", "warning")
@@ -25,6 +26,11 @@ class Diagnosis:
     severity: Severity
     message: str
     remedy: str
+
+    @property
+    def help(self) -> str:
+        """The section of docs/troubleshooting.md about it."""
+        return link(finding_section(self.name, self.message))
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class DoctorReport:
     def as_json(self) -> JsonObject:
         """The report as printed by --json."""
         return {
-            "findings": [dict(asdict(finding)) for finding in self.findings],
+            "findings": [{**asdict(finding), "help": finding.help} for finding in self.findings],
             "checked": list(self.checked),
             "not_checked": [dict(asdict(skipped)) for skipped in self.not_checked],
             "facts": list(self.facts),

@@ -23,7 +23,10 @@ REDIS: Final = ("redis", "rediss")
 
 
 def default_lock_dir() -> Path:
-    """The same directory for every user of this machine."""
+    """`/Users/Shared/applejack` on macOS; on Linux `/run/lock/applejack`, or `/tmp/applejack`.
+
+    It is the same for every user of a machine.
+    """
     if sys.platform == "darwin":
         return Path("/Users/Shared/applejack")
     everyone = RUN_LOCK.is_dir() and RUN_LOCK.stat().st_mode & stat.S_IWOTH  # asks for all users, not for this one
@@ -101,8 +104,12 @@ class Settings(BaseSettings):
     notify_failure_share: float = Field(
         0.2, gt=0, le=1, description="share of failed jobs, of at least 20 finished ones, that is worth a notice"
     )
-    log_format: Literal["auto", "pretty", "json"] = "auto"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "pretty", "json"] = Field(
+        "auto", description="auto, pretty or json; auto is pretty on a terminal and JSON lines elsewhere"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error: the least severe messages that are logged"
+    )
 
     @field_validator("redis_url")
     @classmethod

@@ -4,30 +4,12 @@ A worker sends its reason as a sentence in its heartbeat, and workers of other v
 sections are headings of docs/troubleshooting.md.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
-GUIDE: Final = "docs/troubleshooting.md"
-UNKNOWN: Final = "a-worker-is-paused"
+from config.troubleshooting import PAUSED, link
+
 PERSON: Final = "paused-by-a-person"
-SECTIONS: Final = tuple(
-    (re.compile(words), section)
-    for words, section in (
-        (r"\bMB free in ", "disk"),
-        (r"^the model server (makes room|waits|starts if)", "device-busy"),
-        (r"^the lock directory ", "lock-directory"),
-        (r"^(downloading |.*\bthe hub\b|the download of )|is gated|has no revision|not a hub id", "model-download"),
-        (r"needs .* GB .* but ", "memory"),
-        (r"^starting the server of |^the (model )?server (of|is) ", "model-server"),
-        (r"jobs in a row failed although", "jobs-fail-on-a-healthy-endpoint"),
-        (r"^requested model .* (serves|answered)", "wrong-model"),
-        (r"did not respond within|did not answer in time", "endpoint-wedged"),
-        (r"cannot be reached|redirects to|not of the form|no answer from the endpoint", "endpoint-unreachable"),
-        (r"\banswered \d+ with|the endpoint answered ", "endpoint-error"),
-        (r"\b(paused|drained) by|\bdraining\b|to drain\b|asked to pause", PERSON),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -43,7 +25,7 @@ class Advice:
     @property
     def place(self) -> str:
         """Where there is more about it."""
-        return f"{GUIDE}#{self.section}"
+        return link(self.section)
 
 
 CHECK_ENDPOINT: Final = "applejack doctor --endpoint {endpoint}"
@@ -116,21 +98,22 @@ BY_SECTION: Final = {
             CHECK_ENDPOINT,
         ),
         Advice(
+            "redis",
+            "The ledger could not be read, so the worker does not know whether it may work.",
+            f"Check Redis. {BY_ITSELF}",
+            "applejack doctor",
+        ),
+        Advice(
             PERSON,
             "It ends the work that it holds and takes no other, also after a restart.",
             "Resume it when it may work again.",
             "applejack worker resume {name}",
         ),
         Advice(
-            UNKNOWN,
+            PAUSED,
             "It consumes no jobs for the reason above.",
             f"Remove the cause on that machine. {BY_ITSELF}",
             "applejack doctor",
         ),
     )
 }
-
-
-def pause_section(reason: str) -> str:
-    """The section about a worker's pause."""
-    return next((section for words, section in SECTIONS if words.search(reason)), UNKNOWN)

@@ -174,6 +174,7 @@ class Worker:
             **room(self._settings.dir),
             **({"serves": serves} if self._generates and (serves := self._settings.loaded_model) else {}),
             "version": version(),
+            "visibility_seconds": self._settings.visibility_seconds,  # the shortest in the fleet rules all queues
             "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
         }
 

@@ -40,8 +40,9 @@ def doctor(
 ) -> None:
     """Check this machine and the fleet for known misconfigurations.
 
-    Prints each finding with its remedy, and changes nothing. The exit code is 1 if a finding is an error. The endpoint
-    is asked for one token and for a tool call; the remedy fits the server found there (docs/endpoints.md).
+    Prints each finding with its remedy and its section of docs/troubleshooting.md, and changes nothing. The exit code
+    is 1 if a finding is an error. The endpoint is asked for one token and for a tool call; the remedy fits the server
+    found there (docs/endpoints.md).
     """
     if student is not None:
         parse_model(student)
@@ -70,6 +71,9 @@ def print_report(console: Console, report: DoctorReport) -> None:
         console.print(f"{finding.severity}: {finding.name}", style=COLOUR[finding.severity], markup=False)
         for text in (finding.message, f"remedy: {finding.remedy}"):
             say(console, text, first="  ")
+    for page in dict.fromkeys(finding.help for finding in report.findings):
+        names = dict.fromkeys(finding.name for finding in report.findings if finding.help == page)
+        console.print(f"more: {page} ({', '.join(names)})", soft_wrap=True, markup=False)
     for fact in report.facts:
         say(console, fact)
     say(console, f"checked: {', '.join(report.checked) or 'nothing'}")

@@ -64,6 +64,14 @@ def submit(
         list[str] | None,
         typer.Option(metavar="PROGRAM", help="Offer the tool run_command and let it start PROGRAM; repeat for more."),
     ] = None,
+    allow_file: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Let tools read matching files for secrets, such as .env; repeat for more."),
+    ] = None,
+    secrets: Annotated[
+        Literal["mask", "reject"],
+        typer.Option(help="Mask secrets in what tools return, or leave them and reject the example in curation."),
+    ] = "mask",
     system_prompt: Annotated[str | None, typer.Option(help="System prompt of every conversation.")] = None,
     temperature: Annotated[
         float, typer.Option(metavar="X", min=0, help="Sampling temperature.")
@@ -158,6 +166,8 @@ def submit(
         model=model,
         tools=tool_names(tools),
         allow_commands=allow_command or [],
+        allow_files=allow_file or [],
+        secrets=secrets,
         sampling={"temperature": temperature},
         limits={"max_tokens": max_tokens, "seconds": job_seconds},
         student=students.curate,

@@ -5,8 +5,11 @@ from config.ledger import Ledger
 from config.ledger.store import ledger_client
 from config.settings import Settings
 from config.version import version
+from producer.doctor.agreement import Agreement
 from producer.doctor.endpoint import Endpoint
+from producer.doctor.exposure import Exposure
 from producer.doctor.fleet import FleetDoctor
+from producer.doctor.held import Held
 from producer.doctor.mac import Mac
 from producer.doctor.machine import Machine, this_host
 from producer.doctor.store import Store
@@ -19,7 +22,11 @@ SILENT_LEASES = 1.5  # lease times without a heartbeat before a worker is report
 def run_all(settings: Settings) -> DoctorReport:
     """Run every check that does not need the worker's libraries."""
     machine = Machine(settings.dir, this_host(), concurrency=settings.concurrency, mac=Mac(settings.caffeinate))
-    return run_checks(machine.checks()) + check_redis(settings) + check_endpoint(settings)
+    return (
+        run_checks([*machine.checks(), *Exposure(settings.dir).checks()])
+        + check_redis(settings)
+        + check_endpoint(settings)
+    )
 
 
 def check_redis(settings: Settings) -> DoctorReport:
@@ -29,8 +36,11 @@ def check_redis(settings: Settings) -> DoctorReport:
         return skipped(["redis", "fleet"], NO_REDIS.format(str(settings.dir)))
     secret = url.get_secret_value()
     with ledger_client(secret) as client:
-        fleet = FleetDoctor(Ledger(client), client, version(), SILENT_LEASES * settings.lease_seconds).checks()
-        return stop_at_first([*Store(url).checks(), *fleet], "Redis is not answering")
+        ledger, silence = Ledger(client), SILENT_LEASES * settings.lease_seconds
+        fleet = FleetDoctor(ledger, client, silence).checks()
+        agreement = Agreement(ledger.fleet, version(), silence).checks()
+        checks = [*Store(url).checks(), *fleet, *agreement, *Held(ledger, silence).checks()]
+        return stop_at_first(checks, "Redis is not answering")
 
 
 def check_endpoint(settings: Settings) -> DoctorReport:

@@ -1,7 +1,9 @@
-"""Health checks of the fleet: pending work without workers; silent, paused or outdated workers; clock skew."""
+"""Health checks of the fleet: pending work without workers, silent and paused workers, messages that stop a worker."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import redis
 
@@ -9,11 +11,11 @@ from config.diagnostics import Check, Diagnosis
 from config.ledger import Ledger
 from config.ledger.fleet import WorkerView
 from config.ledger.store import redis_errors
-from config.records import JobState, StageState
+from config.records import JobState, StageState, WorkerControl
 from config.topology import QUEUE_GENERATE, QUEUES, ROUTES, Stage
-from producer.doctor.store import SKEW_SECONDS, off_by
 
 START = "start one: `applejack worker {}`"
+LOOKED_AT = 20  # messages of each queue: those that the workers receive next
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,6 @@ class FleetDoctor:
 
     ledger: Ledger
     client: redis.Redis
-    version: str
-    """version of this installation"""
     silence: float
     """seconds without a heartbeat after which a worker is presumed dead"""
 
@@ -33,9 +33,9 @@ class FleetDoctor:
             Check("queues have workers", self.queues),
             Check("workers send heartbeats", self.silent),
             Check("workers are not paused", self.paused),
-            Check("workers run the same version", self.versions),
-            Check("worker clocks", self.clocks),
             Check("runs have workers", self.stranded),
+            Check("messages are readable", self.unreadable),
+            Check("workers have the runs' models", self.refused),
         ]
 
     def alive(self) -> list[WorkerView]:
@@ -43,13 +43,20 @@ class FleetDoctor:
         return [view for view in self.ledger.fleet.workers() if view.silent_seconds <= self.silence]
 
     def consumed(self) -> set[str]:
-        """Queues with at least one live consumer. A paused worker does not consume the generate queue."""
+        """Queues with at least one live consumer. A paused worker does not consume the generate queue.
+
+        One that a person has paused or drained consumes nothing.
+        """
         consumed: set[str] = set()
         for view in self.alive():
-            queues = view.fields.get("queues")
-            names = {str(name) for name in queues} if isinstance(queues, list) else set()
-            consumed |= names - ({QUEUE_GENERATE} if view.fields.get("paused") else set())
+            if view.control is WorkerControl.GO:
+                consumed |= queues_of(view) - ({QUEUE_GENERATE} if view.fields.get("paused") else set())
         return consumed
+
+    def working_runs(self) -> list[str]:
+        """Active runs that nobody has paused."""
+        paused = set(self.ledger.controls.paused())
+        return [run_id for run_id in self.ledger.fleet.active_runs() if run_id not in paused]
 
     def queues(self) -> Iterator[Diagnosis]:
         """Messages in a queue without a live consumer."""
@@ -68,7 +75,7 @@ class FleetDoctor:
     def stranded(self) -> Iterator[Diagnosis]:
         """Runs with pending work for a queue without a live consumer."""
         consumed = self.consumed()
-        for run_id in self.ledger.fleet.active_runs():
+        for run_id in self.working_runs():
             jobs = self.ledger.jobs.counts(run_id)[JobState.QUEUED]
             if jobs and QUEUE_GENERATE not in consumed:
                 yield stranded(run_id, f"{jobs} jobs", QUEUE_GENERATE)
@@ -89,9 +96,9 @@ class FleetDoctor:
                 )
 
     def paused(self) -> Iterator[Diagnosis]:
-        """Live workers that consume no jobs, with the reason."""
+        """Live workers that consume no jobs, with the reason; `held` finds those that a person has paused."""
         for view in self.alive():
-            if reason := view.fields.get("paused"):
+            if view.control is WorkerControl.GO and (reason := view.fields.get("paused")):
                 yield Diagnosis(
                     "worker_paused",
                     "warning",
@@ -99,33 +106,56 @@ class FleetDoctor:
                     "fix the cause on its machine; the worker resumes by itself",
                 )
 
-    def versions(self) -> Iterator[Diagnosis]:
-        """Workers that run another version of applejack."""
-        for view in self.alive():
-            version = view.fields.get("version")
-            if version != self.version:
+    def unreadable(self) -> Iterator[Diagnosis]:
+        """kombu raises on a message that is not JSON; a worker that does not set it aside ends."""
+        for name in QUEUES:
+            with redis_errors():
+                messages = cast(list[bytes], self.client.lrange(name, -LOOKED_AT, -1))  # the next ones
+            if bad := [message for message in messages if not is_message(message)]:
                 yield Diagnosis(
-                    "worker_version",
+                    "queue_garbage",
                     "warning",
-                    f"the worker {view.name!r} runs applejack {version or '(unknown)'}, this machine {self.version}",
-                    "install the same version on every machine before the next run",
+                    f"the queue {name!r} holds something that is not a Celery message ({bad[0][:40]!r}): another "
+                    "program writes to it",
+                    f"remove it (`redis-cli LREM {name} 0 TEXT`), and use a database of Redis for applejack alone",
                 )
 
-    def clocks(self) -> Iterator[Diagnosis]:
-        """Compare each worker's clock, sent with its heartbeat, with the server's time of that heartbeat."""
-        now = self.ledger.fleet.now()
-        for view in self.alive():
-            clock = view.fields.get("clock")
-            if not isinstance(clock, int | float):
+    def refused(self) -> Iterator[Diagnosis]:
+        """Runs whose model every live generate worker has refused: their jobs will fail as wrong_model."""
+        workers = [view for view in self.alive() if QUEUE_GENERATE in queues_of(view)]
+        for run_id in self.working_runs():
+            spec = self.ledger.run(run_id).spec
+            if spec.teacher != "endpoint" or not self.ledger.jobs.counts(run_id)[JobState.QUEUED]:
                 continue
-            ahead = clock - (now - view.silent_seconds)
-            if abs(ahead) > SKEW_SECONDS:
+            reasons = [refusal(view, spec.model) for view in workers]
+            if reasons and all(reasons):
                 yield Diagnosis(
-                    "clock_skew",
+                    "model_refused",
                     "error",
-                    f"the clock of {view.name!r} is {off_by(ahead)} the Redis server's",
-                    "turn on network time there; until then, that worker requeues messages of jobs that still run",
+                    f"the run {run_id!r} requests the model {spec.model!r}, which every generate worker's endpoint "
+                    f"refuses: {reasons[0]}",
+                    f"load that model; jobs that failed meanwhile: applejack resubmit {run_id} --kind wrong_model",
                 )
+
+
+def queues_of(view: WorkerView) -> set[str]:
+    """The queues that a worker was started for."""
+    queues = view.fields.get("queues")
+    return {str(name) for name in queues} if isinstance(queues, list) else set()
+
+
+def refusal(view: WorkerView, model: str) -> str:
+    """Why a worker's endpoint refuses a model; "" if it does not."""
+    refused = view.fields.get("refuses")
+    return str(refused.get(model, "")) if isinstance(refused, dict) else ""
+
+
+def is_message(content: bytes) -> bool:
+    """Whether an entry of a queue is a message as Celery sends it."""
+    try:
+        return isinstance(json.loads(content), dict)
+    except ValueError:  # also what is not UTF-8
+        return False
 
 
 def stranded(run_id: str, what: str, queue: str) -> Diagnosis:

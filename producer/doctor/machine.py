@@ -1,11 +1,10 @@
-"""Health checks of this machine: Python build, packages, disk space, memory, descriptors, files with passwords."""
+"""Health checks of this machine: Python build, packages, git, disk space, memory, descriptors."""
 
 import json
 import os
 import platform
 import resource
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,6 @@ import psutil
 import producer
 from config.diagnostics import CannotCheckError, Check, Diagnosis
 from producer.doctor.mac import Mac
-from producer.stack.redis_server import CONFIG_FILE, STACK_FILE
 
 OURS = ("config", "producer", "worker")
 SYSTEMS = ("Darwin", "Linux")
@@ -56,6 +54,8 @@ class Machine:
     host: Host
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     python: str = sys.executable
+    find: Callable[[str], str | None] = shutil.which
+    """a program's path"""
     free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
     memory: Callable[[], int] = lambda: psutil.virtual_memory().total
     descriptors: Callable[[], int] = lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -68,8 +68,8 @@ class Machine:
         return [
             Check("platform", self.platform),
             Check("packages", self.packages),
+            Check("git", self.git),
             Check("disk", self.disk),
-            Check("files with passwords", self.private),
             Check("memory", self.small_memory),
             Check("open files", self.open_files),
             *(self.mac.checks() if self.host.system == "Darwin" else []),
@@ -146,6 +146,16 @@ class Machine:
                 raise CannotCheckError(f"could not list the packages that {self.python} imports: {error}") from error
         return origins
 
+    def git(self) -> Iterator[Diagnosis]:
+        """Workspaces are pinned with git, and a worker makes its checkouts with it."""
+        if self.find("git") is None:
+            yield Diagnosis(
+                "git_missing",
+                "error",
+                "git is not on the PATH: a workspace PATH@REV or URL@REV cannot be read, nor a repository's directory",
+                "install it (macOS: xcode-select --install; Debian: apt install git)",
+            )
+
     def disk(self) -> Iterator[Diagnosis]:
         """Free disk space for runs, models and the server's data."""
         folder = next(
@@ -161,18 +171,6 @@ class Machine:
                 f"{str(folder)!r} has {free / 1e9:.1f} GB free",
                 "free some disk space, or choose another --dir (APPLEJACK_DIR)",
             )
-
-    def private(self) -> Iterator[Diagnosis]:
-        """Permissions of the two files that contain the embedded server's password."""
-        for name in (STACK_FILE, CONFIG_FILE):
-            file = self.directory / name
-            if file.is_file() and stat.S_IMODE(file.stat().st_mode) & 0o077:
-                yield Diagnosis(
-                    "password_readable",
-                    "error",
-                    f"{str(file)!r} contains a password and is readable by other users",
-                    f"chmod 600 {str(file)!r}",
-                )
 
     def small_memory(self) -> Iterator[Diagnosis]:
         """A plain lower limit; what a particular model needs depends on the model."""

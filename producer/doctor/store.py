@@ -20,6 +20,7 @@ SECONDS = 5.0  # timeout of one request
 MEMORY_WARNING = 0.8  # share of memory in use above which one night's trajectories may not fit
 MEMORY_ERROR = 0.95
 SKEW_SECONDS = 60.0  # kombu restores messages by the worker's clock; the visibility timeout is 900 s
+FOREIGN_QUEUE = "_kombu.binding.celery"  # Celery's default queue, which applejack does not use
 OPEN = "set requirepass (or an ACL user) and add the password to APPLEJACK_REDIS_URL, or bind 127.0.0.1"
 
 Info = dict[str, object]
@@ -46,6 +47,7 @@ class Store:
             Check("redis persistence", self.persistence),
             Check("redis exposure", self.exposure),
             Check("redis memory", self.memory),
+            Check("redis is applejack's own", self.shared),
             Check("clock", self.skew),
         ]
 
@@ -169,6 +171,19 @@ class Store:
                 "error" if used > MEMORY_ERROR * available else "warning",
                 f"Redis uses {used / 1e6:.0f} MB, {used / available:.0%} of {of}",
                 "raise maxmemory, or archive old runs",
+            )
+
+    def shared(self) -> Iterator[Diagnosis]:
+        """Another Celery application in this database: both restore each other's messages, by the shorter timeout."""
+        with redis_errors(), short_lived_client(self.url, SECONDS) as client:
+            found = client.exists(FOREIGN_QUEUE)
+        if found:
+            yield Diagnosis(
+                "redis_shared",
+                "error",
+                f"another Celery application uses this database of {self.shown} (it has the queue 'celery'): its "
+                "workers redeliver applejack's messages by their own visibility timeout",
+                "give applejack a database of its own: end APPLEJACK_REDIS_URL with another number, such as /1",
             )
 
     def skew(self) -> Iterator[Diagnosis]:

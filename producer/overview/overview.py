@@ -71,15 +71,15 @@ class Overview:
 def load_overview(ledger: Ledger, run_id: str) -> Overview:
     """Read a run and the fleet from the ledger; UsageError if there is no such run."""
     workers = ledger.fleet.workers()
-    return overview(status(ledger, run_id, workers=workers), workers)
+    return overview(status(ledger, run_id, workers=workers), workers, dead_letters=ledger.dead_letters.count())
 
 
-def overview(run: RunStatus, workers: Sequence[WorkerView]) -> Overview:
-    """A run in words, from its status and the fleet."""
+def overview(run: RunStatus, workers: Sequence[WorkerView], *, dead_letters: int = 0) -> Overview:
+    """A run in words, from its status and the fleet. `dead_letters`: messages and values that were set aside."""
     lines = worker_lines(workers, run.by_worker)
     still = standing_still(lines)
     done, total = progress(run)
-    wrong = problems(run, workers)
+    wrong = (*problems(run, workers), *unreadable(dead_letters))
     return Overview(
         status=run,
         headline=headline(run, still),
@@ -105,6 +105,12 @@ def progress(run: RunStatus) -> tuple[int, int]:
     if run.evaluation and run.evaluation.total:
         return run.evaluation.done, run.evaluation.total
     return (run.generated + run.failed, run.total) if run.stage == "generate" else (0, 0)
+
+
+def unreadable(dead_letters: int) -> list[Problem]:
+    """What no worker could read; `applejack doctor` names where it came from."""
+    text = f"messages or values that no worker can read, set aside: {dead_letters}"
+    return [Problem(text, commands=("applejack doctor",))] if dead_letters else []
 
 
 def problems(run: RunStatus, workers: Sequence[WorkerView]) -> tuple[Problem, ...]:

@@ -7,6 +7,7 @@ from config.ledger.fleet import WorkerView
 from config.model_names import download_text
 from config.records import JsonObject, WorkerControl
 from config.topology import QUEUE_GENERATE
+from config.troubleshooting import link, pause_section
 from producer.overview.words import counted, listed
 from producer.run_status import SILENT_SECONDS, device_rows
 
@@ -133,7 +134,8 @@ def _paused(alive: Sequence[WorkerView]) -> list[Problem]:
         if reason := _own_reason(view):
             reasons.setdefault(reason, []).append(view.name)
     return [
-        Problem(f"{counted(len(names), 'worker')} paused: {reason}", tuple(names)) for reason, names in reasons.items()
+        Problem(f"{counted(len(names), 'worker')} paused: {reason} ({link(pause_section(reason))})", tuple(names))
+        for reason, names in reasons.items()
     ]
 
 

@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # Findings that depend on the machine the tests run on.
 MACHINE_FINDINGS = {
     "models_share_host",
+    "flower_open",
+    "lock_dir_private",
     "slow_blas",
     "disk_full",
     "small_memory",

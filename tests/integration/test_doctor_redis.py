@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from celery import Celery
 from pydantic import SecretStr
 
 from config.diagnostics import DoctorReport, run_checks
@@ -163,3 +164,13 @@ def test_clock_skew_is_found(server: Server, seconds: float, word: str | None) -
     findings = list(Store(server.url, clock=lambda: time.time() + seconds).skew())
     assert [finding.name for finding in findings] == (["clock_skew"] if word else [])
     assert all(word in finding.message for finding in findings if word)
+
+
+def test_another_celery_application_in_the_database_is_found(server: Server, client: redis.Redis) -> None:
+    client.sadd("_kombu.binding.generate", "ours")
+    assert list(Store(server.url).shared()) == []
+    with Celery("other", broker=server.url.get_secret_value()) as other:
+        other.send_task("their.task", ignore_result=True)
+    (finding,) = Store(server.url).shared()
+    assert (finding.name, finding.severity) == ("redis_shared", "error")
+    assert server.url.get_secret_value() not in finding.message

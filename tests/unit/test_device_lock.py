@@ -103,7 +103,9 @@ def test_waiting_can_be_cancelled() -> None:
 
 
 def test_status_shows_the_holder_and_who_waits() -> None:
-    assert occupancy(settings().lock_dir) == {"name": backend.device_name(), "holder": None, "waiting": []}
+    folder = settings().lock_dir
+    free = {"name": backend.device_name(), "holder": None, "waiting": [], "lock_dir": str(folder)}
+    assert occupancy(folder) == free
     with device_lock("training", "night-1"):
         server = Claim("model server", "generate1")
         assert occupancy(settings().lock_dir)["waiting"] == ["model server (generate1)"]

@@ -1,16 +1,20 @@
 """Doctor reports, and the machine checks: each misconfiguration is planted once; a healthy machine has no finding."""
 
+import io
 import os
 import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from config.diagnostics import Check, Diagnosis, DoctorReport, Skipped, run_checks
 from config.errors import StoreError
 from config.settings import Settings
+from producer.commands.doctor import print_report
 from producer.doctor import check_redis
+from producer.doctor.exposure import Exposure
 from producer.doctor.machine import Host, Machine
 from producer.doctor.workers import parse_report, run_worker_doctor
 
@@ -83,12 +87,32 @@ def test_disk(tmp_path: Path, free: int, found: list[tuple[str, str]]) -> None:
     assert list(tmp_path.iterdir()) == []  # the check creates nothing
 
 
+@pytest.mark.parametrize("name", ["stack.json", "services.env"])
 @pytest.mark.parametrize(("mode", "found"), [(0o600, []), (0o644, ["password_readable"])])
-def test_a_password_file_readable_by_others_is_an_error(tmp_path: Path, mode: int, found: list[str]) -> None:
-    file = tmp_path / "stack.json"
+def test_a_password_file_readable_by_others_is_an_error(tmp_path: Path, mode: int, found: list[str], name: str) -> None:
+    file = tmp_path / name
     file.write_text("{}")
     file.chmod(mode)
-    assert [finding.name for finding in Machine(tmp_path, LINUX).private()] == found
+    exposure = Exposure(tmp_path, services=tmp_path / "services.env")
+    assert [finding.name for finding in exposure.files()] == found
+
+
+def test_a_flower_without_a_login_is_an_error(tmp_path: Path) -> None:
+    assert [finding.name for finding in Exposure(tmp_path, flower=lambda _: True).open_flower()] == ["flower_open"]
+    assert list(Exposure(tmp_path, flower=lambda _: False).open_flower()) == []
+
+
+def test_a_missing_git_is_an_error(tmp_path: Path) -> None:
+    assert [finding.name for finding in Machine(tmp_path, LINUX, find=lambda _: None).git()] == ["git_missing"]
+    assert list(Machine(tmp_path, LINUX, find=lambda _: "/usr/bin/git").git()) == []
+
+
+def test_each_finding_names_its_section() -> None:
+    assert diagnosis("clock_skew").help == "docs/troubleshooting.md#clock"
+    paused = Diagnosis("worker_paused", "warning", "the worker 'a' is paused: 12 MB free in '/data'", "remedy")
+    assert paused.help == "docs/troubleshooting.md#disk"
+    (printed,) = DoctorReport(findings=(diagnosis("redis_no_aof"),)).as_json()["findings"]  # type: ignore[misc]
+    assert printed["help"] == "docs/troubleshooting.md#redis-loses-data"  # type: ignore[index,call-overload]
 
 
 def test_applejacks_own_packages_have_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,3 +146,14 @@ def test_a_python_without_applejack_is_an_error(tmp_path: Path, monkeypatch: pyt
     venv.create(tmp_path / "empty")
     machine = Machine(tmp_path, LINUX, {"PATH": os.environ["PATH"]}, python=str(tmp_path / "empty" / "bin" / "python"))
     assert {finding.name for finding in machine.packages()} == {"not_installed"}
+
+
+def test_the_printed_report_names_each_section_once() -> None:
+    console = Console(width=60, record=True, file=io.StringIO())
+    found = (diagnosis("redis_no_aof"), diagnosis("redis_memory", "warning"), diagnosis("clock_skew"))
+    print_report(console, DoctorReport(findings=found))
+    lines = [line for line in console.export_text().splitlines() if line.startswith("more: ")]
+    assert lines == [
+        "more: docs/troubleshooting.md#redis-loses-data (redis_no_aof, redis_memory)",
+        "more: docs/troubleshooting.md#clock (clock_skew)",
+    ]

@@ -1,5 +1,7 @@
 """Doctor checks of a worker's machine: each misconfiguration is planted once; a healthy machine has no finding."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from config.diagnostics import run_checks
 from worker.device.backend import Installed
 from worker.device.device_lock import Claim
-from worker.doctor.host_checks import Host, Process
+from worker.doctor.host_checks import Host, Process, private_places
 
 SHELL = Process(1, 0, ("/bin/zsh",))
 SERVER = Process(2, 1, ("/usr/bin/python3", "/opt/bin/mlx_lm.server", "--model", "teacher"))
@@ -33,6 +35,7 @@ def host(
         compiler=lambda: cc,
         wheel=lambda: wheel,
         mlx=lambda: mlx,
+        private=(folder / "home",),
     )
 
 
@@ -108,3 +111,32 @@ def test_a_device_held_by_a_training_has_no_finding(tmp_path: Path) -> None:
     assert list(host(tmp_path).lock()) == []
     claim.release()
     assert list(host(tmp_path / "not made yet").lock()) == []
+
+
+@pytest.mark.parametrize(("folder", "found"), [("home/locks", ["lock_dir_private"]), ("shared/locks", [])])
+def test_a_lock_directory_of_one_user_is_found(tmp_path: Path, folder: str, found: list[str]) -> None:
+    machine = replace(host(tmp_path), locks=tmp_path / folder)
+    assert [finding.name for finding in machine.private_lock()] == found
+
+
+def test_the_temporary_directory_of_one_user_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "T"))
+    assert tmp_path / "T" in private_places()
+    monkeypatch.setattr("tempfile.tempdir", "/tmp")
+    assert Path("/tmp") not in private_places()
+
+
+@pytest.mark.parametrize(("name", "age_days", "found"), [
+    ("a1.1f00.incomplete", 2, ["incomplete_downloads"]),
+    ("a1.applejack-partial", 2, ["incomplete_downloads"]),
+    ("a1.1f00.incomplete", 0, []),  # it may belong to a download that runs
+    ("a1", 2, []),
+])  # fmt: skip
+def test_downloads_that_were_given_up_are_found(tmp_path: Path, name: str, age_days: float, found: list[str]) -> None:
+    blobs = tmp_path / "models--org--name" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / name).write_bytes(b"x" * 1000)
+    machine = replace(host(tmp_path), now=lambda: time.time() + age_days * 86_400)
+    findings = list(machine.unfinished())
+    assert [finding.name for finding in findings] == found
+    assert all("1 downloads" in finding.message for finding in findings)

@@ -4,9 +4,10 @@ import pytest
 
 from config.ledger.fleet import WorkerView
 from config.records import JsonObject, WorkerControl
+from config.troubleshooting import PAUSED, PAUSES, pause_section
 from producer.flower.fleet.heartbeat_words import versions
 from producer.flower.fleet.worker_card import WorkerCard, cards
-from producer.pause_advice import BY_SECTION, SECTIONS, UNKNOWN, pause_section
+from producer.pause_advice import BY_SECTION
 
 NOW = 1_000_000.0
 GB = 10**9
@@ -72,7 +73,7 @@ def test_the_state_and_its_reason(worker: WorkerView, state: str, first_note: st
         ("3 jobs in a row failed although the endpoint is healthy: x", "jobs-fail-on-a-healthy-endpoint"),
         ("paused by a person; `applejack worker resume mac@one` lets it go on", "paused-by-a-person"),
         ("drained by a person, and started again since", "paused-by-a-person"),
-        ("something of a later version", UNKNOWN),
+        ("something of a later version", PAUSED),
     ],
 )
 def test_each_reason_has_advice(reason: str, section: str) -> None:
@@ -84,7 +85,7 @@ def test_each_reason_has_advice(reason: str, section: str) -> None:
 
 
 def test_no_section_is_without_advice() -> None:
-    assert {section for _, section in SECTIONS} | {UNKNOWN} == set(BY_SECTION)
+    assert {section for _, section in PAUSES} | {PAUSED} == set(BY_SECTION)
 
 
 def test_commands_quote_what_a_worker_sent() -> None:

@@ -34,7 +34,9 @@ def doctor(
         report = replace(report, facts=tuple(budget_lines(Model.of(directory), this_machine())))
     out = sys.stderr if as_json else sys.stdout
     for finding in report.findings:
-        print(f"{finding.severity} {finding.name}: {finding.message}\n    {finding.remedy}", file=out)
+        print(
+            f"{finding.severity} {finding.name}: {finding.message}\n    {finding.remedy}\n    {finding.help}", file=out
+        )
     for skipped in report.not_checked:
         print(f"not checked {skipped.check}: {skipped.why}", file=out)
     for fact in report.facts:

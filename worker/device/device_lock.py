@@ -111,7 +111,8 @@ def occupancy(folder: Path) -> JsonObject:
     with suppress(DeviceError):
         with _queue(folder, name) as queue:
             found = [str(use) for use in queue]
-        return {"name": name, "holder": found[0] if found else None, "waiting": [*found[1:]]}
+        holder = found[0] if found else None
+        return {"name": name, "holder": holder, "waiting": [*found[1:]], "lock_dir": str(folder)}
     return {}
 
 

@@ -1,7 +1,10 @@
 """Checks of a worker's machine: a fast BLAS, the hub cache, and the number of models that run on it."""
 
+import shlex
 import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -21,6 +24,9 @@ from worker.student.cpu_blas import blas
 # Command lines of processes that load a model: one word, or `mlx_lm` and the next word.
 SERVING = frozenset({"mlx_lm.server", "worker.endpoint.serve_child", "mlx_lm server"})
 TRAINING = frozenset({"mlx_lm.lora", "worker.train.child", "mlx_lm lora"})
+UNFINISHED = (".incomplete", ".applejack-partial")  # of huggingface_hub, and of `applejack pull`
+DAY = 86_400.0  # seconds; a younger file may belong to a download that runs
+SHARED_TEMPORARY = (Path("/tmp"), Path("/private/tmp"), Path("/var/tmp"))  # noqa: S108 - everyone's, on purpose
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,13 @@ def of_kind(processes: Iterable[Process], kind: frozenset[str]) -> list[Process]
     return [process for process in matching if process.pid not in parents]
 
 
+def private_places() -> tuple[Path, ...]:
+    """Directories that belong to one user: the home directory, and a temporary directory other than /tmp."""
+    temporary = Path(tempfile.gettempdir())
+    own = () if temporary in SHARED_TEMPORARY else (temporary,)
+    return (Path.home(), Path("/var/folders"), Path("/private/var/folders"), *own)
+
+
 @dataclass(frozen=True)
 class Host:
     """This machine. Its inputs are fields, so that tests can plant a fault."""
@@ -63,6 +76,9 @@ class Host:
     compiler: Callable[[], bool] = lambda: any(shutil.which(name) for name in ("cc", "gcc", "clang"))
     wheel: Callable[[], bool] = lambda: find_spec(blas.WHEEL) is not None
     mlx: Callable[[], Installed] = backend.installed
+    private: tuple[Path, ...] = field(default_factory=private_places)
+    """directories that belong to one user"""
+    now: Callable[[], float] = time.time
 
     def checks(self) -> list[Check]:
         """The checks of this machine."""
@@ -72,6 +88,8 @@ class Host:
             Check("hub cache folder", self.hub_cache),
             Check("one model at a time", self.models),
             Check("device lock", self.lock),
+            Check("device lock is everyone's", self.private_lock),
+            Check("unfinished downloads", self.unfinished),
         ]
 
     def build(self) -> Iterator[Diagnosis]:
@@ -151,3 +169,31 @@ class Host:
         except DeviceError as error:
             problem, _, remedy = str(error).partition("; ")
             yield Diagnosis("lock_not_ours", "error", problem, remedy)
+
+    def private_lock(self) -> Iterator[Diagnosis]:
+        """macOS' temporary directory is per user, and a home directory is one user's: a lock there excludes nobody."""
+        folder = self.locks.expanduser().absolute()
+        if any(folder.is_relative_to(place) for place in self.private):
+            yield Diagnosis(
+                "lock_dir_private",
+                "warning",
+                f"the lock directory {str(folder)!r} is one user's: services and other users of this machine claim the "
+                "device elsewhere, and two models may run at once",
+                "unset APPLEJACK_LOCK_DIR, or set it to one directory that all users of this machine can write",
+            )
+
+    def unfinished(self) -> Iterator[Diagnosis]:
+        """huggingface_hub begins a new file with each try and never continues one; a worker's own are continued."""
+        now = self.now()
+        files = [file for ending in UNFINISHED for file in self.hub.glob(f"models--*/blobs/*{ending}")]
+        stats = [file.stat() for file in files if file.is_file()]
+        old = [found for found in stats if now - found.st_mtime > DAY]
+        if size := sum(found.st_size for found in old):
+            yield Diagnosis(
+                "incomplete_downloads",
+                "warning",
+                f"{len(old)} downloads in {str(self.hub)!r} ended more than a day ago without being complete: "
+                f"{size / 1e9:.1f} GB",
+                "finish one with `applejack pull MODEL`, or delete them: "
+                f"find {shlex.quote(str(self.hub))} -name '*.incomplete' -mtime +0 -delete (*.applejack-partial too)",
+            )

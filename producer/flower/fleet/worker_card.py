@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from config.ledger.fleet import WorkerView
 from config.records import WorkerControl
+from config.troubleshooting import pause_section
 from producer.flower.fleet.heartbeat_words import (
     apart,
     download,
@@ -22,7 +23,7 @@ from producer.flower.fleet.heartbeat_words import (
 from producer.flower.fleet.worker_facts import SKEW_SECONDS, Fact, Tone, in_flight, machine, model, small_facts, speed
 from producer.flower.text import SILENT_SECONDS, duration
 from producer.output import pluralise
-from producer.pause_advice import BY_SECTION, PERSON, pause_section
+from producer.pause_advice import BY_SECTION, PERSON
 
 
 @dataclass(frozen=True)
