@@ -142,6 +142,7 @@
   async function send(form, button) {
     const body = new URLSearchParams(new FormData(form, button));
     const address = button?.hasAttribute("formaction") ? button.formAction : form.action;
+    const focused = button && document.activeElement === button; // disabling takes the focus away
     if (button) button.disabled = true;
     try {
       const answer = await fetch(address, { method: "POST", body, headers: { Accept: "application/json" } });
@@ -154,6 +155,7 @@
       toast(`not sent: ${error.message}`, true);
     } finally {
       if (button) button.disabled = false;
+      if (focused && document.activeElement === document.body) button.focus({ preventScroll: true });
     }
   }
 
