@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from urllib.error import URLError
 from urllib.parse import SplitResult, unquote
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, UnknownHandler
@@ -77,6 +77,8 @@ def respond(url: str, *, body: JsonObject | None = None, api_key: str | None = N
             status, content = response.status, response.read(MOST_BYTES + 1)
             if len(content) > MOST_BYTES:
                 raise too_long(shown)
+            if response.length:  # unlike a read without a limit, this one does not notice
+                raise IncompleteRead(content, response.length)
             text = content.decode(errors="replace")
             received = {name.lower(): value for name, value in response.headers.items()}
     except (OSError, HTTPException, ValueError) as error:

@@ -303,7 +303,13 @@ def test_status_as_json_has_all_keys(applejack: Applejack, ledger: Ledger) -> No
     body = json.loads(applejack("status", "r", "--json").out)
     assert set(body) == {*CONTRACT, *EARLIER, *NEW}
     assert (body["state"], body["workers"][0]["paused"]) == ("generating", "no disk")
-    assert body["problems"] == [{"text": "1 worker paused: no disk", "workers": ["w"], "commands": []}]
+    assert body["problems"] == [
+        {
+            "text": "1 worker paused: no disk (docs/troubleshooting.md#a-worker-is-paused)",
+            "workers": ["w"],
+            "commands": [],
+        }
+    ]
     assert body["headline"] == "r stands still: its only generate worker is paused. 1 of 2 jobs done."
 
 

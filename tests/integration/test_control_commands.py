@@ -60,7 +60,7 @@ def test_a_run_is_paused_and_resumed(applejack: Applejack) -> None:
     assert result.err == (
         "run r is paused: 1 job in flight will end, no other starts; `applejack resume r` lets it go on\n"
     )
-    assert "paused by a person: `applejack resume r` lets it go on" in applejack("status", "r").out
+    assert "let it go on: `applejack resume r`" in applejack("status", "r").out
     assert "run r goes on; follow it with" in applejack("resume", "r").out
 
 
@@ -73,7 +73,7 @@ def test_a_cancelled_run_is_followed_to_its_end_and_curated_or_archived_as_it_is
         result = applejack(*arguments)
         assert result.code == 1
         assert json.loads(result.out.splitlines()[-1])["stage"] == "cancelled"
-        assert "cancelled by a person, 3 of its jobs with it: `applejack resume r` lets it go on" in result.err
+        assert "r is cancelled: 1 of 4 jobs generated, 3 cancelled" in result.err
     result = applejack("archive", "r", "--keep", "--out", "kept", "--json")
     assert (body(result)["jobs"], body(result)["trajectories"]) == (4, 1)
     assert "goes on without its 3 cancelled jobs" in applejack("resume", "r", "--without-cancelled").out

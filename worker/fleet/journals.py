@@ -25,7 +25,7 @@ def log_journal_errors() -> Iterator[None]:
     """Log an error of the journal; the ledger has the trajectory all the same."""
     try:
         yield
-    except (OSError, StoreError) as error:
+    except (OSError, StoreError, ValueError) as error:  # ValueError: a prompt of the run cannot be read
         log.warning("journal.not_written", error=str(error))
 
 
@@ -35,8 +35,9 @@ def store(
     """Write a trajectory to the journal, then store it in the ledger; returns what the ledger says."""
     if journal:
         with log_journal_errors():
-            journal.keep_run(ledger, run)
             journal.add(trajectory)
+        with log_journal_errors():
+            journal.keep_run(ledger, run)
     stored = retry_while_unavailable(lambda: ledger.jobs.finish(trajectory, worker=worker, token=token))
     if journal and stored not in {"stored", "last"} and not _is_stored(ledger, trajectory):
         with log_journal_errors():
