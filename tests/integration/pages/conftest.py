@@ -9,9 +9,9 @@ from pydantic import SecretStr
 from tests.support.flower_site import Site, chromium, chromium_path, flower_site, logged_in
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium for the whole run."""
+    """A headless Chromium. Not for the whole run: its event loop runs meanwhile, and no other can in this thread."""
     if chromium_path() is None:
         pytest.skip("no Chromium or Chrome is installed")
     with chromium() as started:
