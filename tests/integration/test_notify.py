@@ -218,7 +218,7 @@ def test_a_watching_command_delivers_before_it_ends_and_its_exit_code_is_the_run
             text=True,
         )
         assert process.stderr is not None
-        assert f"{RUN}: generate" in process.stderr.readline()  # it watches
+        assert f"{RUN} waits: no generate worker is alive" in process.stderr.readline()  # it watches
         assert SECRET not in " ".join(psutil.Process(process.pid).cmdline())
         for job_id in ids:
             finish(ledger, job_id)
