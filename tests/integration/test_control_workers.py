@@ -218,7 +218,7 @@ def test_a_cancelled_training_stops_and_ends_with_the_adapter_that_it_would_have
     time.sleep(3)
     assert ledger.stages.view(RUN, Stage.TRAIN).state is StageState.READY  # its only worker is paused
     control.control_worker(ledger, "w", WorkerControl.GO)
-    until(lambda: ledger.stages.progress(RUN, Stage.TRAIN), "training again", seconds=240)
+    until(lambda: ledger.stages.view(RUN, Stage.TRAIN).state is StageState.RUNNING, "training again", seconds=240)
     control.control_worker(ledger, "w", WorkerControl.PAUSED)
     until(lambda: ledger.stages.view(RUN, Stage.TRAIN).state is StageState.DONE, "trained", seconds=240)
     assert paused(ledger, worker.name)

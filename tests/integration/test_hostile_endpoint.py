@@ -47,6 +47,10 @@ def serving(send: Send) -> Iterator[str]:
         with connection, suppress(OSError):
             connection.recv(65_536)
             send(connection)
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(5)
+            while connection.recv(65_536):  # closing with bytes unread would reset the connection
+                pass
 
     def accept() -> None:
         while True:
