@@ -121,7 +121,9 @@ def state_of(view: WorkerView) -> tuple[str, Tone]:
     if reason := view.fields.get("paused"):
         person = pause_section(str(reason)) == PERSON  # it was resumed, which its next heartbeat obeys
         return ("resuming", "busy") if person else ("paused by itself", "warning")
-    return ("downloading", "busy") if download(view.fields) else ("consuming", "good")
+    if download(view.fields):
+        return "downloading", "busy"
+    return ("wrong model for a run", "warning") if view.fields.get("refuses") else ("consuming", "good")
 
 
 def notes(view: WorkerView, *, usual: str, now: float | None) -> list[Note]:

@@ -1,4 +1,7 @@
-"""The replayed night: four Macs. One is healthy, one slow, one loses its model server, one has the wrong model."""
+"""The replayed night: four Macs. One is healthy, one slow, one loses its model server, one has the wrong model.
+
+The slow one also leaves some requests unanswered, so that good questions fail there and succeed when they run again.
+"""
 
 import sys
 import time
@@ -22,10 +25,12 @@ from tests.support.workers import ROOT, WorkerProcess, start_worker_process
 RUN = "night-1"
 BAD_SHARE = 0.05
 ANSWER_SECONDS, SLOW = 0.05, 10  # of one answer, and how many times slower the slow Mac is
+STALLS_EVERY = 10  # requests to the slow Mac: one of them is never answered
 DIES_AT, BACK_AT = 0.2, 0.6  # shares of the jobs: when the third Mac's server dies and is there again
-LIMITS = Limits(requests=6, tool_calls=8, seconds=20, request_seconds=6)
+LIMITS = Limits(requests=6, tool_calls=8, seconds=60, request_seconds=8)  # a busy machine needs seconds for imports
 LOOK_SECONDS = 0.5
 WRONG_MODEL = "draft-1b"
+START_SECONDS = 240.0  # five workers that import their whole world at the same time
 
 
 @dataclass
@@ -36,6 +41,7 @@ class Mac:
     folder: Path
     seconds: float
     serves: str = MODEL
+    stalls_every: int = 0
     port: int = field(default_factory=free_port)
     server: ChildProcess | None = None
     worker: WorkerProcess | None = None
@@ -44,6 +50,7 @@ class Mac:
         """Start the model server."""
         command = [sys.executable, "-P", "-m", "tests.support.night.endpoint", "--port", str(self.port)]
         command += ["--seconds", str(self.seconds), "--serves", self.serves]
+        command += ["--stalls-every", str(self.stalls_every)]
         self.server = start_child(f"{self.name}-server", command, log=self.folder / f"{self.name}-server.log", cwd=ROOT)
 
     def kill_server(self) -> None:
@@ -104,13 +111,16 @@ class Night:
 
 
 @contextmanager
-def night(folder: Path, *, concurrency: int = 4) -> Iterator[Night]:
-    """Start Redis, four Macs and a curate worker; nothing is left afterwards."""
+def night(folder: Path, *, concurrency: int = 4, gpu_host: bool = True) -> Iterator[Night]:
+    """Start Redis, four Macs and a curate worker; nothing is left afterwards.
+
+    Without a `gpu_host` the first Mac curates too, which saves a process.
+    """
     with ExitStack() as stack:
         server = stack.enter_context(Server.start(folder))
         macs = [
             Mac("mac-one", folder, ANSWER_SECONDS),
-            Mac("mac-two", folder, ANSWER_SECONDS * SLOW),
+            Mac("mac-two", folder, ANSWER_SECONDS * SLOW, stalls_every=STALLS_EVERY),
             Mac("mac-three", folder, ANSWER_SECONDS),
             Mac("mac-four", folder, ANSWER_SECONDS, serves=WRONG_MODEL),
         ]
@@ -124,11 +134,13 @@ def night(folder: Path, *, concurrency: int = 4) -> Iterator[Night]:
                 "APPLEJACK_HEALTH_CHECK_SECONDS": "2",
                 "APPLEJACK_LOG_FORMAT": "json",
             }
-            mac.worker = start_worker(stack, made, QUEUE_GENERATE, mac.name, env, concurrency=concurrency)
-        gpu = start_worker(stack, made, QUEUE_CURATE, "gpu-host", {}, concurrency=1)
-        for worker in [*(mac.worker for mac in macs), gpu]:
-            assert worker is not None
-            worker.wait_ready()
+            queues = QUEUE_GENERATE if gpu_host or mac is not macs[0] else f"{QUEUE_GENERATE},{QUEUE_CURATE}"
+            mac.worker = start_worker(stack, made, queues, mac.name, env, concurrency=concurrency)
+        workers = [mac.worker for mac in macs if mac.worker]
+        if gpu_host:
+            workers.append(start_worker(stack, made, QUEUE_CURATE, "gpu-host", {}, concurrency=1))
+        for worker in workers:
+            worker.wait_ready(START_SECONDS)
         yield made
 
 
