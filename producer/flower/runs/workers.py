@@ -14,7 +14,7 @@ from producer.run_status import SILENT_SECONDS, RunStatus
 WRONG_MODEL = "wrong model"  # state of a worker whose server lacks a model that a run requests
 LIMITS = {
     "start": "still measuring the server",
-    "fixed": "set by --concurrency",
+    "fixed": "a fixed number",
     "memory": "as many conversations as fit its memory",
 }
 

@@ -1,6 +1,7 @@
 """A night with four faults, and the morning after it: every step shows what the ledger holds."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.support.night.morning import AGAIN, Seen, in_the_terminal, morning
 from tests.support.night.night import MODEL, RUN, WRONG_MODEL, Night, night
 
 JOBS = 60
+JOB_SECONDS = 20.0  # limit of one job
 PATIENCE = 150.0  # seconds for the night on a busy machine
 IMAGES = os.environ.get("TEST_IMAGES", "")  # a folder for the screenshots: docs/images
 WITH_IMAGE = ("runs", "run", "fleet", "job", "dialog", "resubmitted", "ended")
@@ -27,7 +29,7 @@ pytestmark = pytest.mark.timeout(400)  # a night, and a morning after it
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     with night(tmp_path_factory.mktemp("night"), gpu_host=False) as made:
-        made.submit(JOBS)
+        made.submit(JOBS, job_seconds=JOB_SECONDS)
         made.pass_until(made.is_over, patience=PATIENCE)
         yield made
 
@@ -71,7 +73,7 @@ def look(seen: Iterator[Seen], before: RunStatus) -> None:
     )
     lines(run, f"{before.kept} kept, {before.rejected} rejected", "wrong model")
     for cause, count in {**before.kinds, **before.reasons}.items():
-        lines(run, f"{cause}\n{count}" if f"{cause}\n{count}" in run.words else f"{cause}\t{count}")
+        assert re.search(rf"\b{cause}\s+{count}\s", run.words), (cause, count, run.words)
     lines(next(seen), "wrong model for a run", f"does not serve {MODEL}", WRONG_MODEL, "What to do: Load the model")
     loops = before.kinds[FailureKind.REQUEST_LIMIT.value]
     lines(next(seen), f"{loops} of {JOBS} jobs with cause request_limit", LOOPS)

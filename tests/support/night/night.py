@@ -27,7 +27,7 @@ BAD_SHARE = 0.05
 ANSWER_SECONDS, SLOW = 0.05, 10  # of one answer, and how many times slower the slow Mac is
 STALLS_EVERY = 10  # requests to the slow Mac: one of them is never answered
 DIES_AT, BACK_AT = 0.2, 0.6  # shares of the jobs: when the third Mac's server dies and is there again
-LIMITS = Limits(requests=6, tool_calls=8, seconds=60, request_seconds=8)  # a busy machine needs seconds for imports
+JOB_SECONDS = 45.0  # limit of one job; a busy machine needs many for its imports
 LOOK_SECONDS = 0.5
 WRONG_MODEL = "draft-1b"
 START_SECONDS = 240.0  # five workers that import their whole world at the same time
@@ -73,8 +73,11 @@ class Night:
         """The fleet's ledger."""
         return Ledger.connect(self.server.url.get_secret_value())
 
-    def submit(self, jobs: int, *, seed: int = 1) -> None:
-        """Queue the night's run: mined questions about applejack's own code, and BAD_SHARE of bad ones."""
+    def submit(self, jobs: int, *, seed: int = 1, job_seconds: float = JOB_SECONDS) -> None:
+        """Queue the night's run: mined questions about applejack's own code, and BAD_SHARE of bad ones.
+
+        A request that is never answered ends with its job after `job_seconds`: the cause is "timeout".
+        """
         bad = bad_prompts(max(4, round(jobs * BAD_SHARE)))
         asked = [*mine([ROOT / "worker"], count=jobs - len(bad), seed=seed), *bad]
         prompts = [prompt for _, prompt in sorted(enumerate(asked), key=lambda pair: (pair[0] * 7919) % jobs)]
@@ -82,7 +85,7 @@ class Night:
             run_id=RUN,
             workspace=str(ROOT / "worker"),
             model=MODEL,
-            limits=LIMITS,
+            limits=Limits(requests=6, tool_calls=8, seconds=job_seconds, request_seconds=2 * job_seconds),
             dataset_format="seed-text",
             train=False,
         )
