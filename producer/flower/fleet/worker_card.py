@@ -192,6 +192,6 @@ def refusal(name: str, why: str, view: WorkerView) -> Note:
     """A model that its endpoint does not serve, which does not pause the worker."""
     return replace(
         advised(f"does not serve {name}: {why}", "wrong-model", view),
-        meaning="It goes on with runs that request another model.",
+        meaning="It goes on with runs that request another model. The next job that needs this one asks for it again.",
         remedy="Load the model there if runs need it, or submit them with the model that it serves.",
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from config.endpoint.health import health_check
 from tests.support.flower_site import Site, flower_env
 from tests.support.night.night import MODEL, RUN, Mac, Night
 
@@ -101,13 +102,15 @@ def look_at_job(morning: Morning) -> Locator:
 
 
 def repair(morning: Morning) -> Locator:
-    """Start the right model on the Mac that has the wrong one, and watch its card."""
+    """Start the right model on the Mac that has the wrong one, and wait until it answers."""
     morning.page.get_by_role("link", name="Fleet", exact=True).first.click()
-    expect(morning.page.locator("#live-status")).to_have_text("live", timeout=PATIENCE * 1000)
     morning.wrong.kill_server()
     morning.wrong.serves = MODEL
     morning.wrong.start_server()
-    expect(morning.card(morning.wrong)).to_contain_text("consuming", timeout=PATIENCE * 1000)
+    endpoint, deadline = f"http://127.0.0.1:{morning.wrong.port}/v1", time.monotonic() + PATIENCE
+    while not health_check(endpoint, model=MODEL, seconds=10.0).answers:
+        assert time.monotonic() < deadline, "the restarted model server does not answer"
+        time.sleep(0.2)
     return morning.card(morning.wrong)
 
 
@@ -124,6 +127,7 @@ def resubmit(morning: Morning) -> Locator:
     """Confirm it; the page shows that the run goes on."""
     morning.page.get_by_role("dialog").get_by_role("button", name="Resubmit").click()
     expect(morning.page.locator(".aj-head")).to_contain_text("generating", timeout=PATIENCE * 1000)
+    morning.page.evaluate("window.scrollTo(0, 0)")
     return morning.page.locator("main")
 
 

@@ -114,7 +114,9 @@ class Night:
 
 
 @contextmanager
-def night(folder: Path, *, concurrency: int = 4, gpu_host: bool = True) -> Iterator[Night]:
+def night(
+    folder: Path, *, concurrency: int = 4, gpu_host: bool = True, stalls_every: int = STALLS_EVERY
+) -> Iterator[Night]:
     """Start Redis, four Macs and a curate worker; nothing is left afterwards.
 
     Without a `gpu_host` the first Mac curates too, which saves a process.
@@ -123,7 +125,7 @@ def night(folder: Path, *, concurrency: int = 4, gpu_host: bool = True) -> Itera
         server = stack.enter_context(Server.start(folder))
         macs = [
             Mac("mac-one", folder, ANSWER_SECONDS),
-            Mac("mac-two", folder, ANSWER_SECONDS * SLOW, stalls_every=STALLS_EVERY),
+            Mac("mac-two", folder, ANSWER_SECONDS * SLOW, stalls_every=stalls_every),
             Mac("mac-three", folder, ANSWER_SECONDS),
             Mac("mac-four", folder, ANSWER_SECONDS, serves=WRONG_MODEL),
         ]
