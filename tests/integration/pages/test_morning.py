@@ -71,7 +71,7 @@ def look(seen: Iterator[Seen], before: RunStatus) -> None:
     lines(
         run, f"{before.kept} of {JOBS} jobs kept, {before.failed} failed.", f"{before.failed} of {JOBS} finished jobs"
     )
-    lines(run, f"{before.kept} kept, {before.rejected} rejected", "wrong model")
+    lines(run, f"{before.kept} kept, {before.rejected} rejected")
     for cause, count in {**before.kinds, **before.reasons}.items():
         assert re.search(rf"\b{cause}\s+{count}\s", run.words), (cause, count, run.words)
     lines(next(seen), "wrong model for a run", f"does not serve {MODEL}", WRONG_MODEL, "What to do: Load the model")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-COLOURS = 64  # of a page in one colour scheme; text stays as sharp as it was
+COLOURS = 256  # with fewer, red and blue become brown and grey
 
 
 def shrink(image: Path) -> int:
