@@ -126,6 +126,7 @@ def ask_to_resubmit(morning: Morning) -> Locator:
 def resubmit(morning: Morning) -> Locator:
     """Confirm it; the page shows that the run goes on."""
     morning.page.get_by_role("dialog").get_by_role("button", name="Resubmit").click()
+    expect(morning.page.get_by_role("dialog")).to_be_hidden(timeout=PATIENCE * 1000)
     expect(morning.page.locator(".aj-head")).to_contain_text("generating", timeout=PATIENCE * 1000)
     morning.page.evaluate("window.scrollTo(0, 0)")
     return morning.page.locator("main")
