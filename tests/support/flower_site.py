@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from config.process import ChildProcess, free_port, start_child
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+START_SECONDS = 150.0  # on a busy machine
 MACOS = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 
 
@@ -63,7 +64,7 @@ def flower_site(folder: Path, url: SecretStr, **env: str) -> Iterator[Site]:
     environment = flower_env(folder, url, **env)
     child = start_child("flower", command, log=folder / "flower.log", env=environment, cwd=folder)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + START_SECONDS
         while "password in" not in child.log_tail(50):
             assert child.exit_code is None, child.log_tail(50)
             assert time.monotonic() < deadline, child.log_tail(50)

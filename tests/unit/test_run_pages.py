@@ -99,7 +99,7 @@ def test_a_heartbeats_age_is_the_same_text_for_several_seconds() -> None:
          "The curate stage failed: none was kept.", "run the stage again", "failed"),
         # done
         (run(stage="done", kept=90, failed=0, total=100, stages=(stage(Stage.EVALUATE, StageState.DONE),)),
-         "90 of 100 answers kept.", "Read the report", "done"),
+         "90 of 100 jobs kept.", "Read the report", "done"),
     ],
 )  # fmt: skip
 def test_advice_says_what_happened_and_what_to_do(status: RunStatus, happened: str, do: str, tone: str) -> None:
@@ -116,6 +116,12 @@ def test_advice_names_the_reason_when_all_workers_are_paused() -> None:
     assert found.tone == "failed"
 
 
+def test_advice_names_a_worker_that_only_looks_on() -> None:
+    rows = table(run(), [worker("a"), worker("b", refuses={"teacher-30b": "this server has 'draft-1b'"})], {"a": 4})
+    found = advice(run(failed=0, kinds={}, generated=36), rows, (), last_finished=NOW, now=NOW)
+    assert found.do == "The server of b has another model: see the Fleet page."
+
+
 def test_advice_notices_a_run_that_stands_still() -> None:
     rows = table(run(), [worker("a")], {"a": 4})
     assert (
@@ -129,14 +135,15 @@ def test_the_timeline_has_a_step_for_each_stage_with_times_and_errors() -> None:
         Stage.TRAIN, StageState.FAILED, started=NOW - 90, finished=NOW - 30, worker="gpu", error="no memory"
     )
     curated = stage(
-        Stage.CURATE, StageState.DONE, started=NOW - 200, finished=NOW - 100, result={"kept": 1200, "rejected": 3},
+        Stage.CURATE, StageState.DONE, started=NOW - 200, finished=NOW - 100,
+        result={"kept": 1200, "rejected": 3, "skipped": 0},
         history=(Event(NOW, "lost", "gpu", "its lease expired", 1),),
     )  # fmt: skip
     status = run(stage="failed", queued=0, running=0, stages=(curated, trained, stage(Stage.EVALUATE)))
     found = steps(status, {int(NOW - 3000) // 10: 30, int(NOW - 300) // 10: 6}, [], now=NOW)
     assert [step.name for step in found] == ["Submitted", "Generate", "Curate", "Train", "Evaluate"]
     assert (found[1].took, found[2].took, found[3].took) == ("45 min", "2 min", "1 min")
-    assert found[2].detail == "1,200 kept, 3 rejected"
+    assert found[2].detail == "1,200 kept, 3 rejected"  # its "skipped" counts lines, it is not a reason
     assert found[2].interruptions == "interrupted 1 time, last: its worker was lost"
     assert (found[3].tone, found[3].error, found[3].worker) == ("failed", "no memory", "gpu")
     assert found[4].state == "waiting"
@@ -218,6 +225,7 @@ def test_the_worker_table_says_why_each_worker_does_what_it_does() -> None:
         worker("held", WorkerControl.PAUSED),
         worker("silent", silent=100.0),
         worker("loads", downloading={"model": "qwen", "bytes": 1, "of": 4}),
+        worker("draft", refuses={"teacher-30b": "this server has 'draft-1b'"}),
         worker("other", queues=["train"]),
     ]
     status = run(by_worker={"works": {"generated": 30}, "left": {"failed": 6}, "silent": {}})
@@ -230,6 +238,8 @@ def test_the_worker_table_says_why_each_worker_does_what_it_does() -> None:
     assert (rows["held"].state, rows["held"].reason) == ("paused", "by a person")
     assert rows["silent"].state == "silent"
     assert (rows["loads"].state, rows["loads"].reason) == ("downloading", "qwen, 25%")
+    assert (rows["draft"].state, rows["draft"].tone) == ("wrong model", "failed")
+    assert rows["draft"].reason == "does not serve teacher-30b: this server has 'draft-1b'"
     assert rows["left"].seen == "left the fleet"
     assert "other" not in rows
 
@@ -310,6 +320,8 @@ def test_the_fleet_in_one_line() -> None:
         True,
     )
     assert fleet_line([worker("a")]) == ("1 worker ready", False)
+    draft = worker("b", refuses={"teacher-30b": "this server has 'draft-1b'"})
+    assert fleet_line([worker("a"), draft]) == ("1 worker ready, 1 with another model than a run requests", True)
 
 
 def test_the_numbers_above_the_runs() -> None:

@@ -44,6 +44,7 @@ def only(worker: WorkerView, *others: WorkerView) -> WorkerCard:
         # resumed, which it has not noticed yet
         (view(paused="paused by a person; resume"), "resuming", "paused by a person; resume"),
         (view(queues=["train"], downloading={"model": "m", "bytes": 1 * GB, "of": 2 * GB}), "downloading", "downloadi"),
+        (view(refuses={"m": "not found"}), "wrong model for a run", "does not serve m: not found"),
         (view(silent=95.0), "silent", "no heartbeat for 2 min"),
         (view(silent=95.0, control="paused"), "silent", "no heartbeat for 2 min"),
     ],
@@ -82,6 +83,11 @@ def test_each_reason_has_advice(reason: str, section: str) -> None:
     assert advice.meaning
     assert advice.remedy
     assert advice.place == f"docs/troubleshooting.md#{section}"
+
+
+def test_a_worker_with_the_wrong_model_needs_attention() -> None:
+    assert only(view(refuses={"m": "not found"})).tone == "warning"
+    assert only(view()).tone == "good"
 
 
 def test_no_section_is_without_advice() -> None:

@@ -121,7 +121,9 @@ def state_of(view: WorkerView) -> tuple[str, Tone]:
     if reason := view.fields.get("paused"):
         person = pause_section(str(reason)) == PERSON  # it was resumed, which its next heartbeat obeys
         return ("resuming", "busy") if person else ("paused by itself", "warning")
-    return ("downloading", "busy") if download(view.fields) else ("consuming", "good")
+    if download(view.fields):
+        return "downloading", "busy"
+    return ("wrong model for a run", "warning") if view.fields.get("refuses") else ("consuming", "good")
 
 
 def notes(view: WorkerView, *, usual: str, now: float | None) -> list[Note]:
@@ -190,6 +192,6 @@ def refusal(name: str, why: str, view: WorkerView) -> Note:
     """A model that its endpoint does not serve, which does not pause the worker."""
     return replace(
         advised(f"does not serve {name}: {why}", "wrong-model", view),
-        meaning="It goes on with runs that request another model.",
+        meaning="It goes on with runs that request another model. The next job that needs this one asks for it again.",
         remedy="Load the model there if runs need it, or submit them with the model that it serves.",
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from config.ledger.encoding import Event
 from config.records import RunControl, StageState
 from producer.flower.runs import words
-from producer.flower.runs.workers import WorkerRow
+from producer.flower.runs.workers import WRONG_MODEL, WorkerRow
 from producer.output import pluralise
 from producer.run_status import RunStatus
 
@@ -87,8 +87,8 @@ def _failed(run: RunStatus) -> Advice:
 
 
 def _done(run: RunStatus) -> Advice:
-    kept = f"{words.number(run.kept)} of {words.counted(run.total, 'answer')} kept" if run.kept is not None else ""
-    failed = f"{words.counted(run.failed, 'job')} failed" if run.failed else ""
+    kept = f"{words.number(run.kept)} of {words.counted(run.total, 'job')} kept" if run.kept is not None else ""
+    failed = f"{words.number(run.failed)} failed" if run.failed else ""
     facts = ", ".join(filter(None, (kept, failed)))
     do = "Read the report and the scores below." if _evaluated(run) else "Look through what was kept with the review."
     if run.failed > MANY_FAILED * run.total:
@@ -124,6 +124,8 @@ def _generating(run: RunStatus, workers: Sequence[WorkerRow], *, last_finished: 
         share = words.percent(run.failed, done)
         do = f"{share} of them failed, most with {_top_cause(run)}: see the causes below."
         return Advice(happened, do, "failed")
+    if idle := [row.name for row in workers if row.state == WRONG_MODEL]:
+        return Advice(happened, f"The server of {', '.join(idle)} has another model: see the Fleet page.", "running")
     return Advice(happened, "Nothing to do.", "running")
 
 

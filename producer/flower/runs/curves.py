@@ -89,8 +89,8 @@ def _described(values: Sequence[float], minutes: int) -> str:
         return "The jobs took too short a time for a curve so far."
     per = "minute" if minutes == 1 else f"{minutes} minutes"
     mean = sum(values) / len(values)
-    extremes = f"{max(values):.1f} in the best {per}, {values[-1]:.1f} in the last"
-    return f"{mean:.1f} jobs a minute on average, {extremes}. Times are in UTC."
+    extremes = f"{words.pace(max(values))} in the best {per}, {words.pace(values[-1])} in the last"
+    return f"{words.pace(mean)} jobs a minute on average, {extremes}. Times are in UTC."
 
 
 def _losses_described(points: dict[int, dict[str, float]]) -> str:

@@ -161,8 +161,8 @@ def counts(run: RunStatus) -> tuple[Count, ...]:
         Count("Generated", words.number(run.generated), "done" if run.generated else ""),
         Count("Failed", words.number(run.failed), "failed" if run.failed else ""),
         Count("Kept", _or_dash(run.kept), "done" if run.kept else ""),
-        Count("Rejected", _or_dash(run.rejected)),
-        Count("Per minute" if going else "Per minute, mean", f"{run.rate:.1f}" if run.rate else "-"),
+        Count("Rejected + failed" if run.rejected and run.failed else "Rejected", _or_dash(run.rejected)),
+        Count("Per minute" if going else "Per minute, mean", words.pace(run.rate) if run.rate else "-"),
         _last_count(run),
     )
 

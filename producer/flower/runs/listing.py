@@ -173,11 +173,13 @@ def fleet_line(workers: Sequence[WorkerView]) -> tuple[str, bool]:
     held = sum(bool(view.control.value) for view in workers if view.silent_seconds <= SILENT_SECONDS)
     alive = [view for view in workers if view.silent_seconds <= SILENT_SECONDS and not view.control.value]
     stopped = sum(bool(view.fields.get("paused")) for view in alive)
-    parts = [f"{pluralise(len(alive) - stopped, 'worker')} ready"]
+    wrong = sum(bool(view.fields.get("refuses")) and not view.fields.get("paused") for view in alive)
+    parts = [f"{pluralise(len(alive) - stopped - wrong, 'worker')} ready"]
+    parts += [f"{wrong} with another model than a run requests"] if wrong else []
     parts += [f"{stopped} paused by their endpoint or disk"] if stopped else []
     parts += [f"{held} held by a person"] if held else []
     parts += [f"{silent} not heard of"] if silent else []
-    return ", ".join(parts), bool(stopped or silent)
+    return ", ".join(parts), bool(stopped or silent or wrong)
 
 
 def _curated(run: RunSummary, name: str) -> str:

@@ -11,6 +11,7 @@ from producer.flower.runs import words
 from producer.flower.text import duration, share
 from producer.output import pluralise
 from producer.run_status import RunStatus
+from producer.stage_results import skip_reason
 
 EVENTS = {
     "paused": "Paused",
@@ -152,8 +153,8 @@ def _progress(run: RunStatus, view: StageView, evaluation: Sequence[JsonObject])
 def _result(view: StageView) -> str:
     """One line about a stage that is done."""
     result = view.result if view.state is StageState.DONE else {}
-    if "skipped" in result:
-        return f"left out: {result['skipped']}"
+    if reason := skip_reason(result):
+        return f"left out: {reason}"
     if view.stage is Stage.CURATE and "kept" in result:
         return f"{words.number(_count(result, 'kept'))} kept, {words.number(_count(result, 'rejected'))} rejected"
     if view.stage is Stage.TRAIN and "iterations" in result:

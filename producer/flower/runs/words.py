@@ -95,7 +95,12 @@ def rate_text(per_minute: float) -> str:
     """ "12 a minute", "0.4 a minute"; "" for 0."""
     if per_minute <= 0:
         return ""
-    return f"{per_minute:.0f} a minute" if per_minute >= 10 else f"{per_minute:.1f} a minute"
+    return f"{pace(per_minute)} a minute"
+
+
+def pace(per_minute: float) -> str:
+    """ "1,204", "12", "0.4"."""
+    return number(per_minute) if per_minute >= 10 else f"{per_minute:.1f}"
 
 
 def number(value: float) -> str:

@@ -11,9 +11,10 @@ from producer.flower.runs import words
 from producer.flower.text import duration
 from producer.run_status import SILENT_SECONDS, RunStatus
 
+WRONG_MODEL = "wrong model"  # state of a worker whose server lacks a model that a run requests
 LIMITS = {
     "start": "still measuring the server",
-    "fixed": "set by --concurrency",
+    "fixed": "a fixed number",
     "memory": "as many conversations as fit its memory",
 }
 
@@ -88,8 +89,10 @@ def _state(view: WorkerView | None, in_flight: int, stage: str) -> tuple[str, st
     if download := _download(view.fields):
         return "downloading", "running", download
     refused = view.fields.get("refuses")
-    reason = "; ".join(map(str, refused.values())) if isinstance(refused, dict) else ""
-    return ("working", "running", reason) if in_flight or stage else ("ready", "done", reason)
+    reasons = [f"does not serve {model}: {why}" for model, why in refused.items()] if isinstance(refused, dict) else []
+    if in_flight or stage:
+        return "working", "running", "; ".join(reasons)
+    return (WRONG_MODEL, "failed", "; ".join(reasons)) if reasons else ("ready", "done", "")
 
 
 def _download(fields: JsonObject) -> str:

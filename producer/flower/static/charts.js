@@ -5,6 +5,8 @@
 (() => {
   "use strict";
   const charts = new Map();
+  // Seconds between two times of the axis: whole minutes, as its labels are.
+  const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080].map((minutes) => 60 * minutes);
 
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const rows = (data) => [data.x, ...data.series.map((line) => line.values)];
@@ -35,7 +37,7 @@
         x: { time: Boolean(data.time) }, y: { range: (_, __, most) => [0, (most || 1) * 1.08] },
       },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
-      axes: [data.time ? { ...axis, values: times, space: 60 } : axis, { ...axis, size: 56, label: data.unit, labelSize: 20, labelFont: "12px system-ui" }],
+      axes: [data.time ? { ...axis, values: times, space: 60, incrs: STEPS } : axis, { ...axis, size: 56, label: data.unit, labelSize: 20, labelFont: "12px system-ui" }],
       series: [{}, ...series], legend: { show: data.series.length > 1, live: false }, cursor: { y: false },
     };
   }

@@ -1,11 +1,13 @@
 """The model server of one Mac in the replayed night: the scripted teacher over HTTP, slow or with the wrong model.
 
-    python -P -m tests.support.night.endpoint --port N --seconds S [--serves MODEL]
+    python -P -m tests.support.night.endpoint --port N --seconds S [--serves MODEL] [--stalls-every K]
 
 It answers rightly, with tools, except to the BAD prompts: each of them goes wrong in its own way, as such prompts do.
+One in K requests of jobs is never answered, as on a machine that swaps.
 """
 
 import argparse
+import itertools
 import json
 import threading
 from dataclasses import replace
@@ -33,9 +35,10 @@ def bad_prompts(count: int) -> list[Prompt]:
 class NightServer(ScriptedEndpoint):
     """Keeps no request."""
 
-    def __init__(self, *, port: int, seconds: float, serves: str) -> None:
+    def __init__(self, *, port: int, seconds: float, serves: str, stalls_every: int) -> None:
         super().__init__((), models=(serves,), port=port)
-        self.seconds, self.serves = seconds, serves
+        self.seconds, self.serves, self.stalls_every = seconds, serves, stalls_every
+        self._numbers = itertools.count(1)
 
     def next_reply(self, raw: bytes, _: dict[str, str]) -> Reply:
         """The next turn, or a refusal of another model than the one it serves."""
@@ -46,7 +49,8 @@ class NightServer(ScriptedEndpoint):
         good = reply(request)
         if not request.tools:  # a health check
             return good
-        return replace(bad_reply(request) or good, stall=self.seconds)
+        stalled = self.stalls_every and next(self._numbers) % self.stalls_every == 0
+        return replace(bad_reply(request) or good, stall=HANG_SECONDS if stalled else self.seconds)
 
 
 def bad_reply(request: Request) -> Reply | None:
@@ -70,8 +74,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seconds", type=float, default=0.0, help="of each answer")
     parser.add_argument("--serves", default=MODEL)
+    parser.add_argument("--stalls-every", type=int, default=0, help="0: never")
     given = parser.parse_args()
-    with NightServer(port=given.port, seconds=given.seconds, serves=given.serves):
+    with NightServer(port=given.port, seconds=given.seconds, serves=given.serves, stalls_every=given.stalls_every):
         reply(Request(messages=()))  # what it has to import is imported before the first job comes
         threading.Event().wait()
 

@@ -1,4 +1,7 @@
-"""The replayed night: four Macs. One is healthy, one slow, one loses its model server, one has the wrong model."""
+"""The replayed night: four Macs. One is healthy, one slow, one loses its model server, one has the wrong model.
+
+The slow one also leaves some requests unanswered, so that good questions fail there and succeed when they run again.
+"""
 
 import sys
 import time
@@ -22,10 +25,12 @@ from tests.support.workers import ROOT, WorkerProcess, start_worker_process
 RUN = "night-1"
 BAD_SHARE = 0.05
 ANSWER_SECONDS, SLOW = 0.05, 10  # of one answer, and how many times slower the slow Mac is
+STALLS_EVERY = 10  # requests to the slow Mac: one of them is never answered
 DIES_AT, BACK_AT = 0.2, 0.6  # shares of the jobs: when the third Mac's server dies and is there again
-LIMITS = Limits(requests=6, tool_calls=8, seconds=20, request_seconds=6)
+JOB_SECONDS = 45.0  # limit of one job; a busy machine needs many for its imports
 LOOK_SECONDS = 0.5
 WRONG_MODEL = "draft-1b"
+START_SECONDS = 240.0  # five workers that import their whole world at the same time
 
 
 @dataclass
@@ -36,6 +41,7 @@ class Mac:
     folder: Path
     seconds: float
     serves: str = MODEL
+    stalls_every: int = 0
     port: int = field(default_factory=free_port)
     server: ChildProcess | None = None
     worker: WorkerProcess | None = None
@@ -44,6 +50,7 @@ class Mac:
         """Start the model server."""
         command = [sys.executable, "-P", "-m", "tests.support.night.endpoint", "--port", str(self.port)]
         command += ["--seconds", str(self.seconds), "--serves", self.serves]
+        command += ["--stalls-every", str(self.stalls_every)]
         self.server = start_child(f"{self.name}-server", command, log=self.folder / f"{self.name}-server.log", cwd=ROOT)
 
     def kill_server(self) -> None:
@@ -66,8 +73,11 @@ class Night:
         """The fleet's ledger."""
         return Ledger.connect(self.server.url.get_secret_value())
 
-    def submit(self, jobs: int, *, seed: int = 1) -> None:
-        """Queue the night's run: mined questions about applejack's own code, and BAD_SHARE of bad ones."""
+    def submit(self, jobs: int, *, seed: int = 1, job_seconds: float = JOB_SECONDS) -> None:
+        """Queue the night's run: mined questions about applejack's own code, and BAD_SHARE of bad ones.
+
+        A request that is never answered ends with its job after `job_seconds`: the cause is "timeout".
+        """
         bad = bad_prompts(max(4, round(jobs * BAD_SHARE)))
         asked = [*mine([ROOT / "worker"], count=jobs - len(bad), seed=seed), *bad]
         prompts = [prompt for _, prompt in sorted(enumerate(asked), key=lambda pair: (pair[0] * 7919) % jobs)]
@@ -75,7 +85,7 @@ class Night:
             run_id=RUN,
             workspace=str(ROOT / "worker"),
             model=MODEL,
-            limits=LIMITS,
+            limits=Limits(requests=6, tool_calls=8, seconds=job_seconds, request_seconds=2 * job_seconds),
             dataset_format="seed-text",
             train=False,
         )
@@ -104,13 +114,18 @@ class Night:
 
 
 @contextmanager
-def night(folder: Path, *, concurrency: int = 4) -> Iterator[Night]:
-    """Start Redis, four Macs and a curate worker; nothing is left afterwards."""
+def night(
+    folder: Path, *, concurrency: int = 4, gpu_host: bool = True, stalls_every: int = STALLS_EVERY
+) -> Iterator[Night]:
+    """Start Redis, four Macs and a curate worker; nothing is left afterwards.
+
+    Without a `gpu_host` the first Mac curates too, which saves a process.
+    """
     with ExitStack() as stack:
         server = stack.enter_context(Server.start(folder))
         macs = [
             Mac("mac-one", folder, ANSWER_SECONDS),
-            Mac("mac-two", folder, ANSWER_SECONDS * SLOW),
+            Mac("mac-two", folder, ANSWER_SECONDS * SLOW, stalls_every=stalls_every),
             Mac("mac-three", folder, ANSWER_SECONDS),
             Mac("mac-four", folder, ANSWER_SECONDS, serves=WRONG_MODEL),
         ]
@@ -124,11 +139,13 @@ def night(folder: Path, *, concurrency: int = 4) -> Iterator[Night]:
                 "APPLEJACK_HEALTH_CHECK_SECONDS": "2",
                 "APPLEJACK_LOG_FORMAT": "json",
             }
-            mac.worker = start_worker(stack, made, QUEUE_GENERATE, mac.name, env, concurrency=concurrency)
-        gpu = start_worker(stack, made, QUEUE_CURATE, "gpu-host", {}, concurrency=1)
-        for worker in [*(mac.worker for mac in macs), gpu]:
-            assert worker is not None
-            worker.wait_ready()
+            queues = QUEUE_GENERATE if gpu_host or mac is not macs[0] else f"{QUEUE_GENERATE},{QUEUE_CURATE}"
+            mac.worker = start_worker(stack, made, queues, mac.name, env, concurrency=concurrency)
+        workers = [mac.worker for mac in macs if mac.worker]
+        if gpu_host:
+            workers.append(start_worker(stack, made, QUEUE_CURATE, "gpu-host", {}, concurrency=1))
+        for worker in workers:
+            worker.wait_ready(START_SECONDS)
         yield made
 
 
