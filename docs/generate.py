@@ -147,7 +147,8 @@ def default_of(parameter) -> str:  # noqa: ANN001 - as above
         return "" if not value and not parameter.secondary_opts else shown_flag(parameter, value)
     if isinstance(value, list | tuple):
         return ", ".join(f"`{item}`" for item in value)
-    return f"`{getattr(value, 'value', value)}`"
+    text = str(getattr(value, "value", value))
+    return f"`{text.removeprefix(f'{ROOT}/')}`"  # a file of the package lies elsewhere on each machine
 
 
 def shown_flag(parameter, value: bool) -> str:  # noqa: ANN001 - as above

@@ -73,7 +73,7 @@ def print_report(console: Console, report: DoctorReport) -> None:
             say(console, text, first="  ")
     for page in dict.fromkeys(finding.help for finding in report.findings):
         names = dict.fromkeys(finding.name for finding in report.findings if finding.help == page)
-        console.print(f"more: {page} ({', '.join(names)})", soft_wrap=True, markup=False)
+        say(console, f"more: {page} ({', '.join(names)})")
     for fact in report.facts:
         say(console, fact)
     say(console, f"checked: {', '.join(report.checked) or 'nothing'}")

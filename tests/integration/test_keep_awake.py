@@ -11,8 +11,7 @@ from pydantic import SecretStr
 from config.ledger import Ledger
 from producer.cli import app
 from producer.commands import stack
-from producer.commands.status import state
-from producer.run_status import worker_rows
+from producer.overview.workers import worker_notes
 from tests.integration.conftest import StartWorker
 from tests.support.caffeinate import BROKEN, make_stub, recorded
 from tests.support.fleet import QUICK, answering, prompts, submit, until, worker_view
@@ -47,7 +46,7 @@ def test_a_worker_killed_while_it_works_leaves_no_caffeinate_behind(
         pid = view.fields["pid"]
         assert isinstance(pid, int)
         assert recorded(record) == [f"start -i -m -w {pid}"]
-        assert state(worker_rows([view])[0]) == ("consuming", "keeps its Mac awake")
+        assert worker_notes([view]) == [f"keeps its Mac awake: {view.name}"]
         os.kill(pid, signal.SIGKILL)  # the worker alone
         until(lambda: recorded(record)[1:] == [f"end: {pid} is gone"], "caffeinate ends", seconds=10)
 

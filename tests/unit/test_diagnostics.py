@@ -149,7 +149,7 @@ def test_a_python_without_applejack_is_an_error(tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_printed_report_names_each_section_once() -> None:
-    console = Console(width=60, record=True, file=io.StringIO())
+    console = Console(width=100, record=True, file=io.StringIO())
     found = (diagnosis("redis_no_aof"), diagnosis("redis_memory", "warning"), diagnosis("clock_skew"))
     print_report(console, DoctorReport(findings=found))
     lines = [line for line in console.export_text().splitlines() if line.startswith("more: ")]
