@@ -1,4 +1,7 @@
-"""A run as a whole: create, list, view and remove it; its pins, verdicts and counters."""
+"""A run as a whole: create, list, view and remove it; its pins, verdicts and counters.
+
+The file is long because it is the one door to the ledger: its parts hang on it, and each query is a short method.
+"""
 
 from __future__ import annotations
 

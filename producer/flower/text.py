@@ -10,7 +10,6 @@ from tornado.escape import xhtml_escape
 from config.records import JsonObject
 
 CELL = 300  # characters
-SILENT_SECONDS = 30.0  # without a heartbeat, before a worker is marked; workers send one every few seconds
 
 
 def share(part: int, whole: int) -> str:
@@ -66,5 +65,4 @@ HELPERS = {
     "facts": result_cells,
     "json_data": json_data,
     "share": share,
-    "silent_after": SILENT_SECONDS,
 }

@@ -2,7 +2,7 @@
 
 With `--serve MODEL` the model server is a child of this worker: started, health-checked, restarted with backoff. With
 `--endpoint URL` the server belongs to someone else and is only checked. While the circuit breaker is open the worker
-consumes no jobs.
+consumes no jobs. The file is long because starting, checking and pausing share one state.
 """
 
 import shutil

@@ -7,7 +7,8 @@ from typing import TypeGuard
 from config.ledger.fleet import WorkerView
 from config.model_names import download_text
 from config.records import JsonObject
-from producer.flower.text import SILENT_SECONDS, duration
+from producer.flower.text import duration
+from producer.run_status import SILENT_SECONDS
 
 SHOWN_SKEW_SECONDS = 2.0  # a heartbeat on a slow network
 UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))

@@ -21,9 +21,10 @@ from producer.flower.fleet.heartbeat_words import (
     version,
 )
 from producer.flower.fleet.worker_facts import SKEW_SECONDS, Fact, Tone, in_flight, machine, model, small_facts, speed
-from producer.flower.text import SILENT_SECONDS, duration
+from producer.flower.text import duration
 from producer.output import pluralise
 from producer.pause_advice import BY_SECTION, PERSON
+from producer.run_status import SILENT_SECONDS
 
 
 @dataclass(frozen=True)

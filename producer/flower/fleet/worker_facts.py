@@ -6,8 +6,9 @@ from typing import Literal
 from config.ledger.fleet import WorkerView
 from config.records import JsonObject
 from producer.flower.fleet.heartbeat_words import clock, generates, holds, is_number, room, skew, texts, version
-from producer.flower.text import SILENT_SECONDS, duration
+from producer.flower.text import duration
 from producer.output import pluralise
+from producer.run_status import SILENT_SECONDS
 
 Tone = Literal["good", "busy", "warning", "bad", "off"]
 FRESH_SECONDS = 10.0  # a younger heartbeat is "just now", so that a page does not change every two seconds

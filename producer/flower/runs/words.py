@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from config.records import RunControl
 from producer.output import pluralise
+from producer.overview.words import counted as counted
 
 STATES = ("generating", "curating", "training", "evaluating", "paused", "cancelled", "failed", "done")
 STAGE_STATES = {"generate": "generating", "curate": "curating", "train": "training", "evaluate": "evaluating"}
@@ -106,11 +107,6 @@ def pace(per_minute: float) -> str:
 def number(value: float) -> str:
     """A count with separators of thousands."""
     return f"{value:,.0f}"
-
-
-def counted(value: int, noun: str) -> str:
-    """ "1 job", "2,000 jobs"."""
-    return f"{number(value)} {noun if value == 1 else noun + 's'}"
 
 
 def percent(part: float, whole: float) -> str:
