@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,10 @@ def test_the_morning_shows_what_the_ledger_holds(ended: Night, flower: Site, bro
     assert before.by_worker.get("mac-four@test", {}).get(JobState.GENERATED.value, 0) == 0
     terminal(list(in_the_terminal(ended, flower)), before)
     images = Path(IMAGES) if IMAGES else tmp_path
-    seen = morning(ended, flower, browser, images)
-    look(seen, before)
-    assert status(ended.ledger, RUN).kinds == before.kinds  # looking changes nothing
-    act(seen, ended, before)
+    with closing(morning(ended, flower, browser, images)) as seen:  # its window closes before the browser does
+        look(seen, before)
+        assert status(ended.ledger, RUN).kinds == before.kinds  # looking changes nothing
+        act(seen, ended, before)
     assert all((images / f"morning-{name}.png").read_bytes().startswith(b"\x89PNG") for name in WITH_IMAGE)
     if IMAGES:
         assert max(shrink(images / f"morning-{name}.png") for name in WITH_IMAGE) < 150_000
