@@ -219,8 +219,8 @@ def bare(url: str, root: Path, jobs: int, at_once: int) -> tuple[float, float]:
 class Fleet:
     """Warm workers with their own Redis and endpoint."""
 
-    def __init__(self, folder: Path, code: Path, *, workers: int, at_once: int) -> None:
-        self.folder, self.code, self.workers, self.at_once = folder, code, workers, at_once
+    def __init__(self, folder: Path, code: Path, *, workers: int, at_once: int, app: str = "worker.app") -> None:
+        self.folder, self.code, self.workers, self.at_once, self.app = folder, code, workers, at_once, app
         self._stack = ExitStack()
         self._runs = 0
 
@@ -240,6 +240,7 @@ class Fleet:
                 folder=place,
                 env=env,
                 concurrency=self.at_once,
+                app=self.app,
                 wait=False,
             )
             children.append(started.child)

@@ -11,6 +11,7 @@ from tests.support.secret_samples import innocent, planted
 from worker.curate.audit import audit
 from worker.curate.checks.secrets import leaked_secret
 from worker.secrets import find_secrets, is_secret_file, mask
+from worker.secrets.rules import rules, rules_for
 from worker.tools import toolset
 from worker.tools.patterns import RefusedError
 from worker.tools.workspace import Workspace, open_workspace
@@ -22,7 +23,7 @@ KEY = "AKIA" + "QYLPMN5HHHFPZAM2"  # in two parts, so that no scanner takes this
 @pytest.mark.parametrize("seed", [1, 2])
 def test_planted_secrets_are_masked(seed: int) -> None:
     missed = [kind for kind, line, secret in planted(COUNT, seed) if secret in mask(line)]
-    assert len(missed) <= 0.02 * COUNT, missed  # benchmarks/secrets.py has the figures
+    assert len(missed) <= 0.02 * COUNT, missed  # benchmarks/secret_detection.py has the figures
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -38,6 +39,17 @@ def test_a_mask_names_the_kind_and_nothing_else() -> None:
     )
     assert mask(mask(text)) == mask(text)
     assert [text[one.start : one.end] for one in find_secrets(text)] == [KEY, "s3cretpw9x"]
+
+
+def test_a_secret_is_found_beside_text_that_is_not_unicode() -> None:
+    assert mask(f"\ud800 key = '{KEY}'") == "\ud800 key = '[masked: aws-access-token]'"
+
+
+def test_one_search_finds_the_rules_whose_keywords_a_text_contains() -> None:
+    texts = [line for _, line, _ in planted(COUNT, 1)] + [line for _, line in innocent(COUNT, 1)] + ["", "PASSWORD"]
+    for text in texts:
+        assert rules_for(text) == [rule for rule in rules() if any(word in text.lower() for word in rule.keywords)]
+    assert sum(len(rules_for(text)) > 1 for text in texts) > 100
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.secrets.rules import Rule, entropy, rules
+from worker.secrets.rules import Rule, entropy, rules_for
 
 MASK = "[masked: {}]"
 GENERIC = "generic-api-key"  # names a secret that another rule names better
@@ -21,13 +21,8 @@ class Secret:
 
 def find_secrets(text: str) -> list[Secret]:
     """The secrets of a text, in order; where two overlap, the longer one."""
-    lowered = text.lower()
-    found = [
-        secret
-        for rule in rules()
-        if not rule.keywords or any(word in lowered for word in rule.keywords)
-        for secret in _of_rule(rule, text)
-    ]
+    text = text.encode(errors="replace").decode()  # a lone surrogate, which RE2 does not read, becomes "?"
+    found = [secret for rule in rules_for(text) for secret in _of_rule(rule, text)]
     kept: list[Secret] = []
     for secret in sorted(found, key=lambda one: (one.start, one.start - one.end, one.rule == GENERIC, one.rule)):
         if not kept or secret.start >= kept[-1].end:

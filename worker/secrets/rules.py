@@ -70,11 +70,32 @@ def rules() -> tuple[Rule, ...]:
                     re2.compile(entry["regex"]),
                     entry.get("secretGroup", 0),
                     entry.get("entropy", 0.0),
-                    tuple(word.lower() for word in entry.get("keywords", ())),
+                    tuple(word.lower() for word in entry["keywords"]),
                     (*everywhere, *own),
                 )
             )
     return tuple(made)
+
+
+def rules_for(text: str) -> list[Rule]:
+    """The rules that can match the text, because it contains one of their keywords; in the order of `rules`."""
+    keywords, of_keyword = _keywords()
+    numbers = {number for found in keywords.Match(text.lower()) or () for number in of_keyword[found]}
+    return [rules()[number] for number in sorted(numbers)]
+
+
+@cache
+def _keywords() -> tuple[re2.Set, list[list[int]]]:
+    """All keywords, which are searched in one pass, and for each the numbers of its rules."""
+    of_word: dict[str, list[int]] = {}
+    for number, rule in enumerate(rules()):
+        for word in rule.keywords:
+            of_word.setdefault(word, []).append(number)
+    keywords = re2.Set.SearchSet(re2.Options())
+    for word in of_word:
+        keywords.Add(re2.escape(word))
+    keywords.Compile()
+    return keywords, list(of_word.values())
 
 
 def _allowlist(given: dict[str, object]) -> Allowlist:

@@ -1,4 +1,4 @@
-"""Precision and recall of the detector of secrets: python -m benchmarks.secrets [--count 340] [--seed 1]
+"""Precision and recall of the detector of secrets: python -m benchmarks.secret_detection [--count 340] [--seed 1]
 
 Plants secrets of many kinds, drawn in the formats that their issuers document, among innocent lines that look like
 them. A planted one counts as found if what is masked covers most of it. With detect-secrets installed (it is no
