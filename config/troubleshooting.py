@@ -9,13 +9,14 @@ from typing import Final
 PAGE: Final = "docs/troubleshooting.md"
 PAUSED: Final = "a-worker-is-paused"
 """the section for a pause that is not known"""
+PERSON: Final = "paused-by-a-person"
 
 PAUSES: Final = tuple(
     (re.compile(words), section)
     for words, section in (
         (
             r"\bby a person\b|\ba person lets\b|\bdrained by\b|\bdraining\b",
-            "paused-by-a-person",
+            PERSON,
         ),  # a worker's own reason may follow
         (r"\bMB free in ", "disk"),
         (r"^the model server (makes room|waits|starts if)", "device-busy"),
@@ -53,8 +54,8 @@ FINDINGS: Final = {
     "queue_garbage": "foreign-messages", "dead_letters": "foreign-messages", "clock_skew": "clock",
     # the fleet
     "queue_unread": "no-worker-for-a-queue", "run_stranded": "no-worker-for-a-queue",
-    "worker_silent": "a-worker-is-silent", "worker_paused": PAUSED, "worker_held": "paused-by-a-person",
-    "control_left": "paused-by-a-person", "run_paused": "paused-by-a-person", "run_cancelled": "cancelled-runs",
+    "worker_silent": "a-worker-is-silent", "worker_paused": PAUSED, "worker_held": PERSON,
+    "control_left": PERSON, "run_paused": PERSON, "run_cancelled": "cancelled-runs",
     "worker_version": "versions-and-settings-differ", "visibility_differs": "versions-and-settings-differ",
     "worker_doubled": "two-workers-of-one-name", "host_name_shared": "two-workers-of-one-name",
     "model_refused": "wrong-model",
@@ -68,9 +69,15 @@ STUDENT: Final = "student"
 """the section for all findings about a student"""
 
 
+def pause_sections(reason: str) -> tuple[str, ...]:
+    """The sections about a worker's pause: two if a person paused it and it has a reason of its own."""
+    found = [section for words, section in PAUSES if words.search(reason)]
+    return tuple(found[: 2 if found[:1] == [PERSON] else 1]) or (PAUSED,)
+
+
 def pause_section(reason: str) -> str:
-    """The section about a worker's pause."""
-    return next((section for words, section in PAUSES if words.search(reason)), PAUSED)
+    """The first section about a worker's pause."""
+    return pause_sections(reason)[0]
 
 
 def finding_section(name: str, message: str = "") -> str:

@@ -7,9 +7,7 @@ sections are headings of docs/troubleshooting.md.
 from dataclasses import dataclass
 from typing import Final
 
-from config.troubleshooting import PAUSED, link
-
-PERSON: Final = "paused-by-a-person"
+from config.troubleshooting import PAUSED, PERSON, link
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,6 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.2f}" if whole else "0"
 
 
-def duration(seconds: float | None) -> str:
-    """ "4 s", "12 min", "3 h 20 min"; a dash for None."""
-    if seconds is None:
-        return "-"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
-
-
 def ago(moment: float | None) -> str:
     """Date and time in UTC; a dash for None."""
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} UTC" if moment is not None else "-"
@@ -61,7 +51,6 @@ def json_data(data: JsonValue) -> str:
 HELPERS = {
     "ago": ago,
     "code": code,
-    "duration": duration,
     "facts": result_cells,
     "json_data": json_data,
     "share": share,

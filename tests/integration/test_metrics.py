@@ -18,6 +18,7 @@ from config.ledger.stages import StageClaim
 from config.ledger.store import ledger_client
 from config.records import Failure, Prompt, Spec, TrainProgress, Trajectory, WorkerControl
 from config.topology import QUEUE_TRAIN, Stage
+from config.troubleshooting import PAUSED
 from producer.flower.prometheus.catalogue import METRICS
 from producer.flower.prometheus.collector import exposition
 from producer.flower.prometheus.samples import ENDED_RUNS, MOST_RUNS, MOST_WORKERS, shown_runs
@@ -125,7 +126,7 @@ EXPECTED: dict[str, Values] = {
     "applejack_reconciler_elected": {(): 1},
     "applejack_queue_consumers": {("generate",): 1, ("curate",): 1, ("train",): 0},
     "applejack_run_missing_worker": {("trains", "train"): 1},
-    "applejack_worker_paused": {("mac@one", "endpoint_unreachable"): 1},
+    "applejack_worker_paused": {("mac@one", "endpoint-unreachable"): 1},
     "applejack_worker_endpoint_up": {("mac@one",): 0, ("idle@two",): 1},
     "applejack_worker_control": {("mac@one", "draining"): 1, ("idle@two", "go"): 1},
     "applejack_worker_tokens_per_second": {("mac@one",): 88.5},
@@ -190,7 +191,7 @@ def test_the_number_of_series_is_bounded(redis_url: SecretStr, ledger: Ledger) -
         ledger.fleet.heartbeat(f"w{number}", {"queues": ["generate"], "paused": f"reason {number}", "clock": 0.0})
     found = parsed(exposition(ledger).decode())
     assert len(found["applejack_worker_silent_seconds"]) == MOST_WORKERS
-    assert {cause for _, cause in found["applejack_worker_paused"]} == {"other"}
+    assert {cause for _, cause in found["applejack_worker_paused"]} == {PAUSED}
     newest = [f"r{number}" for number in range(100)]
     assert shown_runs(newest, set()) == newest[:ENDED_RUNS]
     assert shown_runs(newest, {"r50", "r99"}) == [*newest[:ENDED_RUNS], "r50", "r99"]

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from config.errors import UsageError
 from config.settings import Settings
 from config.topology import QUEUES
-from producer.flower.text import ago, cell, duration, share
+from producer.flower.text import ago, cell, share
 from producer.stack.flower_credentials import find_credentials
 from producer.stack.local_stack import QUEUE_OF, worker_command
 from producer.stack.managed_process import ManagedProcess, ProcessExit
@@ -76,14 +76,6 @@ def test_broken_password_file_is_told_and_kept(tmp_path: Path, content: str) -> 
     with pytest.raises(UsageError, match="remove it"):
         find_credentials(Settings(), tmp_path)
     assert file.read_text() == content
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(None, "-"), (0.4, "0 s"), (59.4, "59 s"), (60, "1 min"), (3599, "1 h 00 min"), (12_000, "3 h 20 min")],
-)
-def test_durations_are_said_in_few_words(seconds: float | None, said: str) -> None:
-    assert duration(seconds) == said
 
 
 def test_cells_are_short_words() -> None:

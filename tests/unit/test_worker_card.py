@@ -2,12 +2,14 @@
 
 import pytest
 
+from config.endpoint.client import _request_error
 from config.ledger.fleet import WorkerView
 from config.records import JsonObject, WorkerControl
-from config.troubleshooting import PAUSED, PAUSES, pause_section
+from config.troubleshooting import PAUSED, PAUSES, PERSON, pause_section, pause_sections
 from producer.flower.fleet.heartbeat_words import versions
 from producer.flower.fleet.worker_card import WorkerCard, cards
 from producer.pause_advice import BY_SECTION
+from worker.models.progress import Progress
 
 NOW = 1_000_000.0
 GB = 10**9
@@ -73,6 +75,11 @@ def test_the_state_and_its_reason(worker: WorkerView, state: str, first_note: st
         ("the server of org/name died: Killed", "model-server"),
         ("3 jobs in a row failed although the endpoint is healthy: x", "jobs-fail-on-a-healthy-endpoint"),
         ("paused by a person; `applejack worker resume mac@one` lets it go on", "paused-by-a-person"),
+        (str(_request_error("http://h/v1", TimeoutError(), 15)), "endpoint-wedged"),
+        (str(_request_error("http://h/v1", ConnectionRefusedError(111, "refused"), 15)), "endpoint-unreachable"),
+        ("'http://h/v1' redirects to 'https://h/v1'; configure that address", "endpoint-unreachable"),
+        (str(Progress("m", 10, 100, by="mac")), "model-download"),
+        ("draining: a person lets it end with the work that it holds", "paused-by-a-person"),
         ("drained by a person, and started again since", "paused-by-a-person"),
         ("something of a later version", PAUSED),
     ],
@@ -160,3 +167,9 @@ def test_a_heartbeat_of_any_shape_makes_a_card() -> None:
     for junk in (None, "x", 1, -1.5, True, [], [None], {}, {"a": [1]}):
         worker = WorkerView("mac@one", 1.0, dict.fromkeys(view().fields, junk))  # type: ignore[arg-type]
         assert cards([worker, WorkerView("no fields", 1.0, {})], now=NOW)[0].name
+
+
+def test_a_person_and_an_endpoint_that_is_down_are_two_causes_of_a_pause() -> None:
+    person = "paused by a person; `applejack worker resume mac` lets it go on"
+    assert pause_sections(person) == (PERSON,)
+    assert pause_sections(f"{person}; 'http://h/v1' cannot be reached: refused") == (PERSON, "endpoint-unreachable")

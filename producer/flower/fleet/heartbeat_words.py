@@ -7,7 +7,7 @@ from typing import TypeGuard
 from config.ledger.fleet import WorkerView
 from config.model_names import download_text
 from config.records import JsonObject
-from producer.flower.text import duration
+from config.training_progress import duration
 from producer.run_status import SILENT_SECONDS
 
 SHOWN_SKEW_SECONDS = 2.0  # a heartbeat on a slow network

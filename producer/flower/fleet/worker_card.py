@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from config.ledger.fleet import WorkerView
 from config.records import WorkerControl
-from config.troubleshooting import pause_section
+from config.training_progress import duration
+from config.troubleshooting import PERSON, pause_section
 from producer.flower.fleet.heartbeat_words import (
     apart,
     download,
@@ -21,9 +22,8 @@ from producer.flower.fleet.heartbeat_words import (
     version,
 )
 from producer.flower.fleet.worker_facts import SKEW_SECONDS, Fact, Tone, in_flight, machine, model, small_facts, speed
-from producer.flower.text import duration
 from producer.output import pluralise
-from producer.pause_advice import BY_SECTION, PERSON
+from producer.pause_advice import BY_SECTION
 from producer.run_status import SILENT_SECONDS
 
 

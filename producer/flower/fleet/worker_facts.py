@@ -5,8 +5,8 @@ from typing import Literal
 
 from config.ledger.fleet import WorkerView
 from config.records import JsonObject
+from config.training_progress import duration
 from producer.flower.fleet.heartbeat_words import clock, generates, holds, is_number, room, skew, texts, version
-from producer.flower.text import duration
 from producer.output import pluralise
 from producer.run_status import SILENT_SECONDS
 

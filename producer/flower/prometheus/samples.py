@@ -7,8 +7,8 @@ from config.ledger import Ledger
 from config.ledger.fleet import WorkerView
 from config.records import JobState, JsonObject, StageState
 from config.topology import QUEUE_GENERATE, QUEUES, Stage
+from config.troubleshooting import PERSON, pause_sections
 from config.version import version
-from producer.flower.prometheus.pause_causes import HEALTHY_ENDPOINT, pause_causes
 from producer.run_status import SILENT_SECONDS, RunStatus, status
 
 Sample = tuple[str, tuple[str, ...], float]
@@ -18,6 +18,7 @@ MOST_RUNS = 25  # of them and the active runs, the newest; each has about 40 ser
 MOST_WORKERS = 100  # last seen; each has about 10 series
 GIGABYTE = 1e9
 GO = "go"  # the label of an empty control
+HEALTHY_ENDPOINT = frozenset({PERSON, "disk", "device-busy"})  # causes of a pause that say nothing against the endpoint
 
 
 def samples(ledger: Ledger) -> Iterator[Sample]:
@@ -89,7 +90,7 @@ def worker_samples(view: WorkerView, now: float) -> Iterator[Sample]:
         if isinstance(room := fields.get(field), dict) and (value := number(room, part)) is not None:
             yield f"applejack_worker_{metric}_bytes", name, value
     paused = fields.get("paused")
-    causes = pause_causes(paused) if isinstance(paused, str) else ()
+    causes = pause_sections(paused) if paused and isinstance(paused, str) else ()
     for cause in causes:
         yield "applejack_worker_paused", (view.name, cause), 1
     if fields.get("endpoint"):

@@ -7,6 +7,7 @@ from config.ledger import Ledger
 from config.ledger.adapters import AdapterVersion
 from config.records import JobState, RunControl, StageState
 from config.topology import Stage
+from config.training_progress import duration
 from producer.flower.runs import words
 from producer.flower.runs.advice import Advice, advice
 from producer.flower.runs.causes import Causes, causes
@@ -15,7 +16,6 @@ from producer.flower.runs.listing import Bar, bars
 from producer.flower.runs.scores import Scores, scores
 from producer.flower.runs.timeline import Moment, Step, moments, steps
 from producer.flower.runs.workers import WorkerRow, table
-from producer.flower.text import duration
 from producer.run_status import RunStatus, status
 
 

@@ -7,8 +7,9 @@ from config.ledger.encoding import Event
 from config.ledger.stages import StageView
 from config.records import JsonObject, RunControl, StageState
 from config.topology import Stage
+from config.training_progress import duration
 from producer.flower.runs import words
-from producer.flower.text import duration, share
+from producer.flower.text import share
 from producer.output import pluralise
 from producer.run_status import RunStatus
 from producer.stage_results import skip_reason

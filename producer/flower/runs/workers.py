@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from config.ledger.fleet import WorkerView
 from config.records import JobState, JsonObject, RunControl, StageState, WorkerControl
 from config.topology import ROUTES
+from config.training_progress import duration
 from producer.flower.runs import words
-from producer.flower.text import duration
 from producer.run_status import SILENT_SECONDS, RunStatus
 
 WRONG_MODEL = "wrong model"  # state of a worker whose server lacks a model that a run requests
