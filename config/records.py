@@ -16,6 +16,7 @@ from config.errors import FailureKind, RejectionReason
 
 JsonObject = dict[str, JsonValue]
 Split = Literal["train", "valid", "test"]
+RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # also the name of a directory on every machine
 JOB_DIGITS = 6  # a run holds up to 999,999 jobs, zero-padded so that ids sort in prompt order
 
 
@@ -91,7 +92,7 @@ class Spec(Record):
     """Definition of a run. Two submits with equal specs and equal prompts are the same run."""
 
     schema_version: Literal[1] = 1
-    run_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    run_id: str = Field(pattern=RUN_ID)
     """Id of the run, chosen by the user."""
     workspace: str | None = None
     """PATH, PATH@REV or URL@REV of the code that tools read."""

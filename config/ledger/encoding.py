@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from config.ledger.store import decode
 from config.records import Trajectory
 
+MOST_BYTES = 256 << 20  # of one trajectory
+
 
 @dataclass(frozen=True)
 class Event:
@@ -35,8 +37,17 @@ def pack(trajectory: Trajectory) -> bytes:
 
 
 def unpack(blob: bytes) -> Trajectory:
-    """Decompress a trajectory."""
-    return Trajectory.model_validate_json(zlib.decompress(blob))
+    """Decompress a trajectory; zlib.error or ValueError if it is not one."""
+    return Trajectory.model_validate_json(decompress(blob, MOST_BYTES))
+
+
+def decompress(blob: bytes, most: int) -> bytes:
+    """What zlib.compress made of at most so many bytes; zlib.error if it is more, or anything else."""
+    stream = zlib.decompressobj()
+    content = stream.decompress(blob, most + 1)
+    if len(content) > most or not stream.eof:
+        raise zlib.error(f"more than {most:,} bytes, or cut off")
+    return content
 
 
 def ms(seconds: float) -> int:

@@ -10,6 +10,7 @@ import redis
 
 from config.atomic_files import replace_directory
 from config.errors import StoreError
+from config.ledger.encoding import decompress
 from config.ledger.store import decode, redis_errors
 from config.topology import run_key
 
@@ -91,7 +92,10 @@ class Files:
                 blob = self._redis.hget(key, f"{relative}\n{number}")
             if not isinstance(blob, bytes):
                 raise StoreError(f"part {number} of {relative!r} is missing from the ledger")
-            chunk = zlib.decompress(blob)
+            try:
+                chunk = decompress(blob, CHUNK)
+            except zlib.error as error:
+                raise StoreError(f"part {number} of {relative!r} in the ledger cannot be read: {error}") from error
             digest.update(chunk)
             yield chunk
         if digest.hexdigest() != sha256:

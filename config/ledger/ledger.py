@@ -122,14 +122,17 @@ class Ledger:
         return Created(new=True, job_ids=ids)
 
     def run(self, run_id: str) -> RunView:
-        """Return a run as it was submitted; UsageError if it does not exist."""
+        """Return a run as it was submitted; UsageError if it does not exist, ValueError if it cannot be read."""
         with redis_errors():
             fields = {decode(key): decode(value) for key, value in self._redis.hgetall(run_key(run_id, "run")).items()}
         if not fields:
             shown = run_id if len(run_id) <= SHOWN else f"{run_id[:SHOWN]}..."
             raise UsageError(f"there is no run {shown!r}; `applejack status` lists the runs")
+        spec = Spec.model_validate_json(fields["spec"])
+        if spec.run_id != run_id:  # an id that `Spec` has not checked must not become a path
+            raise ValueError(f"the run {run_id!r} has the id {spec.run_id!r} in its spec")
         return RunView(
-            spec=Spec.model_validate_json(fields["spec"]),
+            spec=spec,
             total=int(fields["total"]),
             created=int(fields["created_ms"]) / 1000,
             version=int(fields["version"]),

@@ -154,6 +154,33 @@ def test_memory_is_limited(root: Path) -> None:
     assert "MemoryError" in run(root, python("x = bytearray(6 << 30)"))
 
 
+def test_memory_of_all_processes_together_is_limited(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails without _memory in run_command: each process stays within its own limit."""
+    monkeypatch.setattr(sandbox, "MEMORY_BYTES", 300 << 20)
+    code = "[os.fork() for _ in range(2)]; x = bytearray(b'x') * (100 << 20); time.sleep(9)"
+    started = time.monotonic()
+    assert "ended by us: its processes used more than" in run(root, python(f"import os, time; {code}"))
+    assert time.monotonic() - started < 8
+
+
+def test_no_place_takes_more_than_the_scratch_space(root: Path) -> None:
+    """Fails without --remount-ro and the size of /dev/shm: both are memory, which no limit counts."""
+    (root / "fill.py").write_text(
+        "import errno, os\n"
+        "for place in ('/tmp', '/dev/shm', '/', '/dev', '/etc'):\n"
+        "    try:\n"
+        "        for number in range(3):\n"
+        "            with open(f'{place}/file{number}', 'wb') as file:\n"
+        "                file.write(bytes(50 << 20))\n"
+        "        print(place, 'written')\n"
+        "    except OSError as error:\n"
+        "        print(place, errno.errorcode[error.errno])\n"
+    )
+    assert run(root, "python3 fill.py").splitlines()[2:7] == [
+        "/tmp ENOSPC", "/dev/shm ENOSPC", "/ EROFS", "/dev EROFS", "/etc EROFS",
+    ]  # fmt: skip
+
+
 def test_processes_are_limited() -> None:
     """The kernel does not limit root's processes, so another user runs this where the tests run as root."""
     with tempfile.TemporaryDirectory() as folder:

@@ -7,6 +7,7 @@ tests/integration/test_dead_letters.py fails when kombu changes what is overridd
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from queue import Empty
@@ -19,11 +20,12 @@ from config import logs
 from config.errors import StoreError
 from config.ledger.dead_letters import DeadLetters
 from config.ledger.store import decode
+from config.records import RUN_ID
 from config.topology import GENERATE, ROUTES
 
 log = logs.get(__name__)
 
-LONGEST_ID = 200  # characters of a run or job id in a message
+SHOWN = 200  # characters of an unknown task's name
 
 
 class UnreadableMessageError(ValueError):
@@ -130,7 +132,7 @@ def parse(raw: bytes, queue: str) -> dict[str, dict[str, object]]:
 
 def _require_task(task: str, queue: str, headers: Mapping[object, object]) -> None:
     if task not in ROUTES:
-        raise UnreadableMessageError(f"unknown task {task[:LONGEST_ID]!r}")
+        raise UnreadableMessageError(f"unknown task {task[:SHOWN]!r}")
     if ROUTES[task]["queue"] != queue:
         raise UnreadableMessageError(f"task {task!r} does not belong into the queue {queue!r}")
     if not all(
@@ -147,7 +149,7 @@ def _require_arguments(task: str, body: str) -> None:
     match arguments:
         case [[*ids], dict() as keywords, dict() | None] if not keywords:
             wanted = 2 if task == GENERATE else 1
-            if len(ids) == wanted and all(isinstance(name, str) and len(name) <= LONGEST_ID for name in ids):
+            if len(ids) == wanted and all(isinstance(name, str) and re.fullmatch(RUN_ID, name) for name in ids):
                 return
     raise UnreadableMessageError(f"task {task!r} takes {'a run id and a job id' if task == GENERATE else 'a run id'}")
 

@@ -4,6 +4,7 @@ Covers killed workers, messages lost between pop and record, flushed queues, and
 messages are harmless: a worker drops a message whose job or stage is leased or finished.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ import redis
 from config import logs
 from config.errors import StoreError, StoreUnavailableError
 from config.ledger import Ledger
-from config.records import JobState, StageState
+from config.records import RUN_ID, JobState, StageState
 from config.topology import GENERATE, ROUTES, Stage
 from worker.fleet import broker_messages
 from worker.fleet.broker_messages import Message
@@ -98,6 +99,8 @@ class Reconciler:
         seen: list[tuple[str, T]] = []
         for run_id in run_ids:
             try:
+                if not re.fullmatch(RUN_ID, run_id):
+                    raise ValueError(f"{run_id!r} is not the id of a run")
                 seen.append((run_id, look(run_id)))
             except StoreUnavailableError:
                 raise

@@ -15,7 +15,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from config.settings import settings
 from config.watchdog import kill_group
@@ -23,6 +26,7 @@ from worker.tools import sandbox
 from worker.tools.patterns import RefusedError
 
 COMMAND_SECONDS = 20.0  # enough for reading; not for builds
+LOOK_SECONDS = 0.25  # how often the memory of its processes is counted
 STREAM_BYTES = 200_000  # limit for each of stdout and stderr; beyond it the program is killed
 STREAM_CHARS = 1_800  # shown of each stream
 _SHELL = frozenset("();<>|&")
@@ -104,6 +108,7 @@ def _collect(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes, str | None
     assert process.stdout is not None
     assert process.stderr is not None
     deadline = time.monotonic() + COMMAND_SECONDS
+    look = time.monotonic() + LOOK_SECONDS
     said = {"stdout": bytearray(), "stderr": bytearray()}
     ended = None
     with selectors.DefaultSelector() as waiting:
@@ -111,7 +116,7 @@ def _collect(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes, str | None
         waiting.register(process.stderr, selectors.EVENT_READ, said["stderr"])
         while waiting.get_map() and ended is None:
             left = deadline - time.monotonic()
-            for key, _ in waiting.select(max(left, 0)):
+            for key, _ in waiting.select(min(max(left, 0), LOOK_SECONDS)):
                 chunk = os.read(key.fd, 65536)
                 key.data.extend(chunk)
                 if not chunk:
@@ -120,12 +125,27 @@ def _collect(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes, str | None
                     ended = f"it printed more than {STREAM_BYTES:,} bytes"
             if left <= 0 and ended is None:
                 ended = f"it took longer than {COMMAND_SECONDS:.0f} s"
+            if time.monotonic() >= look and ended is None:
+                look = time.monotonic() + LOOK_SECONDS
+                if _memory(process.pid) > sandbox.MEMORY_BYTES:
+                    ended = f"its processes used more than {sandbox.MEMORY_BYTES >> 30} GB of memory"
     if ended is None:
         try:
             process.wait(max(deadline - time.monotonic(), 0.1))
         except subprocess.TimeoutExpired:
             ended = f"it took longer than {COMMAND_SECONDS:.0f} s"
     return bytes(said["stdout"]), bytes(said["stderr"]), ended
+
+
+def _memory(pid: int) -> int:
+    """Resident bytes of a process and all that it started."""
+    total = 0
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_info().rss
+    return total
 
 
 def _shown(name: str, content: bytes) -> list[str]:

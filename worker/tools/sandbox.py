@@ -13,15 +13,16 @@ from functools import cache
 from pathlib import Path
 
 WORKSPACE = "/workspace"
-SCRATCH_BYTES = 64 << 20  # of /tmp
+SCRATCH_BYTES = 64 << 20  # of /tmp, and of /dev/shm
+MEMORY_BYTES = 4 << 30  # of one process, and of all together; without the sandbox there is no limit
 SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"),
     *("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/nix/store"),
 )
 INSTALLED = ("bin", "lib", "lib64", "libexec")  # directories of a program's installation, beside its bin
 LIMITS = (  # KB of memory, and blocks of 512 bytes of a file; dash and bash name the number of processes differently
-    "ulimit -t {seconds}; ulimit -v 4194304; ulimit -n 256; ulimit -f 131072; ulimit -u 64 2>/dev/null || ulimit -p 64;"
-    ' exec "$@"'
+    "ulimit -t {seconds}; ulimit -v {memory}; ulimit -n 256; ulimit -f 131072;"
+    ' ulimit -u 64 2>/dev/null || ulimit -p 64; exec "$@"'
 )
 PROFILE = """(version 1)
 (deny default)
@@ -53,7 +54,8 @@ def missing() -> str:
 
 def sandboxed(program: str, arguments: list[str], *, root: Path, scratch: Path, seconds: float) -> list[str]:
     """The command that runs a program over the workspace in the sandbox; `scratch` is an empty directory for macOS."""
-    limited = ["/bin/sh", "-c", LIMITS.format(seconds=max(1, round(seconds)) + 1), "sh", program, *arguments]
+    limits = LIMITS.format(seconds=max(1, round(seconds)) + 1, memory=MEMORY_BYTES >> 10)
+    limited = ["/bin/sh", "-c", limits, "sh", program, *arguments]
     if sys.platform != "darwin":
         return [*_bubblewrap(root, Path(program)), *limited]
     places = [root.resolve(), *_installation(Path(program))]
@@ -75,8 +77,12 @@ def _bubblewrap(root: Path, program: Path) -> list[str]:
         command += ["--ro-bind-try", place, place]
     for installed in _installation(program):
         command += ["--ro-bind-try", str(installed), str(installed)]
-    command += ["--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - the sandbox's own
-    return [*command, "--ro-bind", str(root.resolve()), WORKSPACE, "--chdir", WORKSPACE]
+    for place in ("/tmp", "/dev/shm"):  # noqa: S108 - the sandbox's own
+        command += ["--size", str(SCRATCH_BYTES), "--tmpfs", place]
+    command += ["--ro-bind", str(root.resolve()), WORKSPACE]
+    for place in ("/dev", "/"):  # both are in memory, without a limit
+        command += ["--remount-ro", place]
+    return [*command, "--chdir", WORKSPACE]
 
 
 def _installation(program: Path) -> list[Path]:
