@@ -70,9 +70,15 @@ def duration(seconds: float) -> str:
 
 
 def _seconds_left(lines: Sequence[JsonObject], left: int) -> float | None:
-    """By the mean speed since the first report, validation included; by the trained speed for an older worker."""
+    """By the mean speed since the first trained report, validation included; by the last speed for an older worker.
+
+    The iterations before that report also compile kernels: a minute for five of them on an H200.
+    """
     timed = [(done, seconds) for line in lines if (seconds := _number(line, "seconds")) is not None
              and (done := _number(line, "iteration")) is not None]  # fmt: skip
+    trained = [report for report in timed if report[0] > 0]
+    if trained and trained[-1][0] > trained[0][0]:
+        timed = trained
     if timed and timed[-1][0] > timed[0][0]:
         (first, began), (last, ended) = timed[0], timed[-1]
         return round(left * (ended - began) / (last - first), 1)

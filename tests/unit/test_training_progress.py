@@ -50,6 +50,8 @@ def test_a_running_training_is_one_line_of_80_columns(lines: tuple[TrainProgress
 def test_time_left_counts_validation_and_of_an_older_worker_only_training() -> None:
     assert shown(PLAN, FIRST, TRAINED).seconds_left == pytest.approx(87 * 300 / 120)
     assert shown(PLAN, FIRST, TRAINED, VALIDATED).seconds_left == pytest.approx(87 * 315 / 120, abs=0.1)
+    compiled = [TRAINED.model_copy(update={"iteration": done, "seconds": 60.0 + done / 20}) for done in (5, 25)]
+    assert shown(PLAN, FIRST, *compiled).seconds_left == pytest.approx((207 - 25) / 20, abs=0.1)
     older = [line.model_copy(update={"seconds": None}) for line in (PLAN, FIRST, TRAINED)]
     assert shown(*older).seconds_left == pytest.approx(87 / 0.5)
 
