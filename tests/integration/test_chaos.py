@@ -16,7 +16,7 @@ from tests.support.tiny_student import make_tiny_student
 
 CODE = Path(__file__).resolve().parents[2] / "config"
 JOBS = 80
-FAULTS = 19
+FAULTS = 22
 SEED = 4
 
 
