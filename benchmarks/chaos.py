@@ -42,7 +42,11 @@ def main() -> int:
         help="minimum duration in the run with faults; the other run is not slowed down",
     )
     parser.add_argument("--patience", type=float, default=7200, help="seconds after which a run counts as hung")
+    parser.add_argument("--dir", type=Path, help="keep logs, journals and Redis in this new folder")
     given = parser.parse_args()
+    if given.dir:
+        given.dir.mkdir(parents=True)
+        return run(given, given.dir.resolve())
     with tempfile.TemporaryDirectory(prefix="applejack-chaos-") as folder:
         return run(given, Path(folder))
 

@@ -95,8 +95,11 @@ def weather(fleet: Fleet, ledger: Ledger, run_id: str, faults: Sequence[Fault], 
 
 def tell(run_id: str, jobs: str, faults: Sequence[Fault], ahead: Sequence[Fault], seconds: float) -> None:
     """Print the progress of a run to stderr."""
-    done = f"{len(faults) - len(ahead)} of {len(faults)} faults done"
-    print(f"{run_id}: {jobs}, {done}, {seconds:.0f} s", file=sys.stderr, flush=True)
+    number = len(faults) - len(ahead)
+    last = f" (last: {faults[number - 1].kind.value})" if number else ""
+    print(
+        f"{run_id}: {jobs}, {number} of {len(faults)} faults done{last}, {seconds:.0f} s", file=sys.stderr, flush=True
+    )
 
 
 def log_tail(ledger: Ledger, run_id: str) -> str:
