@@ -270,5 +270,5 @@ def fleet(folder: Path, *, workers: int, job_seconds: float = 0.5, concurrency: 
             name = f"mac{number}"
             made.nodes.append(Node(name, folder / name, proxy, made.start(name, proxy)))
         for node in made.nodes:
-            node.process.wait_ready()
+            node.process.wait_ready(seconds=600)
         yield made
