@@ -29,7 +29,7 @@ from config.ledger.refusals import RefusalStore
 from config.ledger.restore import Restoration
 from config.ledger.server import Server
 from config.ledger.stages import Stages
-from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
+from config.ledger.store import Arg, decode, decode_name, ledger_client, redis_errors, run_script
 from config.ledger.summaries import Summaries
 from config.ledger.verdicts import Judged
 from config.records import JobState, Pin, Prompt, RunControl, Spec, StageState, Verdict, job_id
@@ -151,7 +151,7 @@ class Ledger:
     def run_ids(self) -> list[str]:
         """Ids of all runs, newest first."""
         with redis_errors():
-            return [decode(run_id) for run_id in self._redis.zrevrange(RUNS, 0, -1)]
+            return [decode_name(run_id) for run_id in self._redis.zrevrange(RUNS, 0, -1)]
 
     def pin(self, run_id: str, workspace: str, pin: Pin) -> Pin:
         """Store the code version of a workspace if none is stored; return the stored one, for the worker to compare."""
