@@ -76,6 +76,7 @@ def run(given: argparse.Namespace, folder: Path) -> int:
     for kind in Kind:
         print(f"  {macs.done[kind]:5d} {kind.value}")
     print(f"  {macs.done.total():5d} faults in total, one of them on the curating worker")
+    print("since data was last lost:")
     print(
         f"jobs by number of starts: {dict(sorted(storm_.deliveries.items()))}; leases expired: {storm_.lost}; "
         f"released: {storm_.handed_back}"
