@@ -3,9 +3,11 @@
 Faults are drawn from the seed and spread over the run. Workers and their model servers are killed and suspended.
 Networks are cut, stalled and lost. The broker is killed, with or without the last second of its append-only file. Its
 queue and its list of unacknowledged messages are flushed. A person cancels and pauses the run and pauses workers, and
-resumes them after a moment. Each worker supervises its own model server, a process that
-answers over HTTP like the scripted teacher, always the same. A rollout is slowed down to at least --seconds-per-job.
-Prints a table of the injected faults and the verdict. The exit code is 1 if the results of the two runs differ.
+resumes them after a moment. The broker loses everything (FLUSHALL) or gets an older state back, and a worker loses its
+disk; a person then runs `applejack recover` with the journals that are left. Each worker supervises its own model
+server, a process that answers over HTTP like the scripted teacher, always the same. A rollout is slowed down to at
+least --seconds-per-job. Prints progress to stderr, then a table of the injected faults and the verdict. The exit code
+is 1 if the results of the two runs differ.
 """
 
 import argparse
@@ -40,7 +42,11 @@ def main() -> int:
         help="minimum duration in the run with faults; the other run is not slowed down",
     )
     parser.add_argument("--patience", type=float, default=7200, help="seconds after which a run counts as hung")
+    parser.add_argument("--dir", type=Path, help="keep logs, journals and Redis in this new folder")
     given = parser.parse_args()
+    if given.dir:
+        given.dir.mkdir(parents=True)
+        return run(given, given.dir.resolve())
     with tempfile.TemporaryDirectory(prefix="applejack-chaos-") as folder:
         return run(given, Path(folder))
 
@@ -70,6 +76,7 @@ def run(given: argparse.Namespace, folder: Path) -> int:
     for kind in Kind:
         print(f"  {macs.done[kind]:5d} {kind.value}")
     print(f"  {macs.done.total():5d} faults in total, one of them on the curating worker")
+    print("since data was last lost:")
     print(
         f"jobs by number of starts: {dict(sorted(storm_.deliveries.items()))}; leases expired: {storm_.lost}; "
         f"released: {storm_.handed_back}"
@@ -78,7 +85,12 @@ def run(given: argparse.Namespace, folder: Path) -> int:
     print(f"calm {calm.seconds:.0f} s (not slowed down), storm {storm_.seconds:.0f} s")
     print(f"content hash calm  {calm.summary.get('content_hash')}")
     print(f"content hash storm {storm_.summary.get('content_hash')}")
-    broken = [*damage(calm, storm_, given.jobs), *macs.ended]
+    recovery = macs.person.recovery
+    print(
+        f"recovered {recovery.times} times, {recovery.restored} trajectories put back; submitted again "
+        f"{recovery.submitted_again} times"
+    )
+    broken = [*damage(calm, storm_, given.jobs), *macs.ended, *recovery.wrong]
     for line in broken:
         print(f"BROKEN: {line}")
     print("verdict: " + ("the runs differ" if broken else "nothing lost, nothing duplicated, the same dataset"))

@@ -1,7 +1,7 @@
 """The journal of a generate worker: what it made, on its own disk, from which a lost ledger can be rebuilt.
 
     DIR/journal/RUN/run.json         the run's spec
-                    prompts.jsonl    all its prompts, in order
+                    prompts.jsonl    all its prompts, in order; {"unreadable": job_id} for one that the ledger had lost
                     unseen.jsonl     its questions about unseen code, if it has any
                     WORKER.jsonl     one line per trajectory; {"dropped": [job_id, attempt]} takes one back
 
@@ -23,6 +23,7 @@ from config.records import Prompt, Spec, Trajectory, job_id
 from config.topology import UNSEEN
 
 SPEC, PROMPTS, UNSEEN_FILE = "run.json", "prompts.jsonl", f"{UNSEEN}.jsonl"
+UNREADABLE = "unreadable"
 DROPPED = b'{"dropped":'  # start of a line that takes a trajectory back
 OWN_FILES = {PROMPTS, UNSEEN_FILE}
 
@@ -46,9 +47,10 @@ class Journal:
             place = self.folder / run_id
             if not (place / SPEC).is_file():
                 place.mkdir(parents=True, exist_ok=True)
-                prompts = ledger.jobs.prompts(run_id, ledger.jobs.ids(run_id))
+                ids = ledger.jobs.ids(run_id)
+                prompts = zip(ids, ledger.jobs.readable_prompts(run_id, ids), strict=True)
                 with replace_file(place / PROMPTS, private=True) as fresh:
-                    write_lines(fresh, (prompt.model_dump_json(exclude_defaults=True) for prompt in prompts))
+                    write_lines(fresh, (prompt_line(job, prompt) for job, prompt in prompts))
                 if (unseen := ledger.files.read(run_id, UNSEEN, UNSEEN_FILE)) is not None:
                     write_text(place / UNSEEN_FILE, unseen.decode(), private=True)
                 write_text(place / SPEC, run.spec.model_dump_json(), private=True)  # last: it says that all is here
@@ -76,12 +78,25 @@ class Journal:
         with self._lock:
             place = self.folder / run_id
             place.mkdir(parents=True, exist_ok=True)
-            file = os.open(place / f"{self.worker}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            file = os.open(place / f"{self.worker}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(file, f"{line}\n".encode())
+                size = os.fstat(file).st_size
+                if size and os.pread(file, 1, size - 1) != b"\n":  # a full disk or a power cut left a part of a line
+                    line = f"\n{line}"
+                _write_all(file, f"{line}\n".encode())
                 os.fsync(file)
             finally:
                 os.close(file)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:  # at the end of a disk's space a write takes a part, and the next one raises
+        data = data[os.write(file, data) :]
+
+
+def prompt_line(job: str, prompt: Prompt | None) -> str:
+    """A line of prompts.jsonl."""
+    return prompt.model_dump_json(exclude_defaults=True) if prompt else json.dumps({UNREADABLE: job})
 
 
 @dataclass(frozen=True)
@@ -90,20 +105,17 @@ class Entries:
 
     run_id: str
     spec: Spec
-    prompts: tuple[Prompt, ...]
+    jobs: tuple[tuple[str, Prompt | None], ...]
+    """the run's job ids and prompts, in order; None for a prompt that no journal has"""
     unseen: str | None
     """content of unseen.jsonl"""
     files: tuple[Path, ...]
     """one per worker"""
 
-    def jobs(self) -> list[tuple[str, Prompt]]:
-        """The run's jobs with their prompts, in order."""
-        return [(job_id(number, prompt), prompt) for number, prompt in enumerate(self.prompts, start=1)]
-
     def prompt(self, job: str) -> Prompt | None:
         """The prompt of a job; None if the run does not have it."""
         number = int(job.partition("-")[0]) - 1
-        return self.prompts[number] if 0 <= number < len(self.prompts) else None
+        return self.jobs[number][1] if 0 <= number < len(self.jobs) else None
 
     def trajectories(self, broken: list[str]) -> Iterator[Trajectory]:
         """The trajectories that were not taken back. Lines that cannot be read are added to `broken`, "FILE:LINE"."""
@@ -126,16 +138,36 @@ def read(folders: list[Path]) -> list[Entries]:
 
 
 def _entries(run_id: str, places: list[Path]) -> Entries:
-    first = places[0]
-    prompts = (first / PROMPTS).read_text(encoding="utf-8").splitlines()
     unseen = next((place / UNSEEN_FILE for place in places if (place / UNSEEN_FILE).is_file()), None)
     return Entries(
         run_id,
-        Spec.model_validate_json((first / SPEC).read_text(encoding="utf-8")),
-        tuple(Prompt.model_validate_json(line) for line in prompts),
+        Spec.model_validate_json((places[0] / SPEC).read_text(encoding="utf-8")),
+        _jobs(places),
         unseen.read_text(encoding="utf-8") if unseen else None,
         tuple(file for place in places for file in sorted(place.glob("*.jsonl")) if file.name not in OWN_FILES),
     )
+
+
+def _jobs(places: list[Path]) -> tuple[tuple[str, Prompt | None], ...]:
+    """The jobs of the first place; a prompt that it lacks is taken from the others."""
+    jobs = _prompts(places[0])
+    for place in places[1:]:
+        if all(prompt for _, prompt in jobs):
+            break
+        jobs = [known if known[1] else found for known, found in zip(jobs, _prompts(place), strict=False)]
+    return tuple(jobs)
+
+
+def _prompts(place: Path) -> list[tuple[str, Prompt | None]]:
+    found: list[tuple[str, Prompt | None]] = []
+    with (place / PROMPTS).open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.startswith(b'{"%s":' % UNREADABLE.encode()):
+                found.append((str(json.loads(line)[UNREADABLE]), None))
+            else:
+                prompt = Prompt.model_validate_json(line)
+                found.append((job_id(number, prompt), prompt))
+    return found
 
 
 def _lines(file: Path, broken: list[str]) -> Iterator[Trajectory | tuple[str, int]]:

@@ -75,7 +75,7 @@ def _recover(ledger: Ledger, entries: Entries, tell: Callable[[str], object]) ->
                 ledger.pin(entries.run_id, named, made.provenance.workspace)
         if number % TOLD == 0:
             tell(f"{entries.run_id}: {number} trajectories read")
-    if counts["restored"]:
+    if ledger.restoration.unfinished(entries.run_id):
         ledger.restoration.end(entries.spec, restored=counts["restored"])
     jobs = ledger.jobs.counts(entries.run_id)
     missing = jobs[JobState.QUEUED] + jobs[JobState.RUNNING]
@@ -84,18 +84,16 @@ def _recover(ledger: Ledger, entries: Entries, tell: Callable[[str], object]) ->
 
 def _require_run(ledger: Ledger, entries: Entries) -> bool:
     """Create the run if the ledger does not have it; returns whether it was created."""
-    if entries.run_id in ledger.run_ids():
-        if ledger.jobs.ids(entries.run_id) != sorted(job for job, _ in entries.jobs()):
-            raise UsageError(
-                f"the ledger has another run {entries.run_id!r}, with other prompts; archive it, then recover again"
-            )
-        return False
-    ledger.create(entries.spec, entries.prompts)
-    if entries.unseen is not None:
+    created = ledger.create_jobs(entries.spec, entries.jobs).new if entries.run_id not in ledger.run_ids() else False
+    if ledger.jobs.ids(entries.run_id) != sorted(job for job, _ in entries.jobs):
+        raise UsageError(
+            f"the ledger has another run {entries.run_id!r}, with other prompts; archive it, then recover again"
+        )
+    if entries.unseen is not None and not ledger.files.has(entries.run_id, UNSEEN):
         with tempfile.TemporaryDirectory() as folder:
             write_text(Path(folder) / UNSEEN_FILE, entries.unseen)
             ledger.files.put(entries.run_id, UNSEEN, Path(folder))
-    return True
+    return created
 
 
 def _workspace(entries: Entries, job_id: str) -> str | None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 
 from config import logs
@@ -28,6 +29,8 @@ from worker.tools.open_workspaces import OpenWorkspaces
 
 log = logs.get(__name__)
 
+UNREADABLE_RUN = (StoreError, ValueError, LookupError, TypeError)
+"""what reading a broken value of a run raises; StoreError: a key of another type"""
 REFUSALS = {"terminal": "already finished", "held": "another worker runs it", "unknown": "not in its run"}
 """the ledger's words for a claim that it refuses -> what Flower shows; others are clear as they are"""
 STALE = {"already": "already finished", "stale": "another worker has taken it over", "unknown": "its run was cancelled"}
@@ -77,7 +80,7 @@ class JobRunner:
             run = retry_while_unavailable(lambda: self._run_view(run_id))
         except UsageError:
             return self._dropped(run_id, job_id, "there is no such run")
-        except (ValueError, LookupError) as error:  # the reconciler sets the run aside
+        except UNREADABLE_RUN as error:  # the reconciler sets the run aside
             return self._dropped(run_id, job_id, f"its run cannot be read: {type(error).__name__}")
         unserved = ""
         if (refusal := self._refusal(run)) and not (unserved := self._refuse(run_id, refusal)):
@@ -85,15 +88,7 @@ class JobRunner:
                 return self._dropped(run_id, job_id, control.value)  # `resume` queues it again
             dropped = self._dropped(run_id, job_id, refusal)
             return Outcome(Fate.RETRY, refusal) if self._postponed.add(run_id, job_id) else dropped
-        claim = retry_while_unavailable(
-            lambda: self.ledger.jobs.begin(
-                run_id,
-                job_id,
-                worker=self.worker,
-                lease_seconds=self.leases.lease_seconds,
-                delivery_limit=run.spec.delivery_limit,
-            )
-        )
+        claim = self._claim(run, job_id)
         if isinstance(claim, str):
             return self._dropped(run_id, job_id, claim)
 
@@ -133,6 +128,15 @@ class JobRunner:
             stored=stored,
         )
         return outcome(trajectory, stored)
+
+    def _claim(self, run: RunView, job_id: str) -> Claim | str:
+        """The job's claim, or why there is none."""
+        lease, limit = self.leases.lease_seconds, run.spec.delivery_limit
+        begin = partial(self.ledger.jobs.begin, run.spec.run_id, job_id, worker=self.worker)
+        try:
+            return retry_while_unavailable(lambda: begin(lease_seconds=lease, delivery_limit=limit))
+        except UNREADABLE_RUN as error:
+            return f"its run cannot be read: {type(error).__name__}"
 
     def _dropped(self, run_id: str, job_id: str, because: str) -> Outcome:
         log.info("job.dropped", run_id=run_id, job_id=job_id, because=because)

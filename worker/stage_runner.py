@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from config import logs
-from config.errors import ApplejackError, StoreUnavailableError
+from config.errors import ApplejackError, StoreError, StoreUnavailableError
 from config.ledger import Ledger
 from config.ledger.fleet import LeaseRef
 from config.ledger.stages import StageClaim, stage_member
@@ -48,9 +48,7 @@ class StageRunner:
         if reason := self.paused():  # delivered before the consumer stopped; the stage is still ready
             log.info("stage.dropped", run_id=run_id, stage=stage.value, because=reason)
             return Outcome(Fate.DROPPED, reason)
-        claim = retry_while_unavailable(
-            lambda: self.ledger.stages.begin(run_id, stage, worker=self.worker, lease_seconds=self.leases.lease_seconds)
-        )
+        claim = self._claim(run_id, stage)
         if isinstance(claim, str):
             log.info("stage.dropped", run_id=run_id, stage=stage.value, because=claim)
             return Outcome(Fate.DROPPED, REFUSALS.get(claim, claim))
@@ -72,6 +70,16 @@ class StageRunner:
         if ended == "stale":
             return Outcome(Fate.DROPPED, "another worker has taken it over, or its run was cancelled")
         return Outcome(Fate.FAILED, error) if error else Outcome(Fate.DONE)
+
+    def _claim(self, run_id: str, stage: Stage) -> StageClaim | str:
+        """The stage's claim, or why there is none."""
+        lease = self.leases.lease_seconds
+        try:
+            return retry_while_unavailable(
+                lambda: self.ledger.stages.begin(run_id, stage, worker=self.worker, lease_seconds=lease)
+            )
+        except (StoreError, ValueError, LookupError, TypeError) as error:  # the reconciler sets the run aside
+            return f"its run cannot be read: {type(error).__name__}"
 
     def _attempt(self, claim: StageClaim, lease: Lease) -> tuple[JsonObject, str]:
         if claim.exhausted:

@@ -6,7 +6,7 @@ from typing import Literal
 import redis
 
 from config.errors import StoreError
-from config.ledger.store import Arg, decode, decode_list, redis_errors, run_script
+from config.ledger.store import Arg, decode, decode_list, decode_name, redis_errors, run_script
 from config.records import JobState, RunControl, Spec, StageState
 from config.topology import ACTIVE, PAUSED, Stage, run_key
 
@@ -67,4 +67,4 @@ class RunControls:
     def paused(self) -> list[str]:
         """Ids of the runs that are paused, sorted."""
         with redis_errors():
-            return sorted(decode(run_id) for run_id in self._redis.smembers(PAUSED))
+            return sorted(decode_name(run_id) for run_id in self._redis.smembers(PAUSED))

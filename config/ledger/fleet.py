@@ -8,7 +8,7 @@ from typing import cast
 import redis
 
 from config.ledger.encoding import ms
-from config.ledger.store import Arg, decode, decode_list, redis_errors, run_script
+from config.ledger.store import Arg, decode, decode_list, decode_name, redis_errors, run_script
 from config.records import JsonObject, WorkerControl
 from config.topology import ACTIVE, CONTROLS, RECONCILER, WORKERS, run_key, worker_key
 
@@ -136,7 +136,7 @@ class Fleet:
     def active_runs(self) -> list[str]:
         """Runs that are neither finished nor cancelled, sorted; paused ones are among them."""
         with redis_errors():
-            return sorted(decode(run_id) for run_id in self._redis.smembers(ACTIVE))
+            return sorted(decode_name(run_id) for run_id in self._redis.smembers(ACTIVE))
 
     def now(self) -> float:
         """Server time in seconds since the epoch; the fleet uses no other clock."""

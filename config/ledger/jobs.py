@@ -162,13 +162,28 @@ class Jobs:
     def prompts(self, run_id: str, job_ids: Sequence[str]) -> list[Prompt]:
         """Prompts of many jobs, in the same order; StoreError if the run does not have one of them."""
         found: list[Prompt] = []
-        for start in range(0, len(job_ids), CHUNK):
-            with redis_errors():
-                blobs = self._redis.hmget(run_key(run_id, "prompts"), list(job_ids[start : start + CHUNK]))
-            if None in blobs:
-                raise StoreError(f"run {run_id!r} has no job {job_ids[start + blobs.index(None)]!r}")
-            found += [Prompt.model_validate_json(decode(blob)) for blob in blobs]
+        for job_id, blob in self._prompt_texts(run_id, job_ids):
+            if blob is None:
+                raise StoreError(f"run {run_id!r} has no job {job_id!r}")
+            found.append(Prompt.model_validate_json(decode(blob)))
         return found
+
+    def readable_prompts(self, run_id: str, job_ids: Sequence[str]) -> list[Prompt | None]:
+        """Prompts of many jobs, in the same order; None for each that is missing or cannot be read."""
+        found: list[Prompt | None] = []
+        for _, blob in self._prompt_texts(run_id, job_ids):
+            try:
+                found.append(Prompt.model_validate_json(blob or b""))
+            except ValueError:
+                found.append(None)
+        return found
+
+    def _prompt_texts(self, run_id: str, job_ids: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+        for start in range(0, len(job_ids), CHUNK):
+            chunk = list(job_ids[start : start + CHUNK])
+            with redis_errors():
+                blobs = cast(list[bytes | None], self._redis.hmget(run_key(run_id, "prompts"), chunk))
+            yield from zip(chunk, blobs, strict=True)
 
     def scan_prompts(self, run_id: str) -> Iterator[dict[str, Prompt]]:
         """Yield the prompts of a run in parts, by job id and in no order, so that Redis serves others in between.

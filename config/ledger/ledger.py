@@ -29,7 +29,7 @@ from config.ledger.refusals import RefusalStore
 from config.ledger.restore import Restoration
 from config.ledger.server import Server
 from config.ledger.stages import Stages
-from config.ledger.store import Arg, decode, ledger_client, redis_errors, run_script
+from config.ledger.store import Arg, decode, decode_name, ledger_client, redis_errors, run_script
 from config.ledger.summaries import Summaries
 from config.ledger.verdicts import Judged
 from config.records import JobState, Pin, Prompt, RunControl, Spec, StageState, Verdict, job_id
@@ -104,14 +104,18 @@ class Ledger:
 
         The same content again returns new=False and changes nothing. UsageError if the run id belongs to another run.
         """
-        ids = tuple(job_id(number, prompt) for number, prompt in enumerate(prompts, start=1))
+        return self.create_jobs(spec, [(job_id(number, prompt), prompt) for number, prompt in enumerate(prompts, 1)])
+
+    def create_jobs(self, spec: Spec, jobs: Sequence[tuple[str, Prompt | None]]) -> Created:
+        """Like `create`, with the jobs' ids. A job whose prompt is None, because it is lost, fails when it is run."""
+        ids = tuple(job for job, _ in jobs)
         digest = fingerprint(spec, ids)
         if self._known(spec.run_id, digest):
             return Created(new=False, job_ids=ids)
         with self._submitting(spec.run_id) as lock:
             if self._known(spec.run_id, digest):  # another producer was first
                 return Created(new=False, job_ids=ids)
-            self._write_prompts(spec.run_id, ids, prompts)
+            self._write_prompts(spec.run_id, jobs)
             stages = [run_key(spec.run_id, f"stage:{stage}") for stage in Stage]
             requested = (spec.train, spec.train and spec.evaluate)
             states = [StageState.WAITING.value if stage else StageState.SKIPPED.value for stage in requested]
@@ -150,7 +154,7 @@ class Ledger:
     def run_ids(self) -> list[str]:
         """Ids of all runs, newest first."""
         with redis_errors():
-            return [decode(run_id) for run_id in self._redis.zrevrange(RUNS, 0, -1)]
+            return [decode_name(run_id) for run_id in self._redis.zrevrange(RUNS, 0, -1)]
 
     def pin(self, run_id: str, workspace: str, pin: Pin) -> Pin:
         """Store the code version of a workspace if none is stored; return the stored one, for the worker to compare."""
@@ -250,13 +254,13 @@ class Ledger:
                 if decode(self._redis.get(key)) == token:
                     self._redis.delete(key)
 
-    def _write_prompts(self, run_id: str, ids: Sequence[str], prompts: Sequence[Prompt]) -> None:
+    def _write_prompts(self, run_id: str, jobs: Sequence[tuple[str, Prompt | None]]) -> None:
         """Write the keys that create.lua makes visible. After an interrupted submit the next one overwrites them."""
         with redis_errors():
             self._redis.delete(run_key(run_id, "prompts"), run_key(run_id, JobState.QUEUED.value))
-            for start in range(0, len(ids), BATCH):
-                batch = ids[start : start + BATCH]
-                texts = (prompt.model_dump_json(exclude_defaults=True) for prompt in prompts[start : start + BATCH])
+            for start in range(0, len(jobs), BATCH):
+                batch = dict(jobs[start : start + BATCH])
+                texts = (prompt.model_dump_json(exclude_defaults=True) if prompt else "" for prompt in batch.values())
                 with self._redis.pipeline(transaction=True) as pipe:
                     pipe.hset(run_key(run_id, "prompts"), mapping=dict(zip(batch, texts, strict=True)))
                     pipe.sadd(run_key(run_id, JobState.QUEUED.value), *batch)

@@ -8,7 +8,7 @@ import redis
 from config.errors import StoreError
 from config.ledger.encoding import ms, pack
 from config.ledger.jobs import TRUNCATED
-from config.ledger.store import Arg, decode, run_script
+from config.ledger.store import Arg, decode, redis_errors, run_script
 from config.records import JobState, Spec, StageState, Trajectory
 from config.topology import ACTIVE, Stage, run_key
 
@@ -25,7 +25,14 @@ class Restoration:
         state = JobState.GENERATED if trajectory.outcome == "completed" else JobState.FAILED
         kind = trajectory.failure.kind.value if trajectory.failure else TRUNCATED if trajectory.truncated else ""
         keys = [run_key(run_id, one.value) for one in JobState]
-        parts = ("leases", f"job:{job_id}", f"trajectory:{job_id}:{trajectory.attempt}", f"kind:{kind}", "changed")
+        parts = (
+            "leases",
+            f"job:{job_id}",
+            f"trajectory:{job_id}:{trajectory.attempt}",
+            f"kind:{kind}",
+            "changed",
+            "run",
+        )
         args: list[Arg] = [job_id, trajectory.attempt, state.value, pack(trajectory), worker, kind]
         args += [ms(trajectory.seconds), run_key(run_id, "kind:")]
         word = decode(run_script(self._redis, "restore", [*keys, *(run_key(run_id, part) for part in parts)], args))
@@ -33,6 +40,11 @@ class Restoration:
             case "restored" | "already" | "unknown" as result:
                 return result
         raise StoreError(f"restore.lua returned {word!r} for job {job_id!r}")
+
+    def unfinished(self, run_id: str) -> bool:
+        """Whether trajectories were put back since the last `end`: also by a recovery that was interrupted."""
+        with redis_errors():
+            return bool(self._redis.hexists(run_key(run_id, "run"), "restoring"))
 
     def end(self, spec: Spec, *, restored: int) -> int:
         """Let the run's stages start anew after `restored` trajectories; returns its number of pending jobs."""

@@ -117,6 +117,11 @@ def decode(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else "" if value is None else str(value)
 
 
+def decode_name(value: object) -> str:
+    """Like `decode`; bytes that are not UTF-8 become escapes, which name nothing, so that they do not hide the rest."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else decode(value)
+
+
 def decode_list(value: object) -> list[str]:
     """Convert a Redis list reply to a list of texts."""
     return [decode(item) for item in value] if isinstance(value, list) else []

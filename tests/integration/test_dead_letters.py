@@ -1,8 +1,8 @@
 """Messages and ledger values that cannot be read end no worker and run nothing. They are counted; other runs end."""
 
-import base64
 import json
 import random
+from collections.abc import Callable
 
 import pytest
 from pydantic import SecretStr
@@ -11,61 +11,18 @@ from config.ledger import Ledger
 from config.ledger.dead_letters import MOST
 from config.ledger.store import ledger_client
 from config.records import JobState, Spec
-from config.topology import CURATE, GENERATE, QUEUE_CURATE, QUEUE_GENERATE, TRAIN, run_key
+from config.topology import ACTIVE, CURATE, GENERATE, PAUSED, QUEUE_CURATE, QUEUE_GENERATE, run_key
 from tests.integration.conftest import StartWorker
+from tests.support.broken_messages import ODD, WRONG, message, random_bytes
+from tests.support.broken_values import broken_runs
 from tests.support.fleet import QUICK, RUN, all_terminal, answering, jobs_requests, prompts, submit, until
 from tests.support.scripted_endpoint import ScriptedEndpoint
 from worker.fleet.broker_channel import UnreadableMessageError, parse
+from worker.fleet.reconciler import Reconciler
 
 MESSAGES = 300
+EVERY_VALUE = 330  # runs: a little more than there are ways to break one
 QUEUES_OF_THE_WORKER = (QUEUE_GENERATE, QUEUE_CURATE)
-
-
-def message(task: object = GENERATE, body: object = None, **changes: object) -> dict[str, object]:
-    """A message as Celery sends it, with changes at its top level."""
-    encoded = base64.b64encode(json.dumps([["r", "j"], {}, {}] if body is None else body).encode()).decode()
-    return {
-        "body": encoded,
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": {"task": task, "id": "1", "lang": "py", "retries": 0, "eta": None, "root_id": "1"},
-        "properties": {
-            "correlation_id": "1",
-            "delivery_mode": 2,
-            "delivery_info": {"exchange": "generate", "routing_key": "generate"},
-            "body_encoding": "base64",
-            "delivery_tag": "tag-1",
-        },
-        **changes,
-    }
-
-
-WRONG = [
-    b"not json",
-    b"\xff\xfe\x00",
-    b"[" * 100_000,
-    b"null",
-    b"[]",
-    b"{}",
-    json.dumps(message(body="text")).encode(),
-    json.dumps(message(body=[["r"], {}, {}])).encode(),
-    json.dumps(message(body=[["r", {"deep": 1}], {}, {}])).encode(),
-    json.dumps(message(body=[["r", "j" * 10_000], {}, {}])).encode(),
-    json.dumps(message(body=[["r", "j"], {"extra": 1}, {}])).encode(),
-    json.dumps(message(task="os.system")).encode(),
-    json.dumps(message(task=7)).encode(),
-    json.dumps(message(task=TRAIN, body=[["r"], {}, {}])).encode(),
-    json.dumps(message(headers=None)).encode(),
-    json.dumps(message(properties={})).encode(),
-    json.dumps(message(**{"content-type": "application/x-python-serialize"})).encode(),
-    json.dumps(message(**{"content-encoding": "zip"})).encode(),
-    json.dumps(message(headers={"task": GENERATE, "id": "1", "eta": 5})).encode(),
-]
-ODD = [  # well-formed for us; what Celery itself does not expect in it
-    json.dumps(message(headers={"task": GENERATE, "id": "1", "eta": "never"})).encode(),
-    json.dumps(message(headers={"task": GENERATE, "id": "1", "retries": "many", "timelimit": "x"})).encode(),
-    json.dumps(message(headers={"task": GENERATE, "id": "1", "expires": "soon", "group_index": {}})).encode(),
-]
 
 
 @pytest.mark.parametrize("raw", WRONG, ids=range(len(WRONG)))
@@ -77,18 +34,6 @@ def test_a_message_of_another_kind_is_unreadable(raw: bytes) -> None:
 def test_messages_of_all_tasks_are_readable() -> None:
     assert parse(json.dumps(message()).encode(), QUEUE_GENERATE)["headers"]["task"] == GENERATE
     assert parse(json.dumps(message(CURATE, [["r"], {}, {"chain": []}])).encode(), QUEUE_CURATE)
-
-
-def random_bytes(rng: random.Random) -> bytes:
-    """A message that is cut, changed in one byte, or only noise."""
-    whole = bytearray(json.dumps(message()).encode())
-    match rng.randrange(3):
-        case 0:
-            return bytes(whole[: rng.randrange(len(whole))])
-        case 1:
-            whole[rng.randrange(len(whole))] = rng.randrange(256)
-            return bytes(whole)
-    return rng.randbytes(rng.randrange(1, 200))
 
 
 @pytest.mark.timeout(180)
@@ -135,6 +80,52 @@ def test_a_run_that_cannot_be_read_does_not_stop_the_others(
         client.delete(QUEUE_GENERATE)  # only the reconciler sends these jobs now
         assert all_terminal(ledger)[JobState.GENERATED] == 4
     assert [letter.place for letter in ledger.dead_letters.newest()] == ["run broken"]
+
+
+@pytest.mark.timeout(180)
+def test_runs_with_any_value_broken_stop_no_other_run(
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+) -> None:
+    """Fails without decode_name in Fleet.active_runs: one id that is not UTF-8 ends every pass of the reconciler.
+
+    Without JobRunner._claim and StageRunner._claim a message that names a broken run raises in its task.
+    """
+    client = ledger_client(redis_url.get_secret_value())
+    client.sadd(ACTIVE, b"\xff\xfe")
+    client.sadd(PAUSED, b"\xff\xfe")
+    for run_id, job_id, _ in broken_runs(ledger, client, count=EVERY_VALUE, seed=3):
+        client.lpush(QUEUE_GENERATE, json.dumps(message(body=[[run_id, job_id], {}, {}])))
+        client.lpush(QUEUE_CURATE, json.dumps(message(CURATE, body=[[run_id], {}, {}])))
+    with ScriptedEndpoint(answering()) as endpoint:
+        env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url, "APPLEJACK_LOG_FORMAT": "json"}
+        worker = start_worker(",".join(QUEUES_OF_THE_WORKER), "w1", env=env, wait=False)
+        until(lambda: client.llen(QUEUE_GENERATE) + client.llen(QUEUE_CURATE) == 0, "empty queues")
+        submit(ledger, redis_url, prompts(4))
+        client.delete(QUEUE_GENERATE)  # only the reconciler sends these jobs now
+        assert all_terminal(ledger)[JobState.GENERATED] == 4
+        assert sorted(jobs_requests(endpoint)) == [f"question {number}" for number in range(1, 5)]
+    assert worker.child.exit_code is None
+    log = worker.child.log.read_text()
+    assert "raised unexpected" not in log
+    assert "reconciler.failed" not in log
+
+
+def test_runs_that_cannot_be_read_do_not_slow_the_next_pass(ledger: Ledger, redis_url: SecretStr) -> None:
+    """Fails without REREAD_SECONDS: each pass reads them all again."""
+    client = ledger_client(redis_url.get_secret_value())
+    for number in range(50):
+        ledger.create(Spec(run_id=f"broken-{number}"), prompts(2))
+        client.set(run_key(f"broken-{number}", JobState.QUEUED.value), "not a set")
+    reconciler = Reconciler(ledger, client, lambda _: None)
+
+    def commands(of: Callable[[], object]) -> int:
+        before = int(client.info("stats")["total_commands_processed"])
+        of()
+        return int(client.info("stats")["total_commands_processed"]) - before
+
+    first = commands(reconciler.resend)
+    assert commands(reconciler.resend) < first / 5
+    assert ledger.dead_letters.count() == 50
 
 
 def test_jobs_with_unreadable_prompts_or_trajectories_fail_and_none_is_missing(

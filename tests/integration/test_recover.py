@@ -14,7 +14,7 @@ from config.journal import Journal, read
 from config.ledger import Ledger
 from config.ledger.store import ledger_client
 from config.records import Failure, JobState, Prompt, Spec, StageState, Trajectory
-from config.topology import Stage
+from config.topology import Stage, run_key
 from producer.recover import recover
 from tests.integration.conftest import StartWorker
 from tests.support.fleet import QUICK, RUN, answering, prompts, submit, until
@@ -110,6 +110,41 @@ def test_doubled_and_unreadable_entries_change_nothing(ledger: Ledger, tmp_path:
     assert (found.restored, found.unknown, found.missing) == (1, 1, 2)
     assert found.broken == (f"{tmp_path / 'one' / RUN / 'one.jsonl'}:3",)
     assert [one.prompt for one in ledger.jobs.trajectories(RUN)] == ["first"]
+
+
+def test_a_recovery_that_was_interrupted_is_ended_by_the_next_one(ledger: Ledger, tmp_path: Path) -> None:
+    """Fails without `restoring` in restore.lua: nothing is left to put back, and curation waits for ever."""
+    job_ids = ledger.create(SPEC, PROMPTS).job_ids
+    journal = Journal(tmp_path, "w1")
+    journal.keep_run(ledger, ledger.run(RUN))
+    for job_id in job_ids:
+        journal.add(made(job_id))
+        ledger.restoration.put(made(job_id), worker="w1")  # by a recovery that was killed then
+    [found] = recover(ledger, [tmp_path], tell=quiet)
+    assert (found.restored, found.missing) == (0, 0)
+    assert ledger.stages.view(RUN, Stage.CURATE).state is StageState.READY
+    history = ledger.run(RUN).history
+    recover(ledger, [tmp_path], tell=quiet)
+    assert ledger.run(RUN).history == history
+
+
+def test_an_unreadable_prompt_keeps_only_itself_out_of_the_journal(ledger: Ledger, tmp_path: Path) -> None:
+    """Fails without Jobs.readable_prompts: the journal then has no prompts at all, and recover finds no run."""
+    client, job_ids = ledger._redis, ledger.create(SPEC, PROMPTS).job_ids
+    earlier, journal = Journal(tmp_path / "earlier", "w1"), Journal(tmp_path / "later", "w2")
+    earlier.keep_run(ledger, ledger.run(RUN))
+    for job_id, broken in ((job_ids[0], b"{"), (job_ids[1], b"\xff")):
+        client.hset(run_key(RUN, "prompts"), job_id, broken)
+    journal.keep_run(ledger, ledger.run(RUN))
+    journal.add(made(job_ids[2]))
+    ledger.remove(RUN)
+    [found] = recover(ledger, [tmp_path / "later"], tell=quiet)
+    assert (found.restored, found.missing, found.unknown) == (1, 2, 0)
+    assert ledger.jobs.ids(RUN) == list(job_ids)
+    assert ledger.jobs.readable_prompts(RUN, job_ids) == [None, None, PROMPTS[2]]
+    ledger.remove(RUN)
+    recover(ledger, [tmp_path / "later", tmp_path / "earlier"], tell=quiet)
+    assert ledger.jobs.readable_prompts(RUN, job_ids) == PROMPTS
 
 
 def test_a_run_of_the_same_name_with_other_prompts_is_refused(ledger: Ledger, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ messages are harmless: a worker drops a message whose job or stage is leased or 
 """
 
 import re
+import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -21,6 +22,8 @@ from worker.fleet.broker_messages import Message
 log = logs.get(__name__)
 
 FULL_SCAN_LIMIT = 2000  # pending; above it the queues (1 KB a message) are read only if they hold fewer messages
+REREAD_SECONDS = 60.0  # a value that cannot be read heals only by a person, or a newer version of the workers
+SHOWN = 80  # characters of an id that is none
 MAX_RESENT = 500  # messages per heartbeat, about a second: the same thread renews this worker's leases
 
 Send = Callable[[Message], None]
@@ -38,7 +41,8 @@ class Reconciler:
         self._redis = client
         self._send = send
         self._missing: frozenset[Message] = frozenset()
-        self._unreadable: set[str] = set()
+        self._unreadable: dict[str, float] = {}
+        """run -> when it is read again, time.monotonic()"""
 
     def reap(self) -> int:
         """Requeue the work of expired leases and send its messages; returns their number."""
@@ -84,8 +88,14 @@ class Reconciler:
         return [run_id for run_id in self._ledger.fleet.active_runs() if run_id not in paused]
 
     def _pending(self) -> set[Message]:
-        queued = self._of_each(self._sent_runs(), lambda run_id: self._ledger.jobs.ids(run_id, JobState.QUEUED))
+        queued = self._of_each(self._sent_runs(), self._queued)
         return self._ready_stages() | {(GENERATE, run_id, job_id) for run_id, ids in queued for job_id in ids}
+
+    def _queued(self, run_id: str) -> list[str]:
+        ids = self._ledger.jobs.ids(run_id, JobState.QUEUED)
+        if (wrong := next((job_id for job_id in ids if not re.fullmatch(RUN_ID, job_id)), None)) is not None:
+            raise ValueError(f"{wrong[:SHOWN]!r} is not the id of a job")
+        return ids
 
     def _ready_stages(self) -> set[Message]:
         def ready(run_id: str) -> list[Message]:
@@ -95,9 +105,15 @@ class Reconciler:
         return {message for _, messages in self._of_each(self._going(), ready) for message in messages}
 
     def _of_each(self, run_ids: Iterable[str], look: Callable[[str], T]) -> list[tuple[str, T]]:
-        """What `look` returns for each run; a run whose values cannot be read is left out and set aside once."""
+        """What `look` returns for each run, without those that cannot be read: they are set aside.
+
+        They are read again after REREAD_SECONDS: a thousand of them would slow every pass.
+        """
         seen: list[tuple[str, T]] = []
+        now = time.monotonic()
         for run_id in run_ids:
+            if self._unreadable.get(run_id, now) > now:
+                continue
             try:
                 if not re.fullmatch(RUN_ID, run_id):
                     raise ValueError(f"{run_id!r} is not the id of a run")
@@ -106,9 +122,9 @@ class Reconciler:
                 raise
             except (StoreError, ValueError, LookupError, TypeError) as error:
                 if run_id not in self._unreadable:
-                    self._unreadable.add(run_id)
                     log.exception("run.unreadable", run_id=run_id)
                     self._ledger.dead_letters.add(f"run {run_id}", "", f"{type(error).__name__}: {error}")
+                self._unreadable[run_id] = now + REREAD_SECONDS
         return seen
 
 

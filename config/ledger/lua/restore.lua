@@ -1,6 +1,6 @@
 -- Puts a trajectory from a journal back: into an attempt that has none; a later attempt than the ledger's replaces it.
 -- Returns restored, already, or unknown for a job that the run does not have.
--- KEYS queued, running, generated, failed, cancelled, leases, job, trajectory, kind, changed
+-- KEYS queued, running, generated, failed, cancelled, leases, job, trajectory, kind, changed, run
 -- ARGV job_id, attempt, state, blob, worker, failure kind or '', milliseconds, prefix of kind sets
 local at = tonumber(redis.call('HGET', KEYS[7], 'attempt') or '1')
 local attempt = tonumber(ARGV[2])
@@ -21,5 +21,6 @@ redis.call('HSET', KEYS[7], 'attempt', attempt, 'worker', ARGV[5], 'finished_ms'
            'token', '')
 if ARGV[6] ~= '' then redis.call('SADD', KEYS[9], ARGV[1]) end
 redis.call('ZADD', KEYS[10], now, ARGV[1])
+redis.call('HSET', KEYS[11], 'restoring', 1)  -- until restored.lua has run
 note(KEYS[7], 'restored', ARGV[5], ARGV[6])
 return 'restored'

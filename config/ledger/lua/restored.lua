@@ -7,6 +7,7 @@ redis.call('HSET', KEYS[5], 'state', pending > 0 and 'waiting' or 'ready', 'read
 redis.call('HSET', KEYS[6], 'state', ARGV[2])
 redis.call('HSET', KEYS[7], 'state', ARGV[3])
 redis.call('HINCRBY', KEYS[1], 'bulk', 1)
+redis.call('HDEL', KEYS[1], 'restoring')
 if not redis.call('HGET', KEYS[1], 'control') then redis.call('SADD', KEYS[4], ARGV[1]) end
 note(KEYS[1], 'restored', '', ARGV[4])
 return pending

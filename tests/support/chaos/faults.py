@@ -25,6 +25,9 @@ class Kind(StrEnum):
     CANCEL_RUN = "cancel run"  # by a person, who resumes it after a moment
     PAUSE_RUN = "pause run"  # the same
     PAUSE_WORKER = "pause worker"  # the same
+    FLUSH_ALL = "flush everything"  # FLUSHALL; a person recovers the run from the journals that are left
+    OLDER_SNAPSHOT = "restore older snapshot"  # the broker starts again with what it had earlier in the run; the same
+    LOSE_DISK = "lose disk"  # a worker is killed, and its directory with its journal is gone when it starts again
 
 
 WEIGHTS = {
@@ -43,6 +46,9 @@ WEIGHTS = {
     Kind.CANCEL_RUN: 3,
     Kind.PAUSE_RUN: 2,
     Kind.PAUSE_WORKER: 3,
+    Kind.FLUSH_ALL: 1,  # what only a lost disk had is generated again: with three workers up to a third of the run
+    Kind.OLDER_SNAPSHOT: 1,
+    Kind.LOSE_DISK: 1,
 }
 
 

@@ -1,7 +1,11 @@
-"""A fleet to be disturbed: a broker, workers behind a proxy each and their model servers, and a hand for faults."""
+"""A fleet to be disturbed: a broker, workers behind a proxy each and their model servers, and a hand for faults.
+
+The file is long because it holds one short method for each kind of fault.
+"""
 
 import heapq
 import itertools
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,9 +21,11 @@ from config.ledger import Ledger
 from config.ledger.store import decode
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, RECONCILER
 from producer.stack.redis_server import Server
+from tests.support.chaos.append_only import AppendOnly
 from tests.support.chaos.faults import Fault, Kind, between
 from tests.support.chaos.node import Node, port_of
 from tests.support.chaos.person import Person
+from tests.support.chaos.recovery import Recovery
 from tests.support.proxy import Proxy
 from tests.support.workers import SCRIPTED_MODEL, WorkerProcess, start_worker_process
 
@@ -32,6 +38,7 @@ OFFLINE = (0.3, 2.5 * LEASE)
 BROKER_DOWN = (0.2, 3.0)
 ANSWER_SECONDS = 0.1  # of a model server, in calm weather too
 HELD = (0.3, 4.0)  # of a run or a worker, until a person lets it go on
+NOTICED = (0.3, 4.0)  # until a person recovers a run that was lost
 UNWRITTEN = 1.0  # seconds that a power cut takes from an append-only file of appendfsync everysec
 
 
@@ -50,13 +57,21 @@ class Fleet:
     nodes: list[Node] = field(default_factory=list)
     suspended: list[psutil.Process] = field(default_factory=list)
     """model servers"""
+    _began: AppendOnly | None = None
+    """the broker's file when the run had been submitted"""
     _due: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
         # no retries: an answer that says the server is away is what the caller wants to know
         self.client = redis.Redis.from_url(self.server.url.get_secret_value(), retry=None, socket_timeout=5)
-        self.person = Person(Ledger(self.client))
+        self.person = Person(Ledger(self.client), Recovery(self.server.url, self.folder))
+
+    def begin(self, run_id: str, submit: Callable[[], object]) -> None:
+        """Submit a run. Its faults begin: an older snapshot is not older than this."""
+        self.person.recovery.run_id, self.person.recovery.submit = run_id, submit
+        submit()
+        self._began = AppendOnly.now(self.folder)
 
     def start(self, node_name: str, proxy: Proxy) -> WorkerProcess:
         """A worker that generates and curates, with a model server, its ledger and broker behind the proxy."""
@@ -87,8 +102,11 @@ class Fleet:
     def inject(self, fault: Fault) -> bool:
         """Do it; False when there is nothing now that it could be done to."""
         match fault.kind:
-            case Kind.KILL_BROKER | Kind.POWER_CUT:
+            case Kind.KILL_BROKER | Kind.POWER_CUT | Kind.OLDER_SNAPSHOT:
                 self._down(fault)
+            case Kind.FLUSH_ALL:
+                self.client.flushall()
+                self.person.recovery.lose(between(NOTICED, fault.share))
             case Kind.FLUSH_QUEUE:
                 self.client.delete(QUEUE_GENERATE)
             case Kind.FLUSH_UNACKED:
@@ -127,9 +145,11 @@ class Fleet:
         while self._due and self._due[0][0] <= time.monotonic():
             heapq.heappop(self._due)[2]()
         self.person.look()
+        self.person.recovery.look([node.disk / "journal" for node in self.nodes])
 
     def end(self) -> None:
         """Kill every worker, with which its model server ends; one that is suspended has to wake for it."""
+        self.person.recovery.stop()
         for node in self.nodes:
             node.process.child.kill()
         for server in list(self.suspended):
@@ -137,7 +157,7 @@ class Fleet:
 
     def calm(self) -> None:
         """Wait until everything is back."""
-        while self._due or self.person.held:
+        while self._due or self.person.held or self.person.recovery.pending:
             self.tend()
             time.sleep(0.05)
 
@@ -159,6 +179,9 @@ class Fleet:
         match fault.kind:
             case Kind.KILL_WORKER | Kind.KILL_RECONCILER:
                 self._kill(node, fault.share)
+            case Kind.LOSE_DISK:
+                self._kill(node, fault.share, new_disk=True)
+                shutil.rmtree(node.disk / "journal", ignore_errors=True)  # no recovery reads it now
             case Kind.SUSPEND_WORKER:
                 node.process.suspend()
                 node.awake = False
@@ -193,13 +216,15 @@ class Fleet:
         with suppress(psutil.NoSuchProcess):
             server.resume()
 
-    def _kill(self, node: Node, share: float) -> None:
+    def _kill(self, node: Node, share: float, *, new_disk: bool = False) -> None:
         node.killed = True
         node.process.kill()
         node.process.child.kill()  # closes its pipe
-        self._later(between(AWAY, share), lambda: self._start_again(node))
+        self._later(between(AWAY, share), lambda: self._start_again(node, new_disk=new_disk))
 
-    def _start_again(self, node: Node) -> None:
+    def _start_again(self, node: Node, *, new_disk: bool = False) -> None:
+        if new_disk:
+            shutil.rmtree(node.disk, ignore_errors=True)
         node.process = self.start(node.name, node.proxy)
         node.killed = False
 
@@ -219,20 +244,18 @@ class Fleet:
         self._later(between(OFFLINE, fault.share), back)
 
     def _down(self, fault: Fault) -> None:
-        written = self._append_only_size() if fault.kind is Kind.POWER_CUT else None
-        if written:
+        before = AppendOnly.now(self.folder)
+        if fault.kind is Kind.POWER_CUT:
             time.sleep(UNWRITTEN * fault.share)
         self.server.child.kill()
-        if written:
-            file, size = written
-            with file.open("r+b") as log:
-                log.truncate(min(size, file.stat().st_size))
+        match fault.kind:
+            case Kind.POWER_CUT:
+                before.restore()
+                self.person.recovery.power_cut()
+            case Kind.OLDER_SNAPSHOT if self._began:
+                before.between(self._began, seed=fault.target).restore()
+                self.person.recovery.lose(between(NOTICED, fault.share))
         self._later(between(BROKER_DOWN, fault.share), self.server.revive)
-
-    def _append_only_size(self) -> tuple[Path, int]:
-        """The file the server appends to, and how long it is."""
-        (file,) = (self.folder / "redis" / "appendonlydir").glob("*.incr.aof")
-        return file, file.stat().st_size
 
 
 @contextmanager
@@ -245,7 +268,7 @@ def fleet(folder: Path, *, workers: int, job_seconds: float = 0.5, concurrency: 
         for number in range(1, workers + 1):
             proxy = stack.enter_context(Proxy(port_of(made.server.url)))
             name = f"mac{number}"
-            made.nodes.append(Node(name, proxy, made.start(name, proxy)))
+            made.nodes.append(Node(name, folder / name, proxy, made.start(name, proxy)))
         for node in made.nodes:
-            node.process.wait_ready()
+            node.process.wait_ready(seconds=600)
         yield made

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
@@ -19,6 +20,8 @@ class Node:
     """One worker of the fleet, its network, and whether it can be disturbed now."""
 
     name: str
+    disk: Path
+    """its APPLEJACK_DIR"""
     proxy: Proxy
     process: WorkerProcess
     awake: bool = True

@@ -1,12 +1,13 @@
 """A run in calm weather and the same run in a storm, and whether the storm left a trace."""
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.errors import StoreError
+from config.errors import StoreError, UsageError
 from config.ledger import Ledger
 from config.records import JobState, JsonObject, Prompt, Spec, StageState
 from config.settings import Settings
@@ -18,6 +19,7 @@ from tests.support.chaos.fleet import Fleet
 
 CALM, STORM = "calm", "storm"
 LOOK_SECONDS = 0.1
+TOLD_SECONDS = 10.0  # between two lines of progress
 UNLIMITED = 1_000_000  # deliveries: no job is to blame for what the storm does to its workers
 WRITTEN = ("train.jsonl", "valid.jsonl", "test.jsonl", "rejected.jsonl", "held_out.jsonl", "valid_prompts.jsonl")
 
@@ -31,7 +33,9 @@ class Trace:
     trajectories: int
     """distinct jobs with a trajectory"""
     stored: int
-    """trajectories counted as stored, over all workers"""
+    """trajectories counted as stored, over all workers, since the ledger last lost its counts"""
+    restored: int
+    """trajectories that a recovery put back, since then; each job's trajectory was stored or put back once"""
     files: dict[str, bytes]
     """the dataset as it lies in the ledger"""
     summary: JsonObject
@@ -52,8 +56,8 @@ def submit(fleet: Fleet, run_id: str, prompts: Sequence[Prompt], *, workspace: P
         run_id=run_id, workspace=str(workspace), student=str(student), dataset_format="turns",
         max_seq_length=4096, train=False, delivery_limit=UNLIMITED,
     )  # fmt: skip
-    ledger, fleet.person.run_id = fleet.person.ledger, run_id
-    enqueue.submit(ledger, Settings(redis_url=fleet.server.url), spec, prompts)
+    ledger = fleet.person.ledger
+    fleet.begin(run_id, lambda: enqueue.submit(ledger, Settings(redis_url=fleet.server.url), spec, prompts))
     return ledger
 
 
@@ -62,7 +66,7 @@ def weather(fleet: Fleet, ledger: Ledger, run_id: str, faults: Sequence[Fault], 
 
     Once all jobs are terminal, whichever worker curates is killed too, when there were faults at all.
     """
-    started = time.monotonic()
+    started = spoken = time.monotonic()
     ahead, curator_spared = list(faults), bool(faults)
     while True:
         fleet.tend()
@@ -71,16 +75,31 @@ def weather(fleet: Fleet, ledger: Ledger, run_id: str, faults: Sequence[Fault], 
             terminal = counts[JobState.GENERATED] + counts[JobState.FAILED]
             if ahead and ahead[0].at <= terminal and fleet.inject(ahead[0]):
                 ahead.pop(0)
-            curation = ledger.stages.view(run_id, Stage.CURATE)
-            if curator_spared and curation.state is StageState.RUNNING:
-                curator_spared = not fleet.kill(curation.worker)
-            if status(ledger, run_id).stage in {"done", "failed"}:
-                fleet.calm()
-                return time.monotonic() - started
+            if time.monotonic() - spoken > TOLD_SECONDS:
+                spoken = time.monotonic()
+                tell(run_id, f"{terminal} of {sum(counts.values())} jobs terminal", faults, ahead, spoken - started)
+            if not fleet.person.recovery.pending:
+                curation = ledger.stages.view(run_id, Stage.CURATE)
+                if curator_spared and curation.state is StageState.RUNNING:
+                    curator_spared = not fleet.kill(curation.worker)
+                if status(ledger, run_id).stage in {"done", "failed"}:
+                    fleet.calm()
+                    return time.monotonic() - started
         except StoreError:
             pass  # the broker is down on purpose
+        except UsageError:  # there is no such run, until it is recovered
+            assert fleet.person.recovery.pending, f"{run_id} is gone"
         assert time.monotonic() - started < seconds, f"not over within {seconds:.0f} s: {log_tail(ledger, run_id)}"
         time.sleep(LOOK_SECONDS)
+
+
+def tell(run_id: str, jobs: str, faults: Sequence[Fault], ahead: Sequence[Fault], seconds: float) -> None:
+    """Print the progress of a run to stderr."""
+    number = len(faults) - len(ahead)
+    last = f" (last: {faults[number - 1].kind.value})" if number else ""
+    print(
+        f"{run_id}: {jobs}, {number} of {len(faults)} faults done{last}, {seconds:.0f} s", file=sys.stderr, flush=True
+    )
 
 
 def log_tail(ledger: Ledger, run_id: str) -> str:
@@ -100,6 +119,7 @@ def trace(ledger: Ledger, run_id: str, folder: Path, *, seconds: float) -> Trace
         verdicts=len(ledger.verdicts(run_id)),
         trajectories=len({trajectory.job_id for trajectory in ledger.jobs.trajectories(run_id)}),
         stored=sum(ledger.counters(run_id)[1].values()),
+        restored=sum(seen.count("restored") for seen in events),
         files={file.name: file.read_bytes() for file in files if file.name in WRITTEN},
         summary=curation.result,
         deliveries=Counter(seen.count("started") for seen in events),
@@ -119,7 +139,10 @@ def damage(calm: Trace, storm: Trace, jobs: int) -> list[str]:
         (f"{seen.generated} of {jobs} jobs were generated", lambda: seen.generated == jobs),
         (f"{seen.queued} queued, {seen.running} running at the end", lambda: seen.queued + seen.running == 0),
         (f"{storm.trajectories} of {jobs} jobs have a trajectory", lambda: storm.trajectories == jobs),
-        (f"{storm.stored} trajectories were stored for {jobs} jobs", lambda: storm.stored == jobs),
+        (
+            f"{storm.stored} trajectories were stored and {storm.restored} put back for {jobs} jobs",
+            lambda: storm.stored + storm.restored == jobs,
+        ),
         (f"{storm.verdicts} verdicts for {jobs} jobs", lambda: storm.verdicts == jobs),
         (f"curation read {storm.summary.get('read')} of {jobs}", lambda: storm.summary.get("read") == jobs),
         (f"kept {seen.kept} and rejected {seen.rejected} of {jobs}", lambda: both(seen) == jobs),
