@@ -13,6 +13,7 @@ check:
     .venv/bin/mypy
     .venv/bin/lint-imports
     .ci/resolve
+    .ci/pins --check
 
 # run the unit tests: no I/O, seconds
 unit:
@@ -22,9 +23,9 @@ unit:
 test:
     .venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-# pin all dependencies again; index addresses are left out on purpose
+# update all pins: packages, and digests of images where Docker is
 pins:
-    .venv/bin/uv pip compile -q --universal --python-version 3.11 --all-extras --group dev --no-header --no-annotate pyproject.toml -o constraints.txt
+    .ci/pins
 
 # run what CI runs
 ci:

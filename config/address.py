@@ -1,8 +1,15 @@
 """Server addresses: whether one is on this machine, and how to print it without its secrets."""
 
 import ipaddress
+import re
 from contextlib import suppress
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
+
+STORES: Final = ("redis", "rediss")
+HOST: Final = re.compile(r"(\[[\w:.%]+\]|[^\s:@\[\]]+)(:\d*)?")
+SECRETS: Final = re.compile(r"(?i)([?&;][\w-]*(?:password|secret|token|key)=)[^&]*")
+"""parameters of a query that hold a secret: password and ssl_password of redis-py, keys of endpoints"""
 
 
 def is_loopback(host: str | None) -> bool:
@@ -23,7 +30,17 @@ def http_parts(url: str) -> SplitResult | None:
 
 
 def without_secret(url: str) -> str:
-    """Remove user and password from a URL, for records and messages."""
+    """Remove user, password and secret parameters from a URL, for records and messages.
+
+    A password that is not percent-encoded may hold "/", "?", "#" and "@": where no host precedes them, and in Redis
+    URLs, whose path holds no "@", everything before the last "@" is left out.
+    """
     scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else url
+    if not separator:
+        return url
+    rest = SECRETS.sub(r"\1***", rest)  # first: a parameter may hold an "@"
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    host = authority.rpartition("@")[2]
+    whole = scheme not in STORES and HOST.fullmatch(host)
+    shown = rest[len(authority) - len(host) :] if whole else rest.rpartition("@")[2]
+    return f"{scheme}{separator}{shown}"

@@ -3,7 +3,6 @@
 With --json the last line on stdout is {"error": ..., "exit_code": ...}.
 """
 
-import json
 import sys
 from collections.abc import Callable
 from typing import Never, Protocol, runtime_checkable
@@ -11,6 +10,7 @@ from typing import Never, Protocol, runtime_checkable
 import typer
 
 from config.errors import ApplejackError, UsageError
+from config.terminal import say, say_json
 
 EXIT_INCOMPLETE = 1
 EXIT_BAD_INPUT = 2
@@ -54,10 +54,9 @@ def run(command: Callable[[], object], *, interrupted: str) -> Never:
 
 def fail(line: str, code: int, *, prefix: str = "applejack: ") -> Never:
     """Print the error to stderr, with --json to stdout as well, and exit."""
-    sys.stderr.write(f"{prefix}{line}\n")
+    say(f"{prefix}{line}", file=sys.stderr)
     if "--json" in sys.argv[1:]:  # argv, because the options of an invalid command line are not parsed
-        sys.stdout.write(json.dumps({"error": line, "exit_code": code}, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
+        say_json({"error": line, "exit_code": code})
     sys.exit(code)
 
 

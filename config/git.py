@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from config.environment import outside_environment
 from config.errors import ApplejackError
 
 FIXED: Final = {"GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
@@ -41,7 +42,7 @@ def run_git(
     Raises:
         GitError: git is not installed, took too long or failed; the text is one line.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    inherited = {name: value for name, value in outside_environment().items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(
             ["git", *OPTIONS, "-C", str(where), *arguments],

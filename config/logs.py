@@ -2,11 +2,15 @@
 
 import logging
 import sys
+from typing import TextIO
 
 import structlog
+from rich.traceback import Traceback
 from structlog.tracebacks import ExceptionDictTransformer
 
+from config.console import PlainConsole
 from config.settings import Settings
+from config.terminal import plain
 
 CHATTY = ("httpx", "httpx2")  # they log each model request; one line per job is enough
 
@@ -26,10 +30,10 @@ def configure(settings: Settings) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     # Tracebacks without local variables: those of a connection hold the URL with its password.
-    pretty = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.RichTracebackFormatter(show_locals=False))
+    pretty = structlog.dev.ConsoleRenderer(exception_formatter=_plain_traceback)
     tracebacks = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
     renderer: list[structlog.typing.Processor] = (
-        [pretty] if is_pretty(settings) else [tracebacks, structlog.processors.JSONRenderer()]
+        [_without_controls, pretty] if is_pretty(settings) else [tracebacks, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -49,6 +53,16 @@ def configure(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     for name in CHATTY:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+
+
+def _without_controls(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Texts of endpoints and runs, in which an escape sequence would reach the terminal; JSON escapes them."""
+    return {plain(key): plain(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _plain_traceback(out: TextIO, error: structlog.typing.ExcInfo) -> None:
+    out.write("\n")
+    PlainConsole(file=out).print(Traceback.from_exception(*error, show_locals=False))
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

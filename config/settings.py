@@ -9,17 +9,23 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.address import without_secret
+from config.environment import PREFIX
 from config.errors import UsageError
+from config.terminal import say
 
-PREFIX: Final = "APPLEJACK_"
 RUN_LOCK: Final = Path("/run/lock")
 REDIS: Final = ("redis", "rediss")
+FORM: Final = "expected redis://:PASSWORD@HOST:PORT/0"
+OWN: Final = (  # directories and files in `dir`
+    *("archive", "cache", "fleet-redis", "journal", "logs", "models", "redis", "runs"),
+    *("flower", "flower.*", "flower-*", "stack.*"),
+)
 
 
 def default_lock_dir() -> Path:
@@ -129,6 +135,11 @@ class Settings(BaseSettings):
         return tuple(text for part in (self.trainers or "").split(";") if (text := part.strip()))
 
     @property
+    def own_places(self) -> list[Path]:
+        """What applejack writes into `dir`, as far as it is there; `dir` itself may be a directory of the user's."""
+        return [place for pattern in OWN for place in self.dir.glob(pattern)]
+
+    @property
     def runs(self) -> Path:
         """One folder per run: datasets, adapter, report."""
         return self.dir / "runs"
@@ -156,7 +167,7 @@ def settings() -> Settings:
     UsageError names the variable that has an invalid value.
     """
     for warning in misspelt(os.environ):
-        sys.stderr.write(f"applejack: {warning}\n")
+        say(f"applejack: {warning}", file=sys.stderr)
     try:
         return Settings()
     except ValidationError as error:
@@ -173,10 +184,14 @@ def require_redis(url: str) -> None:
     with suppress(ValueError):  # a bad port, or an unclosed IPv6 bracket
         parts = urlsplit(url)
         database = parts.path.removeprefix("/")
-        if parts.scheme in REDIS and parts.hostname and parts.port != 0 and (database.isdecimal() or not database):
+        hidden = "password" not in parse_qs(
+            parts.query
+        )  # redis-py would take it there; Celery and Flower would show it
+        place = parts.hostname and parts.port != 0 and (database.isdecimal() or not database)
+        if parts.scheme in REDIS and place and hidden:
             return
     shown = without_secret(url) if "://" in url else url.rpartition("@")[2]
-    raise ValueError(f"{shown!r} is not a Redis URL; expected redis://:PASSWORD@HOST:PORT/0")
+    raise ValueError(f"{shown!r} is not a Redis URL; {FORM}")
 
 
 def misspelt(names: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from config.exit_codes import run
+from config.private_files import make_files_private
 from config.version import version
 
 SUBMIT, MONITOR, OPERATE = "Submit runs", "Monitor runs and get results", "Operate machines"
@@ -170,6 +171,7 @@ def options(
 
 def main() -> None:
     """Run a command and exit with its code."""
+    make_files_private()
     run(
         lambda: app(prog_name="applejack", standalone_mode=False),
         interrupted="interrupted; queued work is kept, and the same command continues it",

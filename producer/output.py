@@ -1,14 +1,13 @@
 """Print a command's output: text, and with --json one JSON object as the last line on stdout."""
 
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import typer
-from rich.console import Console
 
+from config.console import PlainConsole
 from config.records import JsonObject
+from config.terminal import say_json
 
 
 @dataclass(frozen=True)
@@ -18,15 +17,14 @@ class Output:
     as_json: bool
 
     @property
-    def console(self) -> Console:
+    def console(self) -> PlainConsole:
         """Console for text output."""
-        return Console(stderr=self.as_json, highlight=False, soft_wrap=True)
+        return PlainConsole(stderr=self.as_json, soft_wrap=True)
 
     def result(self, body: JsonObject) -> None:
         """Print the JSON object; nothing without --json."""
         if self.as_json:
-            sys.stdout.write(json.dumps(body, ensure_ascii=False) + "\n")
-            sys.stdout.flush()
+            say_json(body)
 
 
 def pluralise(number: int, noun: str) -> str:

@@ -19,15 +19,17 @@ from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
 from config import logs
-from config.address import is_loopback
+from config.address import is_loopback, without_secret
 from config.broker import make_app
 from config.errors import StoreError, UsageError
 from config.exit_codes import EXIT_BAD_INPUT
 from config.journal import Journal
 from config.ledger import Ledger
 from config.ledger.store import ledger_client
+from config.private_files import make_files_private, restrict, restrict_log
 from config.records import JsonObject, WorkerControl
 from config.settings import Settings, settings
+from config.terminal import say
 from config.topology import GENERATE, QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN, ROUTES
 from config.version import version
 from worker.concurrency.limiter import ConcurrencyLimiter, Qos
@@ -163,7 +165,7 @@ class Worker:
             "queues": list(queues),
             "pid": os.getpid(),
             "machine": machine(),
-            "endpoint": self.supervisor.endpoint if self._generates else None,
+            "endpoint": without_secret(self.supervisor.endpoint) if self._generates else None,
             "paused": (self.supervisor.paused if self._generates else self.intake.reason) or None,
             "refuses": dict(self.supervisor.refused.all()),
             **({"device": device} if (device := self._device(queues)) else {}),
@@ -218,8 +220,7 @@ class Worker:
         """End this worker, which has taken no job: nothing else in the process waits for the supervisor's thread."""
         with suppress(StoreError):  # leaves the list of workers; an unavailable ledger does not delay the exit
             self._ledger.fleet.leave(self.jobs.worker)
-        sys.stderr.write(f"applejack: {reason}\n")
-        sys.stderr.flush()
+        say(f"applejack: {reason}", file=sys.stderr)
         os._exit(EXIT_BAD_INPUT)
 
 
@@ -229,6 +230,9 @@ app: Celery = worker.app
 
 
 def _named(sender: str, **_: object) -> None:  # before the worker connects to anything
+    make_files_private()
+    restrict_log()
+    restrict(settings().own_places)
     logs.configure(settings())
     logging.captureWarnings(True)  # Celery warns about root here
     if not logs.is_pretty(settings()):  # Celery writes "worker: Warm shutdown" there, past every logger

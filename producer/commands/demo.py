@@ -78,7 +78,7 @@ def demo(
     output.result(body)
     if status.failed or status.state in {"failed", "cancelled"}:
         console.print(
-            f"[red]incomplete[/red]: {status.error or f'{status.failed} jobs failed, {status.cancelled} cancelled'}; "
+            f"incomplete: {status.error or f'{status.failed} jobs failed, {status.cancelled} cancelled'}; "
             f"see `applejack status {status.run_id}`"
         )
         raise typer.Exit(EXIT_INCOMPLETE)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from config.diagnostics import DoctorReport
 from config.model_names import parse_model
@@ -64,7 +64,7 @@ def doctor(
 def print_report(console: Console, report: DoctorReport) -> None:
     """Print the findings, errors first; then the checks that ran, and those that were skipped, with the reason."""
     if not report.findings:
-        console.print("[green]no problems found[/green]")
+        console.print("no problems found", style="green")
     elif console.width >= TABLE_WIDTH:
         console.print(findings_table(report))
     for finding in report.findings if console.width < TABLE_WIDTH else ():  # columns would cut addresses and paths
@@ -87,9 +87,8 @@ def findings_table(report: DoctorReport) -> Table:
     for heading in ("problem", "remedy"):
         table.add_column(heading, overflow="fold")  # truncated paths would be useless
     for finding in report.findings:
-        colour = COLOUR[finding.severity]
-        severity = f"[{colour}]{finding.severity}[/{colour}]"
-        table.add_row(severity, finding.name, escape(finding.message), escape(finding.remedy))
+        severity = Text(finding.severity, style=COLOUR[finding.severity])
+        table.add_row(severity, finding.name, Text(finding.message), Text(finding.remedy))
     return table
 
 

@@ -16,6 +16,7 @@ from config.address import http_parts, without_secret
 from config.errors import UsageError
 from config.ledger import Ledger
 from config.ledger.logins import LOGIN_SECONDS, FlowerAddress
+from config.terminal import say
 from producer.commands.options import Dir, Json, settings_with_dir
 from producer.connect import open_ledger
 from producer.output import Output
@@ -57,8 +58,8 @@ def open(
     if not (print_link or as_json) and open_browser(link):
         output.console.print(f"opened {base} in the browser", markup=False)
     elif not as_json:
-        sys.stderr.write(f"this link logs in once, within {LOGIN_SECONDS} s; keep it to yourself:\n")
-        sys.stdout.write(f"{link}\n")
+        say(f"this link logs in once, within {LOGIN_SECONDS} s; keep it to yourself:", file=sys.stderr)
+        say(link)
     output.result({"url": link})
 
 

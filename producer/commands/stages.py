@@ -16,6 +16,7 @@ from config.atomic_files import writing
 from config.errors import UsageError
 from config.ledger import Ledger
 from config.settings import Settings
+from config.terminal import say
 from producer.commands.options import settings_with_dir
 from producer.connect import open_ledger
 from producer.fetch import fetch_for_review
@@ -89,7 +90,7 @@ def with_local_run(run: str, settings: Settings, *, trajectories: bool) -> list[
         view = ledger.run(run)
     if view.judged and view.judged.version != view.version:
         older, newer = view.judged.version, view.version
-        sys.stderr.write(f"applejack: the dataset is of version {older}; the run is at version {newer}\n")
+        say(f"applejack: the dataset is of version {older}; the run is at version {newer}", file=sys.stderr)
     return [str(target)]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from config.errors import UsageError
 from config.exit_codes import EXIT_INTERRUPTED, fail
@@ -107,19 +107,21 @@ def why(
         prompt = ledger.jobs.prompt(run, job_id)
     latest = attempts[-1]
     console = output.console
-    console.print(f"[bold]{job_id}[/bold]  {view.state.value}, attempt {view.attempt}")
-    console.print(f"prompt: {escape(prompt.prompt)}")
+    console.print(Text.assemble((job_id, "bold"), f"  {view.state.value}, attempt {view.attempt}"))
+    console.print(f"prompt: {prompt.prompt}")
     for event in view.history:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
-        console.print(f"  {at}  attempt {event.attempt}  {event.event:<12} {event.worker}  {escape(event.detail)}")
+        console.print(f"  {at}  attempt {event.attempt}  {event.event:<12} {event.worker}  {event.detail}")
     if latest:
         print_trajectory(console, latest)
     if latest and latest.truncated and not verdict:
-        console.print(f"[red]truncated[/red]: max_tokens ended model turn {len(latest.finish_reasons)}")
+        console.print(
+            Text.assemble(("truncated", "red"), f": max_tokens ended model turn {len(latest.finish_reasons)}")
+        )
     for finding in verdict.findings if verdict else ():
-        console.print(f"[red]rejected[/red] {finding.reason.value}: {escape(finding.detail)}")
+        console.print(Text.assemble(("rejected", "red"), f" {finding.reason.value}: {finding.detail}"))
     if verdict and verdict.kept:
-        console.print(f"[green]kept[/green]{row_ranges(verdict)}")
+        console.print(Text.assemble(("kept", "green"), row_ranges(verdict)))
     output.result(
         {
             "job_id": job_id,
@@ -161,11 +163,12 @@ def print_trajectory(console: Console, trajectory: Trajectory) -> None:
         text = message.content if message.content is not None else "(null)"
         shortened = text if len(text) <= SHOWN else f"{text[:SHOWN]} [{len(text) - SHOWN} more characters]"
         if message.content or not message.tool_calls:  # a message with calls only is printed as its calls
-            console.print(f"  [cyan]{author}[/cyan]: {escape(shortened)}")
+            console.print(Text.assemble("  ", (author, "cyan"), f": {shortened}"))
         for call in message.tool_calls:
             arguments = call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments)
-            console.print(f"  [cyan]call[/cyan] {escape(f'{call.id}: {call.name}({arguments})')}")
+            console.print(Text.assemble("  ", ("call", "cyan"), f" {call.id}: {call.name}({arguments})"))
     if trajectory.failure:
-        console.print(f"[red]failed[/red] {trajectory.failure.kind.value}: {escape(trajectory.failure.message)}")
+        failure = trajectory.failure
+        console.print(Text.assemble(("failed", "red"), f" {failure.kind.value}: {failure.message}"))
     if trajectory.provenance:
-        console.print(f"  {escape(origin(trajectory.provenance))}", style="dim")
+        console.print(f"  {origin(trajectory.provenance)}", style="dim")

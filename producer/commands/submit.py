@@ -13,6 +13,7 @@ from config.ledger import Ledger
 from config.prompts import load
 from config.records import TOOL_NAMES, JsonObject, Limits, Sampling, Spec
 from config.settings import Settings
+from config.terminal import say
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN, UNSEEN
 from config.trainer_command import TRAINER_HELP, parse_trainer
 from producer import enqueue
@@ -187,7 +188,7 @@ def submit(
         evaluate_concurrency=evaluate_concurrency,
         **({"system_prompt": system_prompt} if system_prompt is not None else {}),
     )
-    asked = resolve_prompts(loaded, prompts, warn=lambda line: sys.stderr.write(f"applejack: {line}\n"))
+    asked = resolve_prompts(loaded, prompts, warn=lambda line: say(f"applejack: {line}", file=sys.stderr))
     require_tools(asked, spec)
     require_sufficient_tools(asked, spec)
     targets = watch_targets(notify, settings, "--wait", watching=wait)
@@ -195,7 +196,7 @@ def submit(
         if not force and run not in ledger.run_ids():
             check_models(ledger, reached, spec, output)
         for doubt in filter(None, (doubtful(name) for name in students if name)):
-            sys.stderr.write(f"applejack: {doubt}\n")
+            say(f"applejack: {doubt}", file=sys.stderr)
         # A repeated submit keeps the questions of the first.
         elsewhere = [] if ledger.files.has(run, UNSEEN) else unseen_prompts(asked, spec, count=unseen)
         new, total = enqueue.submit(ledger, reached, spec, asked, unseen=elsewhere)

@@ -1,5 +1,6 @@
 """Checks whether the workers of a fleet agree: versions, clocks, settings and names."""
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -106,7 +107,11 @@ class Agreement:
         machines: dict[str, set[str]] = defaultdict(set)
         for view in self.alive():
             machine, host = view.fields.get("machine"), view.name.rpartition("@")[2]
-            if isinstance(machine, str) and machine and not int(machine, 16) & RANDOM_ADDRESS:
+            if (
+                isinstance(machine, str)
+                and re.fullmatch("[0-9a-f]+", machine)
+                and not int(machine, 16) & RANDOM_ADDRESS
+            ):
                 machines[host].add(machine)
         for host, found in machines.items():
             if len(found) > 1:

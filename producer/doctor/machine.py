@@ -17,6 +17,7 @@ import psutil
 
 import producer
 from config.diagnostics import CannotCheckError, Check, Diagnosis
+from config.environment import outside_environment
 from producer.doctor.mac import Mac
 
 OURS = ("config", "producer", "worker")
@@ -137,7 +138,7 @@ class Machine:
                     capture_output=True,
                     text=True,
                     cwd=elsewhere,
-                    env=dict(self.environment),
+                    env=outside_environment(self.environment),
                     timeout=COMMAND_SECONDS,
                     check=True,
                 )

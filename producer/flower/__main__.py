@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from config.exit_codes import run
+from config.private_files import make_files_private
 from config.settings import settings
 from producer.flower.serve import ADDRESS, PORT, serve
 from producer.output import Output
@@ -22,4 +23,5 @@ def start(
 
 
 if __name__ == "__main__":
+    make_files_private()
     run(lambda: app(prog_name="python -m producer.flower", standalone_mode=False), interrupted="interrupted")

@@ -16,6 +16,7 @@ from config.address import is_loopback
 from config.broker import make_app
 from config.errors import UsageError
 from config.ledger import Ledger
+from config.private_files import restrict, restrict_log
 from config.settings import Settings
 from producer.flower.fleet.pages import ControlWorker, FleetPage
 from producer.flower.jobs.pages import urls as job_urls
@@ -65,6 +66,8 @@ def serve(settings: Settings, *, address: str, port: int, output: Output) -> Non
     options.db = str(settings.dir / "flower")
     options.tasks_columns = COLUMNS
     settings.dir.mkdir(parents=True, exist_ok=True)
+    restrict(settings.own_places)
+    restrict_log()
     with_url = settings.model_copy(update={"redis_url": redis_url})
     Access(credentials.pair).install()
     secret = {"cookie_secret": cookie_secret(settings.dir, credentials.pair)}

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from config.errors import UsageError
 from config.ledger import Ledger
 from config.settings import Settings
+from config.terminal import say
 from producer.notify.events import Rules
 from producer.notify.targets import Target, parse_targets
 from producer.notify.watcher import Notifier
@@ -20,7 +21,7 @@ def rules_of(settings: Settings) -> Rules:
 
 def to_stderr(line: str) -> None:
     """Print a line of the notifier, which may come at any time."""
-    sys.stderr.write(f"applejack: {line}\n")
+    say(f"applejack: {line}", file=sys.stderr)
     sys.stderr.flush()
 
 

@@ -19,6 +19,7 @@ from config.atomic_files import writing
 from config.broker import make_app
 from config.errors import StoreError
 from config.ledger import Ledger
+from config.private_files import restrict
 from config.process import free_port, port_is_free
 from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
@@ -108,6 +109,7 @@ class Stack:
     def _start(self) -> None:
         with writing(self.folder):
             (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+            restrict(self.settings.own_places)
         url = self.settings.redis_url
         if url is None:
             self.server = Server.start(self.folder)

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -15,7 +14,9 @@ from typing import IO, Self
 import redis
 from pydantic import SecretStr
 
+from config.address import without_secret
 from config.atomic_files import write_text, writing
+from config.environment import outside_environment
 from config.errors import StoreError, UsageError
 from config.process import ChildProcess, describe_exit, free_port, start_child
 from producer.stack.redis_binary import RedisBinary, find_binary
@@ -67,7 +68,7 @@ def short_lived_client(url: SecretStr, seconds: float) -> Iterator["redis.Redis"
 
 def without_password(url: SecretStr) -> str:
     """The url without its credentials, for messages."""
-    return re.sub(r"//[^@/]*@", "//", url.get_secret_value())
+    return without_secret(url.get_secret_value())
 
 
 def find_live(folder: Path) -> SecretStr | None:
@@ -197,7 +198,7 @@ def _start_on_free_port(binary: RedisBinary, folder: Path, lock: IO[str]) -> tup
 
 def _launch(binary: RedisBinary, folder: Path, lock: IO[str]) -> ChildProcess:
     command = [str(binary.path), str(folder / CONFIG_FILE)]
-    return start_child("server", command, log=folder / LOG_FILE, keep=[lock.fileno()])
+    return start_child("server", command, log=folder / LOG_FILE, env=outside_environment(), keep=[lock.fileno()])
 
 
 def _came_up(url: SecretStr, child: ChildProcess) -> bool:

@@ -29,3 +29,21 @@ def test_a_traceback_holds_no_local_variables(log_format: Literal["json", "prett
     assert "connection.failed" in done.stderr
     assert "refused" in done.stderr
     assert SECRET not in done.stderr
+
+
+def test_escape_sequences_do_not_reach_a_terminal_through_a_log() -> None:
+    """Fails without _without_controls and _plain_traceback."""
+    code = """
+        from config import logs
+        from config.settings import Settings
+        logs.configure(Settings(log_format="pretty"))
+        try:
+            raise ConnectionError("\\x1b]52;c;aaaa\\x07")
+        except ConnectionError:
+            logs.get("test").exception("failed", worker="\\x1b]0;title\\x07", reason="\\x9b2J")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "52;c;aaaa" in done.stderr
+    assert "title" in done.stderr
+    assert not {"\x1b]", "\x07", "\x9b"} & {done.stderr[at : at + n] for at in range(len(done.stderr)) for n in (1, 2)}

@@ -7,6 +7,7 @@ import typer
 
 from config import logs
 from config.exit_codes import EXIT_BAD_INPUT, fail, run
+from config.private_files import make_files_private
 from config.settings import settings
 
 # name -> module and function. Only the requested one is imported, because the imports are slow.
@@ -26,6 +27,7 @@ COMMANDS = {
 
 def main() -> None:
     """Run one stage. Our own errors print one line on stderr; the exit code is 2 for bad input and 1 otherwise."""
+    make_files_private()
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in COMMANDS:
         fail(f"no stage {name!r}; choose one of {', '.join(COMMANDS)}", EXIT_BAD_INPUT)

@@ -1,12 +1,12 @@
 """Audits a training set: `python -m worker.cli audit DIR|FILE... [--student MODEL]`."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from config.terminal import say, say_json
 from worker.curate.audit import audit as run_audit
 from worker.curate.audit import student_measure
 from worker.models.resolve import local_model
@@ -26,8 +26,8 @@ def audit(
     """Find faults in any training set: duplicates, leaks, lost calls, fabricated results."""
     measure = student_measure(local_model(student, weights=False).path) if student else None
     audited = run_audit(paths, measure=measure, max_seq_length=max_seq_length)
-    print(audited.as_text(), file=sys.stderr if as_json else sys.stdout)
+    say(audited.as_text(), file=sys.stderr if as_json else sys.stdout)
     if as_json:
-        print(json.dumps(audited.as_json()))
+        say_json(audited.as_json())
     if not audited.clean:
         raise typer.Exit(1)

@@ -1,6 +1,5 @@
 """The curate stage on files: `python -m worker.cli curate IN.jsonl... --out DIR --student MODEL`."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from config.errors import UsageError
 from config.records import JsonObject, Trajectory
 from config.settings import settings
+from config.terminal import say, say_json
 from worker.curate import sources
 from worker.curate.options import FORMATS, MAX_CALLS, SPLITS_BY, Format, Options, SplitBy, Summary
 from worker.curate.pipeline import curate as run_curate
@@ -105,7 +105,7 @@ def curate(
     )
     print_summary(curated.summary, out, to=sys.stderr if as_json else sys.stdout)
     if as_json:
-        print(json.dumps({**curated.summary.as_json(), "dataset": str(out)}))
+        say_json({**curated.summary.as_json(), "dataset": str(out)})
     if not curated.summary.kept:
         raise typer.Exit(1)
 
@@ -125,9 +125,9 @@ class Lines:
                 continue
             self.broken += 1
             if self.broken <= SHOWN_LINES:
-                print(f"{sourced.where}: {sourced.problem}", file=sys.stderr)
+                say(f"{sourced.where}: {sourced.problem}", file=sys.stderr)
         if self.broken > SHOWN_LINES:
-            print(f"and {self.broken - SHOWN_LINES} more lines that could not be read", file=sys.stderr)
+            say(f"and {self.broken - SHOWN_LINES} more lines that could not be read", file=sys.stderr)
 
 
 def print_summary(summary: Summary, out: Path, *, to: TextIO) -> None:
@@ -139,20 +139,18 @@ def print_summary(summary: Summary, out: Path, *, to: TextIO) -> None:
         "rejected for other reasons": summary.rejected - summary.skipped,
         "total": summary.read,
     }
-    print("\n".join(f"{count:>8}  {label}" for label, count in rows.items()), file=to)
+    say("\n".join(f"{count:>8}  {label}" for label, count in rows.items()), file=to)
     if summary.correct["of"]:
-        print(
-            f"correct: {summary.correct['count']} of {summary.correct['of']} answers with an expected answer", file=to
-        )
-    print(f"replayed: {replay_line(summary.replayed) if summary.replayed else 'off'}", file=to)
+        say(f"correct: {summary.correct['count']} of {summary.correct['of']} answers with an expected answer", file=to)
+    say(f"replayed: {replay_line(summary.replayed) if summary.replayed else 'off'}", file=to)
     for title, counts in (("reasons", summary.reasons), ("rows", summary.splits)):
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-        print(f"{title}: {listed or 'none'}", file=to)
+        say(f"{title}: {listed or 'none'}", file=to)
     for limit, count in summary.limits.items():
-        print(f"--max-seq-length {limit} would keep {count} more", file=to)
+        say(f"--max-seq-length {limit} would keep {count} more", file=to)
     for warning in summary.warnings:
-        print(f"warning: {warning}", file=to)
-    print(f"dataset: {out}  content hash {summary.content_hash}", file=to)
+        say(f"warning: {warning}", file=to)
+    say(f"dataset: {out}  content hash {summary.content_hash}", file=to)
 
 
 def replay_line(counts: JsonObject) -> str:
@@ -167,7 +165,7 @@ def replay_line(counts: JsonObject) -> str:
 def progress(read: int) -> None:
     """Print a line for every STEP trajectories."""
     if read % STEP == 0:
-        print(f"{read} trajectories read", file=sys.stderr)
+        say(f"{read} trajectories read", file=sys.stderr)
 
 
 def _format(text: str) -> Format:

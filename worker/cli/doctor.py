@@ -1,6 +1,5 @@
 """The worker's side of `applejack doctor`: python -m worker.cli doctor [--student MODEL]"""
 
-import json
 import sys
 from dataclasses import replace
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from config.diagnostics import run_checks
 from config.exit_codes import EXIT_INCOMPLETE
+from config.terminal import say, say_json
 from worker.device.budget import budget_lines
 from worker.device.machine import this_machine
 from worker.device.model_memory import Model
@@ -34,15 +34,13 @@ def doctor(
         report = replace(report, facts=tuple(budget_lines(Model.of(directory), this_machine())))
     out = sys.stderr if as_json else sys.stdout
     for finding in report.findings:
-        print(
-            f"{finding.severity} {finding.name}: {finding.message}\n    {finding.remedy}\n    {finding.help}", file=out
-        )
+        say(f"{finding.severity} {finding.name}: {finding.message}\n    {finding.remedy}\n    {finding.help}", file=out)
     for skipped in report.not_checked:
-        print(f"not checked {skipped.check}: {skipped.why}", file=out)
+        say(f"not checked {skipped.check}: {skipped.why}", file=out)
     for fact in report.facts:
-        print(fact, file=out)
-    print(f"checked: {', '.join(report.checked)}", file=out)
+        say(fact, file=out)
+    say(f"checked: {', '.join(report.checked)}", file=out)
     if as_json:
-        print(json.dumps(report.as_json(), ensure_ascii=False))
+        say_json(report.as_json())
     if report.errors:
         raise typer.Exit(EXIT_INCOMPLETE)

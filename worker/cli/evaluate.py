@@ -1,6 +1,5 @@
 """The evaluate stage on files: `python -m worker.cli evaluate DATASET ...`, and `... score IN...`."""
 
-import json
 import platform
 import re
 import sys
@@ -16,6 +15,7 @@ from config.records import JsonObject, Spec
 from config.report.metrics import Targets
 from config.report.rows import lines
 from config.settings import settings
+from config.terminal import say, say_json
 from worker.evaluate import recorded
 from worker.evaluate.rates import metrics
 from worker.evaluate.score import AnswerFault, AnswerScore, observe
@@ -76,7 +76,7 @@ def evaluate(
         run_id=re.sub(r"[^A-Za-z0-9._-]+", "-", out.resolve().name).lstrip("._-")[:64] or "evaluation",
         overrides=Overrides(workspace=workspace, system_prompt=system_prompt, limit=limit, unseen=unseen),
         cache=settings().cache,
-        warn=lambda line: print(f"applejack: {line}", file=sys.stderr),
+        warn=lambda line: say(f"applejack: {line}", file=sys.stderr),
     )
     spec = _with(repeat.spec, evaluate_tokens=evaluate_tokens, samples=samples)
     model = local_model(student).path
@@ -90,17 +90,17 @@ def evaluate(
         adapter=adapter,
         workspace_for=repeat.workspace_for,
         out=out,
-        on_progress=lambda phase, done, total: print(f"{phase}: {done} of {total}", file=sys.stderr),
+        on_progress=lambda phase, done, total: say(f"{phase}: {done} of {total}", file=sys.stderr),
         worker=platform.node(),
         concurrency=concurrency,
     )
     report = repeat.completed(report, adapter).model_copy(update={"notes": notes})
     report.write(out)
     people = sys.stderr if as_json else sys.stdout
-    print(report.markdown(), file=people)
-    print(f"report: {out / 'report.json'}", file=people)
+    say(report.markdown(), file=people)
+    say(f"report: {out / 'report.json'}", file=people)
     if as_json:
-        print(json.dumps(report.model_dump(mode="json") | {"report": str(out / "report.json")}))
+        say_json(report.model_dump(mode="json") | {"report": str(out / "report.json")})
 
 
 def _with(spec: Spec, *, evaluate_tokens: int | None, samples: int | None) -> Spec:
@@ -133,7 +133,7 @@ def score(
         observed = _observe(record)
         if isinstance(observed, str) or record.trajectory is None:
             broken.append(_place(record) | {"reason": str(observed)})
-            print(f"{record.place}: {observed}", file=sys.stderr)
+            say(f"{record.place}: {observed}", file=sys.stderr)
             continue
         scored[record.file] += 1
         seen.append(observed)
@@ -144,7 +144,7 @@ def score(
     if as_json:
         findings = {fault.value: {"count": len(rows), "rows": rows} for fault, rows in found.items()}
         rates = metrics(seen).model_dump(mode="json")
-        print(json.dumps({"scored": len(seen), "findings": findings, "broken": broken, "metrics": rates}))
+        say_json({"scored": len(seen), "findings": findings, "broken": broken, "metrics": rates})
     if not seen:
         raise typer.Exit(EXIT_INCOMPLETE)
 
@@ -172,12 +172,12 @@ def _print_scores(
     table = lines((metrics(seen),), (None,), Targets())
     for line in table:
         target = f"  (target {line.target})" if line.target else ""
-        print(f"{line.measure:<40}{line.values[0].text}{target}", file=to)
+        say(f"{line.measure:<40}{line.values[0].text}{target}", file=to)
     for fault, rows in found.items():
         if rows:
-            print(f"\n{fault.value}: {len(rows)}", file=to)
+            say(f"\n{fault.value}: {len(rows)}", file=to)
         for row in rows[:SHOWN_ROWS]:
             where = row.get("line") or row.get("path") or row["index"]
-            print(f"  {row['file']}:{where}  {' '.join(str(row['detail']).split())[:100]}", file=to)
+            say(f"  {row['file']}:{where}  {' '.join(str(row['detail']).split())[:100]}", file=to)
     if broken:
-        print(f"\n{len(broken)} answers could not be read", file=to)
+        say(f"\n{len(broken)} answers could not be read", file=to)

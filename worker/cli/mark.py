@@ -1,6 +1,5 @@
 """`applejack review DATASET --mark`: serves the page until Ctrl-C."""
 
-import json
 import sys
 import tempfile
 import threading
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from config.errors import UsageError
 from config.records import JsonObject, Verdict
+from config.terminal import say, say_json
 from worker.curate.review import Reviewed, write_review
 from worker.curate.review.desk import Desk, draw
 from worker.curate.review.examples import Example, read_examples
@@ -47,14 +47,14 @@ def mark_examples(
         marking: JsonObject = {"by": by, "blind": blind}
         write_review(page, (found[example] for example in chosen), title=title, marking=marking)
         with serving(page, desk, port=port) as url, suppress(KeyboardInterrupt):
-            print(_greeting(url, file, chosen, by=by, marked=desk.finish()), file=out, flush=True)
+            say(_greeting(url, file, chosen, by=by, marked=desk.finish()), file=out)
             threading.Event().wait()
         marked = desk.finish()
-    print(f"\n{marked} of {len(chosen)} marked by {by}, saved in {file}", file=out)
+    say(f"\n{marked} of {len(chosen)} marked by {by}, saved in {file}", file=out)
     if marked:
-        print(f"precision and recall: applejack precision {dataset}", file=out)
+        say(f"precision and recall: applejack precision {dataset}", file=out)
     if as_json:
-        print(json.dumps({"page": None, "marks": str(file), "by": by, "marked": marked, "of": len(chosen)}))
+        say_json({"page": None, "marks": str(file), "by": by, "marked": marked, "of": len(chosen)})
 
 
 def find(chosen: Iterable[Example], pairs: Iterable[Reviewed]) -> dict[Example, Reviewed]:

@@ -12,6 +12,7 @@ from config.atomic_files import write_text, writing
 from config.errors import UsageError
 from config.fetched import note_change
 from config.records import JsonObject
+from config.terminal import say, say_json
 from worker.curate.card import with_review
 from worker.curate.dataset import CARD, MANIFEST
 from worker.curate.review.examples import read_examples
@@ -60,10 +61,10 @@ def precision(
             "(with --trajectories FILE... for a dataset that was curated from files)"
         )
     measured = measure(examples, marks)
-    print("\n".join(lines(measured)), file=sys.stderr if as_json else sys.stdout)
+    say("\n".join(lines(measured)), file=sys.stderr if as_json else sys.stdout)
     update(dataset, measured)
     if as_json:
-        print(json.dumps({**measured.as_json(), **_job_ids(measured), "marks": str(file)}))
+        say_json({**measured.as_json(), **_job_ids(measured), "marks": str(file)})
     if not measured.judged:
         raise typer.Exit(1)
 

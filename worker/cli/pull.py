@@ -1,15 +1,15 @@
 """Downloads a model: `python -m worker.cli pull MODEL`."""
 
-import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
 
+from config.console import PlainConsole
 from config.errors import UsageError
 from config.model_names import parse_model
+from config.terminal import say_json
 from worker.models.progress import Progress
 
 LINE_SHARE = 0.1  # of the model, between two lines where there is no terminal
@@ -28,20 +28,20 @@ def pull(
         raise UsageError(f"{model!r} is a directory, which is used as it is; give a hub id such as ORG/NAME")
     from worker.models.download import pull as download  # half a second: not for a wrong name
 
-    console = Console(stderr=as_json, highlight=False)
+    console = PlainConsole(stderr=as_json)
     shown = Shown(console)
     with shown.bar:
         found = download(model, on_progress=shown.show)
     console.print(f"{found.model} at revision {found.revision}: {found.path}", soft_wrap=True)
     if as_json:
         size = sum(file.stat().st_size for file in found.path.rglob("*") if file.is_file())
-        print(json.dumps({"path": str(found.path), "model": found.model, "revision": found.revision, "bytes": size}))
+        say_json({"path": str(found.path), "model": found.model, "revision": found.revision, "bytes": size})
 
 
 class Shown:
     """Progress as a bar; without a terminal, as a line for every tenth of the model."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: PlainConsole) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self.bar = Bar(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
         self._task = self.bar.add_task("listing files", total=None)

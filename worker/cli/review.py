@@ -14,6 +14,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from config.errors import UsageError
 from config.records import Finding, Trajectory, Verdict
+from config.terminal import say, say_json
 from worker.cli.mark import mark_examples
 from worker.cli.review_run import write_run_page
 from worker.curate import sources
@@ -97,7 +98,7 @@ def review(
         return
     write_page(page or beside(dataset, "review.html"), dataset, pairs, rejected, as_json=as_json)
     if judged_set.others:
-        print(f"not shown, because this dataset was not curated from them: {judged_set.others}", file=sys.stderr)
+        say(f"not shown, because this dataset was not curated from them: {judged_set.others}", file=sys.stderr)
 
 
 class Curated:
@@ -153,12 +154,12 @@ def write_page(
     lost = sum(len(lines) for lines in rejected.values()) - kept[False]
     size = page.stat().st_size
     out = sys.stderr if as_json else sys.stdout
-    print(f"{page}: {kept[True]} kept, {kept[False]} rejected, {size / 1e6:.1f} MB", file=out)
+    say(f"{page}: {kept[True]} kept, {kept[False]} rejected, {size / 1e6:.1f} MB", file=out)
     if lost:
-        print(f"{lost} rejected trajectories are not in the given files", file=out)
+        say(f"{lost} rejected trajectories are not in the given files", file=out)
     if as_json:
         counts = {"kept": kept[True], "rejected": kept[False], "not_found": lost, "bytes": size}
-        print(json.dumps({"page": str(page), "html": str(page), **counts}))
+        say_json({"page": str(page), "html": str(page), **counts})
 
 
 def locate(dataset: Path, trajectories: list[Path] | None) -> tuple[Path, list[Path]]:

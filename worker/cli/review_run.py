@@ -1,6 +1,5 @@
 """The review page of a run, from the file that the producer wrote: `applejack review RUN`."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from config.atomic_files import writing
 from config.errors import UsageError
 from config.records import JsonObject, Trajectory, Verdict
 from config.review_file import ReviewHead, ReviewLine
+from config.terminal import say, say_json
 from worker.curate.jsonlines import first_error
 from worker.curate.review import Unjudged, write_review
 
@@ -31,13 +31,13 @@ def write_run_page(file: Path, page: Path, *, as_json: bool) -> None:
     )
     out = sys.stderr if as_json else sys.stdout
     size = page.stat().st_size
-    print(f"{page}: {head.totals}, {size / 1e6:.1f} MB", file=out)
+    say(f"{page}: {head.totals}, {size / 1e6:.1f} MB", file=out)
     for note in head.notes:
-        print(note, file=out)
+        say(note, file=out)
     if as_json:
         counts = head.model_dump(mode="json", include=set(COUNTS))
         body = {"page": str(page), "html": str(page), **counts, **head.states, "not_found": 0, "bytes": size}
-        print(json.dumps({**body, "notes": list(head.notes)}))
+        say_json({**body, "notes": list(head.notes)})
 
 
 def on_page(head: ReviewHead) -> JsonObject:

@@ -1,16 +1,16 @@
 """The train stage on a dataset directory: `python -m worker.cli train DATASET --student MODEL --out DIR`."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from config import hyperparameters
+from config.console import PlainConsole
 from config.records import Adapter, TrainProgress
+from config.terminal import say_json
 from config.trainer_command import TRAINER_HELP, parse_trainer
 from worker.models.resolve import local_model
 from worker.train.command_trainer import train_with_command
@@ -38,7 +38,7 @@ def train(
     Without iters, its length follows from the rows and epochs of the hyperparameters. A row that does not fit this
     machine's memory is refused before the model is loaded; grad_checkpoint is chosen where it is needed.
     """
-    console = Console(stderr=as_json, highlight=False)
+    console = PlainConsole(stderr=as_json)
     settings = hyperparameters.parse_overrides(overrides or [])
     command = parse_trainer(trainer) if trainer is not None else None
     run = partial(train_with_command, command, cwd=Path.cwd()) if command else run_train
@@ -56,7 +56,7 @@ def train(
     print_adapter(console, adapter)
     if as_json:
         body = adapter.model_dump(mode="json", exclude={"path"})
-        print(json.dumps({"adapter": adapter.path, **body}))
+        say_json({"adapter": adapter.path, **body})
 
 
 def show(bar: Progress, task: TaskID, line: TrainProgress) -> None:
@@ -72,7 +72,7 @@ def show(bar: Progress, task: TaskID, line: TrainProgress) -> None:
         bar.console.print(f"iteration {line.iteration}/{line.iterations}  {losses}{left}", soft_wrap=True)
 
 
-def print_adapter(console: Console, adapter: Adapter) -> None:
+def print_adapter(console: PlainConsole, adapter: Adapter) -> None:
     """Print a summary of the adapter."""
     console.print(
         f"adapter: {adapter.path}  {adapter.iterations} iterations in {adapter.seconds:.0f} s, "
@@ -84,7 +84,7 @@ def print_adapter(console: Console, adapter: Adapter) -> None:
         console.print(f"it cannot be evaluated: {adapter.unservable}", soft_wrap=True)
 
 
-def _bar(console: Console) -> Progress:
+def _bar(console: PlainConsole) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total}"))
     return Progress(
         *columns,

@@ -1,6 +1,5 @@
 """Replays recorded tool calls: `python -m worker.cli verify IN.jsonl...`."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ import typer
 from config.exit_codes import EXIT_INCOMPLETE
 from config.records import JsonObject
 from config.settings import settings
+from config.terminal import say, say_json
 from worker.cli.curate import Lines, progress, replay_line
 from worker.curate import sources
 from worker.curate.replay import NotReplayed, Replay
@@ -45,17 +45,17 @@ def verify(
         read += 1
         for difference in replay.differences(trajectory)[: SHOWN - shown]:
             shown += 1
-            print(described(difference), file=out)
+            say(described(difference), file=out)
             listed.append({"job_id": difference.job_id, "call": difference.call.id, "detail": difference.detail})
         progress(read)
     if replay.differing > shown:
-        print(f"and {replay.differing - shown} more calls that differ", file=out)
+        say(f"and {replay.differing - shown} more calls that differ", file=out)
     for cause, count in replay.not_replayed.items():
-        print(f"not replayed: {count} trajectories: {MEANING[cause]} ({cause.value})", file=out)
+        say(f"not replayed: {count} trajectories: {MEANING[cause]} ({cause.value})", file=out)
     counts = replay.counts()
-    print(f"{read} trajectories: {replay_line(counts)}", file=out)
+    say(f"{read} trajectories: {replay_line(counts)}", file=out)
     if as_json:
-        print(json.dumps({**counts, "trajectories": read, "broken": lines.broken, "differences": listed}))
+        say_json({**counts, "trajectories": read, "broken": lines.broken, "differences": listed})
     if replay.differing or (replay.not_replayed and not replay.matched):
         raise typer.Exit(EXIT_INCOMPLETE)
 

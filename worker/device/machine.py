@@ -11,6 +11,7 @@ from typing import Literal, cast
 
 import psutil
 
+from config.environment import outside_environment
 from config.records import JsonObject
 
 GIB = 2**30
@@ -120,7 +121,9 @@ def _number_of(command: list[str]) -> int:
 def _output(command: list[str]) -> str:
     """Standard output; "" if the command fails or does not exist."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=True, env=outside_environment()
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout

@@ -72,7 +72,7 @@ def main() -> None:
     """Read the request from stdin and print the result."""
     request = json.loads(sys.stdin.read())
     fenced_json.register()
-    print(json.dumps(answer(Path(request["directory"]), request["tools"], request["turns"])))
+    print(json.dumps(answer(Path(request["directory"]), request["tools"], request["turns"])))  # noqa: T201 - read by the parent
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ mlx_lm infers the parser from the template's text. A wrong guess shows only when
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from config.diagnostics import CannotCheckError, Diagnosis
+from config.environment import outside_environment
 from config.records import JsonObject
 from worker.doctor.conversations import Conversation, Sample
 from worker.student.tokenizer import Student
@@ -86,7 +86,7 @@ def parse(student: Student, tool: JsonObject, turns: list[tuple[int, ...]]) -> A
             text=True,
             timeout=SECONDS,
             check=False,
-            env=os.environ | {"HF_HUB_OFFLINE": "1"},
+            env=outside_environment() | {"HF_HUB_OFFLINE": "1"},
         )
         return Answer(**json.loads(done.stdout.splitlines()[-1]))
     except subprocess.TimeoutExpired:

@@ -4,7 +4,6 @@ with ModelServer(Path("student"), adapter=Path("adapter"), log=Path("server.log"
     ask(server.url)
 """
 
-import os
 import socket
 import sys
 import threading
@@ -19,6 +18,7 @@ from typing import Self
 
 import config
 from config.endpoint.client import complete, request
+from config.environment import outside_environment
 from config.errors import EndpointError, FailureKind, StoppedError
 from config.process import ChildProcess, describe_exit, free_port, last_error, start_child
 from worker.device.budget import CACHED_CONVERSATIONS, Serving
@@ -174,7 +174,7 @@ class ModelServer:
         )
 
     def _environment(self) -> dict[str, str]:
-        return os.environ | mlx_environment() | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        return outside_environment() | mlx_environment() | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
     def _wait_until_ready(self, deadline: float) -> None:
         """Wait for a token; /health returns 200 long before the model is loaded."""

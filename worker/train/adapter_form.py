@@ -1,13 +1,13 @@
 """Takes over the adapter of a user's trainer: mlx_lm's form as it is, PEFT's converted, no other."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import config
+from config.environment import outside_environment
 from config.errors import TrainingError
 from config.process import last_error
 from config.records import JsonObject
@@ -56,7 +56,7 @@ def _convert(made: Path, adapter: Path, student: Path) -> str:
     """Convert PEFT's adapter in a child process, because mlx must not be loaded in a worker."""
     _config(made / CONFIG)
     command = [sys.executable, "-P", "-m", CONVERTER, str(made), str(adapter), str(student)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**outside_environment(), "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if ended.returncode == 0:
         return ""

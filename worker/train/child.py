@@ -49,7 +49,7 @@ class Reporter:
     def progress(self, progress: TrainProgress) -> None:
         """One report, also to the log."""
         values = progress.model_dump(exclude_none=True)
-        print(", ".join(f"{key} {value:g}" for key, value in values.items()), flush=True)
+        print(", ".join(f"{key} {value:g}" for key, value in values.items()), flush=True)  # noqa: T201 - to its log
         self.line(values)
 
     def line(self, values: Mapping[str, object]) -> None:

@@ -5,7 +5,6 @@ descriptors in the processes that they start. Nor to stdout, where training libr
 """
 
 import json
-import os
 import shutil
 import signal
 import time
@@ -16,10 +15,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from config import logs
+from config.environment import outside_environment
 from config.errors import TrainingError
 from config.process import describe_exit, start_child
 from config.records import TrainProgress
-from config.settings import PREFIX
 from config.trainer_command import Command
 from config.watchdog import SIGNALLED
 
@@ -74,8 +73,7 @@ def require_program(program: str, cwd: Path) -> None:
 
 def trainer_environment() -> dict[str, str]:
     """This process's environment without applejack's settings: the passwords of Redis and the endpoint are not his."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return {**kept, "PYTHONUNBUFFERED": "1"}  # so that the log is complete after a kill
+    return {**outside_environment(hub=True), "PYTHONUNBUFFERED": "1"}  # so that the log is complete after a kill
 
 
 def read_reports(lines: Sequence[str], iterations: int) -> Iterator[TrainProgress]:

@@ -6,13 +6,13 @@ student and hyperparameters goes on from the last.
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from config import logs
+from config.environment import outside_environment
 from config.errors import TrainingError
 from config.records import Adapter, JsonObject, TrainProgress
 from worker.device.backend import installed
@@ -132,7 +132,7 @@ def _losses(
     """Run the child. Returns the backend that mlx loaded, and the reports, also those before an interruption."""
     plan, folder = training.plan, training.folder
     config = _configured(training, resume)
-    environment = {**os.environ, **mlx_environment()}
+    environment = {**outside_environment(), **mlx_environment()}
     backend, losses = None, []
     child = reports(
         config,

@@ -7,6 +7,7 @@ With `marking` it is the page of `worker.curate.review.server`, and sends marks 
 
 import base64
 import gzip
+import hashlib
 import html
 import json
 from collections.abc import Iterable, Iterator
@@ -87,7 +88,10 @@ def _page(title: str) -> tuple[str, str]:
     page, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.html", "page.css"))
     script = "".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     before, behind = page.split("<!--data-->")
-    head = before.replace("<!--style-->", f"<style>\n{style}</style>").replace("<!--title-->", html.escape(title))
+    # A script that markup of an answer would bring has another hash, and no element may have a handler.
+    digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
+    head = before.replace("<!--hash-->", digest).replace("<!--style-->", f"<style>\n{style}</style>")
+    head = head.replace("<!--title-->", html.escape(title))
     return head, behind.replace("<!--script-->", f"<script>\n{script}</script>")
 
 

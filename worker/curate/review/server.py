@@ -144,6 +144,7 @@ class MarkingHandler(BaseHTTPRequestHandler):
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "DENY",
+            "Content-Security-Policy": "frame-ancestors 'none'",  # a page cannot name it for itself; the rest it does
         }.items():
             self.send_header(name, value)
         self.end_headers()

@@ -1,6 +1,5 @@
 """Builds the demo's student: python -m worker.student.demo_model --out DIR"""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from config import logs
 from config.errors import ApplejackError, UsageError
 from config.settings import settings
+from config.terminal import say, say_json
 from worker.student.demo_model import smollm2
 
 
@@ -22,9 +22,9 @@ def student(
     started = time.monotonic()
     directory = smollm2.prepare(out)
     seconds = round(time.monotonic() - started, 2)
-    print(f"student in {directory} ({seconds} s)", file=sys.stderr if as_json else sys.stdout)
+    say(f"student in {directory} ({seconds} s)", file=sys.stderr if as_json else sys.stdout)
     if as_json:
-        print(json.dumps({"student": str(directory), "seconds": seconds}))
+        say_json({"student": str(directory), "seconds": seconds})
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     try:
         typer.run(student)
     except ApplejackError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
 
 
