@@ -62,7 +62,9 @@ def submit(
     tools: Annotated[str, typer.Option(help="Tools of the agent, comma-separated.")] = ",".join(TOOL_NAMES),
     allow_command: Annotated[
         list[str] | None,
-        typer.Option(metavar="PROGRAM", help="Offer the tool run_command and let it start PROGRAM; repeat for more."),
+        typer.Option(
+            metavar="PROGRAM", help="Let run_command start PROGRAM where a worker's owner allows it; repeatable."
+        ),
     ] = None,
     allow_file: Annotated[
         list[str] | None,

@@ -1,7 +1,9 @@
 """A worker's owner decides what runs may read and start there: what is refused fails with the reason, others go on."""
 
+import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from config.records import JobState, Prompt, Spec, Trajectory
 from config.settings import Settings
 from config.topology import Stage
 from producer import enqueue
+from producer.cli import app
+from producer.commands import stack
 from producer.model_check import require_allowed
 from tests.integration.conftest import StartWorker
 from tests.support.fleet import QUICK, until, worker_view
@@ -25,8 +29,8 @@ from worker.job_runner import JobRunner
 from worker.stage_runner import StageRunner
 from worker.tools.workspace import require_allowed as require_on_this_machine
 
-QUESTION = Prompt(prompt="Where is the class `Box` defined? Name the file.", category="definition")
-PRIVATE = "class Box:\n    word = 'private-word-4711'\n"
+QUESTION = Prompt(prompt="Where is BoxOfTheOwner?", category="definition")
+PRIVATE = "class BoxOfTheOwner:\n    word = 'private-word-4711'\n"
 
 
 @pytest.fixture
@@ -85,8 +89,8 @@ def test_a_worker_refuses_what_its_owner_does_not_allow_and_goes_on_with_other_r
     }
     start_worker("generate", "w", env=env, wait=False)
     counts = ledger.jobs.counts
-    until(lambda: counts("allowed")[JobState.GENERATED] == 1, "the run beside them", seconds=40)
-    until(lambda: all(counts(name)[JobState.FAILED] == 1 for name in runs if name != "allowed"), "refused", seconds=30)
+    until(lambda: counts("allowed")[JobState.GENERATED] == 1, "the run beside them")
+    until(lambda: all(counts(name)[JobState.FAILED] == 1 for name in runs if name != "allowed"), "refused")
     for run_id, named in (("outside", str(private)), ("dots", f"{root}/../private"), ("link", f"{root}/link")):
         message = reason(ledger, run_id)
         assert repr(named) in message
@@ -121,7 +125,7 @@ def test_a_worker_that_nobody_gave_a_root_reads_no_folder(
         enqueue.submit(ledger, Settings(redis_url=redis_url), spec, [QUESTION])
     start_worker("generate", "w", env=env, wait=False, app="tests.support.planted.no_owner_settings")
     for run_id in ("folder", "file"):
-        until(lambda run=run_id: ledger.jobs.counts(run)[JobState.FAILED] == 1, "refused", seconds=40)  # type: ignore[misc]
+        until(lambda run=run_id: ledger.jobs.counts(run)[JobState.FAILED] == 1, "refused")  # type: ignore[misc]
         assert "folders: none" in reason(ledger, run_id)
 
 
@@ -249,3 +253,45 @@ def test_a_run_that_no_live_worker_may_run_is_refused_before_it_is_created(
     ledger.fleet.heartbeat("trainer@gpu", {"queues": ["train"], **Policy(()).heartbeat()})
     with pytest.raises(UsageError, match="no live train worker"):
         require_allowed(ledger, training, [QUESTION])
+
+
+FLEET = (["--workspace-root", "src", "--allow-command", "git", "--unsandboxed"], "{src}", "git", "1")
+
+
+@pytest.mark.parametrize("command", ["worker train", "up"])
+@pytest.mark.parametrize(
+    ("server", "options", "roots", "commands", "unsandboxed"),
+    [
+        ("fleet", *FLEET),
+        ("fleet", [], "", "", None),  # who has its password may submit
+        ("own", [], "/", "*", None),  # only this user can
+        ("own", *FLEET),
+    ],
+)
+def test_the_owners_options_reach_the_workers(
+    command: str,
+    server: str,
+    options: list[str],
+    roots: str,
+    commands: str,
+    unsandboxed: str | None,
+    redis_url: SecretStr,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Fails without owner_settings in `worker` and `up`."""
+    (tmp_path / "src").mkdir()
+    started: list[Mapping[str, str]] = []
+    if server == "fleet":
+        monkeypatch.setenv("APPLEJACK_REDIS_URL", redis_url.get_secret_value())
+    monkeypatch.setattr(os, "execve", lambda _program, _command, environment: started.append(environment))
+    monkeypatch.setattr(stack, "run_up", lambda up, **_: started.append(up.env))
+    monkeypatch.setattr(
+        stack, "open_ledger", lambda _: nullcontext((None, Settings(redis_url=redis_url, dir=tmp_path)))
+    )
+    monkeypatch.chdir(tmp_path)  # the command goes to another directory
+    app([*command.split(), *options, "--dir", str(tmp_path)], standalone_mode=False)
+    (environment,) = started
+    assert environment["APPLEJACK_WORKSPACE_ROOTS"] == roots.format(src=tmp_path / "src")
+    assert environment["APPLEJACK_COMMANDS"] == commands
+    assert environment.get("APPLEJACK_UNSANDBOXED") == unsandboxed
