@@ -89,7 +89,7 @@ def test_a_worker_refuses_what_its_owner_does_not_allow_and_goes_on_with_other_r
     }
     start_worker("generate", "w", env=env, wait=False)
     counts = ledger.jobs.counts
-    until(lambda: counts("allowed")[JobState.GENERATED] == 1, "the run beside them")
+    until(lambda: counts("allowed")[JobState.GENERATED] == 1, "the run beside them", seconds=100)
     until(lambda: all(counts(name)[JobState.FAILED] == 1 for name in runs if name != "allowed"), "refused")
     for run_id, named in (("outside", str(private)), ("dots", f"{root}/../private"), ("link", f"{root}/link")):
         message = reason(ledger, run_id)
@@ -125,7 +125,7 @@ def test_a_worker_that_nobody_gave_a_root_reads_no_folder(
         enqueue.submit(ledger, Settings(redis_url=redis_url), spec, [QUESTION])
     start_worker("generate", "w", env=env, wait=False, app="tests.support.planted.no_owner_settings")
     for run_id in ("folder", "file"):
-        until(lambda run=run_id: ledger.jobs.counts(run)[JobState.FAILED] == 1, "refused")  # type: ignore[misc]
+        until(lambda run=run_id: ledger.jobs.counts(run)[JobState.FAILED] == 1, "refused", seconds=100)  # type: ignore[misc]
         assert "folders: none" in reason(ledger, run_id)
 
 

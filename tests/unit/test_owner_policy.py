@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Path:
         "private",
         "file://{tmp}/private@main",
         "file://{tmp}/src/../private@main",
-        "file://{tmp}/%70rivate@main",
+        "file://{tmp}/src/%2e%2e/private@main",  # git decodes it
         "~",
     ],
 )
