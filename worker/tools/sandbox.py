@@ -74,7 +74,7 @@ def sandboxed(program: str, arguments: list[str], *, root: Path, scratch: Path, 
         return [*_bubblewrap(root, Path(program)), *limited]
     places = [root.resolve(), *_installation(Path(program))]
     readable = " ".join(f'(subpath "{place}")' for place in places)
-    return ["sandbox-exec", "-p", PROFILE.format(readable=readable, scratch=scratch.resolve()), *limited]
+    return [_found("sandbox-exec"), "-p", PROFILE.format(readable=readable, scratch=scratch.resolve()), *limited]
 
 
 def environment(program: str, scratch: Path) -> dict[str, str]:
@@ -84,8 +84,23 @@ def environment(program: str, scratch: Path) -> dict[str, str]:
     return {"PATH": ":".join(bins), "HOME": home, "TMPDIR": home, "LC_ALL": "C.UTF-8", "PAGER": "cat"}
 
 
+def _found(name: str) -> str:
+    """The path of a program: it is started with another PATH."""
+    return shutil.which(name) or name
+
+
 def _bubblewrap(root: Path, program: Path) -> list[str]:
-    command = ["bwrap", "--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
+    command = [
+        _found("bwrap"),
+        "--unshare-all",
+        "--unshare-user",
+        "--uid",
+        "65534",
+        "--gid",
+        "65534",
+        "--hostname",
+        "sandbox",
+    ]
     command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
     for place in SYSTEM:
         command += ["--ro-bind-try", place, place]
