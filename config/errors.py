@@ -5,6 +5,7 @@ ApplejackError
 ├── GenerationError       a rollout failed; becomes Failure(kind, message)
 │   ├── EndpointError     the model server: unreachable, hung, returning errors or serving the wrong model
 │   ├── WorkspaceError    the pinned code is not available
+│   │   └── WorkspaceRefusedError    the worker's owner does not allow it
 │   └── RolloutError      the rollout itself: limits, tool retries, malformed calls
 ├── CurationError         a dataset cannot be created
 ├── StudentError          the student's model cannot be created or loaded
@@ -33,6 +34,7 @@ class FailureKind(StrEnum):
     MALFORMED_TOOL_CALL = "malformed_tool_call"  # the call cannot be parsed
     CONTEXT_OVERFLOW = "context_overflow"  # the conversation exceeds the model's context
     WORKSPACE_UNAVAILABLE = "workspace_unavailable"  # path, commit or digest is not available
+    WORKSPACE_REFUSED = "workspace_refused"  # the worker's owner does not allow its folder, or a program of the run
     WORKER_LOST = "worker_lost"  # lost its worker `delivery_limit` times
     INTERNAL = "internal"  # a bug in applejack; the message names it
 
@@ -104,6 +106,14 @@ class WorkspaceError(GenerationError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, kind=FailureKind.WORKSPACE_UNAVAILABLE)
+
+
+class WorkspaceRefusedError(WorkspaceError):
+    """The worker's owner does not let runs read the folder, or start a program."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.kind = FailureKind.WORKSPACE_REFUSED
 
 
 class RolloutError(GenerationError):

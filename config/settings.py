@@ -8,7 +8,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.address import without_secret
 from config.environment import PREFIX
 from config.errors import UsageError
+from config.owner_policy import Policy
 from config.terminal import say
 
 RUN_LOCK: Final = Path("/run/lock")
@@ -89,6 +90,16 @@ class Settings(BaseSettings):
         description="commands that this worker may run as trainers, separated by ';'; others are refused",
     )
     trainer_dir: Path = Field(Path(), description="directory in which they start, for relative paths in their words")
+    workspace_roots: str | None = Field(
+        None,
+        description="folders, separated by ';', in which a worker's runs may read code; unset: none, and any for a "
+        "worker of the embedded server, where only this user can submit",
+    )
+    commands: str | None = Field(
+        None,
+        description="programs, separated by ';', that a worker's runs may start with run_command; '*': all that they "
+        "name; unset: as for workspace_roots",
+    )
     unsandboxed: bool = Field(
         False, description="run the programs that runs allow outside a sandbox, with everything this user may do"
     )
@@ -138,6 +149,16 @@ class Settings(BaseSettings):
     def own_places(self) -> list[Path]:
         """What applejack writes into `dir`, as far as it is there; `dir` itself may be a directory of the user's."""
         return [place for pattern in OWN for place in self.dir.glob(pattern)]
+
+    @property
+    def policy(self) -> Policy:
+        """What runs may touch on this machine."""
+        return Policy.of_settings(self.workspace_roots, self.commands)
+
+    def of_worker(self) -> Self:
+        """These settings for a worker: what its owner has not allowed is refused."""
+        strict = {"workspace_roots": self.workspace_roots or "", "commands": self.commands or ""}
+        return self.model_copy(update=strict)
 
     @property
     def runs(self) -> Path:

@@ -45,6 +45,7 @@ FINDINGS: Final = {
     "no_hub_cache": "model-download", "small_memory": "memory", "few_descriptors": "open-files",
     "password_readable": "open-to-others", "flower_open": "open-to-others",
     "mac_sleeps": "sleep", "lid_closed": "sleep", "on_battery": "sleep", "low_power_mode": "sleep",
+    "no_sandbox": "sandbox", "unsandboxed": "sandbox", "worker_unsandboxed": "sandbox", "worker_no_sandbox": "sandbox",
     "models_share_host": "device-busy", "lock_not_ours": "lock-directory", "lock_dir_private": "lock-directory",
     "lock_dirs_differ": "lock-directory",
     # Redis
@@ -58,7 +59,7 @@ FINDINGS: Final = {
     "control_left": PERSON, "run_paused": PERSON, "run_cancelled": "cancelled-runs",
     "worker_version": "versions-and-settings-differ", "visibility_differs": "versions-and-settings-differ",
     "worker_doubled": "two-workers-of-one-name", "host_name_shared": "two-workers-of-one-name",
-    "model_refused": "wrong-model",
+    "model_refused": "wrong-model", "workspace_refused": "workspace-refused",
     # the endpoint
     "endpoint_silent": "endpoint-unreachable", "endpoint_error": "endpoint-error",
     "endpoint_wrong_model": "wrong-model", "model_by_path": "wrong-model", "endpoint_no_models": "endpoint-error",

@@ -26,6 +26,7 @@ from producer.mining.mine import mine
 from producer.output import Output
 from producer.run_status import RunStatus
 from producer.stack.local_stack import Stack
+from producer.stack.owner_settings import owner_settings
 
 PACKAGE = "celery"  # real third-party code that is installed with applejack
 JOBS = 240
@@ -95,7 +96,9 @@ class Demo:
         (self.folder / "runs" / run_id).mkdir(parents=True, exist_ok=True)
         write(prompts, self.folder / "runs" / run_id / "prompts.jsonl")
         console.print(f"code     {code} ({len(prompts)} questions)")
-        env = {"APPLEJACK_CONCURRENCY": str(CONCURRENCY)}
+        foreign = self.settings.redis_url is not None or self.settings.workspace_roots is not None
+        allowed = owner_settings(self.settings, roots=[code] if foreign else [])
+        env = {"APPLEJACK_CONCURRENCY": str(CONCURRENCY), **allowed}
         if self.endpoint:
             env["APPLEJACK_ENDPOINT"] = self.endpoint
         with Stack(self.settings, generate=WORKERS, concurrency=CONCURRENCY, env=env) as stack:

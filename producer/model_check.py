@@ -10,7 +10,8 @@ from config.broker import make_app
 from config.errors import UsageError
 from config.ledger import Ledger
 from config.ledger.fleet import WorkerView
-from config.records import DEFAULT_MODEL, JsonObject
+from config.owner_policy import Policy
+from config.records import DEFAULT_MODEL, JsonObject, Prompt, Spec
 from config.settings import Settings
 from config.topology import MODELS_COMMAND, QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
 from producer.run_status import SILENT_SECONDS
@@ -84,6 +85,25 @@ def require_student(fleet: FleetModels, student: str, *, curate: bool = True, tr
         if answers and all(answer is not None and answer.get("here") is False for answer in answers.values()):
             missing = "; ".join(f"{name}: {answer.get('why')}" for name, answer in answers.items() if answer)
             raise UsageError(f"no live {queue} worker has --student {student!r}: {missing}{FORCE}")
+
+
+def require_allowed(ledger: Ledger, spec: Spec, prompts: Iterable[Prompt]) -> None:
+    """UsageError if the owner of no live worker lets the run read one of its workspaces, or start its programs.
+
+    Curation only replays less without the code, so that its workers are not among them.
+    """
+    live = [view for view in ledger.fleet.workers() if view.silent_seconds <= SILENT_SECONDS]
+    workspaces = dict.fromkeys(prompt.workspace or spec.workspace for prompt in prompts)
+    for queue in [QUEUE_GENERATE, *([QUEUE_TRAIN] if spec.train and spec.evaluate else [])]:
+        policies = {view.name: Policy.of_heartbeat(view.fields) for view in live if queue in queues_of(view)}
+        for named in filter(None, workspaces):
+            objections = {name: policy.objection(named, spec.allow_commands) for name, policy in policies.items()}
+            if objections and all(objections.values()):
+                raise UsageError(
+                    f"no live {queue} worker may run this, by its owner's word: "
+                    + "; ".join(f"{name} allows {why}" for name, why in objections.items())
+                    + f". Start one with --workspace-root DIR or --allow-command NAME, or give URL@REV{FORCE}"
+                )
 
 
 def models(answer: JsonObject) -> str:

@@ -54,6 +54,7 @@ from worker.models.on_this_machine import student_here
 from worker.models.progress import Downloads
 from worker.stage_runner import StageRunner
 from worker.tasks import register
+from worker.tools import sandbox
 
 log = logs.get(__name__)
 
@@ -105,6 +106,7 @@ class Worker:
         self.stages = StageRunner(
             self._ledger, self._leases, settings, name, self._downloads, paused=lambda: self.intake.reason
         )
+        self._allowed = {**settings.policy.heartbeat(), **sandbox.heartbeat(settings)}
         self.keep_awake = KeepAwake(settings.caffeinate)
         self._generates = self._needs_student = False
         self._heartbeat: Heartbeat | None = None
@@ -175,6 +177,7 @@ class Worker:
             **self.keep_awake.status(),
             **room(self._settings.dir),
             **({"serves": serves} if self._generates and (serves := self._settings.loaded_model) else {}),
+            **self._allowed,
             "version": version(),
             "visibility_seconds": self._settings.visibility_seconds,  # the shortest in the fleet rules all queues
             "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
@@ -225,7 +228,7 @@ class Worker:
 
 
 broker_channel.use()
-worker = Worker(settings())
+worker = Worker(settings().of_worker())
 app: Celery = worker.app
 
 

@@ -1,4 +1,7 @@
-"""Runs one job: claim it in the ledger, generate its trajectory, then finish or release it."""
+"""Runs one job: claim it in the ledger, generate its trajectory, then finish or release it.
+
+The file is long because each way in which a delivery can end is decided here.
+"""
 
 import threading
 import time
@@ -21,11 +24,13 @@ from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet.journals import store
 from worker.fleet.leases import Lease, Leases
 from worker.fleet.outcome import Fate, Outcome
+from worker.fleet.owner_refusal import OwnerRefusal
 from worker.fleet.postponed import Postponed
 from worker.fleet.redis_outage import retry_while_unavailable
 from worker.fleet.retry import RELEASED, TRANSIENT, retry_delay
 from worker.fleet.wrong_model import WrongModel
 from worker.tools.open_workspaces import OpenWorkspaces
+from worker.tools.workspace import require_allowed
 
 log = logs.get(__name__)
 
@@ -66,6 +71,7 @@ class JobRunner:
 
     def __post_init__(self) -> None:
         self._wrong_model = WrongModel(self.ledger, self.leases.lease_seconds)
+        self._owner = OwnerRefusal(self.ledger, self.settings.policy, self.leases.lease_seconds, require_allowed)
         self._postponed = Postponed(self.requeue)
 
     def preload(self) -> None:
@@ -82,12 +88,13 @@ class JobRunner:
             return self._dropped(run_id, job_id, "there is no such run")
         except UNREADABLE_RUN as error:  # the reconciler sets the run aside
             return self._dropped(run_id, job_id, f"its run cannot be read: {type(error).__name__}")
+        if reason := self._owner.left_to_others(run, job_id, worker=self.worker):
+            return self._postpone(run_id, job_id, reason)
         unserved = ""
         if (refusal := self._refusal(run)) and not (unserved := self._refuse(run_id, refusal)):
             if control := retry_while_unavailable(lambda: self.ledger.controls.of(run_id)):
                 return self._dropped(run_id, job_id, control.value)  # `resume` queues it again
-            dropped = self._dropped(run_id, job_id, refusal)
-            return Outcome(Fate.RETRY, refusal) if self._postponed.add(run_id, job_id) else dropped
+            return self._postpone(run_id, job_id, refusal)
         claim = self._claim(run, job_id)
         if isinstance(claim, str):
             return self._dropped(run_id, job_id, claim)
@@ -141,6 +148,11 @@ class JobRunner:
     def _dropped(self, run_id: str, job_id: str, because: str) -> Outcome:
         log.info("job.dropped", run_id=run_id, job_id=job_id, because=because)
         return Outcome(Fate.DROPPED, REFUSALS.get(because, because))
+
+    def _postpone(self, run_id: str, job_id: str, because: str) -> Outcome:
+        """Offer a job again to any worker, a little later."""
+        dropped = self._dropped(run_id, job_id, because)
+        return Outcome(Fate.RETRY, because) if self._postponed.add(run_id, job_id) else dropped
 
     def _refusal(self, run: RunView) -> str:
         """Why this worker's endpoint does not serve the run's model; "" if it does, as far as is known."""

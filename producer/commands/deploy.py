@@ -7,6 +7,7 @@ import typer
 from config.records import JsonObject
 from producer.commands.model_options import absolute
 from producer.commands.options import Dir, Json, require_url, settings_with_dir
+from producer.commands.owner_options import AllowedCommands, Unsandboxed, WorkspaceRoots, owner_arguments
 from producer.deploy.install import Installed, install, state
 from producer.deploy.plan import Request, Role, default_system, plan
 from producer.deploy.service import System
@@ -35,6 +36,9 @@ def deploy(
         list[str] | None, typer.Option(metavar="ADDRESS", help="redis: also listen here; repeatable.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the worker and its service [default: the role].")] = None,
+    workspace_root: WorkspaceRoots = None,
+    allow_command: AllowedCommands = None,
+    unsandboxed: Unsandboxed = False,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
@@ -58,6 +62,7 @@ def deploy(
             serve=absolute(serve) if serve else None,
             endpoint=endpoint,
             bind=tuple(bind or ()),
+            allowed=owner_arguments(workspace_root or (), allow_command or (), unsandboxed=unsandboxed),
         )
     )
     output = Output(as_json)

@@ -4,7 +4,6 @@ import os
 import socket
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated, TypeGuard
 
 import typer
@@ -14,15 +13,17 @@ from config.errors import UsageError
 from config.ledger import Ledger
 from config.records import WorkerControl
 from config.settings import Settings
-from config.trainer_command import parse_command
 from producer.commands.model_options import served
 from producer.commands.options import Dir, Json, Notify, require_url, settings_with_dir
+from producer.commands.owner_options import AllowedCommands, Unsandboxed, WorkspaceRoots
+from producer.commands.worker_environment import trainer_settings, workdir, worker_environment
 from producer.connect import open_ledger
 from producer.control import control_worker
 from producer.notify.notifying import notifying, targets_of
 from producer.output import Output
 from producer.run_status import SILENT_SECONDS
 from producer.stack.local_stack import Role, Stack, run_up, worker_command
+from producer.stack.owner_settings import owner_settings
 
 Caffeinate = Annotated[
     bool,
@@ -43,6 +44,9 @@ def up(
         str | None,
         typer.Option(metavar="MODEL", help="Run one mlx_lm server with this model for all generate workers."),
     ] = None,
+    workspace_root: WorkspaceRoots = None,
+    allow_command: AllowedCommands = None,
+    unsandboxed: Unsandboxed = False,
     caffeinate: Caffeinate = True,
     notify: Notify = None,
     as_json: Json = False,
@@ -73,6 +77,7 @@ def up(
     env |= {} if caffeinate else {"APPLEJACK_CAFFEINATE": "0"}
     pool = concurrency or POOL["generate"]
     settings = settings_with_dir(folder)
+    env |= owner_settings(settings, roots=workspace_root or (), commands=allow_command or (), unsandboxed=unsandboxed)
     targets = targets_of(notify, settings)
     os.environ.pop("APPLEJACK_NOTIFY", None)  # a secret that no child needs
     if serve:
@@ -118,6 +123,9 @@ def worker(
             "[default: $APPLEJACK_TRAINERS, separated by ';'].",
         ),
     ] = None,
+    workspace_root: WorkspaceRoots = None,
+    allow_command: AllowedCommands = None,
+    unsandboxed: Unsandboxed = False,
     caffeinate: Caffeinate = True,
     folder: Dir = None,
     as_json: Json = False,
@@ -134,7 +142,8 @@ def worker(
     if role in ASKED:
         starting = {
             "--serve": serve, "--endpoint": endpoint, "--concurrency": concurrency, "--name": name,
-            "--allow-trainer": allow_trainer, "--no-caffeinate": not caffeinate,
+            "--allow-trainer": allow_trainer, "--workspace-root": workspace_root, "--allow-command": allow_command,
+            "--unsandboxed": unsandboxed, "--no-caffeinate": not caffeinate,
         }  # fmt: skip
         control(settings, role, which, [option for option, value in starting.items() if value], Output(as_json))
         return
@@ -148,6 +157,7 @@ def worker(
         raise UsageError(f"a worker uses one model server: remove --serve {serve!r} or --endpoint {endpoint!r}")
     if allow_trainer and role != "train":
         raise UsageError(f"--allow-trainer {allow_trainer[0]!r} needs a train worker, not {role!r}; remove it")
+    owned = owner_settings(settings, roots=workspace_root or (), commands=allow_command or (), unsandboxed=unsandboxed)
     if endpoint or (role == "generate" and not (serve or settings.serve)):
         require_url(endpoint or settings.endpoint)
     with open_ledger(settings) as (_, with_url):
@@ -160,6 +170,7 @@ def worker(
     if not caffeinate:
         environment["APPLEJACK_CAFFEINATE"] = "0"
     environment |= trainer_settings(settings, allow_trainer or [])
+    environment |= owned
     jobs = concurrency or POOL[role]
     if concurrency:
         environment["APPLEJACK_CONCURRENCY"] = str(concurrency)
@@ -216,31 +227,3 @@ def flower(
 
     with notifying(ledger, resolved, targets, wait=False):
         serve(resolved, address=address, port=port, output=Output(as_json))
-
-
-def worker_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables for a child process; they keep the password out of its arguments."""
-    assert settings.redis_url is not None
-    return {
-        "APPLEJACK_REDIS_URL": settings.redis_url.get_secret_value(),
-        "APPLEJACK_DIR": str(settings.dir.resolve()),
-    }
-
-
-def trainer_settings(settings: Settings, allowed: list[str]) -> dict[str, str]:
-    """Environment variables for the trainers of a worker, which itself runs in its log folder."""
-    for command in allowed:
-        parse_command(command)
-        if ";" in command:
-            raise UsageError(
-                f"--allow-trainer is {command!r}; a command with ';' cannot be allowed, put it into a script"
-            )
-    trainers = {"APPLEJACK_TRAINERS": ";".join(allowed)} if allowed else {}
-    return {**trainers, "APPLEJACK_TRAINER_DIR": str(settings.trainer_dir.resolve())}
-
-
-def workdir(settings: Settings) -> Path:
-    """applejack's log folder. `-m` puts the working directory first on sys.path, and a user's may contain `worker`."""
-    logs = settings.dir.resolve() / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    return logs

@@ -23,7 +23,7 @@ from producer.commands.sufficient_tools import require_sufficient_tools, require
 from producer.connect import open_ledger
 from producer.follow import follow
 from producer.mining.unseen import DEFAULT, unseen_prompts
-from producer.model_check import ask_workers, no_workers, require_student, require_teacher
+from producer.model_check import ask_workers, no_workers, require_allowed, require_student, require_teacher
 from producer.notify.notifying import notifying, watch_targets
 from producer.output import Output, either, pluralise
 from producer.workspace import resolve_prompts, resolve_workspace
@@ -63,7 +63,9 @@ def submit(
     tools: Annotated[str, typer.Option(help="Tools of the agent, comma-separated.")] = ",".join(TOOL_NAMES),
     allow_command: Annotated[
         list[str] | None,
-        typer.Option(metavar="PROGRAM", help="Offer the tool run_command and let it start PROGRAM; repeat for more."),
+        typer.Option(
+            metavar="PROGRAM", help="Let run_command start PROGRAM where a worker's owner allows it; repeatable."
+        ),
     ] = None,
     allow_file: Annotated[
         list[str] | None,
@@ -130,9 +132,7 @@ def submit(
     evaluate_concurrency: Annotated[
         int, typer.Option(metavar="N", min=1, help="Prompts in flight at once in the evaluation.")
     ] = EVALUATION.evaluate_concurrency,
-    force: Annotated[
-        bool, typer.Option("--force", help="Queue the run although no live worker has its --model or --student.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Queue a run that no live worker can or may run.")] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow the run until it ends; Ctrl-C does not stop the run.")
     ] = False,
@@ -195,6 +195,7 @@ def submit(
     with open_ledger(settings) as (ledger, reached), notifying(ledger, reached, targets, run_id=run):
         if not force and run not in ledger.run_ids():
             check_models(ledger, reached, spec, output)
+            require_allowed(ledger, spec, asked)
         for doubt in filter(None, (doubtful(name) for name in students if name)):
             say(f"applejack: {doubt}", file=sys.stderr)
         # A repeated submit keeps the questions of the first.

@@ -7,7 +7,7 @@ import secrets
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,10 @@ REDIS_PORT = 6379  # of config/deploy/redis.conf
 PROTECTED = ("Desktop", "Documents", "Downloads")  # macOS keeps background agents out of these without a question
 URL, PASSWORD = "APPLEJACK_REDIS_URL", "REDIS_PASSWORD"
 HUB = "HF_HOME"
+CLOSED = (
+    "runs may read no folder of this machine, only git URLs: --workspace-root DIR allows one, or "
+    "APPLEJACK_WORKSPACE_ROOTS in the file of secrets"
+)
 COMPOSE = ("REDIS_PASSWORD", "FLOWER_USER", "FLOWER_PASSWORD")
 
 
@@ -61,6 +65,8 @@ class Request:
     serve: str | None = None
     endpoint: str | None = None
     bind: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    """options of the worker's owner, such as --workspace-root DIR"""
     home: Path = field(default_factory=Path.home)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     checkout: Path = Path(config.__file__).resolve().parents[1]
@@ -72,6 +78,10 @@ class Request:
             raise UsageError("--serve starts a model server and --endpoint uses another one; give one of them")
         if self.bind and self.role != "redis":
             raise UsageError(f"--bind is for the role redis, not for {self.role!r}; leave it out")
+        if self.allowed and self.role not in WORKERS:
+            raise UsageError(
+                f"{self.allowed[0]} is for the roles {', '.join(WORKERS)}, not for {self.role!r}; remove it"
+            )
         if self.name is not None and (self.role not in WORKERS or not re.fullmatch(r"\w[\w.-]*", self.name, re.ASCII)):
             raise UsageError(
                 f"--name {self.name!r} must name a worker with letters, digits, '.', '_' and '-'; "
@@ -102,10 +112,13 @@ def plan(request: Request) -> Plan:
         arguments = [str(command), "worker", request.role, "--name", request.name or request.role, "--dir", folder]
     arguments += ["--serve", request.serve] if request.serve else []
     arguments += ["--endpoint", request.endpoint] if request.endpoint else []
+    arguments += request.allowed
     known = {URL: url.get_secret_value()} if (url := request.settings.redis_url) else {}
     known |= {"APPLEJACK_ENDPOINT_KEY": key.get_secret_value()} if (key := request.settings.endpoint_key) else {}
     known |= {HUB: hub} if (hub := request.environment.get(HUB)) else {}  # else the service downloads the model again
-    return with_service(request, request.name or request.role, arguments, request.settings.dir, known, needs=URL)
+    made = with_service(request, request.name or request.role, arguments, request.settings.dir, known, needs=URL)
+    closed = request.role in WORKERS and "--workspace-root" not in request.allowed
+    return replace(made, notes=(*made.notes, CLOSED)) if closed else made
 
 
 def redis(request: Request) -> Plan:

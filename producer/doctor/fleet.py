@@ -11,6 +11,7 @@ from config.diagnostics import Check, Diagnosis
 from config.ledger import Ledger
 from config.ledger.fleet import WorkerView
 from config.ledger.store import redis_errors
+from config.owner_policy import Policy
 from config.records import JobState, StageState, WorkerControl
 from config.topology import QUEUE_GENERATE, QUEUES, ROUTES, Stage
 
@@ -36,6 +37,8 @@ class FleetDoctor:
             Check("runs have workers", self.stranded),
             Check("messages are readable", self.unreadable),
             Check("workers have the runs' models", self.refused),
+            Check("workers may read the runs' code", self.not_allowed),
+            Check("workers have a sandbox", self.sandboxes),
         ]
 
     def alive(self) -> list[WorkerView]:
@@ -135,6 +138,43 @@ class FleetDoctor:
                     f"the run {run_id!r} requests the model {spec.model!r}, which every generate worker's endpoint "
                     f"refuses: {reasons[0]}",
                     f"load that model; jobs that failed meanwhile: applejack resubmit {run_id} --kind wrong_model",
+                )
+
+    def not_allowed(self) -> Iterator[Diagnosis]:
+        """Runs that the owners of all live generate workers refuse: their jobs will fail as workspace_refused."""
+        workers = [view for view in self.alive() if QUEUE_GENERATE in queues_of(view)]
+        for run_id in self.working_runs():
+            spec = self.ledger.run(run_id).spec
+            if spec.workspace is None or not self.ledger.jobs.counts(run_id)[JobState.QUEUED]:
+                continue
+            reasons = [
+                Policy.of_heartbeat(view.fields).objection(spec.workspace, spec.allow_commands) for view in workers
+            ]
+            if reasons and all(reasons):
+                yield Diagnosis(
+                    "workspace_refused",
+                    "error",
+                    f"no generate worker may run {run_id!r} by its owner: {workers[0].name} allows {reasons[0]}",
+                    "start a worker with --workspace-root DIR or --allow-command NAME; jobs that failed meanwhile: "
+                    f"applejack resubmit {run_id} --kind workspace_refused",
+                )
+
+    def sandboxes(self) -> Iterator[Diagnosis]:
+        """Workers that may start programs of runs, and do so without a sandbox or cannot."""
+        for view in self.alive():
+            if view.fields.get("unsandboxed"):
+                yield Diagnosis(
+                    "worker_unsandboxed",
+                    "warning",
+                    f"the worker {view.name!r} runs the programs of runs without a sandbox",
+                    "start it without --unsandboxed and APPLEJACK_UNSANDBOXED",
+                )
+            elif reason := view.fields.get("no_sandbox"):
+                yield Diagnosis(
+                    "worker_no_sandbox",
+                    "warning",
+                    f"the worker {view.name!r} can start no program of a run, because it has no sandbox: {reason}",
+                    "run `applejack doctor` on its machine",
                 )
 
 

@@ -25,6 +25,7 @@ from config.settings import Settings
 from config.topology import QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN
 from producer.stack.flower_credentials import Credentials, find_credentials
 from producer.stack.managed_process import ManagedProcess, ProcessExit
+from producer.stack.owner_settings import owner_settings
 from producer.stack.redis_server import Server, ping, take_lock, without_password
 
 Role = Literal["generate", "curate", "train"]
@@ -152,7 +153,7 @@ class Stack:
 
     def _environment(self) -> dict[str, str]:
         assert self.running.redis_url is not None
-        environment = {**os.environ, **self.env}
+        environment = {**os.environ, **owner_settings(self.settings), **self.env}
         environment.pop("APPLEJACK_SERVE", None)  # one model server a machine, however many workers
         environment["APPLEJACK_REDIS_URL"] = self.running.redis_url.get_secret_value()
         environment["APPLEJACK_DIR"] = str(self.folder)

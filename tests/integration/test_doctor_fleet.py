@@ -257,3 +257,32 @@ def test_a_model_that_every_worker_refuses_is_found(
     ledger.fleet.heartbeat("one@mac", heartbeat(refuses={"big": "not found"}))
     ledger.fleet.heartbeat("two@mac", heartbeat(refuses=refuses))
     assert found(fleet) == found_names
+
+
+@pytest.mark.parametrize(
+    ("fields", "found_names"),
+    [
+        ({"workspace_roots": ["/else"]}, ["workspace_refused"]),
+        ({"workspace_roots": ["/src"], "commands": []}, ["workspace_refused"]),
+        ({"workspace_roots": ["/src"], "commands": ["git"]}, []),
+        ({}, []),  # a worker of an earlier version
+    ],
+)
+def test_a_run_that_no_owner_allows_is_found(
+    fleet: list[Check], ledger: Ledger, fields: JsonObject, found_names: list[str]
+) -> None:
+    spec = Spec(run_id="night", workspace="/src/celery", allow_commands=("git",), train=False)
+    ledger.create(spec, [Prompt(prompt="a")])
+    ledger.fleet.heartbeat("one@mac", heartbeat(workspace_roots=[]))
+    ledger.fleet.heartbeat("two@mac", heartbeat(**fields))
+    assert found(fleet) == found_names
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"), [({"unsandboxed": True}, "worker_unsandboxed"), ({"no_sandbox": "none"}, "worker_no_sandbox")]
+)
+def test_a_worker_without_a_sandbox_is_found(fleet: list[Check], ledger: Ledger, fields: JsonObject, name: str) -> None:
+    ledger.fleet.heartbeat("one@mac", heartbeat(**fields))
+    (finding,) = run_checks(fleet).findings
+    assert (finding.name, finding.severity) == (name, "warning")
+    assert finding.help.endswith("#sandbox")

@@ -325,8 +325,6 @@ def test_equal_calls_run_once_and_each_pin_is_opened_once(
     opened: list[Pin] = []
     real = tools.list_dir
     monkeypatch.setattr(tools, "list_dir", lambda *given: executed.append("list_dir") or real(*given))
-    monkeypatch.setattr(
-        "worker.curate.replay.reopen", lambda pin, *, cache: opened.append(pin) or reopen(pin, cache=cache)
-    )
+    monkeypatch.setattr("worker.curate.replay.reopen", lambda pin, **given: opened.append(pin) or reopen(pin, **given))
     _, replay = replayed(cache, *[made] * 50)
     assert (replay.matched, executed, len(opened)) == (50 * len(CALLS), ["list_dir"], 1)

@@ -75,6 +75,8 @@ def start_worker_process(
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "APPLEJACK_REDIS_URL": url.get_secret_value(),
         "APPLEJACK_DIR": str(folder),
+        "APPLEJACK_WORKSPACE_ROOTS": "/",
+        "APPLEJACK_COMMANDS": "*",
         **(env or {}),
     }
     log = folder / f"{name}.log"

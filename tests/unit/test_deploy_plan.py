@@ -14,9 +14,10 @@ from pydantic import SecretStr
 
 from config.errors import UsageError
 from config.settings import Settings
+from producer.commands.owner_options import owner_arguments
 from producer.deploy.env_file import values
 from producer.deploy.install import install
-from producer.deploy.plan import Plan, Request, Role, plan
+from producer.deploy.plan import CLOSED, Plan, Request, Role, plan
 from producer.deploy.service import System
 
 SERVICES: list[Role] = ["generate", "curate", "train", "flower", "redis"]
@@ -236,3 +237,17 @@ def test_options_that_do_not_fit_the_role_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         plan(request(role, "launchd", tmp_path, **options))
+
+
+@pytest.mark.parametrize("system", ["launchd", "systemd"])
+def test_a_service_has_what_the_owner_allows(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    allowed = owner_arguments([Path("my src")], ["git"], unsandboxed=True)
+    assert allowed == ("--workspace-root", str(tmp_path / "my src"), "--allow-command", "git", "--unsandboxed")
+    made = plan(request("train", system, tmp_path, allowed=allowed))
+    assert str(tmp_path / "my src") in service_text(made)
+    assert "--unsandboxed" in service_text(made)
+    assert CLOSED not in made.notes
+    assert CLOSED in plan(request("train", system, tmp_path)).notes
+    with pytest.raises(UsageError, match="--workspace-root is for the roles generate"):
+        request("flower", system, tmp_path, allowed=allowed)

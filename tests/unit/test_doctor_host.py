@@ -36,6 +36,8 @@ def host(
         wheel=lambda: wheel,
         mlx=lambda: mlx,
         private=(folder / "home",),
+        no_sandbox=lambda: "",
+        unsandboxed=lambda: False,
     )
 
 
@@ -140,3 +142,19 @@ def test_downloads_that_were_given_up_are_found(tmp_path: Path, name: str, age_d
     findings = list(machine.unfinished())
     assert [finding.name for finding in findings] == found
     assert all("1 downloads" in finding.message for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("reason", "unsandboxed", "finding"),
+    [
+        ("bubblewrap is not installed", False, "no_sandbox"),
+        ("bubblewrap is not installed", True, "unsandboxed"),  # by its owner's word
+        ("", True, "unsandboxed"),
+    ],
+)
+def test_a_machine_without_a_sandbox_is_found(tmp_path: Path, reason: str, unsandboxed: bool, finding: str) -> None:
+    machine = replace(host(tmp_path), no_sandbox=lambda: reason, unsandboxed=lambda: unsandboxed)
+    (found,) = machine.sandboxed()
+    assert (found.name, found.severity) == (finding, "warning")
+    assert found.help == "docs/troubleshooting.md#sandbox"
+    assert reason in found.message or unsandboxed

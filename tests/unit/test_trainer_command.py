@@ -14,7 +14,7 @@ from config.errors import TrainingError, UsageError
 from config.records import Adapter, TrainProgress
 from config.settings import Settings
 from config.trainer_command import is_allowed, parse_trainer, refusal
-from producer.commands.stack import trainer_settings
+from producer.commands.worker_environment import trainer_settings
 from worker.train.command_process import command_reports, read_reports
 
 SCRIPT = """

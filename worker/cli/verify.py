@@ -21,6 +21,7 @@ MEANING = {
     NotReplayed.NO_PROVENANCE: "they do not record which code was read",
     NotReplayed.UNPINNED: "their code is recorded without a commit or digest",
     NotReplayed.UNREACHABLE: "their code is not on this machine",
+    NotReplayed.REFUSED: "the owner of this machine's worker does not allow their folder",
     NotReplayed.CHANGED: "the directory has changed since",
     NotReplayed.OTHER_TOOLS: "they were recorded with other tools than this version's",
     NotReplayed.RUN_COMMAND: "run_command is never executed again",

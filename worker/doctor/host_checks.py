@@ -20,6 +20,7 @@ from worker.device import backend, device_lock
 from worker.device.backend import Installed
 from worker.models.resolve import hub_cache
 from worker.student.cpu_blas import blas
+from worker.tools import sandbox
 
 # Command lines of processes that load a model: one word, or `mlx_lm` and the next word.
 SERVING = frozenset({"mlx_lm.server", "worker.endpoint.serve_child", "mlx_lm server"})
@@ -79,6 +80,9 @@ class Host:
     private: tuple[Path, ...] = field(default_factory=private_places)
     """directories that belong to one user"""
     now: Callable[[], float] = time.time
+    no_sandbox: Callable[[], str] = sandbox.missing
+    """why programs cannot run in a sandbox here; "" if they can"""
+    unsandboxed: Callable[[], bool] = lambda: settings().unsandboxed
 
     def checks(self) -> list[Check]:
         """The checks of this machine."""
@@ -90,6 +94,7 @@ class Host:
             Check("device lock", self.lock),
             Check("device lock is everyone's", self.private_lock),
             Check("unfinished downloads", self.unfinished),
+            Check("sandbox for programs", self.sandboxed),
         ]
 
     def build(self) -> Iterator[Diagnosis]:
@@ -196,4 +201,21 @@ class Host:
                 f"{size / 1e9:.1f} GB",
                 "finish one with `applejack pull MODEL`, or delete them: "
                 f"find {shlex.quote(str(self.hub))} -name '*.incomplete' -mtime +0 -delete (*.applejack-partial too)",
+            )
+
+    def sandboxed(self) -> Iterator[Diagnosis]:
+        """run_command starts programs in a sandbox only, unless the owner of this machine does without."""
+        if self.unsandboxed():
+            yield Diagnosis(
+                "unsandboxed",
+                "warning",
+                "workers here run the programs of runs without a sandbox: with your files, your keys and the network",
+                "unset APPLEJACK_UNSANDBOXED, and start workers without --unsandboxed",
+            )
+        elif reason := self.no_sandbox():
+            yield Diagnosis(
+                "no_sandbox",
+                "warning",
+                f"this machine has no sandbox, so that runs with --allow-command can start no program here: {reason}",
+                "install bubblewrap (Debian: apt install bubblewrap) and allow user namespaces; macOS has sandbox-exec",
             )

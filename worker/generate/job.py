@@ -28,10 +28,14 @@ class Workspaces:
     opened: OpenWorkspaces = field(default_factory=OpenWorkspaces)
 
     def of(self, prompt: Prompt) -> Workspace | None:
-        """The workspace of a prompt; None if neither the prompt nor the run names one. Raises WorkspaceError."""
+        """The workspace of a prompt; None if neither the prompt nor the run names one. Raises WorkspaceError.
+
+        Without a workspace no tools are offered, so that a run's programs are not started either.
+        """
         named = prompt.workspace or self.spec.workspace
         if named is None:
             return None
+        self.settings.policy.require_commands(self.spec.allow_commands)
         return self._found(named) or self._open(named)
 
     def _found(self, named: str) -> Workspace | None:
@@ -43,7 +47,7 @@ class Workspaces:
             if found := self._found(named):  # another job has opened it meanwhile
                 return found
             known = self.ledger.pinned(self.spec.run_id, named)
-            workspace = self.opened.open(named, cache=self.settings.cache, expect=known)
+            workspace = self.opened.open(named, cache=self.settings.cache, expect=known, policy=self.settings.policy)
             pinned = known or self.ledger.pin(self.spec.run_id, named, workspace.pin)
         if pinned.content != workspace.pin.content:
             raise WorkspaceError(

@@ -41,7 +41,7 @@ def curate_run(context: StageContext) -> JsonObject:
         out=context.place("dataset"),
         options=options,
         student=student,
-        replay=Replay(context.settings.cache),
+        replay=Replay(context.settings.cache, context.settings.policy),
         progress=lambda _: context.require_wanted(),
         evaluation=Evaluation(spec, submitted_unseen(context)),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import WorkspaceError
+from config.owner_policy import Policy
 from config.records import Pin
 from worker.tools.workspace import Workspace, open_workspace
 
@@ -56,9 +57,9 @@ class OpenWorkspaces:
                 del self._opened[key]
         return None
 
-    def open(self, name: str, *, cache: Path, expect: Pin | None) -> Workspace:
+    def open(self, name: str, *, cache: Path, expect: Pin | None, policy: Policy) -> Workspace:
         """Open a workspace and keep it open. Raises the errors of open_workspace."""
-        workspace = open_workspace(name, cache=cache, expect=expect)
+        workspace = open_workspace(name, cache=cache, expect=expect, policy=policy)
         with self._lock:
             self._opened[name, workspace.pin.content] = _Opened(workspace, time.monotonic())
             while len(self._opened) > OPEN:

@@ -9,8 +9,12 @@ same (not yet run there). `ulimit` bounds CPU time, memory, processes, open file
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
+
+from config.records import JsonObject
+from config.settings import Settings
 
 WORKSPACE = "/workspace"
 SCRATCH_BYTES = 64 << 20  # of /tmp, and of /dev/shm
@@ -34,22 +38,34 @@ PROFILE = """(version 1)
 (deny network*)
 """
 PROBE_SECONDS = 10.0
+TRUE = "/usr/bin/true"  # on Linux and macOS
+INSTALL = "apt-get install bubblewrap"
 
 
 @cache
 def missing() -> str:
     """Why there is no sandbox on this machine; "" if there is one."""
-    if sys.platform == "darwin":
-        return "" if shutil.which("sandbox-exec") else "sandbox-exec is not on PATH"
-    if shutil.which("bwrap") is None:
-        return "bubblewrap is not installed (apt-get install bubblewrap)"
-    probe = [*_bubblewrap(Path("/usr"), Path("/usr/bin/true")), "/usr/bin/true"]
-    try:
-        done = subprocess.run(probe, env={}, capture_output=True, timeout=PROBE_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"bubblewrap does not work here: {error}"
+    name, program = ("sandbox-exec", "sandbox-exec") if sys.platform == "darwin" else ("bubblewrap", "bwrap")
+    if shutil.which(program) is None:
+        return f"{name} is not on PATH" if sys.platform == "darwin" else f"{name} is not installed ({INSTALL})"
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            probe = sandboxed(TRUE, [], root=Path("/usr"), scratch=Path(scratch), seconds=PROBE_SECONDS)
+            done = subprocess.run(
+                probe, env=environment(TRUE, Path(scratch)), capture_output=True, timeout=PROBE_SECONDS, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"{name} does not work here: {error}"
     said = done.stderr.decode(errors="replace").strip().splitlines()
-    return "" if done.returncode == 0 else f"bubblewrap does not work here: {said[-1] if said else done.returncode}"
+    return "" if done.returncode == 0 else f"{name} does not work here: {said[-1] if said else done.returncode}"
+
+
+def heartbeat(settings: Settings) -> JsonObject:
+    """The fields of a worker's heartbeat: programs start without a sandbox, or those that its owner names cannot."""
+    commands = settings.policy.commands
+    if settings.unsandboxed and commands != ():
+        return {"unsandboxed": True}
+    return {"no_sandbox": reason} if commands and (reason := missing()) else {}
 
 
 def sandboxed(program: str, arguments: list[str], *, root: Path, scratch: Path, seconds: float) -> list[str]:
@@ -60,7 +76,7 @@ def sandboxed(program: str, arguments: list[str], *, root: Path, scratch: Path, 
         return [*_bubblewrap(root, Path(program)), *limited]
     places = [root.resolve(), *_installation(Path(program))]
     readable = " ".join(f'(subpath "{place}")' for place in places)
-    return ["sandbox-exec", "-p", PROFILE.format(readable=readable, scratch=scratch.resolve()), *limited]
+    return [_found("sandbox-exec"), "-p", PROFILE.format(readable=readable, scratch=scratch.resolve()), *limited]
 
 
 def environment(program: str, scratch: Path) -> dict[str, str]:
@@ -70,8 +86,23 @@ def environment(program: str, scratch: Path) -> dict[str, str]:
     return {"PATH": ":".join(bins), "HOME": home, "TMPDIR": home, "LC_ALL": "C.UTF-8", "PAGER": "cat"}
 
 
+def _found(name: str) -> str:
+    """The path of a program: it is started with another PATH."""
+    return shutil.which(name) or name
+
+
 def _bubblewrap(root: Path, program: Path) -> list[str]:
-    command = ["bwrap", "--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
+    command = [
+        _found("bwrap"),
+        "--unshare-all",
+        "--unshare-user",
+        "--uid",
+        "65534",
+        "--gid",
+        "65534",
+        "--hostname",
+        "sandbox",
+    ]
     command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
     for place in SYSTEM:
         command += ["--ro-bind-try", place, place]

@@ -15,13 +15,14 @@ from pathlib import Path
 from config import packages
 from config.address import without_secret
 from config.errors import WorkspaceError
+from config.owner_policy import URL, Policy
 from config.records import Pin
 from worker.tools import checkout
 from worker.tools.tree import Tree
 
-_URL = re.compile(r"^([a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)")
 _REV = re.compile(r"^[\w][\w./^~+-]*$")  # a leading "-" would be an option to git
 
+EVERYTHING = Policy()
 _COMMIT = re.compile(r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$")  # of SHA-1 or SHA-256 repositories; no branch or "HEAD"
 
 
@@ -53,7 +54,7 @@ def parse(text: str) -> tuple[str, str | None]:
     if not text.strip() or "\0" in text:
         raise WorkspaceError(f"{text!r} is not a workspace; give PATH, PATH@REV or URL@REV")
     shown = without_secret(text)
-    url = _URL.match(text)
+    url = URL.match(text)
     # The "@" of user@host is part of a URL, and a directory's name may contain "@".
     first = (text.find("/", url.end()) if "://" in text else url.end()) if url else 0
     at = text.rfind("@")
@@ -67,62 +68,74 @@ def parse(text: str) -> tuple[str, str | None]:
     return origin, rev
 
 
-def open_workspace(text: str, *, cache: Path, expect: Pin | None = None) -> Workspace:
+def require_allowed(text: str, policy: Policy) -> None:
+    """Raise WorkspaceRefusedError if the owner of this worker does not let runs read the workspace; nothing is read."""
+    if text.startswith(packages.PREFIX):
+        policy.require_package(packages.resolve(text))
+    else:
+        policy.require_origin(parse(text)[0])
+
+
+def open_workspace(text: str, *, cache: Path, expect: Pin | None = None, policy: Policy = EVERYTHING) -> Workspace:
     """The workspace, ready to read. Several workers may open the same one at the same time.
 
     Args:
         cache: directory of the checkouts; it may be deleted at any time.
         expect: the run's pin. Its commit is opened even if HEAD or the branch REV has moved.
+        policy: what the owner of this worker allows.
 
     Raises:
+        WorkspaceRefusedError: the owner does not allow it.
         WorkspaceError: it does not exist, git lacks the commit, it is too large, or it differs from `expect`.
     """
     if text.startswith(packages.PREFIX):
-        workspace = _in_place(packages.resolve(text), text)
+        workspace = _in_place(policy.require_package(packages.resolve(text)), text)
         if expect is not None:
             _compare(workspace.pin, expect)
         return workspace
     origin, rev = parse(text)
+    path = policy.require_origin(origin)
     cache = cache.resolve()  # git runs in other directories
     pinned = expect.commit if expect else None
     if pinned and rev and re.fullmatch("[0-9a-f]{7,40}", rev) and not pinned.startswith(rev):
         raise WorkspaceError(f"{without_secret(text)!r} is not the commit that the run is pinned to, {pinned!r}")
-    if _URL.match(origin):
-        found: checkout.Checkout | None = checkout.from_url(origin, pinned or rev or "", cache=cache)
-    else:
-        path = Path(origin).expanduser()
-        if not path.is_dir():
-            raise WorkspaceError(
-                f"there is no directory {origin!r} on {platform.node()}; copy it there, or submit with URL@REV"
-            )
-        found = checkout.from_work_tree(path.resolve(), pinned or rev, cache=cache)
     name = without_secret(origin)
-    if found is None:
-        workspace = _in_place(Path(origin).expanduser(), name)
+    if path is None:
+        found: checkout.Checkout | None = checkout.from_url(origin, pinned or rev or "", cache=cache)
+    elif not path.is_dir():
+        raise WorkspaceError(
+            f"there is no directory {origin!r} on {platform.node()}; copy it there, or submit with URL@REV"
+        )
     else:
+        found = checkout.from_work_tree(path, pinned or rev, cache=cache)
+    if found is not None:
         workspace = _checked_out(found, Pin(origin=name, commit=found.commit, dirty=found.dirty))
+    else:
+        assert path is not None  # a URL has a checkout
+        workspace = _in_place(path, name)
     if expect is not None:
         _compare(workspace.pin, expect)
     return workspace
 
 
-def reopen(pin: Pin, *, cache: Path) -> Workspace:
+def reopen(pin: Pin, *, cache: Path, policy: Policy = EVERYTHING) -> Workspace:
     """The code of a recorded pin, from what is on this machine: no repository is cloned or fetched.
 
     Its pin has the recorded commit. A directory that was pinned by its digest has the digest of its present content.
 
     Raises:
+        WorkspaceRefusedError: the owner of this worker does not allow it.
         WorkspaceError: the code is not on this machine, or the pin has neither a commit nor a digest.
     """
-    path, cache = Path(pin.origin).expanduser(), cache.resolve()
+    path, cache = policy.require_origin(pin.origin), cache.resolve()
     if pin.commit and not _COMMIT.match(pin.commit):
         raise WorkspaceError(f"{pin.commit!r} is not a commit; a pin has all its hex digits")
-    if pin.commit and _URL.match(pin.origin):
+    if pin.commit and path is None:
         found: checkout.Checkout | None = checkout.from_cache(pin.origin, pin.commit, cache=cache)
-    elif not path.is_dir():
+    elif path is None or not path.is_dir():
         raise WorkspaceError(f"there is no directory {pin.origin!r} on this machine")
     elif pin.commit:
-        found = checkout.from_work_tree(path.resolve(), pin.commit, cache=cache)
+        found = checkout.from_work_tree(path, pin.commit, cache=cache)
     elif pin.digest:
         return _in_place(path, pin.origin)
     else:

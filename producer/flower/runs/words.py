@@ -22,6 +22,7 @@ FAILURES = {
     "malformed_tool_call": "A tool call could not be parsed",
     "context_overflow": "The conversation did not fit the model's context",
     "workspace_unavailable": "The code to read was not available",
+    "workspace_refused": "The owner of the worker does not allow the folder or a program",
     "worker_lost": "Its worker died each time",
     "internal": "An error in applejack",
 }

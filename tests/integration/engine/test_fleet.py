@@ -48,6 +48,7 @@ def worker_env(default_redis_broker: RedisContainer) -> dict[str, str]:
         "APPLEJACK_REDIS_URL": default_redis_broker.celeryconfig["url"],
         "APPLEJACK_LEASE_SECONDS": LEASE,
         "APPLEJACK_DIR": "/tmp/applejack",
+        "APPLEJACK_WORKSPACE_ROOTS": "/",
         "APPLEJACK_LOG_FORMAT": "json",
     }
 

@@ -13,14 +13,15 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from config.errors import RejectionReason, UsageError, WorkspaceError
+from config.errors import RejectionReason, UsageError, WorkspaceError, WorkspaceRefusedError
+from config.owner_policy import Policy
 from config.records import TOOL_NAMES, Finding, JsonObject, Message, Pin, ToolCall, Trajectory
 from config.version import version
 from worker.curate.replay.difference import Difference, Result, excerpts
 from worker.curate.replay.pinned_code import PinnedCode
 from worker.tools import toolset
 from worker.tools.tools import is_unfinished
-from worker.tools.workspace import reopen
+from worker.tools.workspace import EVERYTHING, reopen
 
 
 class NotReplayed(StrEnum):
@@ -29,6 +30,7 @@ class NotReplayed(StrEnum):
     NO_PROVENANCE = "no_provenance"  # its code is not recorded
     UNPINNED = "unpinned"  # its code is recorded without a commit or digest
     UNREACHABLE = "unreachable"  # its code is not on this machine
+    REFUSED = "refused"  # the owner of this worker does not let runs read its folder
     CHANGED = "changed"  # the directory's content has changed since
     OTHER_TOOLS = "other_tools"  # it was recorded with other tools than those of this version
     RUN_COMMAND = "run_command"  # commands are never executed again
@@ -43,6 +45,8 @@ class Replay:
 
     cache: Path
     """directory of the checkouts, as for generation"""
+    policy: Policy = EVERYTHING
+    """what the owner of this worker lets runs read"""
     matched: int = 0
     """calls with the recorded result"""
     differing: int = 0
@@ -96,16 +100,18 @@ class Replay:
         if not provenance.toolset_digest == toolset.digest(trajectory.tools) == _digest_today(_offered(trajectory)):
             return NotReplayed.OTHER_TOOLS
         if pin not in self._code:
-            self._code[pin] = _opened(pin, self.cache)
+            self._code[pin] = _opened(pin, self.cache, self.policy)
         return self._code[pin]
 
 
-def _opened(pin: Pin, cache: Path) -> PinnedCode | NotReplayed:
+def _opened(pin: Pin, cache: Path, policy: Policy) -> PinnedCode | NotReplayed:
     try:
-        workspace = reopen(pin, cache=cache)
+        workspace = reopen(pin, cache=cache, policy=policy)
         if pin.commit is None and workspace.pin.digest != pin.digest:
             return NotReplayed.CHANGED
         return PinnedCode(workspace)
+    except WorkspaceRefusedError:
+        return NotReplayed.REFUSED
     except (WorkspaceError, OSError, ValueError, RuntimeError):  # RuntimeError: "~name" of nobody; ValueError: a NUL
         return NotReplayed.UNREACHABLE
 
