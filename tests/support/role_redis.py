@@ -1,4 +1,4 @@
-"""A Redis that redis-start.sh has started with a user for each role, and an admin who reads the log of denied commands."""
+"""A Redis that redis-start.sh has started with a user for each role, and an admin for the log of denied commands."""
 
 import os
 import secrets

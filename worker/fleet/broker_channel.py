@@ -18,8 +18,8 @@ from kombu.transport import redis as kombu_redis
 from config import logs
 from config.errors import StoreError
 from config.ledger.dead_letters import DeadLetters
-from config.ledger.store import decode
 from config.ledger.server import routing_key
+from config.ledger.store import decode
 from config.topology import GENERATE, QUEUES, ROUTES
 
 log = logs.get(__name__)
