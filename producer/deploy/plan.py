@@ -35,7 +35,7 @@ from producer.deploy.redis_users import (
 from producer.deploy.service import TEMPLATES, Service, System, search_path
 from producer.stack.redis_binary import find_binary
 
-Role = Literal["generate", "curate", "train", "flower", "redis", "compose", "monitoring"]
+Role = Literal["generate", "curate", "train", "flower", "redis", "compose", "monitoring", "tls"]
 WORKERS = ("generate", "curate", "train")
 
 STOP_MARGIN = 30  # seconds after the drain: to release jobs and to stop the model server, which takes up to 10 s

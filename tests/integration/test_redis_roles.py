@@ -58,7 +58,7 @@ def test_a_whole_run_under_the_users_of_its_roles_is_denied_nothing(server: Role
     try:
         spec = Spec(run_id="r", workspace=str(ROOT / "config"), teacher="scripted", dataset_format="turns",
                     student=str(make_tiny_student(tmp_path / "student")), max_seq_length=4096,
-                    trainer=trainer)  # fmt: skip
+                    trainer=f"command:{trainer}")  # fmt: skip
         enqueue.submit(ledger, Settings(redis_url=producer), spec, mine([ROOT / "config"], count=8, seed=1))
 
         def ended() -> bool:

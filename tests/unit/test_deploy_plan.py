@@ -172,7 +172,10 @@ def test_redis_gets_a_password_for_each_role_and_says_which_machine_needs_it(tmp
         assert f"#APPLEJACK_REDIS_URL={url}\n" in users.read_text()
     written = values(tmp_path / ".config" / "applejack" / "env")
     producer = passwords["REDIS_PASSWORD_PRODUCER"]
-    assert written == {"APPLEJACK_REDIS_URL": f"redis://producer:{producer}@127.0.0.1:6379/0", "APPLEJACK_LOG_FORMAT": "json"}
+    assert written == {
+        "APPLEJACK_REDIS_URL": f"redis://producer:{producer}@127.0.0.1:6379/0",
+        "APPLEJACK_LOG_FORMAT": "json",
+    }
     arguments = plist(made)["ProgramArguments"]
     assert isinstance(arguments, list)
     assert arguments[-3:] == ["--bind", "127.0.0.1", "10.8.0.1"]
@@ -277,7 +280,8 @@ def test_compose_gets_generated_passwords_in_a_private_file(tmp_path: Path) -> N
     env = tmp_path / ".env"
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
     assert {name: bool(value) for name, value in values(env).items()} == dict.fromkeys(
-        ("REDIS_PASSWORD", *(f"REDIS_PASSWORD_{user}" for user in USERS), "FLOWER_USER", "FLOWER_PASSWORD", "BIND"), True
+        ("REDIS_PASSWORD", *(f"REDIS_PASSWORD_{user}" for user in USERS), "FLOWER_USER", "FLOWER_PASSWORD", "BIND"),
+        True,
     )
     assert made.commands == (f"cd {tmp_path} && docker compose up -d --wait",)
 
