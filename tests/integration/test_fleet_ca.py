@@ -1,4 +1,4 @@
-"""`applejack deploy tls`: Redis takes the files that it writes; only a client with the authority of the fleet connects."""
+"""`applejack deploy tls`: Redis takes the files that it writes; only a client with that authority connects."""
 
 import shutil
 import stat
