@@ -15,7 +15,8 @@ ApplejackError
 ├── EvaluationError       scores cannot be trusted, so none are reported
 ├── StoppedError          the work was asked to stop: its run is cancelled, or its worker shuts down or lost its lease
 └── StoreError            the ledger failed or rejected a command
-    └── StoreUnavailableError    it is unreachable, full or rejects the password; a retry may help
+    ├── StoreUnavailableError    it is unreachable, full or rejects the password; a retry may help
+    └── StoreDeniedError         the Redis user may not do this; another user may
 """
 
 from enum import StrEnum
@@ -154,3 +155,7 @@ class StoreError(ApplejackError):
 
 class StoreUnavailableError(StoreError):
     """The ledger is unreachable, full or rejects the password; nothing was stored, and a retry may help."""
+
+
+class StoreDeniedError(StoreError):
+    """The Redis user may not do this; another user may."""

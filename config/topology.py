@@ -1,5 +1,6 @@
 """Names that processes share, defined once: queues, tasks, routes, stages, Redis keys."""
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Final
 
@@ -44,13 +45,18 @@ ARCHIVED: Final = "applejack:archived"  # zset run_id -> when it was removed; wo
 DEAD_LETTERS: Final = "applejack:dead-letters"  # list of values that could not be read; see dead_letters.py
 WORKERS: Final = "applejack:workers"  # zset worker name -> last heartbeat, milliseconds
 NOTICES: Final = "applejack:notices"  # hash of the notices about workers that were sent; see notices.py
-RECONCILER: Final = "applejack:reconciler"  # string: the elected worker, expires
+RECONCILER: Final = "applejack:reconciler"  # string: the elected worker, expires; with :QUEUE that of one queue
 FLOWERS: Final = "applejack:flowers"  # zset address of a running Flower, JSON -> last announcement, seconds; expires
 
 
 def run_key(run_id: str, part: str) -> str:
     """Key of one part of a run; config/ledger/__init__.py lists the parts."""
     return f"applejack:run:{run_id}:{part}"
+
+
+def reconciler_key(queues: Collection[str]) -> str:
+    """Key of the worker that reconciles these queues: those that its Redis user may serve, usually all."""
+    return RECONCILER if set(queues) == set(QUEUES) else f"{RECONCILER}:{'+'.join(sorted(queues))}"
 
 
 def worker_key(worker: str) -> str:

@@ -11,6 +11,7 @@ import platform
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from celery.signals import celeryd_init, setup_logging, worker_ready, worker_shu
 from config import logs
 from config.address import is_loopback, without_secret
 from config.broker import make_app
-from config.errors import StoreError, UsageError
+from config.errors import StoreDeniedError, StoreError, StoreUnavailableError, UsageError
 from config.exit_codes import EXIT_BAD_INPUT
 from config.journal import Journal
 from config.ledger import Ledger
@@ -30,7 +31,7 @@ from config.private_files import make_files_private, restrict, restrict_log
 from config.records import JsonObject, WorkerControl
 from config.settings import Settings, settings
 from config.terminal import say
-from config.topology import GENERATE, QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN, ROUTES
+from config.topology import GENERATE, QUEUE_CURATE, QUEUE_GENERATE, QUEUE_TRAIN, QUEUES, ROUTES
 from config.version import version
 from worker.concurrency.limiter import ConcurrencyLimiter, Qos
 from worker.device.device_lock import occupancy
@@ -152,6 +153,15 @@ class Worker:
         """Raise UsageError if a live worker has this name."""
         require_free(self._ledger.fleet, name, lease_seconds=self._settings.lease_seconds)
 
+    def require_rights(self, queues: list[str]) -> None:
+        """Raise StoreDeniedError if the Redis user may not serve these queues; without Redis it is not known yet."""
+        with suppress(StoreUnavailableError):
+            self._ledger.permissions.require(queues)
+
+    def served(self) -> frozenset[str]:
+        """The queues that the Redis user may serve."""
+        return self._ledger.permissions.served()
+
     def stop(self) -> None:
         """Stop supervision and heartbeat, at the end of a warm shutdown."""
         if self._heartbeat:
@@ -227,12 +237,12 @@ class Worker:
         os._exit(EXIT_BAD_INPUT)
 
 
-broker_channel.use()
 worker = Worker(settings().of_worker())
+broker_channel.use(worker.served)
 app: Celery = worker.app
 
 
-def _named(sender: str, **_: object) -> None:  # before the worker connects to anything
+def _named(sender: str, options: Mapping[str, object], **_: object) -> None:  # before the worker connects to anything
     make_files_private()
     restrict_log()
     restrict(settings().own_places)
@@ -245,6 +255,17 @@ def _named(sender: str, **_: object) -> None:  # before the worker connects to a
     except UsageError as error:
         log.error("worker.name_taken", error=str(error))
         sys.exit(EXIT_BAD_INPUT)
+    try:
+        worker.require_rights(named_queues(options.get("queues")))
+    except StoreDeniedError as error:
+        log.error("worker.rights_missing", error=str(error))
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def named_queues(option: object) -> list[str]:
+    """The queues of -Q, a text or a list; all without it."""
+    names = option.split(",") if isinstance(option, str) else option if isinstance(option, list | tuple) else ()
+    return [str(name) for name in names if name in QUEUES] or list(QUEUES)
 
 
 def _setup_logging(**_: object) -> None:

@@ -36,6 +36,8 @@ Stage states (curate, train, evaluate)
                                                                                    caller: producer
     waiting -> ready   finish.lua: curate, after the last job                      caller: JobRunner
                        finish_stage.lua: the next stage, if this one is done       caller: StageRunner
+                       wake.lua: either, if the Redis user of the worker before may not write that stage
+                                                                                   callers: StageRunner, Reconciler
     ready -> running   begin_stage.lua: takes a lease and a new token              caller: StageRunner
     running -> running begin_stage.lua: the lease has expired                      caller: StageRunner
     running -> ready   release_stage.lua: only with the token                     callers: StageRunner, GracefulShutdown
@@ -58,8 +60,8 @@ Three ways to wake a stage
 
 Keys of a run, all under applejack:run:ID: (config/topology.run_key)
     run                  hash    spec, fingerprint, total, created_ms, version (of dataset and adapter, from 1),
-                                 control, history, bulk (number of changes of many jobs at once),
-                                 judged (version and start of the curation that the verdicts are of)
+                                 control, history, bulk (number of changes of many jobs at once)
+    judged               string  version and start of the curation that the verdicts are of; earlier: in run
     prompts              hash    job_id -> Prompt
     queued running generated failed cancelled   sets of job ids; a job is in exactly one of them
     kind:K               set     jobs that failed with kind K; kind:truncated: generated jobs that max_tokens cut

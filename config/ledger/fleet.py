@@ -1,7 +1,7 @@
 """The fleet in the ledger: heartbeats, renewal and reaping of leases, election of the reconciler."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,7 +10,7 @@ import redis
 from config.ledger.encoding import ms
 from config.ledger.store import Arg, decode, decode_list, decode_name, redis_errors, run_script
 from config.records import JsonObject, WorkerControl
-from config.topology import ACTIVE, CONTROLS, RECONCILER, WORKERS, run_key, worker_key
+from config.topology import ACTIVE, CONTROLS, QUEUES, WORKERS, reconciler_key, run_key, worker_key
 
 FORGET_SECONDS = 86_400  # a worker without a heartbeat for a day is removed from the list
 REVOKED = "cancelled"  # what cancel.lua puts in the place of a token
@@ -72,14 +72,15 @@ class Fleet:
         args: list[Arg] = [run_key(run_id, "job:"), run_key(run_id, "stage:"), REAP_AT_ONCE]
         return decode_list(run_script(self._redis, "reap", keys, args))
 
-    def try_become_leader(self, worker: str, *, seconds: float) -> bool:
-        """Become or stay the fleet's reconciler for the next `seconds`; False if another worker is."""
-        return run_script(self._redis, "lead", [RECONCILER], [worker, ms(seconds)]) == 1
+    def try_become_leader(self, worker: str, *, seconds: float, queues: Collection[str] = QUEUES) -> bool:
+        """Become or stay the reconciler of these queues for the next `seconds`; False if another worker is."""
+        return run_script(self._redis, "lead", [reconciler_key(queues)], [worker, ms(seconds)]) == 1
 
     def leader(self) -> str:
-        """The worker that reconciles ledger and queues now; "" if none is elected."""
+        """A worker that reconciles ledger and queues now, all of them or its role's; "" if none is elected."""
         with redis_errors():
-            return decode(self._redis.get(RECONCILER))
+            keys = [reconciler_key(QUEUES), *(reconciler_key([queue]) for queue in QUEUES)]
+            return next((decode(worker) for worker in self._redis.mget(keys) if worker is not None), "")
 
     def heartbeat(self, worker: str, fields: JsonObject) -> None:
         """Store a worker's status."""

@@ -25,6 +25,7 @@ from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
 from config.ledger.logins import Logins
 from config.ledger.notices import Notices
+from config.ledger.permissions import Permissions
 from config.ledger.refusals import RefusalStore
 from config.ledger.restore import Restoration
 from config.ledger.server import Server
@@ -88,6 +89,7 @@ class Ledger:
         self.server = Server(client)
         self.notices = Notices(client)
         self.logins = Logins(client)
+        self.permissions = Permissions(client)
 
     @classmethod
     def connect(cls, url: str) -> Ledger:
@@ -129,6 +131,7 @@ class Ledger:
         """Return a run as it was submitted; UsageError if it does not exist, ValueError if it cannot be read."""
         with redis_errors():
             fields = {decode(key): decode(value) for key, value in self._redis.hgetall(run_key(run_id, "run")).items()}
+            judged = self._redis.get(run_key(run_id, "judged")) if fields else None
         if not fields:
             shown = run_id if len(run_id) <= SHOWN else f"{run_id[:SHOWN]}..."
             raise UsageError(f"there is no run {shown!r}; `applejack status` lists the runs")
@@ -143,7 +146,7 @@ class Ledger:
             control=RunControl(fields.get("control", "")),
             bulk=int(fields.get("bulk", "0")),
             history=events(fields.get("history")),
-            judged=verdict_store.parse(fields.get("judged", "")),
+            judged=verdict_store.parse(fields.get("judged", "") if judged is None else decode(judged)),
         )
 
     def adapters(self, run_id: str) -> list[AdapterVersion]:

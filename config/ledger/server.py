@@ -57,5 +57,9 @@ class Server:
         """Unacknowledged messages by routing key, which is the last string of each."""
         with redis_errors():
             blobs = cast(list[bytes], self._redis.hvals(UNACKED))
-        ends = (decode(blob).rstrip(' \n]"').rpartition('"')[2] for blob in blobs)
-        return Counter(end for end in ends if end in QUEUES)
+        return Counter(end for end in map(routing_key, blobs) if end in QUEUES)
+
+
+def routing_key(blob: object) -> str:
+    """The last string of an unacknowledged message, which names its queue; "" for None."""
+    return decode(blob).rstrip(' \n]"').rpartition('"')[2]

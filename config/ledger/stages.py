@@ -62,6 +62,8 @@ class Stages:
         keys = [self._key(run_id, stage), run_key(run_id, "leases"), run_key(run_id, "run")]
         args: list[Arg] = [stage_member(stage), token, worker, ms(lease_seconds), DELIVERY_LIMIT]
         reply = decode_list(run_script(self._redis, "begin_stage", keys, args))
+        if reply[0] == StageState.WAITING and self.wake(run_id, stage):
+            reply = decode_list(run_script(self._redis, "begin_stage", keys, args))
         if reply[0] not in {"run", "exhausted"}:
             return reply[0]
         return StageClaim(run_id, stage, token, reply[0] == "exhausted")
@@ -94,6 +96,15 @@ class Stages:
             case "over":
                 return "over"
         return "stale"
+
+    def wake(self, run_id: str, stage: Stage) -> bool:
+        """Make a waiting stage ready if its input is complete; whether it did.
+
+        Usually the end of the stage before has done so. Its worker's Redis user may have no right to.
+        """
+        before = ORDER[: ORDER.index(stage)][-1:]
+        keys = [self._key(run_id, stage), *(run_key(run_id, part) for part in ("run", "queued", "running"))]
+        return run_script(self._redis, "wake", keys, [self._key(run_id, before[0]) if before else ""]) == 1
 
     def release(self, claim: StageClaim, *, why: str) -> bool:
         """Make a stage ready again without counting this delivery; False if the claim is no longer valid."""

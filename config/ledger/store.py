@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import redis
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
-from config.errors import StoreError, StoreUnavailableError
+from config.errors import StoreDeniedError, StoreError, StoreUnavailableError
 from config.local_network import local_network_hint
 
 SOCKET_TIMEOUT = 10.0  # seconds; detects a half-open connection, tolerates a slow disk
@@ -18,12 +19,16 @@ Arg = str | int | bytes
 T = TypeVar("T")
 DISK = "MISCONF"  # error code when Redis cannot write to its disk; redis-py has no class for it
 CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+DENIED = "ACL failure in script"  # when a command inside a script is denied; redis-py has no class for it
+NEEDED: Final = (
+    "submitting and controlling runs needs the user producer, a worker the user of its role; see APPLEJACK_REDIS_URL"
+)
 RETRIES = 6  # about 8 s in total with the backoff below; the caller handles longer outages
 
 
 def ledger_client(url: str) -> redis.Redis:
     """Create a client that connects on first use and retries after connection errors."""
-    return redis.Redis.from_url(
+    return LedgerRedis.from_url(
         url,
         socket_timeout=SOCKET_TIMEOUT,
         socket_connect_timeout=5,
@@ -32,6 +37,20 @@ def ledger_client(url: str) -> redis.Redis:
         retry=NoRetryOnRefusedPassword(ExponentialBackoff(cap=3, base=0.1), RETRIES),
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
     )
+
+
+class LedgerRedis(redis.Redis):
+    """Names its user and the command when the server denies one."""
+
+    def parse_response(self, connection: redis.Connection, command_name: str | bytes, **options: object) -> object:
+        """Like redis-py's."""
+        try:
+            return super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
+        except redis.ResponseError as error:
+            if not (isinstance(error, NoPermissionError) or DENIED in str(error)):
+                raise
+            user = self.connection_pool.connection_kwargs.get("username") or "default"
+            raise NoPermissionError(f"the user {user!r} may not run {decode(command_name)}: {error}") from error
 
 
 class NoRetryOnRefusedPassword(Retry):
@@ -69,6 +88,8 @@ def redis_errors() -> Iterator[None]:
         raise StoreUnavailableError(
             f"Redis rejected the password: {without_period(error)}; check APPLEJACK_REDIS_URL"
         ) from error
+    except NoPermissionError as error:
+        raise StoreDeniedError(f"Redis refuses: {without_period(error)}; {NEEDED}") from error
     except redis.OutOfMemoryError as error:
         raise StoreUnavailableError(
             f"Redis is out of memory; nothing was stored: {error}; raise maxmemory or archive runs"
@@ -109,7 +130,10 @@ def source(name: str) -> str:
 def run_script(client: redis.Redis, name: str, keys: Sequence[str], args: Sequence[Arg]) -> object:
     """Run one script atomically and return redis-py's reply: bytes, int or a list of these."""
     with redis_errors():
-        return cast(object, client.register_script(source(name))(keys=list(keys), args=list(args)))
+        try:
+            return cast(object, client.register_script(source(name))(keys=list(keys), args=list(args)))
+        except NoPermissionError as error:  # the name says more than the command, which is EVALSHA
+            raise NoPermissionError(str(error).replace("EVALSHA", f"{name!r} of the ledger")) from error
 
 
 def decode(value: object) -> str:

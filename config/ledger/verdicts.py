@@ -41,10 +41,7 @@ def replace(client: redis.Redis, run_id: str, verdicts: Iterable[Verdict], judge
         pipe.execute()
     with redis_errors(), client.pipeline(transaction=True) as pipe:
         pipe.rename(fresh, key)
-        if judged:
-            pipe.hset(run_key(run_id, "run"), "judged", f"{judged.version} {judged.at}")
-        else:
-            pipe.hdel(run_key(run_id, "run"), "judged")
+        pipe.set(run_key(run_id, "judged"), f"{judged.version} {judged.at}" if judged else "")
         pipe.execute()
 
 

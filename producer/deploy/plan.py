@@ -1,4 +1,7 @@
-"""What `applejack deploy ROLE` writes on this machine, and the commands that start it. Changes nothing."""
+"""What `applejack deploy ROLE` writes on this machine, and the commands that start it. Changes nothing.
+
+The file is long because every role's files and commands are put together here.
+"""
 
 import math
 import os
@@ -11,21 +14,32 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from pydantic import SecretStr
+
 import config
 from config.errors import UsageError
 from config.settings import Settings
 from producer.deploy.env_file import values
 from producer.deploy.monitoring import TOKEN, Monitoring
+from producer.deploy.redis_users import (
+    PASSWORD,
+    REDIS_PORT,
+    ROLE_ENV,
+    URL,
+    USER_OF,
+    USERS,
+    url_here,
+    user_of,
+    wrong_user,
+)
 from producer.deploy.service import TEMPLATES, Service, System, search_path
 from producer.stack.redis_binary import find_binary
 
-Role = Literal["generate", "curate", "train", "flower", "redis", "compose", "monitoring"]
+Role = Literal["generate", "curate", "train", "flower", "redis", "compose", "monitoring", "tls"]
 WORKERS = ("generate", "curate", "train")
 
 STOP_MARGIN = 30  # seconds after the drain: to release jobs and to stop the model server, which takes up to 10 s
-REDIS_PORT = 6379  # of config/deploy/redis.conf
 PROTECTED = ("Desktop", "Documents", "Downloads")  # macOS keeps background agents out of these without a question
-URL, PASSWORD = "APPLEJACK_REDIS_URL", "REDIS_PASSWORD"
 HUB = "HF_HOME"
 CLOSED = (
     "runs may read no folder of this machine, only git URLs: --workspace-root DIR allows one, or "
@@ -89,6 +103,15 @@ class Request:
             )
 
     @property
+    def users_file(self) -> Path:
+        """The file with the passwords of Redis' users, on the machine that runs Redis."""
+        return self.env_file.parent / "redis" / "users.env"
+
+    def role_file(self, service: str) -> Path:
+        """A service's own secrets, which count more than those of `env_file`."""
+        return self.env_file.parent / f"{service}.env"
+
+    @property
     def env_file(self) -> Path:
         """The file with the secrets of this machine's services."""
         return self.home / ".config" / "applejack" / "env"
@@ -113,33 +136,49 @@ def plan(request: Request) -> Plan:
     arguments += ["--serve", request.serve] if request.serve else []
     arguments += ["--endpoint", request.endpoint] if request.endpoint else []
     arguments += request.allowed
-    known = {URL: url.get_secret_value()} if (url := request.settings.redis_url) else {}
+    user, url = USER_OF[request.role], request.settings.redis_url
+    own = url if url and user_of(url) == user else url_here(request.users_file, user)
+    known = {URL: shared.get_secret_value()} if (shared := url or own) else {}
     known |= {"APPLEJACK_ENDPOINT_KEY": key.get_secret_value()} if (key := request.settings.endpoint_key) else {}
     known |= {HUB: hub} if (hub := request.environment.get(HUB)) else {}  # else the service downloads the model again
     made = with_service(request, request.name or request.role, arguments, request.settings.dir, known, needs=URL)
-    closed = request.role in WORKERS and "--workspace-root" not in request.allowed
-    return replace(made, notes=(*made.notes, CLOSED)) if closed else made
+    if request.role in WORKERS and "--workspace-root" not in request.allowed:
+        made = replace(made, notes=(*made.notes, CLOSED))
+    if own is None:
+        used = values(request.env_file).get(URL) or known.get(URL, "")
+        return replace(made, notes=(*made.notes, *wrong_user(request.role, user_of(SecretStr(used)))))
+    env, *rest = made.files
+    file = File(
+        request.role_file(request.role), ROLE_ENV.format(role=request.role), 0o600, {URL: own.get_secret_value()}
+    )
+    return replace(made, files=(env, file, *rest))
 
 
 def redis(request: Request) -> Plan:
     """Redis with its users, started by redis-start.sh with the server program of `applejack up`."""
-    folder, data = request.env_file.parent / "redis", request.settings.dir / "fleet-redis"
+    folder, data = request.users_file.parent, request.settings.dir / "fleet-redis"
     files = [File(folder / name, (TEMPLATES / name).read_text()) for name in ("redis.conf", "users.acl")]
     files.append(File(folder / "redis-start.sh", (TEMPLATES / "redis-start.sh").read_text(), 0o755))
+    passwords = {f"{PASSWORD}_{user}": secrets.token_hex(24) for user in USERS}
+    host = {"HOST": request.bind[0] if request.bind else "127.0.0.1"}
+    users = File(request.users_file, (TEMPLATES / "users.env.example").read_text(), 0o600, {**passwords, **host})
     bind = dict.fromkeys(["127.0.0.1", *request.bind])
     arguments = ["/bin/sh", str(folder / "redis-start.sh"), "--dir", str(data), "--bind", *bind]
-    password = secrets.token_hex(24)
-    known = {PASSWORD: password, URL: f"redis://applejack:{password}@127.0.0.1:{REDIS_PORT}/0"}
+    producer = values(users.path).get(f"{PASSWORD}_PRODUCER") or passwords[f"{PASSWORD}_PRODUCER"]
+    known = {URL: f"redis://producer:{producer}@127.0.0.1:{REDIS_PORT}/0"}
     made = with_service(
-        request, "redis", arguments, data, known, needs=PASSWORD, environment={"REDIS_SERVER": str(find_binary().path)}
+        request, "redis", arguments, data, known, needs=URL, environment={"REDIS_SERVER": str(find_binary().path)}
     )
-    note = (
-        f"other machines use {URL}=redis://applejack:PASSWORD@HOST:{REDIS_PORT}/0, with the {PASSWORD} of "
-        f"{str(request.env_file)!r}"
-    )
-    open_ = () if request.bind else ("Redis listens on 127.0.0.1 only; --bind ADDRESS opens it to a trusted network",)
+    notes = [f"{str(users.path)!r} has the {URL} of each machine: one for each role, with its own password"]
+    if values(request.env_file).get(PASSWORD):
+        notes.append(
+            f"the user applejack stays, with the {PASSWORD} of {str(request.env_file)!r}: give each machine the URL of "
+            f"its role, restart its service, then remove {PASSWORD} there and restart Redis"
+        )
+    if not request.bind:
+        notes.append("Redis listens on 127.0.0.1 only; --bind ADDRESS opens it to a trusted network")
     env, service = made.files
-    return Plan((env, *files, service), made.commands, (*made.notes, note, *open_), made.folders)
+    return Plan((env, users, *files, service), made.commands, (*made.notes, *notes), made.folders)
 
 
 def with_service(
@@ -159,6 +198,7 @@ def with_service(
         arguments=arguments,
         directory=directory,
         env_file=request.env_file,
+        role_file=request.role_file(request.role),
         log=request.home / "Library" / "Logs" / f"applejack-{name}.log",
         stop_seconds=math.ceil(drain_seconds(request.settings, written)) + STOP_MARGIN,
         environment={"PATH": search_path(request.system), **(environment or {})},
@@ -201,7 +241,7 @@ def monitoring(request: Request) -> Plan:
     private = File(made.token_file, f"@{TOKEN}@", 0o600, {TOKEN: token})
     files = (private, *(File(made.folder / name, text) for name, text in made.texts().items()))
     add = () if written.get(TOKEN) == token else (made.give_token_to(request.env_file),)
-    flower = Service("flower", [], made.folder, request.env_file, made.folder, 0)
+    flower = Service("flower", [], made.folder, request.env_file, request.role_file("flower"), made.folder, 0)
     again = {
         "launchd": f"launchctl kickstart -k gui/{os.getuid()}/{flower.label}",
         "systemd": f"systemctl --user restart {flower.unit}",
@@ -218,7 +258,8 @@ def compose(root: Path) -> Plan:
             f"{str(file)!r} is missing: compose needs a checkout of applejack, installed with `pip install -e .`; "
             "or use the roles redis and flower"
         )
-    known = {PASSWORD: secrets.token_hex(24), "FLOWER_USER": "applejack", "FLOWER_PASSWORD": secrets.token_hex(24)}
+    known = {name: secrets.token_hex(24) for name in (PASSWORD, *(f"{PASSWORD}_{user}" for user in USERS))}
+    known |= {"FLOWER_USER": "applejack", "FLOWER_PASSWORD": secrets.token_hex(24)}
     written = values(env)
     missing = [name for name in COMPOSE if env.exists() and not written.get(name)]
     edit = (f"$EDITOR {shlex.quote(str(env))}   # set {', '.join(missing)}",) if missing else ()

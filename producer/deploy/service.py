@@ -27,6 +27,8 @@ class Service:
     arguments: Sequence[str]
     directory: Path
     env_file: Path
+    role_file: Path
+    """read after `env_file`, if it exists"""
     log: Path
     """of launchd; systemd writes to its journal"""
     stop_seconds: int
@@ -55,6 +57,7 @@ class Service:
             name=escape(self.name),
             label=escape(self.label),
             env_file=escape(str(self.env_file)),
+            role_file=escape(str(self.role_file)),
             arguments="\n".join(f"    <string>{escape(word)}</string>" for word in self.arguments),
             environment="\n".join(variables),
             directory=escape(str(self.directory)),
@@ -68,6 +71,7 @@ class Service:
         return Template((TEMPLATES / "systemd" / "applejack.service").read_text()).substitute(
             name=percent(self.name),
             env_file=percent(str(self.env_file)),
+            role_file=percent(str(self.role_file)),
             arguments=" ".join(quoted(percent(word).replace("$", "$$")) for word in self.arguments),
             environment="\n".join(variables),
             directory=percent(str(self.directory)),

@@ -142,7 +142,8 @@ def test_installed_services_run_as_launchd_starts_them(tmp_path: Path) -> None:
         for role in ("redis", "curate"):
             made = plan(Request(role, settings, "launchd", home=tmp_path))
             install(made, force=False)
-            for file in (env_file, env_file.parent / "redis" / "redis.conf"):
+            ours = (env_file, env_file.parent / "redis" / "redis.conf", env_file.parent / "curate.env")
+            for file in filter(Path.exists, ours):
                 file.write_text(file.read_text().replace("6379", str(port)))
             job = plistlib.loads(made.files[-1].path.read_bytes())
             children.append(

@@ -10,7 +10,7 @@ from config.ledger import Ledger
 from config.ledger.store import ledger_client
 from config.records import JobState
 from config.settings import Settings
-from config.topology import GENERATE, QUEUE_GENERATE, QUEUE_TRAIN
+from config.topology import GENERATE, QUEUE_GENERATE, QUEUE_TRAIN, QUEUES
 from tests.integration.conftest import StartWorker
 from tests.support.fleet import QUICK, all_terminal, answering, jobs_requests, prompts, submit, told, until
 from tests.support.scripted_endpoint import ScriptedEndpoint
@@ -86,7 +86,7 @@ def test_messages_in_hand_when_the_connection_is_gone_end_no_worker(
 ) -> None:
     """Fails without redelivery.Channel: an AttributeError, for which Celery ends the worker."""
     monkeypatch.setattr(kombu_redis.Transport, "Channel", kombu_redis.Transport.Channel)
-    broker_channel.use()
+    broker_channel.use(lambda: frozenset(QUEUES))
     app = make_app(Settings(redis_url=redis_url))
     app.send_task(GENERATE, args=("r", "j"), queue=QUEUE_GENERATE, ignore_result=True)
     with app.connection_for_read() as connection:

@@ -21,7 +21,7 @@ def literal_secrets(text: str) -> list[str]:
         if not line.lstrip().startswith("#")
         for match in SECRET.finditer(line)
     ]
-    return [value for value in found if not value.startswith(("${", "?")) and "${" not in value]
+    return [value for value in found if not value.startswith(("${", "?", "@REDIS_")) and "${" not in value]
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -82,9 +82,12 @@ def test_redis_persists_jobs_and_never_evicts_them() -> None:
     assert (settings["appendonly"], settings["maxmemory-policy"]) == ("yes", "noeviction")
 
 
-def test_users_file_allows_one_user_with_a_hashed_password() -> None:
-    users = [line.split() for line in (DEPLOY / "users.acl").read_text().splitlines()]
-    assert users[0] == ["user", "default", "off"]
-    assert [user[1] for user in users[1:]] == ["applejack"]
-    assert "-@all" in users[1]
-    assert not [word for word in users[1] if word.startswith(">") or word in {"nopass", "+@all", "allcommands"}]
+def test_users_have_a_hashed_password_and_no_command_of_an_administrator() -> None:
+    users = re.split(r"(?m)^user ", (DEPLOY / "users.acl").read_text())[1:]
+    named = {user.split()[0]: user.partition("\n\n")[0].split() for user in users}
+    assert named.pop("default") == ["default", "off"]
+    assert list(named) == ["applejack", "producer", "generate", "curate", "train", "monitor"]
+    for words in named.values():
+        assert words[1:3] == ["on", "#@PASSWORD_SHA256@"]
+        assert "-@all" in words
+        assert not [word for word in words if word.startswith((">", "+@")) or word in {"nopass", "allcommands"}]

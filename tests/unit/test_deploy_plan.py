@@ -18,6 +18,7 @@ from producer.commands.owner_options import owner_arguments
 from producer.deploy.env_file import values
 from producer.deploy.install import install
 from producer.deploy.plan import CLOSED, Plan, Request, Role, plan
+from producer.deploy.redis_users import USERS
 from producer.deploy.service import System
 
 SERVICES: list[Role] = ["generate", "curate", "train", "flower", "redis"]
@@ -68,7 +69,7 @@ def test_a_launchd_agent_is_kept_alive_and_has_time_to_drain(role: Role, tmp_pat
 @pytest.mark.parametrize("role", SERVICES)
 def test_a_systemd_unit_drains_shares_tmp_and_restarts(role: Role, tmp_path: Path) -> None:
     parsed = unit(plan(request(role, "systemd", tmp_path)))["Service"]
-    assert parsed["EnvironmentFile"] == str(tmp_path / ".config" / "applejack" / "env")
+    assert parsed["EnvironmentFile"] == f"-{tmp_path / '.config' / 'applejack' / role}.env"  # the later of two
     assert parsed["TimeoutStopSec"] == "90"
     assert parsed["KillMode"] == "mixed"
     assert parsed["Restart"] == "always"
@@ -97,11 +98,14 @@ def test_only_the_private_file_contains_a_secret(role: Role, system: System, tmp
     assert SECRET not in "".join((*made.commands, *made.notes, *(file.text for file in made.files), repr(made)))
     install(made, force=False)
     env = tmp_path / ".config" / "applejack" / "env"
-    with_password = [
+    users = values(env.parent / "redis" / "users.env")
+    known = {SECRET, *users.values()}
+    with_password = {
         file for file in tmp_path.rglob("*")
-        if file.is_file() and (values(env)["APPLEJACK_REDIS_URL"] in file.read_text() or SECRET in file.read_text())
-    ]  # fmt: skip
-    assert with_password == [env]
+        if file.is_file() and any(password in file.read_text() for password in known)
+    }  # fmt: skip
+    assert with_password == {env, *([env.parent / "redis" / "users.env"] if role == "redis" else [])}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in with_password} == {0o600}
     assert (stat.S_IMODE(env.stat().st_mode), stat.S_IMODE(env.parent.stat().st_mode)) == (0o600, 0o700)
 
 
@@ -111,7 +115,7 @@ def test_a_worker_gets_its_options_and_this_environments_program(tmp_path: Path)
     assert isinstance(arguments, list)
     program = str(Path(sys.executable).parent / "applejack")
     folder = str(tmp_path / "da ta & 100%")
-    assert arguments[5:] == [program, "worker", "generate", "--name", "night", "--dir", folder, "--serve", "org/model"]
+    assert arguments[6:] == [program, "worker", "generate", "--name", "night", "--dir", folder, "--serve", "org/model"]
     endpoint = plan(request("generate", "systemd", tmp_path, endpoint="http://127.0.0.1:1234/v1"))
     assert unit(endpoint)["Service"]["ExecStart"].endswith("--endpoint http://127.0.0.1:1234/v1")
     assert '"' + folder.replace("%", "%%") + '"' in unit(endpoint)["Service"]["ExecStart"]
@@ -156,16 +160,77 @@ def test_a_private_file_that_others_can_read_is_refused(mode: int, tmp_path: Pat
         plan(request("train", "launchd", tmp_path))
 
 
-def test_redis_shares_its_generated_password_with_this_machines_services(tmp_path: Path) -> None:
+def test_redis_gets_a_password_for_each_role_and_says_which_machine_needs_it(tmp_path: Path) -> None:
     made = plan(request("redis", "launchd", tmp_path, bind=("10.8.0.1",)))
     install(made, force=False)
+    users = tmp_path / ".config" / "applejack" / "redis" / "users.env"
+    passwords = values(users)
+    assert sorted(passwords) == sorted(f"REDIS_PASSWORD_{user}" for user in USERS)
+    assert {len(password) for password in passwords.values()} == {48}
+    assert len(set(passwords.values())) == len(USERS)
+    for user in USERS:
+        url = f"redis://{user.lower()}:{passwords[f'REDIS_PASSWORD_{user}']}@10.8.0.1:6379/0"
+        assert f"#APPLEJACK_REDIS_URL={url}\n" in users.read_text()
     written = values(tmp_path / ".config" / "applejack" / "env")
-    assert written["APPLEJACK_REDIS_URL"] == f"redis://applejack:{written['REDIS_PASSWORD']}@127.0.0.1:6379/0"
-    assert len(written["REDIS_PASSWORD"]) == 48
+    producer = passwords["REDIS_PASSWORD_PRODUCER"]
+    assert written == {
+        "APPLEJACK_REDIS_URL": f"redis://producer:{producer}@127.0.0.1:6379/0",
+        "APPLEJACK_LOG_FORMAT": "json",
+    }
     arguments = plist(made)["ProgramArguments"]
     assert isinstance(arguments, list)
     assert arguments[-3:] == ["--bind", "127.0.0.1", "10.8.0.1"]
     assert os.access(tmp_path / ".config" / "applejack" / "redis" / "redis-start.sh", os.X_OK)
+
+
+def test_a_service_beside_redis_gets_the_user_of_its_role(tmp_path: Path) -> None:
+    install(plan(request("redis", "systemd", tmp_path)), force=False)
+    folder = tmp_path / ".config" / "applejack"
+    for role, user in (("curate", "curate"), ("flower", "producer")):
+        made = plan(Request(role, Settings(dir=tmp_path), "systemd", home=tmp_path))  # type: ignore[arg-type]
+        install(made, force=False)
+        password = values(folder / "redis" / "users.env")[f"REDIS_PASSWORD_{user.upper()}"]
+        own = folder / f"{role}.env"
+        assert values(own) == {"APPLEJACK_REDIS_URL": f"redis://{user}:{password}@127.0.0.1:6379/0"}
+        assert stat.S_IMODE(own.stat().st_mode) == 0o600
+        files = [line for line in service_text(made).splitlines() if line.startswith("EnvironmentFile=")]
+        assert files == [f"EnvironmentFile={folder / 'env'}", f"EnvironmentFile=-{own}"]  # the later one counts
+
+
+def test_a_service_that_moves_to_its_own_user_gets_it_in_a_file_of_its_own(tmp_path: Path) -> None:
+    env = install(plan(request("generate", "launchd", tmp_path)), force=False)[0].file.path  # of the user applejack
+    mine = "redis://generate:other@redis.local:6379/0"
+    settings = Settings(dir=tmp_path, redis_url=SecretStr(mine))
+    install(plan(Request("generate", settings, "launchd", home=tmp_path)), force=True)
+    assert values(env)["APPLEJACK_REDIS_URL"] == URL
+    own = env.parent / "generate.env"
+    read = subprocess.run(
+        ["/bin/sh", *plist(plan(request("generate", "launchd", tmp_path)))["ProgramArguments"][1:6], "env"],  # type: ignore[index]
+        capture_output=True, text=True, env={},
+    ).stdout.splitlines()  # fmt: skip
+    assert own.exists()
+    assert f"APPLEJACK_REDIS_URL={mine}" in read
+
+
+@pytest.mark.parametrize("role", ["generate", "train", "flower"])
+def test_the_url_of_another_role_is_noted(role: Role, tmp_path: Path) -> None:
+    settings = Settings(dir=tmp_path, redis_url=SecretStr("redis://curate:other@redis.local:6379/0"))
+    notes = plan(Request(role, settings, "launchd", home=tmp_path)).notes
+    assert [note for note in notes if "is that of the user 'curate'" in note]
+    assert not [note for note in plan(request(role, "launchd", tmp_path)).notes if "the user" in note]
+
+
+def test_a_fleet_with_one_user_keeps_it_when_the_others_are_added(tmp_path: Path) -> None:
+    """Fails if deploy rewrites the file env: Redis would start without the user that all workers have."""
+    env = tmp_path / ".config" / "applejack" / "env"
+    env.parent.mkdir(parents=True)
+    old = f"APPLEJACK_REDIS_URL={URL}\nREDIS_PASSWORD={SECRET}\n"
+    env.write_text(old)
+    env.chmod(0o600)
+    made = plan(request("redis", "systemd", tmp_path))
+    install(made, force=False)
+    assert env.read_text() == old
+    assert [note for note in made.notes if "the user applejack stays" in note and "restart Redis" in note]
 
 
 def test_a_missing_secret_is_the_first_command(tmp_path: Path) -> None:
@@ -216,7 +281,8 @@ def test_compose_gets_generated_passwords_in_a_private_file(tmp_path: Path) -> N
     env = tmp_path / ".env"
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
     assert {name: bool(value) for name, value in values(env).items()} == dict.fromkeys(
-        ("REDIS_PASSWORD", "FLOWER_USER", "FLOWER_PASSWORD", "BIND"), True
+        ("REDIS_PASSWORD", *(f"REDIS_PASSWORD_{user}" for user in USERS), "FLOWER_USER", "FLOWER_PASSWORD", "BIND"),
+        True,
     )
     assert made.commands == (f"cd {tmp_path} && docker compose up -d --wait",)
 

@@ -8,7 +8,7 @@ tests/integration/test_dead_letters.py fails when kombu changes what is overridd
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from queue import Empty
 
@@ -19,9 +19,10 @@ from kombu.transport import redis as kombu_redis
 from config import logs
 from config.errors import StoreError
 from config.ledger.dead_letters import DeadLetters
+from config.ledger.server import routing_key
 from config.ledger.store import decode
 from config.records import RUN_ID
-from config.topology import GENERATE, ROUTES
+from config.topology import GENERATE, QUEUES, ROUTES
 
 log = logs.get(__name__)
 
@@ -35,8 +36,15 @@ class UnreadableMessageError(ValueError):
 class QoS(kombu_redis.QoS):
     """Restores unacknowledged messages; sets those aside that cannot be restored."""
 
+    @staticmethod
+    def served() -> frozenset[str]:
+        """The queues that this worker's Redis user may serve."""
+        return frozenset(QUEUES)
+
     def restore_by_tag(self, tag: object, client: redis.Redis | None = None, leftmost: bool = False) -> None:
-        """Put one message back into its queue."""
+        """Put one message back into its queue; one of a queue of other users is left to their workers."""
+        if not self._is_ours(tag, client):
+            return
         try:
             super().restore_by_tag(tag, client, leftmost)  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, LookupError, AttributeError) as error:
@@ -45,6 +53,14 @@ class QoS(kombu_redis.QoS):
                 connected.hdel(self.unacked_key, tag)
                 connected.zrem(self.unacked_index_key, tag)
                 set_aside(connected, "unacked", raw, f"{type(error).__name__}: {error}")
+
+    def _is_ours(self, tag: object, client: redis.Redis | None) -> bool:
+        served = self.served()
+        if served == frozenset(QUEUES):
+            return True
+        with self.channel.conn_or_acquire(client) as connected:
+            queue = routing_key(connected.hget(self.unacked_key, tag))
+        return queue not in QUEUES or queue in served
 
 
 class Channel(kombu_redis.Channel):
@@ -161,6 +177,7 @@ def set_aside(client: redis.Redis, queue: str, raw: bytes, reason: str) -> None:
         DeadLetters(client).add(queue, raw, reason)
 
 
-def use() -> None:
-    """Use this channel class for all broker connections of this process."""
+def use(served: Callable[[], frozenset[str]]) -> None:
+    """Use this channel class for all broker connections of this process; `served`: as QoS.served."""
+    QoS.served = staticmethod(served)  # type: ignore[method-assign]
     kombu_redis.Transport.Channel = Channel

@@ -22,10 +22,10 @@ Message = tuple[str, ...]
 """(task name, run_id) or (task name, run_id, job_id)"""
 
 
-def count(client: redis.Redis) -> int:
-    """Number of queued and unacknowledged messages."""
+def count(client: redis.Redis, queues: Iterable[str] = QUEUES) -> int:
+    """Number of messages in these queues, plus the unacknowledged ones."""
     with redis_errors():
-        return sum(client.llen(queue) for queue in QUEUES) + int(client.hlen(UNACKED))
+        return sum(client.llen(queue) for queue in queues) + int(client.hlen(UNACKED))
 
 
 def present(

@@ -87,7 +87,8 @@ class Heartbeat:
 
     def reconcile(self) -> None:
         """Requeue what is pending and lost, if this worker is elected; StoreError if the ledger cannot be reached."""
-        if self._fleet.try_become_leader(self._worker, seconds=max(5.0, 3 * self._interval)):
+        queues = self._reconciler.queues
+        if queues and self._fleet.try_become_leader(self._worker, seconds=max(5.0, 3 * self._interval), queues=queues):
             if self._steady():
                 self._reconciler.reap()
             self._reconciler.resend()

@@ -15,7 +15,7 @@ from config import logs
 from config.errors import StoreError, StoreUnavailableError
 from config.ledger import Ledger
 from config.records import RUN_ID, JobState, StageState
-from config.topology import GENERATE, ROUTES, Stage
+from config.topology import GENERATE, QUEUE_GENERATE, ROUTES, Stage
 from worker.fleet import broker_messages
 from worker.fleet.broker_messages import Message
 
@@ -44,6 +44,11 @@ class Reconciler:
         self._unreadable: dict[str, float] = {}
         """run -> when it is read again, time.monotonic()"""
 
+    @property
+    def queues(self) -> frozenset[str]:
+        """The queues that this worker's Redis user may serve: only their work is reconciled."""
+        return self._ledger.permissions.served()
+
     def reap(self) -> int:
         """Requeue the work of expired leases and send its messages; returns their number."""
         reaped = self._of_each(self._ledger.fleet.active_runs(), self._ledger.fleet.reap)
@@ -57,7 +62,7 @@ class Reconciler:
         """Send messages for pending work that two passes in a row did not find in the broker; returns their number."""
         pending_count = self._pending_count()
         if not pending_count or (
-            pending_count > FULL_SCAN_LIMIT and broker_messages.count(self._redis) >= pending_count
+            pending_count > FULL_SCAN_LIMIT and broker_messages.count(self._redis, self.queues) >= pending_count
         ):
             self._missing = frozenset()
             return 0
@@ -79,7 +84,9 @@ class Reconciler:
         return sum(count for _, count in counts) + len(self._ready_stages())
 
     def _sent_runs(self) -> list[str]:
-        """Runs that go on, without those whose messages a producer is still sending."""
+        """Runs whose jobs may be sent: they go on, and no producer is still sending their messages."""
+        if QUEUE_GENERATE not in self.queues:
+            return []
         return [run_id for run_id in self._going() if not self._ledger.being_sent(run_id)]
 
     def _going(self) -> list[str]:
@@ -98,11 +105,19 @@ class Reconciler:
         return ids
 
     def _ready_stages(self) -> set[Message]:
-        def ready(run_id: str) -> list[Message]:
-            views = (self._ledger.stages.view(run_id, stage) for stage in Stage)
-            return [(view.stage.value, run_id) for view in views if view.state is StageState.READY]
+        ready = self._of_each(self._going(), self._ready_stages_of)
+        return {message for _, messages in ready for message in messages}
 
-        return {message for _, messages in self._of_each(self._going(), ready) for message in messages}
+    def _ready_stages_of(self, run_id: str) -> list[Message]:
+        ready: list[Message] = []
+        for stage in Stage:
+            state, ours = self._ledger.stages.view(run_id, stage).state, ROUTES[stage]["queue"] in self.queues
+            waits = state is StageState.WAITING
+            if ours and (state is StageState.READY or (waits and self._ledger.stages.wake(run_id, stage))):
+                ready.append((stage.value, run_id))
+            if waits:  # so do those after it
+                break
+        return ready
 
     def _of_each(self, run_ids: Iterable[str], look: Callable[[str], T]) -> list[tuple[str, T]]:
         """What `look` returns for each run, without those that cannot be read: they are set aside.
