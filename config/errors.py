@@ -14,7 +14,8 @@ ApplejackError
 ├── EvaluationError       scores cannot be trusted, so none are reported
 ├── StoppedError          the work was asked to stop: its run is cancelled, or its worker shuts down or lost its lease
 └── StoreError            the ledger failed or rejected a command
-    └── StoreUnavailableError    it is unreachable, full or rejects the password; a retry may help
+    ├── StoreUnavailableError    it is unreachable, full or rejects the password; a retry may help
+    └── NewerRecordError         a later version of applejack has written this; another worker may read it
 """
 
 from enum import StrEnum
@@ -144,3 +145,7 @@ class StoreError(ApplejackError):
 
 class StoreUnavailableError(StoreError):
     """The ledger is unreachable, full or rejects the password; nothing was stored, and a retry may help."""
+
+
+class NewerRecordError(StoreError):
+    """A later version of applejack has written this record; a worker leaves it to others."""

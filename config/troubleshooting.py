@@ -55,7 +55,8 @@ FINDINGS: Final = {
     "queue_unread": "no-worker-for-a-queue", "run_stranded": "no-worker-for-a-queue",
     "worker_silent": "a-worker-is-silent", "worker_paused": PAUSED, "worker_held": "paused-by-a-person",
     "control_left": "paused-by-a-person", "run_paused": "paused-by-a-person", "run_cancelled": "cancelled-runs",
-    "worker_version": "versions-and-settings-differ", "visibility_differs": "versions-and-settings-differ",
+    "worker_version": "versions-and-settings-differ", "run_newer": "versions-and-settings-differ",
+    "visibility_differs": "versions-and-settings-differ",
     "worker_doubled": "two-workers-of-one-name", "host_name_shared": "two-workers-of-one-name",
     "model_refused": "wrong-model",
     # the endpoint

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from config import logs
-from config.errors import FailureKind, StoppedError, StoreError, StoreUnavailableError, UsageError
+from config.errors import FailureKind, NewerRecordError, StoppedError, StoreError, StoreUnavailableError, UsageError
 from config.journal import Journal
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import LeaseRef
@@ -19,6 +19,7 @@ from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet.journals import store
 from worker.fleet.leases import Lease, Leases
+from worker.fleet.newer_runs import NewerRuns
 from worker.fleet.outcome import Fate, Outcome
 from worker.fleet.postponed import Postponed
 from worker.fleet.redis_outage import retry_while_unavailable
@@ -58,6 +59,7 @@ class JobRunner:
     workspaces: OpenWorkspaces = field(default_factory=OpenWorkspaces)
     journal: Journal | None = None
     """this worker's journal on its disk"""
+    newer: NewerRuns = field(default_factory=NewerRuns)
     _runs: dict[str, RunView] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -73,8 +75,12 @@ class JobRunner:
         """Run one job, unless it is finished or leased by another worker; returns what became of this delivery."""
         if reason := self.supervisor.paused if self.supervisor else "":
             return self._dropped(run_id, job_id, reason)  # delivered before the consumer stopped; it is still pending
+        if left := self.newer.left(run_id):
+            return left
         try:
             run = retry_while_unavailable(lambda: self._run_view(run_id))
+        except NewerRecordError as error:
+            return self.newer.leave(run_id, error)
         except UsageError:
             return self._dropped(run_id, job_id, "there is no such run")
         except (ValueError, LookupError) as error:  # the reconciler sets the run aside
@@ -107,7 +113,12 @@ class JobRunner:
                 if unserved:
                     trajectory = self._failed(run, claim, FailureKind.WRONG_MODEL, unserved)
                 else:
-                    trajectory = self._generate(run, claim, lease)
+                    try:
+                        trajectory = self._generate(run, claim, lease)
+                    except NewerRecordError as error:
+                        lease.closing.set()
+                        retry_while_unavailable(lambda: release("its worker runs an older applejack"))
+                        return self.newer.leave(run_id, error)
             if trajectory is None or (trajectory.failure and lease.run_cancelled.is_set()):
                 return self._dropped(run_id, job_id, "cancelled in flight")
             if (
@@ -172,7 +183,7 @@ class JobRunner:
         """The job's prompt; None if it cannot be read."""
         try:
             return retry_while_unavailable(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
-        except StoreUnavailableError:
+        except (StoreUnavailableError, NewerRecordError):
             raise
         except (StoreError, ValueError):
             log.exception("prompt.unreadable", run_id=claim.run_id, job_id=claim.job_id)

@@ -7,7 +7,7 @@ tests/integration/test_dead_letters.py fails when kombu changes what is overridd
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from queue import Empty
 
@@ -159,6 +159,10 @@ def set_aside(client: redis.Redis, queue: str, raw: bytes, reason: str) -> None:
         DeadLetters(client).add(queue, raw, reason)
 
 
-def use() -> None:
-    """Use this channel class for all broker connections of this process."""
+def use(now: Callable[[], float]) -> None:
+    """Use this channel class for all broker connections of this process.
+
+    `now` is the server's time, seconds since the epoch: kombu compares the delivery times of all workers.
+    """
     kombu_redis.Transport.Channel = Channel
+    kombu_redis.time = now  # type: ignore[attr-defined]

@@ -5,15 +5,16 @@ messages are harmless: a worker drops a message whose job or stage is leased or 
 """
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import redis
 
 from config import logs
 from config.errors import StoreError, StoreUnavailableError
 from config.ledger import Ledger
-from config.records import JobState, StageState
-from config.topology import GENERATE, ROUTES, Stage
+from config.ledger.fleet import WorkerView
+from config.records import JobState, JsonObject, StageState
+from config.topology import GENERATE, QUEUE_GENERATE, QUEUES, ROUTES, Stage
 from worker.fleet import broker_messages
 from worker.fleet.broker_messages import Message
 
@@ -38,6 +39,7 @@ class Reconciler:
         self._send = send
         self._missing: frozenset[Message] = frozenset()
         self._unreadable: set[str] = set()
+        self._workers: list[WorkerView] = []
 
     def reap(self) -> int:
         """Requeue the work of expired leases and send its messages; returns their number."""
@@ -50,6 +52,8 @@ class Reconciler:
 
     def resend(self) -> int:
         """Send messages for pending work that two passes in a row did not find in the broker; returns their number."""
+        live = self._ledger.fleet.workers()
+        self._workers = [view for view in live if view.silent_seconds <= self._silent_seconds]
         pending_count = self._pending_count()
         if not pending_count or (
             pending_count > FULL_SCAN_LIMIT and broker_messages.count(self._redis) >= pending_count
@@ -74,8 +78,18 @@ class Reconciler:
         return sum(count for _, count in counts) + len(self._ready_stages())
 
     def _sent_runs(self) -> list[str]:
-        """Runs that go on, without those whose messages a producer is still sending."""
-        return [run_id for run_id in self._going() if not self._ledger.being_sent(run_id)]
+        """Runs that go on, without those whose messages a producer is still sending or no worker would take."""
+        runs, unread = self._going(), self._read_by_nobody(QUEUE_GENERATE)
+        return [run_id for run_id in runs if run_id not in unread and not self._ledger.being_sent(run_id)]
+
+    def _read_by_nobody(self, queue: str) -> set[str]:
+        """Runs that every live worker of a queue leaves to a later version: each would drop their messages."""
+        left = [
+            set(cast(JsonObject, view.fields.get("newer_runs") or {}))
+            for view in self._workers
+            if queue in cast(list[str], view.fields.get("queues") or [])
+        ]
+        return set.intersection(*left) if left else set()
 
     def _going(self) -> list[str]:
         """Active runs that are not paused."""
@@ -87,9 +101,15 @@ class Reconciler:
         return self._ready_stages() | {(GENERATE, run_id, job_id) for run_id, ids in queued for job_id in ids}
 
     def _ready_stages(self) -> set[Message]:
+        unread = {queue: self._read_by_nobody(queue) for queue in QUEUES}
+
         def ready(run_id: str) -> list[Message]:
             views = (self._ledger.stages.view(run_id, stage) for stage in Stage)
-            return [(view.stage.value, run_id) for view in views if view.state is StageState.READY]
+            return [
+                (view.stage.value, run_id)
+                for view in views
+                if view.state is StageState.READY and run_id not in unread[ROUTES[view.stage]["queue"]]
+            ]
 
         return {message for _, messages in self._of_each(self._going(), ready) for message in messages}
 
