@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from config.errors import UsageError
+from config.errors import StoreError, StoreUnavailableError, UsageError
 from config.ledger import Ledger
 from config.ledger.store import redis_errors
 from config.settings import Settings
@@ -33,4 +33,20 @@ def open_ledger(settings: Settings, *, stopped: bool = False) -> Iterator[tuple[
         raise UsageError(
             f"no stack is running in {str(settings.dir)!r}: start one with `applejack up --dir {settings.dir}`, "
             "or set APPLEJACK_REDIS_URL to the fleet's Redis"
+        )
+
+
+def require_no_eviction(ledger: Ledger) -> None:
+    """UsageError if Redis drops keys when its memory is full. Without the right to read that, nothing is known."""
+    try:
+        policy = ledger.server.eviction()
+    except StoreUnavailableError:
+        raise
+    except StoreError:
+        return
+    if policy:
+        raise UsageError(
+            f"maxmemory-policy of Redis is {policy!r}: when its memory is full, it drops jobs and trajectories without "
+            "a word. Run CONFIG SET maxmemory-policy noeviction, and set the same in redis.conf; --force queues the "
+            "run anyway"
         )

@@ -231,23 +231,25 @@ class JobRunner:
     def _release_for_retry(self, run: RunView, claim: Claim, lease: Lease, failure: Failure, began: float) -> bool:
         """Release the job for another attempt; False when its failure is final.
 
-        Endpoint outages do not count against its delivery limit; other transient failures do. A timeout is final unless
+        Endpoint outages do not count against its delivery limit, unless the worker's own model server died while the
+        job ran; other transient failures do. A timeout is final unless
         the server was found degraded while the job ran.
         """
         if self.supervisor is None or run.spec.teacher == "scripted" or failure.kind not in RELEASED:
             return False
         outage = self.supervisor.confirm_outage(failure, model=run.spec.model)
-        transient = failure.kind in TRANSIENT or self.limiter.degraded_since(began)
-        if not outage and (not transient or claim.deliveries >= run.spec.delivery_limit):
+        transient = outage or failure.kind in TRANSIENT or self.limiter.degraded_since(began)
+        counts = not outage or self.supervisor.server_died_since(began)
+        if counts and (not transient or claim.deliveries >= run.spec.delivery_limit):
             return False
         why = f"{failure.kind.value}: {failure.message}"
         lease.closing.set()
-        if not retry_while_unavailable(lambda: self.ledger.jobs.release(claim, why=why, consume_attempt=not outage)):
+        if not retry_while_unavailable(lambda: self.ledger.jobs.release(claim, why=why, consume_attempt=counts)):
             return True  # another worker has taken it over
-        log.info("job.released", run_id=claim.run_id, job_id=claim.job_id, why=why, consume_attempt=not outage)
+        log.info("job.released", run_id=claim.run_id, job_id=claim.job_id, why=why, consume_attempt=counts)
         if refusal := self._refusal(run):
             unserved = self._refuse(claim.run_id, refusal)
             self._postponed.add(claim.run_id, claim.job_id, 0.0 if unserved else None)
         elif self.requeue:
-            self.requeue(claim.run_id, claim.job_id, 0.0 if outage else retry_delay(claim.deliveries))
+            self.requeue(claim.run_id, claim.job_id, retry_delay(claim.deliveries) if counts else 0.0)
         return True

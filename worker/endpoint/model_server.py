@@ -102,6 +102,12 @@ class ModelServer:
         """True while the process runs, even if it does not answer."""
         return self.child is not None and self.child.exit_code is None
 
+    @property
+    def ending(self) -> str:
+        """How its process has ended, for a message; "" while it runs."""
+        code = self.child.exit_code if self.child else None
+        return describe_exit(code) if code is not None else ""
+
     def __enter__(self) -> Self:
         self.start()
         return self
