@@ -1,4 +1,4 @@
-"""The kernel kills a process for memory: a training, a model server. Both are named, and neither is repeated for ever."""
+"""A training or a model server is killed for memory: that is named, and neither is repeated for ever."""
 
 import os
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from worker.stage_runner import StageRunner
 
 LIMIT = 64_000_000  # bytes
 CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))  # version 2 and version 1
-QUICK_TRAINING: JsonObject = {
+TRAINING: JsonObject = {
     "iters": 8,
     "batch_size": 2,
     "steps_per_report": 1,
@@ -63,7 +63,7 @@ def test_a_training_that_the_kernel_kills_for_memory_fails_once_and_names_what_t
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("TEST_CGROUP", str(memory_cgroup))
     student = make_tiny_student(tmp_path / "student")
-    spec = Spec(run_id=RUN, student=str(student), lora=QUICK_TRAINING, evaluate=False)
+    spec = Spec(run_id=RUN, student=str(student), lora=TRAINING, evaluate=False)
     (job,) = ledger.create(spec, prompts(1)).job_ids
     ledger.jobs.begin(RUN, job, worker="w", lease_seconds=30, delivery_limit=3)
     ledger.jobs.finish(Trajectory(run_id=RUN, job_id=job, prompt="q", outcome="completed"), worker="w")

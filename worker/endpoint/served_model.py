@@ -66,15 +66,14 @@ class ServedModel:
         if server is None:
             self._start()
             return
-        if not server.alive:
+        log_size = server.log_size
+        health = health_check() if server.alive else None
+        if health is None or (not health.answers and not health.wedged and server.ended()):
             self._died = time.monotonic()
             self._lose(f"the server of {self.model} died ({server.ending}): {server.log_tail()}")
-            return
-        log_size = server.log_size
-        health = health_check()
-        if health.wedged and server.log_size == log_size:  # a busy server logs its progress, a hung one logs nothing
+        elif health.wedged and server.log_size == log_size:  # a busy server logs its progress, a hung one logs nothing
             self._lose(f"the server of {self.model} is wedged: {health.error}; {server.log_tail()}")
-        elif not health.answers and not health.wedged:
+        elif not health.answers:
             self._lose(f"the server of {self.model} does not answer: {health.error}; {server.log_tail()}")
         else:
             self._failures = 0
@@ -103,7 +102,7 @@ class ServedModel:
     def died_since(self, began: float) -> bool:
         """Whether a server has ended by itself since `began`, a time of time.monotonic()."""
         server = self.server
-        return self._died >= began or (server is not None and not server.alive)
+        return self._died >= began or (server is not None and server.ended())
 
     def _lose(self, reason: str) -> None:
         self._failures += 1
