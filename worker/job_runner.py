@@ -1,4 +1,7 @@
-"""Runs one job: claim it in the ledger, generate its trajectory, then finish or release it."""
+"""Runs one job: claim it in the ledger, generate its trajectory, then finish or release it.
+
+The file is long because each way in which a job can end is one short branch here.
+"""
 
 import threading
 import time

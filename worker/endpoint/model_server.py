@@ -2,6 +2,8 @@
 
 with ModelServer(Path("student"), adapter=Path("adapter"), log=Path("server.log")) as server:
     ask(server.url)
+
+The file is long because starting, asking and ending one process share its state.
 """
 
 import os
