@@ -21,7 +21,7 @@ PAUSES: Final = tuple(
         (r"^the model server (makes room|waits|starts if)", "device-busy"),
         (r"^the lock directory ", "lock-directory"),
         (r"^(downloading |.*\bthe hub\b|the download of )|is gated|has no revision|not a hub id", "model-download"),
-        (r"needs .* GB .* but ", "memory"),
+        (r"needs .* GB .* but |memory ran out", "memory"),
         (r"^starting the server of ", "model-server"),
         (r"^the (model )?server (of|is) |is not (a model|an adapter) directory|mlx is not installed", "model-server"),
         (r"jobs in a row failed although", "jobs-fail-on-a-healthy-endpoint"),
