@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from config.errors import StoreError, StoreUnavailableError, UsageError
 from config.ledger import Ledger
+from config.ledger.server import evicted_by
 from config.ledger.store import redis_errors
 from config.settings import Settings
 from producer.stack.redis_server import Server, find_live, short_lived_client
@@ -46,7 +47,6 @@ def require_no_eviction(ledger: Ledger) -> None:
         return
     if policy:
         raise UsageError(
-            f"maxmemory-policy of Redis is {policy!r}: when its memory is full, it drops jobs and trajectories without "
-            "a word. Run CONFIG SET maxmemory-policy noeviction, and set the same in redis.conf; --force queues the "
-            "run anyway"
+            f"maxmemory-policy of Redis is {policy!r}: when memory is full, it silently drops {evicted_by(policy)}. Run "
+            "CONFIG SET maxmemory-policy noeviction, and set the same in redis.conf; --force queues the run anyway"
         )

@@ -15,6 +15,11 @@ NO_EVICTION = "noeviction"
 READ_LIMIT = 5_000  # unacknowledged messages, 1 KB each; with more of them only their sum is known
 
 
+def evicted_by(policy: str) -> str:
+    """What a maxmemory-policy drops of applejack's data; a volatile one takes only keys that expire by themselves."""
+    return "jobs and trajectories" if policy.startswith("allkeys") else "heartbeats, locks and results"
+
+
 @dataclass(frozen=True)
 class QueueLength:
     """Messages of one queue."""

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from config.address import is_loopback
 from config.diagnostics import CannotCheckError, Check, Diagnosis
+from config.ledger.server import evicted_by
 from config.ledger.store import redis_errors
 from config.local_network import local_network_hint
 from producer.stack.redis_binary import OLDEST
@@ -95,7 +96,7 @@ class Store:
                 "error" if limit else "warning",
                 f"maxmemory-policy is {policy!r}"
                 + (
-                    ": when memory is full, Redis silently drops jobs and trajectories"
+                    f": when memory is full, Redis silently drops {evicted_by(policy)}"
                     if limit
                     else ", though no maxmemory is set yet"
                 ),
