@@ -47,6 +47,6 @@ def require_no_eviction(ledger: Ledger) -> None:
         return
     if policy:
         raise UsageError(
-            f"maxmemory-policy of Redis is {policy!r}: when memory is full, it silently drops {evicted_by(policy)}. Run "
+            f"maxmemory-policy of Redis is {policy!r}: when memory is full, it drops {evicted_by(policy)}. Run "
             "CONFIG SET maxmemory-policy noeviction, and set the same in redis.conf; --force queues the run anyway"
         )
