@@ -70,6 +70,7 @@ def test_a_systemd_unit_drains_shares_tmp_and_restarts(role: Role, tmp_path: Pat
     assert parsed["EnvironmentFile"] == str(tmp_path / ".config" / "applejack" / "env")
     assert parsed["TimeoutStopSec"] == "90"
     assert parsed["KillMode"] == "mixed"
+    assert parsed["OOMPolicy"] == "continue"  # systemd's default stops the worker with its trainer, which starts again
     assert parsed["Restart"] == "always"
     assert "PrivateTmp" not in parsed  # the device lock of a machine must be the same file for all its services
 
