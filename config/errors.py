@@ -16,7 +16,8 @@ ApplejackError
 ├── StoppedError          the work was asked to stop: its run is cancelled, or its worker shuts down or lost its lease
 └── StoreError            the ledger failed or rejected a command
     ├── StoreUnavailableError    it is unreachable, full or rejects the password; a retry may help
-    └── StoreDeniedError         the Redis user may not do this; another user may
+    ├── StoreDeniedError         the Redis user may not do this; another user may
+    └── NewerRecordError         a later version of applejack has written this; another worker may read it
 """
 
 from enum import StrEnum
@@ -159,3 +160,7 @@ class StoreUnavailableError(StoreError):
 
 class StoreDeniedError(StoreError):
     """The Redis user may not do this; another user may."""
+
+
+class NewerRecordError(StoreError):
+    """A later version of applejack has written this record; a worker leaves it to others."""

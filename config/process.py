@@ -140,7 +140,9 @@ def session_members(session: int) -> list[int]:
 
 
 def describe_exit(code: int) -> str:
-    """An exit code for a message: "exit code 1", or "signal 9" for 137."""
+    """An exit code for a message: "exit code 1", or "signal 15" for 143."""
+    if code == watchdog.SIGNALLED + signal.SIGKILL:
+        return "signal 9 (SIGKILL, often because memory ran out)"
     return f"signal {code - watchdog.SIGNALLED}" if code > watchdog.SIGNALLED else f"exit code {code}"
 
 

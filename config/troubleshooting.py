@@ -22,7 +22,7 @@ PAUSES: Final = tuple(
         (r"^the model server (makes room|waits|starts if)", "device-busy"),
         (r"^the lock directory ", "lock-directory"),
         (r"^(downloading |.*\bthe hub\b|the download of )|is gated|has no revision|not a hub id", "model-download"),
-        (r"needs .* GB .* but ", "memory"),
+        (r"needs .* GB .* but |memory ran out", "memory"),
         (r"^starting the server of ", "model-server"),
         (r"^the (model )?server (of|is) |is not (a model|an adapter) directory|mlx is not installed", "model-server"),
         (r"jobs in a row failed although", "jobs-fail-on-a-healthy-endpoint"),
@@ -57,7 +57,8 @@ FINDINGS: Final = {
     "queue_unread": "no-worker-for-a-queue", "run_stranded": "no-worker-for-a-queue",
     "worker_silent": "a-worker-is-silent", "worker_paused": PAUSED, "worker_held": PERSON,
     "control_left": PERSON, "run_paused": PERSON, "run_cancelled": "cancelled-runs",
-    "worker_version": "versions-and-settings-differ", "visibility_differs": "versions-and-settings-differ",
+    "worker_version": "versions-and-settings-differ", "run_newer": "versions-and-settings-differ",
+    "visibility_differs": "versions-and-settings-differ",
     "worker_doubled": "two-workers-of-one-name", "host_name_shared": "two-workers-of-one-name",
     "model_refused": "wrong-model", "workspace_refused": "workspace-refused",
     # the endpoint

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from config.errors import UsageError
+from config.errors import StoreError, StoreUnavailableError, UsageError
 from config.ledger import Ledger
+from config.ledger.server import evicted_by
 from config.ledger.store import redis_errors
 from config.settings import Settings
 from producer.stack.redis_server import Server, find_live, short_lived_client
@@ -33,4 +34,19 @@ def open_ledger(settings: Settings, *, stopped: bool = False) -> Iterator[tuple[
         raise UsageError(
             f"no stack is running in {str(settings.dir)!r}: start one with `applejack up --dir {settings.dir}`, "
             "or set APPLEJACK_REDIS_URL to the fleet's Redis"
+        )
+
+
+def require_no_eviction(ledger: Ledger) -> None:
+    """UsageError if Redis drops keys when its memory is full. Without the right to read that, nothing is known."""
+    try:
+        policy = ledger.server.eviction()
+    except StoreUnavailableError:
+        raise
+    except StoreError:
+        return
+    if policy:
+        raise UsageError(
+            f"maxmemory-policy of Redis is {policy!r}: when memory is full, it drops {evicted_by(policy)}. Run "
+            "CONFIG SET maxmemory-policy noeviction, and set the same in redis.conf; --force queues the run anyway"
         )

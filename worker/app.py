@@ -40,11 +40,13 @@ from worker.endpoint.served_models import served_models
 from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet import broker_channel, control, visibility_timeout
 from worker.fleet.broker_messages import Message
+from worker.fleet.clock import Clock
 from worker.fleet.heartbeat import Heartbeat
 from worker.fleet.intake import CeleryConsumer, Intake
 from worker.fleet.journals import JournalSweeper
 from worker.fleet.keep_awake import KeepAwake
 from worker.fleet.leases import Leases
+from worker.fleet.newer_runs import NewerRuns
 from worker.fleet.reconciler import Reconciler
 from worker.fleet.redis_outage import log_broker_errors
 from worker.fleet.request import as_retry
@@ -83,6 +85,7 @@ class Worker:
         self._ledger = Ledger(self._client)
         self._leases = Leases(self._ledger.fleet, lease_seconds=settings.lease_seconds)
         self._settings = settings
+        self.clock = Clock()
         self._downloads = Downloads()
         self.shutdown = GracefulShutdown(self._leases, seconds=settings.drain_seconds)
         self.intake = Intake(
@@ -109,15 +112,18 @@ class Worker:
         )
         self._allowed = {**settings.policy.heartbeat(), **sandbox.heartbeat(settings)}
         self.keep_awake = KeepAwake(settings.caffeinate)
+        self._newer = self.jobs.newer = self.stages.newer = NewerRuns()
         self._generates = self._needs_student = False
         self._heartbeat: Heartbeat | None = None
-        register(self.app, self.jobs, self.stages)
+        register(self.app, self.jobs, self.stages, self.clock)
         control.register(self._models)
 
     def start(self, consumer: Consumer, queues: list[str]) -> None:
         """Start heartbeat and supervision, under the name that Celery gave this worker."""
         self.jobs.worker = self.stages.worker = self.supervisor.worker = consumer.hostname
         self._journal.worker = consumer.hostname
+        with suppress(StoreError):  # before the first message; the heartbeat repeats it
+            self.clock.compare(self._ledger.fleet.now())
         self._generates = QUEUE_GENERATE in queues
         self._needs_student = QUEUE_CURATE in queues or QUEUE_TRAIN in queues
         self._heartbeat = Heartbeat(
@@ -188,9 +194,10 @@ class Worker:
             **room(self._settings.dir),
             **({"serves": serves} if self._generates and (serves := self._settings.loaded_model) else {}),
             **self._allowed,
+            **({"newer_runs": dict(newer)} if (newer := self._newer.reasons) else {}),
             "version": version(),
             "visibility_seconds": self._settings.visibility_seconds,  # the shortest in the fleet rules all queues
-            "clock": time.time(),  # compared with the ledger's: kombu restores messages by each worker's own clock
+            "clock": time.time(),  # for `doctor`, which compares it with the ledger's
         }
 
     def _models(self, teacher: str | None, student: str | None) -> JsonObject:
@@ -205,6 +212,8 @@ class Worker:
         return occupancy(self._settings.lock_dir) if loads else {}
 
     def _before_heartbeat(self, consumer: Consumer) -> None:
+        self.clock.compare(self._ledger.fleet.now())
+        self._newer.look(self._ledger, self._ledger.fleet.active_runs())
         if self._generates:
             self._sweeper.sweep()
             local = is_loopback(urlsplit(self.supervisor.endpoint).hostname)
@@ -225,7 +234,8 @@ class Worker:
                 args=(run_id, job_id),
                 queue=QUEUE_GENERATE,
                 ignore_result=True,
-                countdown=seconds or None,
+                # Celery adds this to the local clock, which makes it server time; see OutcomeRequest.eta
+                countdown=seconds - self.clock.ahead if seconds else None,
                 **as_retry(self.app.current_worker_task),
             )
 
@@ -238,7 +248,7 @@ class Worker:
 
 
 worker = Worker(settings().of_worker())
-broker_channel.use(worker.served)
+broker_channel.use(worker.served, worker.clock.now)
 app: Celery = worker.app
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from importlib import import_module
 
 from config import logs
-from config.errors import FailureKind, StoppedError, StoreError, StoreUnavailableError, UsageError
+from config.errors import FailureKind, NewerRecordError, StoppedError, StoreError, StoreUnavailableError, UsageError
 from config.journal import Journal
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import LeaseRef
@@ -23,6 +23,7 @@ from worker.concurrency.limiter import ConcurrencyLimiter
 from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet.journals import store
 from worker.fleet.leases import Lease, Leases
+from worker.fleet.newer_runs import NewerRuns
 from worker.fleet.outcome import Fate, Outcome
 from worker.fleet.owner_refusal import OwnerRefusal
 from worker.fleet.postponed import Postponed
@@ -66,6 +67,7 @@ class JobRunner:
     workspaces: OpenWorkspaces = field(default_factory=OpenWorkspaces)
     journal: Journal | None = None
     """this worker's journal on its disk"""
+    newer: NewerRuns = field(default_factory=NewerRuns)
     _runs: dict[str, RunView] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -82,8 +84,12 @@ class JobRunner:
         """Run one job, unless it is finished or leased by another worker; returns what became of this delivery."""
         if reason := self.supervisor.paused if self.supervisor else "":
             return self._dropped(run_id, job_id, reason)  # delivered before the consumer stopped; it is still pending
+        if left := self.newer.left(run_id):
+            return left
         try:
             run = retry_while_unavailable(lambda: self._run_view(run_id))
+        except NewerRecordError as error:
+            return self.newer.leave(run_id, error)
         except UsageError:
             return self._dropped(run_id, job_id, "there is no such run")
         except UNREADABLE_RUN as error:  # the reconciler sets the run aside
@@ -109,7 +115,12 @@ class JobRunner:
                 if unserved:
                     trajectory = self._failed(run, claim, FailureKind.WRONG_MODEL, unserved)
                 else:
-                    trajectory = self._generate(run, claim, lease)
+                    try:
+                        trajectory = self._generate(run, claim, lease)
+                    except NewerRecordError as error:
+                        lease.closing.set()
+                        retry_while_unavailable(lambda: release("its worker runs an older applejack"))
+                        return self.newer.leave(run_id, error)
             if trajectory is None or (trajectory.failure and lease.run_cancelled.is_set()):
                 return self._dropped(run_id, job_id, "cancelled in flight")
             if (
@@ -188,7 +199,7 @@ class JobRunner:
         """The job's prompt; None if it cannot be read."""
         try:
             return retry_while_unavailable(lambda: self.ledger.jobs.prompt(claim.run_id, claim.job_id))
-        except StoreUnavailableError:
+        except (StoreUnavailableError, NewerRecordError):
             raise
         except (StoreError, ValueError):
             log.exception("prompt.unreadable", run_id=claim.run_id, job_id=claim.job_id)
@@ -236,23 +247,25 @@ class JobRunner:
     def _release_for_retry(self, run: RunView, claim: Claim, lease: Lease, failure: Failure, began: float) -> bool:
         """Release the job for another attempt; False when its failure is final.
 
-        Endpoint outages do not count against its delivery limit; other transient failures do. A timeout is final unless
+        Endpoint outages do not count against its delivery limit, unless the worker's own model server died while the
+        job ran; other transient failures do. A timeout is final unless
         the server was found degraded while the job ran.
         """
         if self.supervisor is None or run.spec.teacher == "scripted" or failure.kind not in RELEASED:
             return False
         outage = self.supervisor.confirm_outage(failure, model=run.spec.model)
-        transient = failure.kind in TRANSIENT or self.limiter.degraded_since(began)
-        if not outage and (not transient or claim.deliveries >= run.spec.delivery_limit):
+        transient = outage or failure.kind in TRANSIENT or self.limiter.degraded_since(began)
+        counts = not outage or self.supervisor.server_died_since(began)
+        if counts and (not transient or claim.deliveries >= run.spec.delivery_limit):
             return False
         why = f"{failure.kind.value}: {failure.message}"
         lease.closing.set()
-        if not retry_while_unavailable(lambda: self.ledger.jobs.release(claim, why=why, consume_attempt=not outage)):
+        if not retry_while_unavailable(lambda: self.ledger.jobs.release(claim, why=why, consume_attempt=counts)):
             return True  # another worker has taken it over
-        log.info("job.released", run_id=claim.run_id, job_id=claim.job_id, why=why, consume_attempt=not outage)
+        log.info("job.released", run_id=claim.run_id, job_id=claim.job_id, why=why, consume_attempt=counts)
         if refusal := self._refusal(run):
             unserved = self._refuse(claim.run_id, refusal)
             self._postponed.add(claim.run_id, claim.job_id, 0.0 if unserved else None)
         elif self.requeue:
-            self.requeue(claim.run_id, claim.job_id, 0.0 if outage else retry_delay(claim.deliveries))
+            self.requeue(claim.run_id, claim.job_id, retry_delay(claim.deliveries) if counts else 0.0)
         return True

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from config import logs
-from config.errors import ApplejackError, StoreError, StoreUnavailableError
+from config.errors import ApplejackError, NewerRecordError, StoreError, StoreUnavailableError
 from config.ledger import Ledger
 from config.ledger.fleet import LeaseRef
 from config.ledger.stages import StageClaim, stage_member
@@ -12,6 +12,7 @@ from config.records import JsonObject
 from config.settings import Settings
 from config.topology import Stage
 from worker.fleet.leases import Lease, Leases
+from worker.fleet.newer_runs import NewerRuns
 from worker.fleet.outcome import Fate, Outcome
 from worker.fleet.redis_outage import retry_while_unavailable
 from worker.models.progress import Downloads
@@ -42,12 +43,15 @@ class StageRunner:
     """what this worker downloads, for its status"""
     paused: Callable[[], str] = lambda: ""
     """why a person lets this worker take no work; "" if it may"""
+    newer: NewerRuns = field(default_factory=NewerRuns)
 
     def run(self, run_id: str, stage: Stage) -> Outcome:
         """Run one stage, unless it is not ready or leased by another worker; returns what became of this delivery."""
         if reason := self.paused():  # delivered before the consumer stopped; the stage is still ready
             log.info("stage.dropped", run_id=run_id, stage=stage.value, because=reason)
             return Outcome(Fate.DROPPED, reason)
+        if left := self.newer.left(run_id):
+            return left
         claim = self._claim(run_id, stage)
         if isinstance(claim, str):
             log.info("stage.dropped", run_id=run_id, stage=stage.value, because=claim)
@@ -57,7 +61,12 @@ class StageRunner:
             return self.ledger.stages.release(claim, why=why)
 
         with self.leases.hold(LeaseRef(run_id, stage_member(stage), claim.token), release) as lease:
-            result, error = retry_while_unavailable(lambda: self._attempt(claim, lease))
+            try:
+                result, error = retry_while_unavailable(lambda: self._attempt(claim, lease))
+            except NewerRecordError as newer:
+                lease.closing.set()
+                retry_while_unavailable(lambda: release("its worker runs an older applejack"))
+                return self.newer.leave(run_id, newer)
             lease.closing.set()
             if error and lease.lost.is_set():  # its run is cancelled, or another worker has it: not a failure
                 log.info("stage.stopped", run_id=run_id, stage=stage.value, because=error)
@@ -91,8 +100,8 @@ class StageRunner:
             folder.mkdir(parents=True, exist_ok=True)
             context = StageContext(self.ledger, self.settings, self.worker, run, folder, lease, self.downloads)
             return WORK[claim.stage](context), ""
-        except StoreUnavailableError:
-            raise  # an outage is not the stage's fault: it is retried when the ledger is back
+        except (StoreUnavailableError, NewerRecordError):
+            raise  # not the stage's fault: it is retried when the ledger is back, or by a worker of a later version
         except ApplejackError as error:
             return {}, " ".join(str(error).split())
         except Exception as error:  # whatever went wrong, the run must end as failed

@@ -8,12 +8,13 @@ nothing; a retry is a new message for a job of the ledger, and the ledger's leas
 from celery import Celery
 
 from config.topology import CURATE, EVALUATE, GENERATE, TRAIN, Stage
+from worker.fleet.clock import Clock
 from worker.fleet.request import OutcomeRequest, log_outcomes
 from worker.job_runner import JobRunner
 from worker.stage_runner import StageRunner
 
 
-def register(app: Celery, jobs: JobRunner, stages: StageRunner) -> None:
+def register(app: Celery, jobs: JobRunner, stages: StageRunner, clock: Clock) -> None:
     """Register the tasks with this application only, not with every Celery application of the process.
 
     They are functions because Celery counts `self` of a bound method as an argument and then refuses a chord's body.
@@ -33,4 +34,4 @@ def register(app: Celery, jobs: JobRunner, stages: StageRunner) -> None:
 
     log_outcomes()
     for name, task in ((GENERATE, generate), (CURATE, curate), (TRAIN, train), (EVALUATE, evaluate)):
-        app.task(name=name, shared=False, Request=OutcomeRequest)(task)
+        app.task(name=name, shared=False, Request=OutcomeRequest, clock=clock)(task)

@@ -12,7 +12,7 @@ from typing import Literal, cast
 import redis
 
 from config.errors import FailureKind, RejectionReason, StoreError, UsageError
-from config.ledger.encoding import Event, events, ms, pack, unpack
+from config.ledger.encoding import Event, events, ms, pack, parse, unpack
 from config.ledger.store import Arg, decode, decode_list, redis_errors, run_script
 from config.records import Failure, JobState, Prompt, Trajectory, Verdict
 from config.topology import ACTIVE, Stage, run_key
@@ -157,7 +157,7 @@ class Jobs:
             found = self._redis.hget(run_key(run_id, "prompts"), job_id)
         if found is None:
             raise StoreError(f"run {run_id!r} has no job {job_id!r}")
-        return Prompt.model_validate_json(decode(found))
+        return parse(Prompt, decode(found), f"the prompt of job {job_id!r}")
 
     def prompts(self, run_id: str, job_ids: Sequence[str]) -> list[Prompt]:
         """Prompts of many jobs, in the same order; StoreError if the run does not have one of them."""
@@ -165,7 +165,7 @@ class Jobs:
         for job_id, blob in self._prompt_texts(run_id, job_ids):
             if blob is None:
                 raise StoreError(f"run {run_id!r} has no job {job_id!r}")
-            found.append(Prompt.model_validate_json(decode(blob)))
+            found.append(parse(Prompt, decode(blob), f"a prompt of run {run_id!r}"))
         return found
 
     def readable_prompts(self, run_id: str, job_ids: Sequence[str]) -> list[Prompt | None]:

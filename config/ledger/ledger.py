@@ -19,7 +19,7 @@ from config.ledger import verdicts as verdict_store
 from config.ledger.adapters import Adapters, AdapterVersion
 from config.ledger.control import RunControls
 from config.ledger.dead_letters import DeadLetters
-from config.ledger.encoding import Event, events
+from config.ledger.encoding import Event, events, parse
 from config.ledger.files import Files
 from config.ledger.fleet import Fleet
 from config.ledger.jobs import Jobs
@@ -128,14 +128,17 @@ class Ledger:
         return Created(new=True, job_ids=ids)
 
     def run(self, run_id: str) -> RunView:
-        """Return a run as it was submitted; UsageError if it does not exist, ValueError if it cannot be read."""
+        """Return a run as it was submitted; UsageError if it does not exist.
+
+        ValueError if it cannot be read, NewerRecordError if a later version of applejack has submitted it.
+        """
         with redis_errors():
             fields = {decode(key): decode(value) for key, value in self._redis.hgetall(run_key(run_id, "run")).items()}
             judged = self._redis.get(run_key(run_id, "judged")) if fields else None
         if not fields:
             shown = run_id if len(run_id) <= SHOWN else f"{run_id[:SHOWN]}..."
             raise UsageError(f"there is no run {shown!r}; `applejack status` lists the runs")
-        spec = Spec.model_validate_json(fields["spec"])
+        spec = parse(Spec, fields["spec"], f"run {run_id!r}")
         if spec.run_id != run_id:  # an id that `Spec` has not checked must not become a path
             raise ValueError(f"the run {run_id!r} has the id {spec.run_id!r} in its spec")
         return RunView(

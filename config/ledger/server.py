@@ -11,7 +11,13 @@ from config.topology import QUEUES
 
 UNACKED = "unacked"  # kombu's hash of delivered messages: [message, exchange, routing key]
 PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")  # suffixes of kombu's lists of a queue
+NO_EVICTION = "noeviction"
 READ_LIMIT = 5_000  # unacknowledged messages, 1 KB each; with more of them only their sum is known
+
+
+def evicted_by(policy: str) -> str:
+    """What a maxmemory-policy drops of applejack's data; a volatile one takes only keys that expire by themselves."""
+    return "jobs and trajectories" if policy.startswith("allkeys") else "heartbeats, locks and results"
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,13 @@ class Server:
         with redis_errors():
             found = cast(dict[str, object], self._redis.info("memory"))
         return int(str(found["used_memory"])), int(str(found.get("maxmemory", 0)))
+
+    def eviction(self) -> str:
+        """The policy by which the server drops keys at its maxmemory; "" if it refuses writes, or has no maxmemory."""
+        with redis_errors():
+            found = cast(dict[str, object], self._redis.info("memory"))
+        policy = str(found.get("maxmemory_policy", NO_EVICTION))
+        return policy if policy != NO_EVICTION and found.get("maxmemory") else ""
 
     def _unacked(self) -> Counter[str]:
         """Unacknowledged messages by routing key, which is the last string of each."""

@@ -1,4 +1,7 @@
-"""`applejack submit`: queue a chord of one job per prompt."""
+"""`applejack submit`: queue a chord of one job per prompt.
+
+The file is long because each of its many options explains itself.
+"""
 
 import sys
 from pathlib import Path
@@ -20,7 +23,7 @@ from producer import enqueue
 from producer.commands.model_options import STUDENT_HELP, doubtful, parse_students
 from producer.commands.options import Dir, Json, Notify, settings_with_dir, tool_names
 from producer.commands.sufficient_tools import require_sufficient_tools, require_tools
-from producer.connect import open_ledger
+from producer.connect import open_ledger, require_no_eviction
 from producer.follow import follow
 from producer.mining.unseen import DEFAULT, unseen_prompts
 from producer.model_check import ask_workers, no_workers, require_allowed, require_student, require_teacher
@@ -132,7 +135,10 @@ def submit(
     evaluate_concurrency: Annotated[
         int, typer.Option(metavar="N", min=1, help="Prompts in flight at once in the evaluation.")
     ] = EVALUATION.evaluate_concurrency,
-    force: Annotated[bool, typer.Option("--force", help="Queue a run that no live worker can or may run.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Queue a run that no live worker can or may run, or whose data Redis may evict."),
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow the run until it ends; Ctrl-C does not stop the run.")
     ] = False,
@@ -194,6 +200,7 @@ def submit(
     targets = watch_targets(notify, settings, "--wait", watching=wait)
     with open_ledger(settings) as (ledger, reached), notifying(ledger, reached, targets, run_id=run):
         if not force and run not in ledger.run_ids():
+            require_no_eviction(ledger)
             check_models(ledger, reached, spec, output)
             require_allowed(ledger, spec, asked)
         for doubt in filter(None, (doubtful(name) for name in students if name)):

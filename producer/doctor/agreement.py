@@ -30,6 +30,7 @@ class Agreement:
         """All checks."""
         return [
             Check("workers run the same version", self.versions),
+            Check("workers can read the runs", self.newer_runs),
             Check("worker clocks", self.clocks),
             Check("workers share a visibility timeout", self.visibility),
             Check("workers of a machine share the device lock", self.lock_dirs),
@@ -53,6 +54,18 @@ class Agreement:
                     "install the same version on every machine before the next run",
                 )
 
+    def newer_runs(self) -> Iterator[Diagnosis]:
+        """Runs of a later version, which a worker leaves to others."""
+        for view in self.alive():
+            runs = view.fields.get("newer_runs")
+            for run_id, why in runs.items() if isinstance(runs, dict) else ():
+                yield Diagnosis(
+                    "run_newer",
+                    "error",
+                    f"the worker {view.name!r} takes nothing of the run {run_id!r}: {why}",
+                    "install that version there and restart the worker; workers of that version go on meanwhile",
+                )
+
     def clocks(self) -> Iterator[Diagnosis]:
         """Compare each worker's clock, sent with its heartbeat, with the server's time of that heartbeat."""
         now = self.fleet.now()
@@ -66,7 +79,7 @@ class Agreement:
                     "clock_skew",
                     "error",
                     f"the clock of {view.name!r} is {off_by(ahead)} the Redis server's",
-                    "turn on network time there; until then, that worker requeues messages of jobs that still run",
+                    "turn on network time there; the times in its log and in Flower's task list are off by as much",
                 )
 
     def visibility(self) -> Iterator[Diagnosis]:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from config.address import is_loopback
 from config.diagnostics import CannotCheckError, Check, Diagnosis
+from config.ledger.server import evicted_by
 from config.ledger.store import redis_errors
 from config.local_network import local_network_hint
 from producer.stack.redis_binary import OLDEST
@@ -19,7 +20,7 @@ from producer.stack.redis_server import short_lived_client, without_password
 SECONDS = 5.0  # timeout of one request
 MEMORY_WARNING = 0.8  # share of memory in use above which one night's trajectories may not fit
 MEMORY_ERROR = 0.95
-SKEW_SECONDS = 60.0  # kombu restores messages by the worker's clock; the visibility timeout is 900 s
+SKEW_SECONDS = 60.0  # jobs do not depend on it, log lines and TLS certificates do
 FOREIGN_QUEUE = "_kombu.binding.celery"  # Celery's default queue, which applejack does not use
 OPEN = "set requirepass (or an ACL user) and add the password to APPLEJACK_REDIS_URL, or bind 127.0.0.1"
 
@@ -95,7 +96,7 @@ class Store:
                 "error" if limit else "warning",
                 f"maxmemory-policy is {policy!r}"
                 + (
-                    ": when memory is full, Redis silently drops jobs and trajectories"
+                    f": when memory is full, Redis silently drops {evicted_by(policy)}"
                     if limit
                     else ", though no maxmemory is set yet"
                 ),
@@ -199,7 +200,7 @@ class Store:
                 "clock_skew",
                 "error",
                 f"this machine's clock is {off_by(ahead)} the Redis server's",
-                "turn on network time on both; a worker with this skew requeues messages of jobs that still run",
+                "turn on network time on both; the fleet goes by the server's clock, logs and certificates by this one",
             )
 
 

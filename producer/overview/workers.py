@@ -122,6 +122,7 @@ def worker_problems(workers: Sequence[WorkerView]) -> list[Problem]:
         *_paused(alive),
         *_controlled(alive),
         *_refusals(alive),
+        *_newer_runs(alive),
         *([_silent(silent)] if silent else []),
         *_versions(alive),
     ]
@@ -179,6 +180,16 @@ def _refusals(alive: Sequence[WorkerView]) -> list[Problem]:
         for model, reason in models.items() if isinstance(models, dict) else ():
             refused.setdefault(f"does not serve {model}: {reason}", []).append(view.name)
     return [Problem(f"{counted(len(names), 'worker')} {text}", tuple(names)) for text, names in refused.items()]
+
+
+def _newer_runs(alive: Sequence[WorkerView]) -> list[Problem]:
+    """Workers that leave a run to others, because a later version has submitted it."""
+    left: dict[str, list[str]] = {}
+    for view in alive:
+        runs = view.fields.get("newer_runs")
+        for run_id in runs if isinstance(runs, dict) else ():
+            left.setdefault(f"older than the run {run_id}, which it leaves to others", []).append(view.name)
+    return [Problem(f"{counted(len(names), 'worker')} {text}", tuple(names)) for text, names in left.items()]
 
 
 def _silent(names: Sequence[str]) -> Problem:

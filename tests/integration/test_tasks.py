@@ -16,6 +16,7 @@ from config.settings import Settings
 from config.topology import CURATE, EVALUATE, GENERATE, QUEUES, TRAIN, Stage
 from tests.integration.conftest import StartWorker
 from worker.concurrency.limiter import ConcurrencyLimiter
+from worker.fleet.clock import Clock
 from worker.fleet.leases import Leases
 from worker.job_runner import JobRunner
 from worker.stage_runner import StageRunner
@@ -36,7 +37,7 @@ def app(redis_url: SecretStr, ledger: Ledger, tmp_path: Path) -> Iterator[Celery
     made.conf.task_always_eager = False
     leases = Leases(ledger.fleet, lease_seconds=30)
     jobs = JobRunner(ledger, leases, settings, "w", ConcurrencyLimiter(most=1))
-    register(made, jobs, StageRunner(ledger, leases, settings, "w"))
+    register(made, jobs, StageRunner(ledger, leases, settings, "w"), Clock())
     with start_worker(made, pool="solo", perform_ping_check=False, queues=list(QUEUES), shutdown_timeout=30):
         yield made
 

@@ -86,7 +86,8 @@ def test_messages_in_hand_when_the_connection_is_gone_end_no_worker(
 ) -> None:
     """Fails without redelivery.Channel: an AttributeError, for which Celery ends the worker."""
     monkeypatch.setattr(kombu_redis.Transport, "Channel", kombu_redis.Transport.Channel)
-    broker_channel.use(lambda: frozenset(QUEUES))
+    monkeypatch.setattr(kombu_redis, "time", kombu_redis.time)
+    broker_channel.use(lambda: frozenset(QUEUES), kombu_redis.time)
     app = make_app(Settings(redis_url=redis_url))
     app.send_task(GENERATE, args=("r", "j"), queue=QUEUE_GENERATE, ignore_result=True)
     with app.connection_for_read() as connection:

@@ -72,6 +72,7 @@ def test_a_systemd_unit_drains_shares_tmp_and_restarts(role: Role, tmp_path: Pat
     assert parsed["EnvironmentFile"] == f"-{tmp_path / '.config' / 'applejack' / role}.env"  # the later of two
     assert parsed["TimeoutStopSec"] == "90"
     assert parsed["KillMode"] == "mixed"
+    assert parsed["OOMPolicy"] == "continue"  # systemd's default stops the worker with its trainer, which starts again
     assert parsed["Restart"] == "always"
     assert "PrivateTmp" not in parsed  # the device lock of a machine must be the same file for all its services
 

@@ -44,7 +44,7 @@ def test_shown_url_has_no_password(url: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("exit_code", "reason"),
     [
-        (137, "signal 9"),  # killed, out of memory
+        (137, "signal 9 (SIGKILL, often because memory ran out)"),
         (1, "exit code 1"),
         (128, "exit code 128"),
     ],

@@ -2,9 +2,12 @@
 
 with ModelServer(Path("student"), adapter=Path("adapter"), log=Path("server.log")) as server:
     ask(server.url)
+
+The file is long because starting, asking and ending one process share its state.
 """
 
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -31,6 +34,7 @@ POLL_SECONDS = 0.1
 HEALTH_POLL_SECONDS = 1.0  # each request adds a line to the server's log
 HEALTH_SECONDS = 10.0  # the busy generation thread slows down the HTTP threads
 TERM_SECONDS = 5.0
+EXIT_SECONDS = 2.0  # from a broken connection to the exit code, on a busy machine
 PORT_TRIES = 3  # another process may take a free port before the child binds it
 PORT_TAKEN = "Address already in use"
 LOOK_BACK_LINES = 100
@@ -101,6 +105,19 @@ class ModelServer:
     def alive(self) -> bool:
         """True while the process runs, even if it does not answer."""
         return self.child is not None and self.child.exit_code is None
+
+    def ended(self) -> bool:
+        """Whether the process has ended by itself. Waits a little: a broken connection is seen before the exit code."""
+        if self.child:
+            with suppress(subprocess.TimeoutExpired):
+                self.child.process.wait(EXIT_SECONDS)
+        return not self.alive
+
+    @property
+    def ending(self) -> str:
+        """How its process has ended, for a message; "" while it runs."""
+        code = self.child.exit_code if self.child else None
+        return describe_exit(code) if code is not None else ""
 
     def __enter__(self) -> Self:
         self.start()

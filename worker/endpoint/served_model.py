@@ -55,6 +55,8 @@ class ServedModel:
     _stopping: threading.Event = field(default_factory=threading.Event)
     _failures: int = 0
     """starts that failed and servers that were lost, since the last successful health check"""
+    _died: float = float("-inf")
+    """time.monotonic() when a server was found to have ended by itself"""
     _answered: bool = False
     """whether a server of this model has ever generated a token"""
 
@@ -64,14 +66,14 @@ class ServedModel:
         if server is None:
             self._start()
             return
-        if not server.alive:
-            self._lose(f"the server of {self.model} died: {server.log_tail()}")
-            return
         log_size = server.log_size
-        health = health_check()
-        if health.wedged and server.log_size == log_size:  # a busy server logs its progress, a hung one logs nothing
+        health = health_check() if server.alive else None
+        if health is None or (not health.answers and not health.wedged and server.ended()):
+            self._died = time.monotonic()
+            self._lose(f"the server of {self.model} died ({server.ending}): {server.log_tail()}")
+        elif health.wedged and server.log_size == log_size:  # a busy server logs its progress, a hung one logs nothing
             self._lose(f"the server of {self.model} is wedged: {health.error}; {server.log_tail()}")
-        elif not health.answers and not health.wedged:
+        elif not health.answers:
             self._lose(f"the server of {self.model} does not answer: {health.error}; {server.log_tail()}")
         else:
             self._failures = 0
@@ -92,8 +94,15 @@ class ServedModel:
 
     def give_way(self) -> None:
         """Stop the server and release the device; the next `ensure` queues for it again."""
-        self.stop()
-        self.server = None
+        server, self.server = self.server, None  # first: a server that is stopped has not died
+        if server:
+            server.stop()
+        self.turn.release()
+
+    def died_since(self, began: float) -> bool:
+        """Whether a server has ended by itself since `began`, a time of time.monotonic()."""
+        server = self.server
+        return self._died >= began or (server is not None and server.ended())
 
     def _lose(self, reason: str) -> None:
         self._failures += 1

@@ -127,6 +127,13 @@ class EndpointSupervisor:
                 self._in_flight[model] -= 1
                 self._completed += 1
 
+    def server_died_since(self, began: float) -> bool:
+        """Whether this worker's own server has died since `began`, a time of time.monotonic().
+
+        A job that ran then may be the cause: the kernel kills a server whose conversations need too much memory.
+        """
+        return self.served is not None and self.served.died_since(began)
+
     def confirm_outage(self, failure: Failure, *, model: str | None) -> bool:
         """Whether the endpoint, not the job, is at fault: a health check fails too.
 

@@ -177,7 +177,12 @@ def set_aside(client: redis.Redis, queue: str, raw: bytes, reason: str) -> None:
         DeadLetters(client).add(queue, raw, reason)
 
 
-def use(served: Callable[[], frozenset[str]]) -> None:
-    """Use this channel class for all broker connections of this process; `served`: as QoS.served."""
+def use(served: Callable[[], frozenset[str]], now: Callable[[], float]) -> None:
+    """Use this channel class for all broker connections of this process.
+
+    `served`: as QoS.served. `now` is the server's time, seconds since the epoch: kombu compares the delivery times of
+    all workers.
+    """
     QoS.served = staticmethod(served)  # type: ignore[method-assign]
     kombu_redis.Transport.Channel = Channel
+    kombu_redis.time = now  # type: ignore[attr-defined]

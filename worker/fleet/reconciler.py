@@ -7,14 +7,15 @@ messages are harmless: a worker drops a message whose job or stage is leased or 
 import re
 import time
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import redis
 
 from config import logs
 from config.errors import StoreError, StoreUnavailableError
 from config.ledger import Ledger
-from config.records import RUN_ID, JobState, StageState
+from config.ledger.fleet import WorkerView
+from config.records import RUN_ID, JobState, JsonObject, StageState
 from config.topology import GENERATE, QUEUE_GENERATE, ROUTES, Stage
 from worker.fleet import broker_messages
 from worker.fleet.broker_messages import Message
@@ -43,6 +44,7 @@ class Reconciler:
         self._missing: frozenset[Message] = frozenset()
         self._unreadable: dict[str, float] = {}
         """run -> when it is read again, time.monotonic()"""
+        self._workers: list[WorkerView] = []
 
     @property
     def queues(self) -> frozenset[str]:
@@ -60,6 +62,8 @@ class Reconciler:
 
     def resend(self) -> int:
         """Send messages for pending work that two passes in a row did not find in the broker; returns their number."""
+        live = self._ledger.fleet.workers()
+        self._workers = [view for view in live if view.silent_seconds <= self._silent_seconds]
         pending_count = self._pending_count()
         if not pending_count or (
             pending_count > FULL_SCAN_LIMIT and broker_messages.count(self._redis, self.queues) >= pending_count
@@ -84,10 +88,20 @@ class Reconciler:
         return sum(count for _, count in counts) + len(self._ready_stages())
 
     def _sent_runs(self) -> list[str]:
-        """Runs whose jobs may be sent: they go on, and no producer is still sending their messages."""
+        """Runs whose jobs may be sent: they go on, a worker can read them, and no producer is still sending."""
         if QUEUE_GENERATE not in self.queues:
             return []
-        return [run_id for run_id in self._going() if not self._ledger.being_sent(run_id)]
+        runs, unread = self._going(), self._read_by_nobody(QUEUE_GENERATE)
+        return [run_id for run_id in runs if run_id not in unread and not self._ledger.being_sent(run_id)]
+
+    def _read_by_nobody(self, queue: str) -> set[str]:
+        """Runs that every live worker of a queue leaves to a later version: each would drop their messages."""
+        left = [
+            set(cast(JsonObject, view.fields.get("newer_runs") or {}))
+            for view in self._workers
+            if queue in cast(list[str], view.fields.get("queues") or [])
+        ]
+        return set.intersection(*left) if left else set()
 
     def _going(self) -> list[str]:
         """Active runs that are not paused."""
@@ -111,7 +125,8 @@ class Reconciler:
     def _ready_stages_of(self, run_id: str) -> list[Message]:
         ready: list[Message] = []
         for stage in Stage:
-            state, ours = self._ledger.stages.view(run_id, stage).state, ROUTES[stage]["queue"] in self.queues
+            state, queue = self._ledger.stages.view(run_id, stage).state, ROUTES[stage]["queue"]
+            ours = queue in self.queues and run_id not in self._read_by_nobody(queue)
             waits = state is StageState.WAITING
             if ours and (state is StageState.READY or (waits and self._ledger.stages.wake(run_id, stage))):
                 ready.append((stage.value, run_id))

@@ -5,6 +5,7 @@ of an Outcome instead. The result backend stores that as a success, which counts
 that ends the task is changed, here.
 """
 
+from datetime import datetime, timedelta
 from typing import TypedDict
 
 from celery import Task
@@ -25,6 +26,12 @@ class Retry(TypedDict, total=False):
 
 class OutcomeRequest(Request):  # type: ignore[misc]  # celery has no types
     """Named by each task as its `Request`; Celery makes one for each message."""
+
+    @property
+    def eta(self) -> datetime | None:
+        """When the task may start, by this machine's clock; the message has it by the server's."""
+        eta: datetime | None = self._eta
+        return eta and eta + timedelta(seconds=self.task.clock.ahead)
 
     def send_event(self, type: str, **fields: object) -> None:
         """Send an event; the one of a successful return becomes that of the task's outcome."""

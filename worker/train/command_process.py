@@ -6,7 +6,6 @@ descriptors in the processes that they start. Nor to stdout, where training libr
 
 import json
 import shutil
-import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,6 @@ from config.errors import TrainingError
 from config.process import describe_exit, start_child
 from config.records import TrainProgress
 from config.trainer_command import Command
-from config.watchdog import SIGNALLED
 
 POLL_SECONDS = 0.2  # between reads of the progress file and checks for cancellation
 SHOWN = 120  # characters of a progress line in the log
@@ -58,9 +56,8 @@ def command_reports(
     finally:
         child.kill()
     if code:
-        memory = " (SIGKILL, often because the system ran out of memory)" if code == SIGNALLED + signal.SIGKILL else ""
         error = child.last_error() or "its log is empty"
-        raise TrainingError(f"the trainer {command[0]!r} ended with {describe_exit(code)}{memory}: {error}")
+        raise TrainingError(f"the trainer {command[0]!r} ended with {describe_exit(code)}: {error}")
 
 
 def require_program(program: str, cwd: Path) -> None:

@@ -149,11 +149,14 @@ def notes(view: WorkerView, *, usual: str, now: float | None) -> list[Note]:
     refused = fields.get("refuses")
     if isinstance(refused, dict):
         found += [refusal(name, str(why), view) for name, why in refused.items()]
+    newer = fields.get("newer_runs")
+    if isinstance(newer, dict):
+        found += [left_to_others(name, str(why)) for name, why in newer.items()]
     if now is not None and abs(ahead := skew(view, now)) > SKEW_SECONDS:
         found.append(
             Note(
                 f"its clock is {apart(ahead)} the Redis server's",
-                "It takes messages of jobs that still run for lost, and requeues them.",
+                "The times in its log and in the list of tasks are off by as much.",
                 "Turn on network time on its machine.",
                 "applejack doctor",
                 "docs/troubleshooting.md#clock",
@@ -187,6 +190,16 @@ def advised(text: str, section: str, view: WorkerView) -> Note:
     endpoint = shlex.quote(str(view.fields.get("endpoint") or "URL"))  # a person copies the command into a shell
     command = advice.command.format(endpoint=endpoint, name=shlex.quote(view.name))
     return Note(text, advice.meaning, advice.remedy, command, advice.place)
+
+
+def left_to_others(run_id: str, why: str) -> Note:
+    """A run of a later version, which does not pause the worker."""
+    return Note(
+        why,
+        f"It leaves the run {run_id} to workers of that version, and goes on with other runs.",
+        "Install that version on its machine, and restart the worker.",
+        place="docs/troubleshooting.md#versions-and-settings-differ",
+    )
 
 
 def refusal(name: str, why: str, view: WorkerView) -> Note:

@@ -12,7 +12,7 @@ from producer.run_status import SILENT_SECONDS
 
 Tone = Literal["good", "busy", "warning", "bad", "off"]
 FRESH_SECONDS = 10.0  # a younger heartbeat is "just now", so that a page does not change every two seconds
-SKEW_SECONDS = 60.0  # kombu restores messages by the worker's clock; the visibility timeout is 900 s
+SKEW_SECONDS = 60.0  # as for `applejack doctor`
 LIMIT_REASONS = {
     "fixed": "set by --concurrency",
     "start": "where every worker starts, before it has measured its endpoint",

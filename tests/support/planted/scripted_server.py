@@ -9,6 +9,7 @@ ids included. Only a job's question takes TEST_ANSWER_SECONDS.
 import argparse
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from tests.support.scripted_endpoint import Call, Reply, ScriptedEndpoint
 from worker.generate.scripted_plans import Result
 
 SECONDS = float(os.environ.get("TEST_ANSWER_SECONDS", "0"))
+KILLED_BY = os.environ.get("TEST_KILLED_BY", "")  # a question
 LOAD_SECONDS = float(os.environ.get("TEST_LOAD_SECONDS", "0"))  # until the first token
 
 
@@ -60,9 +62,11 @@ def reply(request: Request) -> Reply:
     """What the scripted teacher says next in this conversation."""
     from worker.generate.scripted_teacher import next_step  # a second of imports
 
+    prompt = next((said.content or "" for said in request.messages if said.role == "user"), "")
+    if KILLED_BY and prompt == KILLED_BY:
+        os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory runs out
     if not request.tools:
         return Reply(text="Hello.")
-    prompt = next(said.content or "" for said in request.messages if said.role == "user")
     step = next_step(prompt, results(request.messages))
     if isinstance(step, str):
         return Reply(text=step, stall=SECONDS)

@@ -1,0 +1,49 @@
+"""Runs that a later version of applejack has submitted, or filled: this worker leaves them to the others.
+
+None of their jobs and stages fails for it. Their messages are dropped, and the reconciler sends them again as long as a
+live worker can read the run.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from config import logs
+from config.errors import NewerRecordError, UsageError
+from config.ledger import Ledger
+from worker.fleet.outcome import Fate, Outcome
+
+log = logs.get(__name__)
+
+
+@dataclass
+class NewerRuns:
+    """What this worker has found; its methods may be called from any thread."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+    """run id -> why this worker cannot read it; sent with each heartbeat"""
+    _seen: set[str] = field(default_factory=set)
+
+    def leave(self, run_id: str, error: NewerRecordError) -> Outcome:
+        """Remember the run; returns the outcome of the message that is dropped."""
+        if run_id not in self.reasons:  # once, not with each of its messages
+            log.warning("run.newer", run_id=run_id, reason=str(error))
+        self.reasons[run_id] = str(error)
+        return Outcome(Fate.DROPPED, str(error))
+
+    def left(self, run_id: str) -> Outcome | None:
+        """The outcome of a message of a run that is left to others; None for any other run."""
+        reason = self.reasons.get(run_id)
+        return Outcome(Fate.DROPPED, reason) if reason else None
+
+    def look(self, ledger: Ledger, active: Collection[str]) -> None:
+        """Read the runs that are new since the last call, and forget those that have ended."""
+        for run_id in [run_id for run_id in active if run_id not in self._seen]:
+            try:
+                ledger.run(run_id)
+            except NewerRecordError as error:
+                self.leave(run_id, error)
+            except (UsageError, ValueError, LookupError):  # removed meanwhile, or broken: the reconciler sets it aside
+                pass
+        self._seen = set(active)
+        for run_id in [run_id for run_id in list(self.reasons) if run_id not in self._seen]:
+            self.reasons.pop(run_id, None)
