@@ -77,7 +77,7 @@ class Stages:
         keys = [
             self._key(claim.run_id, claim.stage),
             run_key(claim.run_id, "leases"),
-            self._key(claim.run_id, following[0]) if following else "",
+            self._key(claim.run_id, following[0] if following else claim.stage),  # no user may declare an empty key
             ACTIVE,
         ]
         state = StageState.FAILED if error else StageState.DONE
