@@ -15,6 +15,7 @@ from worker.models.progress import Progress
         ("3 jobs in a row failed although the endpoint is healthy: the connection was closed", "jobs_failed"),
         ("the model server makes room for the training of mac", "device"),
         ("512 MB free in '/data'", "disk"),
+        ("0 MB free in '/data': the journal cannot be written (No space left on device)", "disk"),
         # worker/endpoint/served_model.py and device_turn.py
         ("the server of m died: MemoryError", "server_lost"),
         ("the server of m is wedged: 'http://h/v1' did not respond within 15 s; 3 lines", "server_lost"),
