@@ -1,7 +1,7 @@
 """Atomic writes: a reader of a file or a directory sees the old content or the whole new content.
 
 The new content is built in a hidden directory beside the target and then renamed. A killed attempt leaves that
-directory behind; the next attempt at the same target removes it.
+directory behind; the next attempt at the same target removes it, after it has put back a target that was moved there.
 """
 
 import fcntl
@@ -86,6 +86,8 @@ def _workplace(target: Path) -> Iterator[Path]:
     for left in target.parent.glob(f".{glob.escape(target.name)}.*{SUFFIX}"):
         with suppress(OSError):  # locked by a live attempt, or the file system has no locks
             os.close(_lock(left))
+            if (left / "old").exists() and not os.path.lexists(target):  # killed between the two renames
+                (left / "old").rename(target)
             shutil.rmtree(left, ignore_errors=True)
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     place, lock = made, None

@@ -6,9 +6,10 @@
                     WORKER.jsonl     one line per trajectory; {"dropped": [job_id, attempt]} takes one back
 
 A worker writes a trajectory here before it stores it in the ledger, and takes it back if the ledger refuses it. It
-deletes the folder of a run that has been archived.
+deletes the folder of a run that has been archived. What a full disk does not take is kept in memory for `catch_up`.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -36,6 +37,10 @@ class Journal:
     worker: str
     _kept: set[str] = field(default_factory=set)
     """runs whose spec and prompts are on this disk"""
+    _unkept: dict[str, RunView] = field(default_factory=dict)
+    """runs whose spec or prompts the disk did not take"""
+    _unwritten: list[tuple[str, str]] = field(default_factory=list)
+    """(run_id, line) that the disk did not take, oldest first"""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def keep_run(self, ledger: Ledger, run: RunView) -> None:
@@ -44,17 +49,26 @@ class Journal:
         with self._lock:
             if run_id in self._kept:
                 return
-            place = self.folder / run_id
-            if not (place / SPEC).is_file():
-                place.mkdir(parents=True, exist_ok=True)
-                ids = ledger.jobs.ids(run_id)
-                prompts = zip(ids, ledger.jobs.readable_prompts(run_id, ids), strict=True)
-                with replace_file(place / PROMPTS, private=True) as fresh:
-                    write_lines(fresh, (prompt_line(job, prompt) for job, prompt in prompts))
-                if (unseen := ledger.files.read(run_id, UNSEEN, UNSEEN_FILE)) is not None:
-                    write_text(place / UNSEEN_FILE, unseen.decode(), private=True)
-                write_text(place / SPEC, run.spec.model_dump_json(), private=True)  # last: it says that all is here
+            try:
+                self._copy(ledger, run)
+            except OSError:
+                self._unkept[run_id] = run
+                raise
             self._kept.add(run_id)
+            self._unkept.pop(run_id, None)
+
+    def _copy(self, ledger: Ledger, run: RunView) -> None:
+        run_id, place = run.spec.run_id, self.folder / run.spec.run_id
+        if (place / SPEC).is_file():
+            return
+        place.mkdir(parents=True, exist_ok=True)
+        ids = ledger.jobs.ids(run_id)
+        prompts = zip(ids, ledger.jobs.readable_prompts(run_id, ids), strict=True)
+        with replace_file(place / PROMPTS, private=True) as fresh:
+            write_lines(fresh, (prompt_line(job, prompt) for job, prompt in prompts))
+        if (unseen := ledger.files.read(run_id, UNSEEN, UNSEEN_FILE)) is not None:
+            write_text(place / UNSEEN_FILE, unseen.decode(), private=True)
+        write_text(place / SPEC, run.spec.model_dump_json(), private=True)  # last: it says that all is here
 
     def add(self, trajectory: Trajectory) -> None:
         """Write a trajectory, and wait until it is on the disk. OSError if that fails."""
@@ -68,30 +82,52 @@ class Journal:
         """Delete the run's folder."""
         with self._lock:
             self._kept.discard(run_id)
+            self._unkept.pop(run_id, None)
+            self._unwritten = [(run, line) for run, line in self._unwritten if run != run_id]
             shutil.rmtree(self.folder / run_id, ignore_errors=True)
 
     def runs(self) -> list[str]:
         """Ids of the runs with a folder here."""
         return sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
 
+    def catch_up(self, ledger: Ledger) -> None:
+        """Write what earlier calls could not write. StoreError or OSError if that fails again."""
+        with self._lock:
+            self._write()
+            unkept = list(self._unkept.values())
+        for run in unkept:
+            self.keep_run(ledger, run)
+
     def _append(self, run_id: str, line: str) -> None:
         with self._lock:
+            self._unwritten.append((run_id, line))
+            self._write()
+
+    def _write(self) -> None:
+        while self._unwritten:
+            run_id, line = self._unwritten[0]
             place = self.folder / run_id
             place.mkdir(parents=True, exist_ok=True)
-            file = os.open(place / f"{self.worker}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                size = os.fstat(file).st_size
-                if size and os.pread(file, 1, size - 1) != b"\n":  # a full disk or a power cut left a part of a line
-                    line = f"\n{line}"
-                _write_all(file, f"{line}\n".encode())
-                os.fsync(file)
-            finally:
-                os.close(file)
+            _append_line(place / f"{self.worker}.jsonl", f"{line}\n".encode())
+            del self._unwritten[0]
 
 
-def _write_all(file: int, data: bytes) -> None:
-    while data:  # at the end of a disk's space a write takes a part, and the next one raises
-        data = data[os.write(file, data) :]
+def _append_line(path: Path, line: bytes) -> None:
+    """Append a line and wait until it is on the disk; OSError, and the file is as before, if it does not fit."""
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        end = os.fstat(file).st_size
+        if end and os.pread(file, 1, end - 1) != b"\n":  # the power went in mid-line: only that line is lost
+            line = b"\n" + line
+        try:
+            if os.write(file, line) < len(line):  # a full disk takes the first bytes without an error
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(file)
+        except OSError:
+            os.ftruncate(file, end)
+            raise
+    finally:
+        os.close(file)
 
 
 def prompt_line(job: str, prompt: Prompt | None) -> str:

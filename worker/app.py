@@ -43,7 +43,7 @@ from worker.fleet.broker_messages import Message
 from worker.fleet.clock import Clock
 from worker.fleet.heartbeat import Heartbeat
 from worker.fleet.intake import CeleryConsumer, Intake
-from worker.fleet.journals import JournalSweeper
+from worker.fleet.journals import JournalSweeper, unwritten
 from worker.fleet.keep_awake import KeepAwake
 from worker.fleet.leases import Leases
 from worker.fleet.newer_runs import NewerRuns
@@ -106,6 +106,7 @@ class Worker:
             self._ledger, self._leases, settings, name, self.limiter, supervisor=self.supervisor, requeue=self._requeue
         )
         self._journal = self.jobs.journal = Journal(settings.journal, name)
+        self.supervisor.journal = lambda: unwritten(self._journal, self._ledger)
         self._sweeper = JournalSweeper(self._journal, self._ledger)
         self.stages = StageRunner(
             self._ledger, self._leases, settings, name, self._downloads, paused=lambda: self.intake.reason

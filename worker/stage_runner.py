@@ -1,16 +1,19 @@
 """Runs one stage after generation: claim it in the ledger, do its work, then finish or release it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from config import logs
-from config.errors import ApplejackError, NewerRecordError, StoreError, StoreUnavailableError
+from config.errors import ApplejackError, NewerRecordError, StoppedError, StoreError, StoreUnavailableError
 from config.ledger import Ledger
 from config.ledger.fleet import LeaseRef
 from config.ledger.stages import StageClaim, stage_member
 from config.records import JsonObject
 from config.settings import Settings
 from config.topology import Stage
+from worker.device.room import DISK_FULL, disk_cause
 from worker.fleet.leases import Lease, Leases
 from worker.fleet.newer_runs import NewerRuns
 from worker.fleet.outcome import Fate, Outcome
@@ -94,16 +97,25 @@ class StageRunner:
         if claim.exhausted:
             return {}, "its workers died on it again and again; see their logs, then resubmit"
         log.info("stage.started", run_id=claim.run_id, stage=claim.stage.value)
+        folder = (self.settings.runs / claim.run_id).resolve()
         try:
             run = self.ledger.run(claim.run_id)  # read anew: the dataset's version changes with each resubmission
-            folder = (self.settings.runs / claim.run_id).resolve()
             folder.mkdir(parents=True, exist_ok=True)
             context = StageContext(self.ledger, self.settings, self.worker, run, folder, lease, self.downloads)
             return WORK[claim.stage](context), ""
         except (StoreUnavailableError, NewerRecordError):
             raise  # not the stage's fault: it is retried when the ledger is back, or by a worker of a later version
         except ApplejackError as error:
-            return {}, " ".join(str(error).split())
+            return {}, " ".join(str(error).split()) + self._full_disk(error, folder, claim)
         except Exception as error:  # whatever went wrong, the run must end as failed
+            full_disk = self._full_disk(error, folder, claim)
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                return {}, f"{os.strerror(error.errno)}{full_disk}"
             log.exception("stage.internal", run_id=claim.run_id, stage=claim.stage.value)
-            return {}, f"internal: {type(error).__name__}: {error}"
+            return {}, f"internal: {type(error).__name__}: {error}{full_disk}"
+
+    def _full_disk(self, error: Exception, folder: Path, claim: StageClaim) -> str:
+        """The end of a message where a full disk may be the cause; else ""."""
+        if isinstance(error, StoppedError) or not (cause := disk_cause(error, folder)):
+            return ""
+        return f"; {cause}: free some, then `applejack resubmit {claim.run_id} --stage {claim.stage.value}`"

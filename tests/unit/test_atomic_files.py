@@ -32,6 +32,22 @@ with replace_directory(Path(sys.argv[1])) as fresh:
     (fresh / "a.txt").write_text("new")
     os.kill(os.getpid(), signal.SIGKILL)
 """
+KILLED_BETWEEN_RENAMES = """
+import os, signal, sys
+from pathlib import Path
+from config.atomic_files import replace_directory
+
+rename = Path.rename
+def moved_away_then_killed(self, target):
+    moved = rename(self, target)
+    if Path(target).name == "old":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return moved
+
+Path.rename = moved_away_then_killed
+with replace_directory(Path(sys.argv[1])) as fresh:
+    (fresh / "a.txt").write_text("new")
+"""
 
 
 def _kill_in_mid_write(program: str, target: Path) -> None:
@@ -149,3 +165,14 @@ def test_a_refusal_of_the_disk_names_the_place(tmp_path: Path) -> None:
         write_text(file / "x", "text")
     with pytest.raises(UsageError, match=expected), writing(file / "x"), replace_directory(file / "x"):
         pass
+
+
+def test_a_directory_that_was_moved_away_is_put_back_when_the_next_attempt_fails(tmp_path: Path) -> None:
+    """Fails without the rename in _workplace: the next attempt removes the old content before it has new."""
+    target = _directory(tmp_path / "out", "old")
+    _kill_in_mid_write(KILLED_BETWEEN_RENAMES, target)
+    assert not target.exists()
+    with pytest.raises(UsageError), replace_directory(target):
+        raise UsageError("no student")
+    assert (target / "a.txt").read_text() == "old"
+    assert _names(tmp_path) == ["out"]

@@ -66,6 +66,7 @@ def test_the_state_and_its_reason(worker: WorkerView, state: str, first_note: st
         ("'http://x/v1' answered 500 with 'oops' instead of a completion", "endpoint-error"),
         ("requested model 'a', but 'http://x/v1' serves 'b'; load 'a' there", "wrong-model"),
         ("812 MB free in '/data'", "disk"),
+        ("0 MB free in '/data': the journal cannot be written (No space left on device)", "disk"),
         ("the model server makes room for training of night", "device-busy"),
         ("the model server waits for evaluation of night", "device-busy"),
         ("the model server starts if nobody else claims the device within 15 s", "device-busy"),

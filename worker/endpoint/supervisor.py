@@ -51,6 +51,8 @@ class EndpointSupervisor:
     give_up: Callable[[str], None] = lambda _: None
     """ends the worker: the model of its own server cannot be served"""
     min_free_bytes: int = MIN_FREE_BYTES
+    journal: Callable[[], str] = lambda: ""
+    """why the journal lacks something that this worker made; "" if it lacks nothing"""
     worker: str = "worker"
     """used in the server log's file name, so that two workers in one directory do not read each other's log"""
     circuit_breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
@@ -255,4 +257,7 @@ class EndpointSupervisor:
     def _disk(self) -> str:
         self.settings.dir.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.settings.dir).free
-        return f"{free >> 20} MB free in {str(self.settings.dir)!r}" if free < self.min_free_bytes else ""
+        room, unwritten = f"{free >> 20} MB free in {str(self.settings.dir)!r}", self.journal()
+        if unwritten:
+            return f"{room}: {unwritten}"
+        return room if free < self.min_free_bytes else ""

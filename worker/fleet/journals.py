@@ -1,6 +1,7 @@
 """Stores trajectories in the journal and the ledger, and looks after this machine's journals.
 
-A full disk must not stop a job, and archived runs leave the disk.
+A full disk does not fail a job: its trajectory waits in memory, and the worker takes no further jobs until the journal
+has it. Archived runs leave the disk.
 """
 
 import time
@@ -49,6 +50,17 @@ def _is_stored(ledger: Ledger, trajectory: Trajectory) -> bool:
     """Whether the ledger has this very trajectory: an earlier try stored it, and its reply was lost."""
     run_id, job_id, attempt = trajectory.run_id, trajectory.job_id, trajectory.attempt
     return retry_while_unavailable(lambda: ledger.jobs.trajectory(run_id, job_id, attempt)) == trajectory
+
+
+def unwritten(journal: Journal, ledger: Ledger) -> str:
+    """Why the journal lacks something that this worker made; "" if it lacks nothing. Tries to write it first."""
+    try:
+        journal.catch_up(ledger)
+    except OSError as error:
+        return f"the journal cannot be written ({error.strerror or error})"
+    except (StoreError, ValueError) as error:  # not this disk's fault
+        log.warning("journal.not_written", error=str(error))
+    return ""
 
 
 class JournalSweeper:

@@ -9,7 +9,6 @@ A checkpoint is written to a temporary directory, flushed to disk and renamed, s
 it whole or absent. state.json records the sizes of the other files.
 """
 
-import errno
 import json
 import os
 import shutil
@@ -27,7 +26,6 @@ from worker.train.saved_weights import SavedWeights, saved_name, saved_weights
 
 KEPT = 2  # the newest, and the one before should the newest be damaged
 STATE = "state.json"
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 DIGITS = 7  # as in the file names of mlx_lm
 
 

@@ -29,9 +29,10 @@ from mlx_lm.tuner.trainer import TrainingArgs
 
 from config.records import JsonObject, TrainProgress
 from worker.device.mlx_limits import bound_memory
+from worker.device.room import DISK_FULL
 from worker.student import fenced_json
 from worker.train import checkpoints
-from worker.train.checkpoints import DISK_FULL, State, Writer
+from worker.train.checkpoints import State, Writer
 from worker.train.dataset_check import SPLITS, read_rows
 from worker.train.file_names import MLX_CONFIG
 from worker.train.loop import DivergedError, Loop

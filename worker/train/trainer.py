@@ -17,10 +17,11 @@ from config.errors import TrainingError
 from config.records import Adapter, JsonObject, TrainProgress
 from worker.device.backend import installed
 from worker.device.device_lock import Claim, device_lock
+from worker.device.room import DISK_FULL
 from worker.models.resolve import hub_name
 from worker.student.cpu_blas.blas import mlx_environment
 from worker.train import checkpoints, failures
-from worker.train.checkpoints import DISK_FULL, Checkpoint
+from worker.train.checkpoints import Checkpoint
 from worker.train.file_names import LOG
 from worker.train.kept_log import log_kept
 from worker.train.preflight import Plan, preflight
