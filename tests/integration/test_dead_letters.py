@@ -21,7 +21,7 @@ from worker.fleet.broker_channel import UnreadableMessageError, parse
 from worker.fleet.reconciler import Reconciler
 
 MESSAGES = 300
-EVERY_VALUE = 330  # runs: a little more than there are ways to break one
+BROKEN_RUNS = 100  # of 312 ways to break one; benchmarks/dead_letters.py has them all
 QUEUES_OF_THE_WORKER = (QUEUE_GENERATE, QUEUE_CURATE)
 
 
@@ -83,7 +83,7 @@ def test_a_run_that_cannot_be_read_does_not_stop_the_others(
 
 
 @pytest.mark.timeout(180)
-def test_runs_with_any_value_broken_stop_no_other_run(
+def test_runs_with_broken_values_stop_no_other_run(
     ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
 ) -> None:
     """Fails without decode_name in Fleet.active_runs: one id that is not UTF-8 ends every pass of the reconciler.
@@ -93,7 +93,7 @@ def test_runs_with_any_value_broken_stop_no_other_run(
     client = ledger_client(redis_url.get_secret_value())
     client.sadd(ACTIVE, b"\xff\xfe")
     client.sadd(PAUSED, b"\xff\xfe")
-    for run_id, job_id, _ in broken_runs(ledger, client, count=EVERY_VALUE, seed=3):
+    for run_id, job_id, _ in broken_runs(ledger, client, count=BROKEN_RUNS, seed=3):
         client.lpush(QUEUE_GENERATE, json.dumps(message(body=[[run_id, job_id], {}, {}])))
         client.lpush(QUEUE_CURATE, json.dumps(message(CURATE, body=[[run_id], {}, {}])))
     with ScriptedEndpoint(answering()) as endpoint:

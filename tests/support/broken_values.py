@@ -50,6 +50,7 @@ def broken_runs(ledger: Ledger, client: redis.Redis, *, count: int, seed: int) -
     places: list[tuple[str, str | None]] = [(part, None) for part in WHOLE]
     places += [(part, field) for part, fields in FIELDS.items() for field in fields]
     breaks = [(*place, way) for place in places for way in WAYS if place[1] is None or way != "wrong type"]
+    rng.shuffle(breaks)
     for number in range(count):
         run_id = f"broken-{number:04d}"
         held, done = _whole_run(ledger, run_id)

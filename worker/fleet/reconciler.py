@@ -152,8 +152,9 @@ class Reconciler:
                 raise
             except (StoreError, ValueError, LookupError, TypeError) as error:
                 if run_id not in self._unreadable:
-                    log.exception("run.unreadable", run_id=run_id)
-                    self._ledger.dead_letters.add(f"run {run_id}", "", f"{type(error).__name__}: {error}")
+                    reason = f"{type(error).__name__}: {error}"
+                    log.error("run.unreadable", run_id=run_id, error=reason)  # a thousand tracebacks take half a minute
+                    self._ledger.dead_letters.add(f"run {run_id}", "", reason)
                 self._unreadable[run_id] = now + REREAD_SECONDS
         return seen
 
