@@ -9,6 +9,7 @@ same (not yet run there). `ulimit` bounds CPU time, memory, processes, open file
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def missing() -> str:
         return "" if shutil.which("sandbox-exec") else "sandbox-exec is not on PATH"
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (apt-get install bubblewrap)"
-    probe = [*_bubblewrap(Path("/usr"), Path("/usr/bin/true")), "/usr/bin/true"]
+    probe = [*_bubblewrap(Path("/usr"), Path("/usr/bin/true"), ()), "/usr/bin/true"]
     try:
         done = subprocess.run(probe, env={}, capture_output=True, timeout=PROBE_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -52,15 +53,27 @@ def missing() -> str:
     return "" if done.returncode == 0 else f"bubblewrap does not work here: {said[-1] if said else done.returncode}"
 
 
-def sandboxed(program: str, arguments: list[str], *, root: Path, scratch: Path, seconds: float) -> list[str]:
-    """The command that runs a program over the workspace in the sandbox; `scratch` is an empty directory for macOS."""
+def sandboxed(
+    program: str, arguments: list[str], *, root: Path, scratch: Path, seconds: float, hidden: Sequence[str] = ()
+) -> list[str]:
+    """The command that runs a program over the workspace in the sandbox; `scratch` is an empty directory for macOS.
+
+    The program cannot read the files of the workspace that are `hidden`.
+    """
     limits = LIMITS.format(seconds=max(1, round(seconds)) + 1, memory=MEMORY_BYTES >> 10)
     limited = ["/bin/sh", "-c", limits, "sh", program, *arguments]
     if sys.platform != "darwin":
-        return [*_bubblewrap(root, Path(program)), *limited]
+        return [*_bubblewrap(root, Path(program), hidden), *limited]
     places = [root.resolve(), *_installation(Path(program))]
     readable = " ".join(f'(subpath "{place}")' for place in places)
-    return ["sandbox-exec", "-p", PROFILE.format(readable=readable, scratch=scratch.resolve()), *limited]
+    profile = PROFILE.format(readable=readable, scratch=scratch.resolve())
+    for path in hidden:  # of two rules the last one holds
+        profile += f'(deny file-read-data (literal "{_quoted(root.resolve() / path)}"))\n'
+    return ["sandbox-exec", "-p", profile, *limited]
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def environment(program: str, scratch: Path) -> dict[str, str]:
@@ -70,7 +83,7 @@ def environment(program: str, scratch: Path) -> dict[str, str]:
     return {"PATH": ":".join(bins), "HOME": home, "TMPDIR": home, "LC_ALL": "C.UTF-8", "PAGER": "cat"}
 
 
-def _bubblewrap(root: Path, program: Path) -> list[str]:
+def _bubblewrap(root: Path, program: Path, hidden: Sequence[str]) -> list[str]:
     command = ["bwrap", "--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
     command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
     for place in SYSTEM:
@@ -80,6 +93,8 @@ def _bubblewrap(root: Path, program: Path) -> list[str]:
     for place in ("/tmp", "/dev/shm"):  # noqa: S108 - the sandbox's own
         command += ["--size", str(SCRATCH_BYTES), "--tmpfs", place]
     command += ["--ro-bind", str(root.resolve()), WORKSPACE]
+    for path in hidden:
+        command += ["--ro-bind", "/dev/null", f"{WORKSPACE}/{path}"]
     for place in ("/dev", "/"):  # both are in memory, without a limit
         command += ["--remount-ro", place]
     return [*command, "--chdir", WORKSPACE]
