@@ -162,6 +162,27 @@ def test_an_id_that_is_used_again_is_paired_with_its_own_result(repository: Path
     assert (findings, replay.matched) == ([], 2)
 
 
+@pytest.mark.parametrize("fields", [{}, {"secrets": "reject"}, {"allow_files": (".env",)}])
+def test_code_with_secrets_is_replayed_as_the_run_read_it(
+    tmp_path: Path, cache: Path, fields: dict[str, object]
+) -> None:
+    """The last fails without the mask over what a run with allowed files reads."""
+    token = "ghp_" + "a1B2c3D4e5F6" * 3
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "app.py").write_text(f"TOKEN = '{token}'\n")
+    (tmp_path / "code" / ".env").write_text(f"TOKEN={token}\n")
+    asked = [
+        call("read_file", path=".env"),
+        call("read_file", path="app.py"),
+        call("count", pattern="T", path="app.py"),
+    ]
+    made = roll(open_workspace(str(tmp_path / "code"), cache=cache), *asked, **fields)
+    assert (token in made.model_dump_json()) == (fields == {"secrets": "reject"})
+    findings, replay = replayed(cache, made)
+    assert findings == []
+    assert replay.matched == 3
+
+
 def test_a_directory_is_replayed_until_it_changes(tmp_path: Path, cache: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from worker.tools import run_command, sandbox
+from worker.tools import run_command, sandbox, toolset
 from worker.tools.patterns import RefusedError
+from worker.tools.workspace import open_workspace
 
 SECRET = "what nobody may read"
 ALLOWED = ("python3", "git", "env", "awk", "tar", "find", "setsid", "sh")
@@ -57,6 +58,35 @@ def test_a_file_outside_cannot_be_read(root: Path) -> None:
     seen = run(root, attack)
     assert SECRET not in seen
     assert "No such file" in seen
+
+
+def test_files_for_secrets_cannot_be_read(root: Path) -> None:
+    """Fails without the bind of /dev/null over each, whatever the program does to reach them."""
+    for name in (".env", "src/server.pem", "src/a b.key", "public.pem"):
+        (root / name).write_text(SECRET)
+    (root / "link").symlink_to(".env")
+    tools = toolset.build(
+        open_workspace(str(root), cache=root.parent / "cache"),
+        names=(toolset.RUN_COMMAND,),
+        allow_commands=ALLOWED,
+        allow_files=("public.pem",),
+    )
+    for attack in ("tar -cf - .env src link", "sh -c 'cat .env src/* link'", "find . -name .env -exec cat {} +"):
+        seen = tools[toolset.RUN_COMMAND]({"command": attack})
+        assert SECRET not in seen
+        assert SECRET in run(root, attack)
+    assert SECRET in tools[toolset.RUN_COMMAND]({"command": "sh -c 'cat public.pem'"})
+    assert "inside" in tools[toolset.RUN_COMMAND]({"command": "sh -c 'cat src/a.py'"})
+
+
+def test_what_a_program_prints_is_masked_before_it_is_cut(root: Path) -> None:
+    """Fails without `clean`: the end of what is shown has the start of a token, which is no token by itself."""
+    token = "ghp_" + "a1B2c3D4e5F6" * 3
+    (root / "long.txt").write_text(f"{'x' * (run_command.STREAM_CHARS - 20)} {token}\n")
+    workspace = open_workspace(str(root), cache=root.parent / "cache")
+    tools = toolset.build(workspace, names=(toolset.RUN_COMMAND,), allow_commands=ALLOWED)
+    assert "ghp_" in run(root, "awk 1 long.txt")
+    assert "ghp_" not in tools[toolset.RUN_COMMAND]({"command": "awk 1 long.txt"})
 
 
 def test_the_home_directory_is_empty(root: Path) -> None:

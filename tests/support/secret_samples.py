@@ -61,6 +61,11 @@ def private_key(rng: random.Random) -> tuple[str, str]:
     return text, text
 
 
+def part_of_key(rng: random.Random, first: int, last: int | None) -> tuple[str, str]:
+    text = "\n".join(private_key(rng)[0].split("\n")[first:last])
+    return f"x = 1\n{text}\n", text
+
+
 Maker = Callable[[random.Random], tuple[str, str]]
 KINDS: dict[str, Maker] = {
     "aws access key": lambda r: around("aws_access_key_id = {}", "AKIA" + draw(r, BASE32, 16)),
@@ -83,11 +88,16 @@ KINDS: dict[str, Maker] = {
     "digitalocean token": lambda r: around("export DO={}", "dop_v1_" + draw(r, HEX, 64)),
     "jwt": lambda r: around("Authorization: Bearer {}", jwt(r)),
     "private key": private_key,
+    "start of a private key": lambda r: part_of_key(r, 0, 4),
+    "end of a private key": lambda r: part_of_key(r, 3, None),
     "redis url": lambda r: around("redis://:{}@10.0.0.5:6379/0", draw(r, ALNUM, 16)),
     "postgres url": lambda r: around("DATABASE_URL=postgresql://app:{}@db.internal/app", draw(r, ALNUM, 12)),
     "basic auth url": lambda r: around("git clone https://me:{}@git.example.org/x.git", draw(r, ALNUM, 20)),
     "password in code": lambda r: around("password = '{}'", draw(r, LOWER, 6) + draw(r, DIGITS, 3) + draw(r, UPPER, 2)),
     "password in yaml": lambda r: around('  password: "{}"', draw(r, ALNUM, 14)),
+    "password in ini": lambda r: around("[db]\nuser = app\npassword = {}\n", draw(r, LOWER, 6) + draw(r, DIGITS, 3) + draw(r, UPPER, 2)),
+    "password in yaml without quotes": lambda r: around("  - db_password: {}  # of the app", draw(r, LOWER, 3) + draw(r, DIGITS, 2) + draw(r, ALNUM, 7)),
+    "password in env": lambda r: around("export SMTP_PWD={}", draw(r, ALNUM, 3) + draw(r, DIGITS, 2) + draw(r, ALNUM + "!+^~", 6) + "z"),
     "api key in code": lambda r: around('api_key = "{}"', draw(r, ALNUM, 32)),
     "client secret": lambda r: around("client_secret='{}'", draw(r, ALNUM + "-_", 40)),
     "django secret": lambda r: around("SECRET_KEY = '{}'", draw(r, LOWER + DIGITS + "_-", 50)),
@@ -112,6 +122,12 @@ INNOCENT: dict[str, Callable[[random.Random], str]] = {
     "placeholder key": lambda r: f"api_key = {r.choice(['os.environ[API_KEY]', 'settings.api_key', 'None', 'YOUR_API_KEY', 'get_key()'])}",
     "password variable": lambda r: f"password = {r.choice(['getpass.getpass()', 'settings.redis_password', 'os.getenv(chr(80))', 'self._password', 'None'])}",
     "password text": lambda r: f"raise ValueError('{r.choice(['password is required', 'wrong password', 'the password must be long'])}')",
+    "password call": lambda r: f"password = {r.choice(['get_password()', 'hash2(raw, salt)', 'config[chr(112)]', 'base64_encoded', 'sha256Hash', 'user2.password', 'old_pw2_value', 'str'])}",
+    "password type": lambda r: f"    password: {r.choice(['str', 'string;', 'String', 'bytes32', 'Optional[str]', 'SecretStr', 'uint64', 'str | None = None', 'VARCHAR(255)'])}",
+    "working directory": lambda r: f"pwd = {r.choice(['os.getcwd()', 'Path.cwd()', '$(pwd)', '/home/app1/src', '~/src2', 'cwd_path2'])}",
+    "password reference": lambda r: f"password: {r.choice(['${PW}', '$DB_PASS1', '%(pw1)s', '!vault', '*anchor1', 'env:DB_PW1', 'vault:secret/db1', '<your-pw-1>', 'changeme123'])}",
+    "password prose": lambda r: f"{r.choice(['Password: at least 8 characters', 'password = 12 random words', 'The password: see page 12', 'Enter your pwd: it has 6 digits', 'passwd: 3 attempts left'])}",
+    "key constants": lambda r: f"BEGIN = '-----BEGIN PRIVATE KEY-----'\ndef {draw(r, LOWER, 9)}(text):\n    return text.startswith(BEGIN)\nEND = '-----END PRIVATE KEY-----'",
     "function": lambda r: f"def {draw(r, LOWER, 8)}_{draw(r, LOWER, 9)}(self, token: str, secret_name: str) -> None:",
     "constant": lambda r: f"{draw(r, UPPER, 6)}_{draw(r, UPPER, 7)}_SECONDS = {draw(r, DIGITS, 4)}",
     "import": lambda r: f"from {draw(r, LOWER, 6)}.{draw(r, LOWER, 8)} import {draw(r, LOWER, 5)}_token, SecretStr",

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.errors import WorkspaceError
 from config.records import JsonObject, Pin
-from worker.tools import run_command, sandbox, toolset
+from worker.tools import names, run_command, sandbox, toolset
 from worker.tools.files import locate
+from worker.tools.names import find_names
 from worker.tools.patterns import RefusedError
 from worker.tools.tree import Tree
 from worker.tools.workspace import Workspace
@@ -207,3 +209,22 @@ def test_what_a_command_started_is_ended_with_it(workspace: Workspace, monkeypat
 def test_missing_program_is_told(workspace: Workspace) -> None:
     with pytest.raises(RefusedError, match="'no-such-program' is not installed"):
         run_command.run(workspace.root, "no-such-program", allow=("no-such-program",))
+
+
+def test_chains_of_links_are_followed_as_far_as_the_system_does(tmp_path: Path) -> None:
+    """Fails without stat() before resolve(), which follows each link of a chain to its end: quadratic time."""
+    (tmp_path / "end").write_text("x")
+    for number in range(400):
+        (tmp_path / f"l{number:03d}").symlink_to(f"l{number - 1:03d}" if number else "end")
+    links = find_names(tmp_path.resolve()).links
+    assert 30 < len(links) < 45
+    assert set(links.values()) == {"end"}
+
+
+def test_links_count_as_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails without the count of links: a directory of links alone has no limit."""
+    monkeypatch.setattr(names, "MAX_FILES", 20)
+    for number in range(21):
+        (tmp_path / f"l{number}").symlink_to("nowhere")
+    with pytest.raises(WorkspaceError, match="more than 20 files"):
+        find_names(tmp_path.resolve())

@@ -4,7 +4,7 @@ The rules are those of gitleaks (gitleaks.toml, MIT), which is kept up for this 
 others, such as passwords in URLs. benchmarks/secret_detection.py compares them with detect-secrets.
 """
 
-from worker.secrets.detector import Secret, find_secrets, mask
+from worker.secrets.detector import Secret, find_secrets, mask, replace
 from worker.secrets.files import is_secret_file
 
-__all__ = ["Secret", "find_secrets", "is_secret_file", "mask"]
+__all__ = ["Secret", "find_secrets", "is_secret_file", "mask", "replace"]

@@ -1,12 +1,13 @@
 """Finds secrets in text and masks them. The same text always gives the same result."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from worker.secrets.rules import Rule, entropy, rules_for
 
 MASK = "[masked: {}]"
-GENERIC = "generic-api-key"  # names a secret that another rule names better
+LINE_CHARS = 10_000  # looked at on each side of a match; each match of a line of megabytes would copy it otherwise
+GENERIC = ("generic-api-key", "password-setting")  # each names a secret that another rule names better
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,26 @@ def find_secrets(text: str) -> list[Secret]:
     text = text.encode(errors="replace").decode()  # a lone surrogate, which RE2 does not read, becomes "?"
     found = [secret for rule in rules_for(text) for secret in _of_rule(rule, text)]
     kept: list[Secret] = []
-    for secret in sorted(found, key=lambda one: (one.start, one.start - one.end, one.rule == GENERIC, one.rule)):
+    for secret in sorted(found, key=lambda one: (one.start, one.start - one.end, one.rule in GENERIC, one.rule)):
         if not kept or secret.start >= kept[-1].end:
             kept.append(secret)
     return kept
 
 
 def mask(text: str) -> str:
-    """The text with each secret replaced by its kind, "[masked: github-pat]"."""
-    secrets = find_secrets(text)
-    for secret in reversed(secrets):
-        text = text[: secret.start] + MASK.format(secret.rule) + text[secret.end :]
-    return text
+    """The text with each secret replaced by its kind, "[masked: github-pat]", on each of its lines."""
+    return replace(text, find_secrets(text))
+
+
+def replace(text: str, secrets: Iterable[Secret]) -> str:
+    """The text with a mask in the place of each of its secrets, which are in order. It has as many lines as before."""
+    parts: list[str] = []
+    done = 0
+    for secret in secrets:
+        lines = text.count("\n", secret.start, secret.end) + 1
+        parts += [text[done : secret.start], "\n".join([MASK.format(secret.rule)] * lines)]
+        done = secret.end
+    return "".join([*parts, text[done:]])
 
 
 def _of_rule(rule: Rule, text: str) -> Iterator[Secret]:
@@ -44,8 +53,8 @@ def _of_rule(rule: Rule, text: str) -> Iterator[Secret]:
         secret = text[start:end]
         if rule.entropy and entropy(secret) <= rule.entropy:
             continue
-        first = text.rfind("\n", 0, match.start()) + 1
-        last = text.find("\n", match.end())
-        line = text[first : last if last >= 0 else len(text)]
+        near, far = max(0, match.start() - LINE_CHARS), match.end() + LINE_CHARS
+        before = text[near : match.start()].rpartition("\n")[2]
+        line = before + match.group() + text[match.end() : far].partition("\n")[0]
         if not any(allowlist.allows(secret, match.group(), line) for allowlist in rule.allowlists):
             yield Secret(rule.name, start, end)

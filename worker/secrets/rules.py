@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import re2
 
-FILES = ("gitleaks.toml", "own.toml")
+FILES = ("gitleaks.toml", "own.toml")  # a rule replaces that of the same id
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Rule:
 @cache
 def rules() -> tuple[Rule, ...]:
     """All rules; those that look at the name of a file only are left out."""
-    made: list[Rule] = []
+    made: dict[str, Rule] = {}
     for name in FILES:
         read = tomllib.loads((files("worker.secrets") / name).read_text(encoding="utf-8"))
         everywhere = (_allowlist(read["allowlist"]),) if "allowlist" in read else ()
@@ -64,17 +64,15 @@ def rules() -> tuple[Rule, ...]:
             if "regex" not in entry or "path" in entry:
                 continue
             own = [_allowlist(given) for given in entry.get("allowlists", ())]
-            made.append(
-                Rule(
-                    entry["id"],
-                    re2.compile(entry["regex"]),
-                    entry.get("secretGroup", 0),
-                    entry.get("entropy", 0.0),
-                    tuple(word.lower() for word in entry["keywords"]),
-                    (*everywhere, *own),
-                )
+            made[entry["id"]] = Rule(
+                entry["id"],
+                re2.compile(entry["regex"]),
+                entry.get("secretGroup", 0),
+                entry.get("entropy", 0.0),
+                tuple(word.lower() for word in entry["keywords"]),
+                (*everywhere, *own),
             )
-    return tuple(made)
+    return tuple(made.values())
 
 
 def rules_for(text: str) -> list[Rule]:

@@ -66,8 +66,8 @@ class SecretFileError(BinaryError):
     """A file for secrets, by its name. A search leaves it out."""
 
 
-def read_bytes(tree: Tree, located: str, named: str, *, allowed: Sequence[str] = ()) -> bytes:
-    """The content of a located text file.
+def read_bytes(tree: Tree, located: str, named: str, *, allowed: Sequence[str], masked: bool) -> bytes:
+    """The content of a located text file; if `masked`, without the values of its secrets.
 
     Raises:
         RefusedError: it is a directory, a device, a file for secrets that is not `allowed`, too large or binary.
@@ -85,7 +85,7 @@ def read_bytes(tree: Tree, located: str, named: str, *, allowed: Sequence[str] =
     content = tree.content(located)
     if b"\0" in content[:SNIFFED_BYTES]:
         raise BinaryError(f"{named!r} is a binary file and cannot be shown as text")
-    return content
+    return tree.masked(located, content) if masked else content
 
 
 def _not_there(tree: Tree, text: str) -> str:

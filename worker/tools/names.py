@@ -40,23 +40,24 @@ def find_names(root: Path) -> Names:
         WorkspaceError: too many files or bytes for a workspace.
     """
     found = Names()
-    total = 0
+    total = links = 0
     waiting = [(path, entry) for path, entry in reversed(_children(root, "", found))]
     while waiting:
         path, entry = waiting.pop()
         if entry.is_symlink():
             _add_link(root, path, found)
+            links += 1
         elif entry.is_dir(follow_symlinks=False):
             waiting.extend(reversed(_children(root, path, found)))
         elif entry.is_file(follow_symlinks=False):
             found.files[path] = signature_of(entry.stat(follow_symlinks=False))
             total += found.files[path][1]
-            if len(found.files) > MAX_FILES or total > MAX_BYTES:
-                raise WorkspaceError(
-                    f"{str(root)!r} has more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes; name a smaller directory"
-                )
         else:
             found.devices.add(path)
+        if len(found.files) + links > MAX_FILES or total > MAX_BYTES:
+            raise WorkspaceError(
+                f"{str(root)!r} has more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes; name a smaller directory"
+            )
     return found
 
 
@@ -82,6 +83,7 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
 
 def _add_link(root: Path, path: str, found: Names) -> None:
     try:
+        (root / path).stat()  # the system follows up to 40 links (macOS: 32), resolve() any number
         real = (root / path).resolve(strict=True)
     except (OSError, RuntimeError):  # RuntimeError: a cycle of links
         return

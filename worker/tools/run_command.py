@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,8 +33,22 @@ _SHELL = frozenset("();<>|&")
 _ESCAPES = re.compile(r"(^|[=:,@])[/~]|(^|[/=:,@])\.\.(/|$)|^-\w+/|://")
 
 
-def run(root: Path, command: str, *, allow: Sequence[str], unsandboxed: bool | None = None) -> str:
-    """Run the command; return its exit code, stdout and stderr as text. `unsandboxed`: None leaves it to the settings.
+def run(
+    root: Path,
+    command: str,
+    *,
+    allow: Sequence[str],
+    unsandboxed: bool | None = None,
+    hidden: Sequence[str] = (),
+    clean: Callable[[str], str] | None = None,
+) -> str:
+    """Run the command; return its exit code, stdout and stderr as text.
+
+    Args:
+        allow: names of programs.
+        unsandboxed: None leaves it to the settings.
+        hidden: files of the workspace that the program cannot read in its sandbox.
+        clean: applied to all that it printed, before that is shortened.
 
     Raises:
         RefusedError: not an allowed program, shell syntax, an argument that leads out of the workspace, or no sandbox.
@@ -51,7 +65,9 @@ def run(root: Path, command: str, *, allow: Sequence[str], unsandboxed: bool | N
         argv = [program, *argv[1:]]
         env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": folder, "LC_ALL": "C.UTF-8", "PAGER": "cat"}
         if not unsandboxed:
-            argv = sandbox.sandboxed(program, argv[1:], root=root, scratch=scratch, seconds=COMMAND_SECONDS)
+            argv = sandbox.sandboxed(
+                program, argv[1:], root=root, scratch=scratch, seconds=COMMAND_SECONDS, hidden=hidden
+            )
             env = sandbox.environment(program, scratch)
         env["GIT_CEILING_DIRECTORIES"] = str(root.resolve().parent)  # git would find a repository around the checkout
         process = subprocess.Popen(
@@ -70,7 +86,7 @@ def run(root: Path, command: str, *, allow: Sequence[str], unsandboxed: bool | N
                 kill_group(process.pid)
                 process.wait()
     code = f"exit code {process.returncode}" if ended is None else f"ended by us: {ended}"
-    return "\n".join([code, *_shown("stdout", out), *_shown("stderr", err)])
+    return "\n".join([code, *_shown("stdout", out, clean), *_shown("stderr", err, clean)])
 
 
 def _argv(root: Path, command: str, allow: Sequence[str]) -> list[str]:
@@ -148,8 +164,9 @@ def _memory(pid: int) -> int:
     return total
 
 
-def _shown(name: str, content: bytes) -> list[str]:
+def _shown(name: str, content: bytes, clean: Callable[[str], str] | None) -> list[str]:
     text = content.decode(errors="replace").strip("\n")
+    text = clean(text) if clean else text
     if not text:
         return [f"{name} is empty"]
     cut = f"\n[{len(text) - STREAM_CHARS} more characters not shown]" if len(text) > STREAM_CHARS else ""

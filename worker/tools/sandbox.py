@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -68,15 +69,27 @@ def heartbeat(settings: Settings) -> JsonObject:
     return {"no_sandbox": reason} if commands and (reason := missing()) else {}
 
 
-def sandboxed(program: str, arguments: list[str], *, root: Path, scratch: Path, seconds: float) -> list[str]:
-    """The command that runs a program over the workspace in the sandbox; `scratch` is an empty directory for macOS."""
+def sandboxed(
+    program: str, arguments: list[str], *, root: Path, scratch: Path, seconds: float, hidden: Sequence[str] = ()
+) -> list[str]:
+    """The command that runs a program over the workspace in the sandbox; `scratch` is an empty directory for macOS.
+
+    The program cannot read the files of the workspace that are `hidden`.
+    """
     limits = LIMITS.format(seconds=max(1, round(seconds)) + 1, memory=MEMORY_BYTES >> 10)
     limited = ["/bin/sh", "-c", limits, "sh", program, *arguments]
     if sys.platform != "darwin":
-        return [*_bubblewrap(root, Path(program)), *limited]
+        return [*_bubblewrap(root, Path(program), hidden), *limited]
     places = [root.resolve(), *_installation(Path(program))]
     readable = " ".join(f'(subpath "{place}")' for place in places)
-    return [_found("sandbox-exec"), "-p", PROFILE.format(readable=readable, scratch=scratch.resolve()), *limited]
+    profile = PROFILE.format(readable=readable, scratch=scratch.resolve())
+    for path in hidden:  # of two rules the last one holds
+        profile += f'(deny file-read-data (literal "{_quoted(root.resolve() / path)}"))\n'
+    return [_found("sandbox-exec"), "-p", profile, *limited]
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def environment(program: str, scratch: Path) -> dict[str, str]:
@@ -91,18 +104,9 @@ def _found(name: str) -> str:
     return shutil.which(name) or name
 
 
-def _bubblewrap(root: Path, program: Path) -> list[str]:
-    command = [
-        _found("bwrap"),
-        "--unshare-all",
-        "--unshare-user",
-        "--uid",
-        "65534",
-        "--gid",
-        "65534",
-        "--hostname",
-        "sandbox",
-    ]
+def _bubblewrap(root: Path, program: Path, hidden: Sequence[str]) -> list[str]:
+    command = [_found("bwrap"), "--unshare-all", "--unshare-user", "--hostname", "sandbox"]
+    command += ["--uid", "65534", "--gid", "65534"]  # nobody
     command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
     for place in SYSTEM:
         command += ["--ro-bind-try", place, place]
@@ -111,6 +115,8 @@ def _bubblewrap(root: Path, program: Path) -> list[str]:
     for place in ("/tmp", "/dev/shm"):  # noqa: S108 - the sandbox's own
         command += ["--size", str(SCRATCH_BYTES), "--tmpfs", place]
     command += ["--ro-bind", str(root.resolve()), WORKSPACE]
+    for path in hidden:
+        command += ["--ro-bind", "/dev/null", f"{WORKSPACE}/{path}"]
     for place in ("/dev", "/"):  # both are in memory, without a limit
         command += ["--remount-ro", place]
     return [*command, "--chdir", WORKSPACE]

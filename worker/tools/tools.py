@@ -187,7 +187,7 @@ def _files(workspace: Workspace, path: str, glob: str) -> list[str]:
 
 
 def _content(workspace: Workspace, located: str, named: str) -> bytes:
-    return read_bytes(workspace.tree, located, named, allowed=workspace.allow_files)
+    return read_bytes(workspace.tree, located, named, allowed=workspace.allow_files, masked=workspace.mask_secrets)
 
 
 def _text_lines(content: bytes) -> list[str]:

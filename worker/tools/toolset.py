@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from config.errors import UsageError
 from config.records import JsonObject
-from worker.secrets import mask
+from worker.secrets import is_secret_file, mask
 from worker.tools import run_command, tools
 from worker.tools.patterns import RefusedError
 from worker.tools.tree import EditedError
@@ -78,10 +78,10 @@ def build(
 ) -> Mapping[str, ToolFunction]:
     """The tools over one workspace, by name. `names` come from `offered`.
 
-    Files for secrets are not read, except those that match a glob of `allow_files`. With `mask_secrets` a result has
-    the kind of each secret in the place of its value.
+    Files for secrets are not read, except those that match a glob of `allow_files`. With `mask_secrets` tools read
+    the kind of each secret in the place of its value; what they search and count has none either.
     """
-    readable = replace(workspace, allow_files=tuple(allow_files))
+    readable = replace(workspace, allow_files=tuple(allow_files), mask_secrets=mask_secrets)
     bodies: dict[str, Callable[..., str]] = {
         "read_file": tools.read_file,
         "grep": tools.grep,
@@ -118,7 +118,9 @@ def _on_pinned_files(workspace: Workspace, body: Callable[[], str]) -> str:
 
 def _run_command(workspace: Workspace, arguments: tools.RunCommand, allow: Sequence[str]) -> str:
     workspace.tree.verify()  # the program reads the directory itself
-    return run_command.run(workspace.root, arguments.command, allow=allow)
+    hidden = [path for path in workspace.tree.paths() if is_secret_file(path, allowed=workspace.allow_files)]
+    clean = mask if workspace.mask_secrets else None
+    return run_command.run(workspace.root, arguments.command, allow=allow, hidden=hidden, clean=clean)
 
 
 def _purpose(name: str) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Self
 
 from config.errors import WorkspaceError
+from worker.secrets import Secret, find_secrets, replace
 from worker.tools.globs import matching
 from worker.tools.names import Names, Signature, find_names, signature_of
 
@@ -40,6 +41,8 @@ class _File:
     sha256: bytes
     signature: Signature | None
     """of a file that has the hash; None if it was changed so recently that an equal signature proves nothing"""
+    secrets: tuple[Secret, ...] | None = None
+    """None: not yet searched"""
 
 
 class Tree:
@@ -130,6 +133,19 @@ class Tree:
             if signature[3] < settled_before:
                 known.signature = signature
         return content
+
+    def masked(self, path: str, content: bytes) -> bytes:
+        """A file's content with masks in the place of its secrets. Lines keep their numbers.
+
+        The whole file is searched, once: a line of a private key, or the start of a long token, is none by itself.
+        """
+        known = self._files[path]
+        if known.secrets == ():
+            return content
+        text = content.decode(errors="surrogateescape")  # other bytes stay as they are
+        if known.secrets is None:
+            known.secrets = tuple(find_secrets(text))
+        return replace(text, known.secrets).encode(errors="surrogateescape")
 
     def verify(self) -> None:
         """Compare the directory with the record: about 10 ms for 2,500 files.

@@ -38,6 +38,8 @@ class Workspace:
     """makes an edited checkout anew; None for a directory that is read in place"""
     allow_files: tuple[str, ...] = field(default=(), compare=False)
     """globs of files for secrets that tools may read all the same"""
+    mask_secrets: bool = field(default=False, compare=False)
+    """whether tools read the kind of each secret in the place of its value"""
 
     @cached_property
     def tree(self) -> Tree:
