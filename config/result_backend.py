@@ -1,14 +1,14 @@
 """Celery's Redis result backend that also retries when Redis is up but rejects writes."""
 
+import logging
 from collections.abc import Callable
 
 import redis
 from celery.backends.redis import RedisBackend
 
-from config import logs
 from config.ledger.store import is_unavailable
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 
 class RetryingRedisBackend(RedisBackend):  # type: ignore[misc]  # celery has no types
@@ -43,14 +43,14 @@ class RetryingRedisBackend(RedisBackend):  # type: ignore[misc]  # celery has no
         try:
             super().mark_as_done(task_id, *args, **options)
         except Exception:
-            log.exception("result.not_stored", message=task_id)
+            log.exception("the result of message %s is not stored", task_id)
 
     def mark_as_failure(self, task_id: str, *args: object, **options: object) -> None:
         """As mark_as_done, for a task that raised."""
         try:
             super().mark_as_failure(task_id, *args, **options)
         except Exception:
-            log.exception("result.not_stored", message=task_id)
+            log.exception("the result of message %s is not stored", task_id)
 
     def on_task_call(self, producer: object, task_id: str) -> None:
         """Do not subscribe to the results of sent tasks: outcomes are in the ledger.
