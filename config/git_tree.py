@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from config.git import GitError, run_git, stream_git
+from config.own_objects import require_own_objects
 
 REGULAR: Final = ("100644", "100755")
 EXECUTABLE: Final = "100755"
@@ -43,8 +44,9 @@ def list_files(
 
     At most so many files and directories, together, and bytes: a few objects of git can stand for any number of files.
 
-    Raises TooLargeError, at the first entry that is too much, or GitError.
+    Raises ForeignObjectsError, TooLargeError at the first entry that is too much, or GitError.
     """
+    require_own_objects(where, timeout=timeout)
     files, total = [], 0
     listing = stream_git(where, "ls-tree", "-r", "-t", "-z", "-l", "--full-tree", tree, timeout=timeout)
     with closing(listing):

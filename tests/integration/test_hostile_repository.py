@@ -1,7 +1,11 @@
 """Reading a hostile repository runs nothing of its own and writes nothing outside; one that is too large is refused."""
 
+import hashlib
 import os
+import shutil
 import subprocess
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -180,11 +184,15 @@ def made_tree(where: Path, *entries: str) -> str:
 
 
 def nested(where: Path, levels: int) -> str:
-    """A file in so many directories."""
-    blob = git(where, "hash-object", "-w", "--stdin", given=b"x")
-    made = made_tree(where, f"100644 blob {blob}\tf.py")
-    for _ in range(levels):
-        made = made_tree(where, f"040000 tree {made}\ta")
+    """A file in so many directories. The objects are written here: a process for each would take a while."""
+    made, mode, name = git(where, "hash-object", "-w", "--stdin", given=b"x"), b"100644", b"f.py"
+    for _ in range(levels + 1):
+        content = mode + b" " + name + b"\0" + bytes.fromhex(made)
+        stored = b"tree %d\0" % len(content) + content
+        made, mode, name = hashlib.sha1(stored).hexdigest(), b"40000", b"a"
+        place = where / ".git/objects" / made[:2] / made[2:]
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(zlib.compress(stored))
     return made
 
 
@@ -226,6 +234,82 @@ def test_a_bomb_of_trees_is_refused_before_it_is_listed(repository: Path, cache:
 
 def test_the_limits_of_git_trees_and_directories_are_the_same() -> None:
     assert (git_tree.MOST_ENTRIES, git_tree.MOST_BYTES) == (names.MAX_FILES, names.MAX_BYTES)
+
+
+def private(repository: Path) -> tuple[Path, str]:
+    """Another repository, and its commit."""
+    made = evil_clone(repository).rename(repository.with_name("private"))
+    return made, git(made, "rev-parse", "HEAD")
+
+
+def lend_alternates(repository: Path, other: Path) -> None:
+    (repository / ".git/objects/info/alternates").write_text(f"{other}/.git/objects\n")
+
+
+def lend_linked_packs(repository: Path, other: Path) -> None:
+    git(other, "repack", "-a", "-d", "--quiet")
+    shutil.rmtree(repository / ".git/objects/pack")
+    (repository / ".git/objects/pack").symlink_to(other / ".git/objects/pack")
+
+
+def lend_common_directory(repository: Path, other: Path) -> None:
+    (repository / ".git/commondir").write_text(f"{other}/.git\n")
+
+
+def lend_git_file(repository: Path, other: Path) -> None:
+    shutil.rmtree(repository / ".git")
+    (repository / ".git").write_text(f"gitdir: {other}/.git\n")
+
+
+def lend_git_link(repository: Path, other: Path) -> None:
+    shutil.rmtree(repository / ".git")
+    (repository / ".git").symlink_to(other / ".git")
+
+
+def lend_work_tree(repository: Path, other: Path) -> None:
+    """The git directory of a work tree of the other one."""
+    git(other, "worktree", "add", "--quiet", "--detach", str(other.with_name("beside")))
+    shutil.rmtree(repository / ".git")
+    (repository / ".git").write_text(f"gitdir: {other}/.git/worktrees/beside\n")
+
+
+LENDERS = [
+    lend_alternates, lend_linked_packs, lend_common_directory, lend_git_file, lend_git_link, lend_work_tree
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lend", LENDERS)
+def test_a_repository_does_not_read_another_ones_objects(
+    repository: Path, cache: Path, lend: Callable[[Path, Path], None]
+) -> None:
+    """Fails without require_own_objects in list_files; for file: URLs without the one in checkout._clone."""
+    other, commit = private(repository)
+    lend(repository, other)
+    assert "EVIL" in git(repository, "show", f"{commit}:a.py")  # the attack works without the guard
+    with pytest.raises(WorkspaceError, match="is refused"):
+        open_workspace(f"{repository}@{commit}", cache=cache)
+    with pytest.raises(WorkspaceError, match="cannot be cloned"):
+        open_workspace(f"{repository.as_uri()}@{commit}", cache=cache)
+    if lend is lend_alternates:
+        git(repository, "update-ref", "HEAD", commit)
+    with pytest.raises(UsageError, match="is refused"):
+        read_workspace(repository)
+
+
+def test_work_trees_submodules_and_repaired_alternates_are_read(repository: Path, cache: Path) -> None:
+    beside, parent = repository.with_name("beside"), repository.with_name("parent")
+    git(repository, "worktree", "add", "--quiet", "--detach", str(beside))
+    git(repository.parent, "init", "--quiet", str(parent))
+    git(parent, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repository), "sub")
+    shared = repository.with_name("shared")
+    git(repository.parent, "clone", "--quiet", "--shared", str(repository), str(shared))
+    with pytest.raises(WorkspaceError, match="git repack -a -d && rm"):
+        open_workspace(str(shared), cache=cache)
+    git(shared, "repack", "-a", "-d", "--quiet")
+    (shared / ".git/objects/info/alternates").unlink()
+    for place in (beside, parent / "sub", shared):
+        assert (open_workspace(str(place), cache=cache).root / "b.txt").read_text() == "text\n"
+        assert read_workspace(place).paths == ("a.py", "b.txt")
 
 
 def test_git_does_not_find_a_repository_around_a_checkout(repository: Path) -> None:

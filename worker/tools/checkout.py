@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
@@ -19,6 +20,7 @@ from config.atomic_files import replace_directory, write_text
 from config.errors import WorkspaceError
 from config.git import REMOTE, GitError, no_filters, run_git
 from config.git_tree import EXECUTABLE, LINK, TooLargeError, list_files, read_files
+from config.own_objects import ForeignObjectsError, require_own_objects
 from worker.tools import names
 from worker.tools.tree import Tree
 
@@ -159,6 +161,8 @@ def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None
             place.symlink_to(os.fsdecode(target))
     except TooLargeError as error:
         raise WorkspaceError(f"{str(repository)!r} holds {error}; name a smaller directory of it") from error
+    except ForeignObjectsError as error:
+        raise WorkspaceError(f"{str(repository)!r} is refused: {error}") from error
     except GitError as error:
         raise WorkspaceError(f"git failed in {str(repository)!r}: {error}") from error
     except (OSError, ValueError) as error:
@@ -175,6 +179,8 @@ def _safe(repository: Path, path: bytes) -> str:
 def _clone(url: str, mirror: Path) -> None:
     with replace_directory(mirror) as made:
         try:
+            if url.startswith("file:"):
+                require_own_objects(Path(unquote(urlsplit(url).path)), timeout=GIT_SECONDS)
             run_git(made, "clone", "--quiet", "--mirror", "--", url, ".", timeout=GIT_SECONDS, env=REMOTE)
         except GitError as error:
             raise WorkspaceError(f"{without_secret(url)!r} cannot be cloned: {error}") from error
