@@ -19,7 +19,7 @@ from config.address import without_secret
 from config.atomic_files import replace_directory, write_text
 from config.errors import WorkspaceError
 from config.git import REMOTE, GitError, no_filters, run_git
-from config.git_tree import EXECUTABLE, LINK, TooLargeError, list_files, read_files
+from config.git_tree import EXECUTABLE, LINK, TooLargeError, TreeFile, list_files, read_files
 from config.own_objects import ForeignObjectsError, require_own_objects
 from worker.tools import names
 from worker.tools.tree import Tree
@@ -139,13 +139,7 @@ def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None
     top = into / prefix
     top.mkdir(parents=True, exist_ok=True)
     try:
-        files = list_files(
-            repository,
-            f"{commit}:{prefix}",
-            timeout=GIT_SECONDS,
-            most=names.MAX_FILES,
-            most_bytes=names.MAX_BYTES,
-        )
+        files = _listed(repository, f"{commit}:{prefix}")
         links = []
         for file, content in read_files(repository, files, timeout=GIT_SECONDS):
             place = top / _safe(repository, file.path)
@@ -167,6 +161,10 @@ def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None
         raise WorkspaceError(f"git failed in {str(repository)!r}: {error}") from error
     except (OSError, ValueError) as error:
         raise WorkspaceError(f"commit {commit} of {str(repository)!r} cannot be written: {error}") from error
+
+
+def _listed(repository: Path, tree: str) -> list[TreeFile]:
+    return list_files(repository, tree, timeout=GIT_SECONDS, most=names.MAX_FILES, most_bytes=names.MAX_BYTES)
 
 
 def _safe(repository: Path, path: bytes) -> str:
@@ -200,6 +198,12 @@ def _is_dirty(path: Path) -> bool:
 
 
 def _status(path: Path) -> bytes:
+    try:
+        _listed(path, "HEAD:./")  # git status has no limit of time or memory
+    except (TooLargeError, ForeignObjectsError) as error:
+        return str(error).encode()
+    except GitError:  # nothing is committed here
+        pass
     try:
         env = no_filters(path, timeout=GIT_SECONDS)
         return run_git(path, "status", "--porcelain", "--ignore-submodules", "--", ".", timeout=GIT_SECONDS, env=env)
