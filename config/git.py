@@ -1,22 +1,35 @@
 """Runs git independently of the caller's environment and the repository's configuration.
 
 Covered: GIT_* variables of the caller, hooks, file system monitors, quoted paths, translated messages, optional locks,
-prompts on the terminal, and every transport: a repository may be configured to fetch missing objects with a command of
-its own. Only `status` and a checkout run filters; `no_filters` switches them off.
+replaced objects, prompts on the terminal, and every transport: a repository may be configured to fetch missing objects
+with a command of its own. Only `status` and a checkout run filters; `no_filters` switches them off.
 """
 
 import os
+import signal
 import subprocess
-from collections.abc import Mapping
+import tempfile
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from config.environment import outside_environment
 from config.errors import ApplejackError
 
-FIXED: Final = {"GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+FIXED: Final = {
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_NO_REPLACE_OBJECTS": "1",  # a ref of the repository would give a commit other content
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+}
 REMOTE: Final = {"GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"}  # for `env` of clone and fetch
 OPTIONS: Final = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
+
+BLOCK: Final = 1 << 16  # bytes
+MOST_BYTES: Final = 1 << 20  # of one entry, or of the errors that git prints
 
 FILTER_KEYS: Final = r"^filter\..*\.(clean|smudge|process|required)$"
 
@@ -42,27 +55,89 @@ def run_git(
     Raises:
         GitError: git is not installed, took too long or failed; the text is one line.
     """
-    inherited = {name: value for name, value in outside_environment().items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run(
-            ["git", *OPTIONS, "-C", str(where), *arguments],
-            env=inherited | FIXED | dict(env or {}),
-            input=given,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
+        with _starting():
+            done = subprocess.run(
+                _command(where, arguments),
+                env=_environment(env),
+                input=given,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+            )
+    except subprocess.TimeoutExpired:
+        raise _timeout(where, arguments, timeout) from None
+    if done.returncode != 0:
+        raise _failure(done.returncode, done.stderr)
+    return done.stdout
+
+
+def stream_git(where: Path, *arguments: str, timeout: float) -> Generator[bytes, None, None]:
+    """Yield the NUL-terminated entries of a git command's output, which may be larger than memory.
+
+    The command is killed when the generator is closed, or after `timeout` seconds. Raises GitError as run_git.
+    """
+    with tempfile.TemporaryFile() as stderr:
+        with _starting():
+            child = subprocess.Popen(
+                _command(where, arguments),
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+        clock = threading.Timer(timeout, child.kill)
+        clock.start()
+        try:
+            yield from _entries(child)
+            code = child.wait()
+        finally:
+            clock.cancel()
+            child.kill()
+            child.communicate()
+        if code == -signal.SIGKILL:
+            raise _timeout(where, arguments, timeout)
+        if code != 0:
+            stderr.seek(0)
+            raise _failure(code, stderr.read(MOST_BYTES))
+
+
+def _entries(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    assert child.stdout is not None
+    rest = b""
+    while block := child.stdout.read(BLOCK):
+        *whole, rest = (rest + block).split(b"\0")
+        yield from whole
+        if len(rest) > MOST_BYTES:
+            raise GitError(f"git printed an entry of more than {MOST_BYTES:,} bytes")
+
+
+def _command(where: Path, arguments: Sequence[str]) -> list[str]:
+    return ["git", *OPTIONS, "-C", str(where), *arguments]
+
+
+def _environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    inherited = {name: value for name, value in outside_environment().items() if not name.startswith("GIT_")}
+    return inherited | FIXED | dict(env or {})
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise GitError("git is not installed on this machine; install it, or name a plain directory") from None
     except OSError as error:
         raise GitError(f"git cannot be started: {error.strerror}") from error
-    except subprocess.TimeoutExpired:
-        raise GitTimeoutError(f"git {arguments[0]} took longer than {timeout:.0f} s in {str(where)!r}") from None
-    if done.returncode != 0:
-        stderr = done.stderr.decode(errors="replace").strip()
-        reason = stderr.splitlines()[-1] if stderr else "no reason given"
-        raise GitError(reason, code=done.returncode, stderr=stderr)
-    return done.stdout
+
+
+def _timeout(where: Path, arguments: Sequence[str], timeout: float) -> GitTimeoutError:
+    return GitTimeoutError(f"git {arguments[0]} took longer than {timeout:.0f} s in {str(where)!r}")
+
+
+def _failure(code: int, output: bytes) -> GitError:
+    stderr = output.decode(errors="replace").strip()
+    return GitError(stderr.splitlines()[-1] if stderr else "no reason given", code=code, stderr=stderr)
 
 
 def no_filters(where: Path, *, timeout: float) -> dict[str, str]:

@@ -1,15 +1,21 @@
 """Reads the files of a git commit from its objects: no index, no checkout, and so none of the repository's filters."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from config.git import run_git
+from config.git import GitError, run_git, stream_git
+from config.own_objects import require_own_objects
 
 REGULAR: Final = ("100644", "100755")
 EXECUTABLE: Final = "100755"
 LINK: Final = "120000"
+MOST_ENTRIES: Final = 50_000  # as the tools read; a test compares the two
+MOST_BYTES: Final = 1_000_000_000
+LEVELS: Final = 100  # of directories; Path.mkdir and find_names call themselves for each
+SHOWN: Final = 200  # bytes of a path
 BATCH_BYTES: Final = 64 << 20  # of files read into memory at once
 
 
@@ -27,18 +33,35 @@ class TreeFile:
     """bytes"""
 
 
-def list_files(where: Path, tree: str, *, timeout: float) -> list[TreeFile]:
+class TooLargeError(GitError):
+    """A tree has more entries, bytes or levels than are read."""
+
+
+def list_files(
+    where: Path, tree: str, *, timeout: float, most: int = MOST_ENTRIES, most_bytes: int = MOST_BYTES
+) -> list[TreeFile]:
     """The files and links of a tree, such as "HEAD:src" or "HEAD:./" (below `where`), with their sizes; no submodules.
 
-    Raises GitError.
+    At most so many files and directories, together, and bytes: a few objects of git can stand for any number of files.
+
+    Raises ForeignObjectsError, TooLargeError at the first entry that is too much, or GitError.
     """
-    listing = run_git(where, "ls-tree", "-r", "-z", "-l", "--full-tree", tree, timeout=timeout)
-    files = []
-    for entry in filter(None, listing.split(b"\0")):
-        fields, _, path = entry.partition(b"\t")
-        mode, kind, blob, size = fields.decode().split()
-        if kind == "blob":
-            files.append(TreeFile(path, mode, blob, int(size)))
+    require_own_objects(where, timeout=timeout)
+    files, total = [], 0
+    listing = stream_git(where, "ls-tree", "-r", "-t", "-z", "-l", "--full-tree", tree, timeout=timeout)
+    with closing(listing):
+        for number, entry in enumerate(listing, start=1):
+            fields, _, path = entry.partition(b"\t")
+            mode, kind, blob, size = fields.decode().split()
+            if kind == "blob":
+                if not size.isdecimal():
+                    raise GitError(f"the content of {path[:SHOWN]!r} is missing; run `git fsck` there")
+                files.append(TreeFile(path, mode, blob, int(size)))
+                total += int(size)
+            if number > most or total > most_bytes:
+                raise TooLargeError(f"more than {most:,} files and directories or {most_bytes / 1e9:.1f} GB")
+            if path.count(b"/") >= LEVELS:
+                raise TooLargeError(f"directories in more than {LEVELS} levels")
     return files
 
 

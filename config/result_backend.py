@@ -1,5 +1,6 @@
 """Celery's Redis result backend that also retries when Redis is up but rejects writes."""
 
+import logging
 from collections.abc import Callable
 
 import redis
@@ -7,12 +8,15 @@ from celery.backends.redis import RedisBackend
 
 from config.ledger.store import is_unavailable
 
+log = logging.getLogger(__name__)
+
 
 class RetryingRedisBackend(RedisBackend):  # type: ignore[misc]  # celery has no types
     """Named in the result URL, "config.result_backend:RetryingRedisBackend+redis://...".
 
     In a thread pool of Celery 5.7 the exception of a result that cannot be stored is lost. Its message is never
-    acknowledged, and the worker has one slot less until it restarts.
+    acknowledged, and the worker has one slot less until it restarts. So an outage is waited for, and any other error,
+    such as a key of another type, is only logged.
     """
 
     def ensure(self, fun: Callable[..., object], args: tuple[object, ...], **policy: object) -> object:
@@ -33,6 +37,20 @@ class RetryingRedisBackend(RedisBackend):  # type: ignore[misc]  # celery has no
                 raise
 
         return super().ensure(call, args, **policy)
+
+    def mark_as_done(self, task_id: str, *args: object, **options: object) -> None:
+        """Store a result and count a part of a chord; an error is logged, for the ledger has the outcome already."""
+        try:
+            super().mark_as_done(task_id, *args, **options)
+        except Exception:
+            log.exception("the result of message %s is not stored", task_id)
+
+    def mark_as_failure(self, task_id: str, *args: object, **options: object) -> None:
+        """As mark_as_done, for a task that raised."""
+        try:
+            super().mark_as_failure(task_id, *args, **options)
+        except Exception:
+            log.exception("the result of message %s is not stored", task_id)
 
     def on_task_call(self, producer: object, task_id: str) -> None:
         """Do not subscribe to the results of sent tasks: outcomes are in the ledger.

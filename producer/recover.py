@@ -27,7 +27,7 @@ class Recovered:
     missing: int
     """jobs without a trajectory; they are queued"""
     unknown: int
-    """trajectories of jobs that the run does not have"""
+    """trajectories of jobs that the run does not have, or of other runs"""
     broken: tuple[str, ...]
     """lines of journals that cannot be read, "FILE:LINE"; the last line of a killed worker may be one"""
 
@@ -67,7 +67,8 @@ def _recover(ledger: Ledger, entries: Entries, tell: Callable[[str], object]) ->
     counts = {"restored": 0, "already": 0, "unknown": 0}
     for number, made in enumerate(entries.trajectories(broken), start=1):
         worker = made.provenance.worker if made.provenance else ""
-        word = ledger.restoration.put(made, worker=worker)
+        own = made.run_id == entries.run_id  # a line of another run would change that run
+        word = ledger.restoration.put(made, worker=worker) if own else "unknown"
         counts[word] += 1
         if word == "restored" and made.provenance and made.provenance.workspace:
             named = _workspace(entries, made.job_id)

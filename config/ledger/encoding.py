@@ -31,8 +31,8 @@ class Event:
 
 
 def events(history: object) -> tuple[Event, ...]:
-    """Parse a history: the scripts append one JSON object per line."""
-    entries = [json.loads(line) for line in decode(history).splitlines()]
+    """Parse a history: the scripts append one JSON object per line; a text in it may hold U+2028."""
+    entries = [json.loads(line) for line in decode(history).split("\n") if line]
     return tuple(
         Event(entry["at"] / 1000, entry["event"], entry["worker"], entry["detail"], entry["attempt"])
         for entry in entries

@@ -73,11 +73,16 @@ def given(url: str) -> str:
 def running(ledger: Ledger) -> str:
     """Address of the running Flower, of this machine's where there are several. UsageError if there is none."""
     deadline = time.monotonic() + FIND_SECONDS
-    while not (found := ledger.logins.flowers()):
+    while not (found := [flower for flower in ledger.logins.flowers() if is_web(flower)]):
         if time.monotonic() > deadline:
             raise UsageError("no Flower is running; start one with `applejack flower`, or give its --url")
         time.sleep(0.5)
     return reachable(found, socket.gethostname())
+
+
+def is_web(flower: FlowerAddress) -> bool:
+    """Whether an announced Flower has web addresses; anybody who can write to Redis announces any other, as file:."""
+    return None not in (http_parts(flower.url), http_parts(flower.local_url))
 
 
 def reachable(found: list[FlowerAddress], here: str) -> str:

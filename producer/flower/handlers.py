@@ -236,5 +236,8 @@ class Action(LedgerPage):
 
 
 def is_own_page(address: str) -> bool:
-    """Whether an address is a path on this site. Browsers read "//host" and "/\\host" as another site's address."""
-    return address.startswith("/") and not address.startswith(("//", "/\\"))
+    """Whether an address is a path on this site.
+
+    Browsers read "//host" and "/\\host" as another site's address, and leave tabs and line breaks out before that.
+    """
+    return address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()

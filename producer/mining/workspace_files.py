@@ -9,7 +9,8 @@ from typing import Final
 
 from config.errors import UsageError
 from config.git import GitError, GitTimeoutError
-from config.git_tree import REGULAR, TreeFile, list_files, read_files
+from config.git_tree import REGULAR, TooLargeError, TreeFile, list_files, read_files
+from config.own_objects import ForeignObjectsError
 
 MOST_BYTES: Final = 1_000_000  # larger files are not mined; handwritten code is far smaller
 GIT_SECONDS: Final = 120.0
@@ -50,6 +51,10 @@ def _committed(workspace: Path) -> list[TreeFile]:
     """The regular files of HEAD under the workspace; empty if there is no commit."""
     try:
         files = list_files(workspace, "HEAD:./", timeout=GIT_SECONDS)
+    except TooLargeError as error:
+        raise UsageError(f"{str(workspace)!r} holds {error}; name a smaller directory of it") from error
+    except ForeignObjectsError as error:
+        raise UsageError(f"{str(workspace)!r} is refused: {error}") from error
     except GitTimeoutError as error:
         raise UsageError(f"{error}; try again") from error
     except GitError:  # no git on this machine, or no commit

@@ -1,13 +1,22 @@
-"""Reading a hostile repository runs nothing of its own and writes nothing outside; one that is too large is refused."""
+"""Reading a hostile repository runs nothing of its own and writes nothing outside; one that is too large is refused.
 
+The file is long because all attacks change the same repository.
+"""
+
+import hashlib
 import os
+import shutil
 import subprocess
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from config.errors import WorkspaceError
+from config import git_tree
+from config.errors import UsageError, WorkspaceError
 from producer.mining.workspace_files import read_workspace
+from worker.tools import checkout, names
 from worker.tools.workspace import open_workspace
 
 
@@ -135,9 +144,181 @@ def test_a_repository_of_too_many_files_is_refused_before_anything_is_written(
     repository: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.tools.names.MAX_FILES", 1)
-    with pytest.raises(WorkspaceError, match="2 files"):
+    with pytest.raises(WorkspaceError, match="more than 1 files and directories"):
         open_workspace(str(repository), cache=cache)
     assert not [path for path in (cache / "workspaces").iterdir() if path.is_dir()]
+
+
+def evil_clone(repository: Path) -> Path:
+    """A repository with the same commit, and another one with evil code."""
+    evil = repository.with_name("evil")
+    git(repository.parent, "clone", "--quiet", str(repository), str(evil))
+    git(evil, "config", "user.name", "t")
+    git(evil, "config", "user.email", "t@example.org")
+    (evil / "a.py").write_text("EVIL = 1\n")
+    git(evil, "commit", "--quiet", "-am", "evil")
+    return evil
+
+
+def test_a_commit_is_not_replaced_by_a_ref_of_its_repository(repository: Path, cache: Path) -> None:
+    """Fails without GIT_NO_REPLACE_OBJECTS in config/git.py."""
+    commit = git(repository, "rev-parse", "HEAD")
+    evil = evil_clone(repository)
+    git(evil, "replace", commit, "HEAD")
+    assert "EVIL" in git(evil, "show", f"{commit}:a.py")  # the attack works without the guard
+    assert "def one" in (open_workspace(f"{evil}@{commit}", cache=cache).root / "a.py").read_text()
+
+
+def test_an_object_that_does_not_match_its_id_reaches_no_other_repository(repository: Path, cache: Path) -> None:
+    """Fails without the repository in checkout._place: the good one's checkout is taken from the evil one's."""
+    commit, blob = git(repository, "rev-parse", "HEAD"), git(repository, "rev-parse", "HEAD:a.py")
+    evil = evil_clone(repository)
+    objects, planted = evil / ".git/objects", git(evil, "rev-parse", "HEAD:a.py")
+    there = objects / blob[:2] / blob[2:]
+    there.unlink(missing_ok=True)
+    there.parent.mkdir(exist_ok=True)
+    there.write_bytes((objects / planted[:2] / planted[2:]).read_bytes())
+    assert "EVIL" in (open_workspace(f"{evil}@{commit}", cache=cache).root / "a.py").read_text()
+    assert "def one" in (open_workspace(f"{repository}@{commit}", cache=cache).root / "a.py").read_text()
+
+
+def made_tree(where: Path, *entries: str) -> str:
+    return git(where, "mktree", "-z", given=b"".join(entry.encode() + b"\0" for entry in entries))
+
+
+def nested(where: Path, levels: int) -> str:
+    """A file in so many directories. The objects are written here: a process for each would take a while."""
+    made, mode, name = git(where, "hash-object", "-w", "--stdin", given=b"x"), b"100644", b"f.py"
+    for _ in range(levels + 1):
+        content = mode + b" " + name + b"\0" + bytes.fromhex(made)
+        stored = b"tree %d\0" % len(content) + content
+        made, mode, name = hashlib.sha1(stored).hexdigest(), b"40000", b"a"
+        place = where / ".git/objects" / made[:2] / made[2:]
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(zlib.compress(stored))
+    return made
+
+
+def refused(repository: Path, cache: Path, tree: str, match: str) -> None:
+    """The worker and `applejack mine` refuse the tree."""
+    commit = git(repository, "commit-tree", tree, "-m", "evil")
+    with pytest.raises(WorkspaceError, match=match):
+        open_workspace(f"{repository}@{commit}", cache=cache)
+    git(repository, "update-ref", "HEAD", commit)
+    checkout._dirty.clear()
+    with pytest.raises(WorkspaceError, match=match):
+        open_workspace(str(repository), cache=cache)
+    with pytest.raises(UsageError, match=match):
+        read_workspace(repository)
+
+
+def test_a_deep_tree_is_refused(repository: Path, cache: Path) -> None:
+    """Fails without LEVELS in config/git_tree.py: RecursionError of Path.mkdir."""
+    refused(repository, cache, nested(repository, 1_200), "more than 100 levels")
+
+
+def test_directories_count_towards_the_size(repository: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails without -t of ls-tree in config/git_tree.py: 50 files are written, in 4,050 directories."""
+    monkeypatch.setattr("worker.tools.names.MAX_FILES", 1_000)
+    shared = nested(repository, 80)
+    wide = made_tree(repository, *(f"040000 tree {shared}\td{number}" for number in range(50)))
+    commit = git(repository, "commit-tree", wide, "-m", "evil")
+    with pytest.raises(WorkspaceError, match="more than 1,000 files and directories"):
+        open_workspace(f"{repository}@{commit}", cache=cache)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_bomb_of_trees_is_refused_before_it_is_listed(repository: Path, cache: Path, empty: bool) -> None:
+    """Fails without the limit in list_files, or without -t for empty directories: 10**12 lines, or none for ever.
+
+    Without it in checkout._status, `git status` takes 900 s.
+    """
+    blob = git(repository, "hash-object", "-w", "--stdin", given=b"x")
+    level = made_tree(repository, *(() if empty else (f"100644 blob {blob}\tf{number}" for number in range(2))))
+    for _ in range(12):
+        level = made_tree(repository, *(f"040000 tree {level}\td{number}" for number in range(10)))
+    refused(repository, cache, level, "more than 50,000 files and directories")
+
+
+def test_the_limits_of_git_trees_and_directories_are_the_same() -> None:
+    assert (git_tree.MOST_ENTRIES, git_tree.MOST_BYTES) == (names.MAX_FILES, names.MAX_BYTES)
+
+
+def private(repository: Path) -> tuple[Path, str]:
+    """Another repository, and its commit."""
+    made = evil_clone(repository).rename(repository.with_name("private"))
+    return made, git(made, "rev-parse", "HEAD")
+
+
+def lend_alternates(repository: Path, other: Path) -> None:
+    (repository / ".git/objects/info/alternates").write_text(f"{other}/.git/objects\n")
+
+
+def lend_linked_packs(repository: Path, other: Path) -> None:
+    git(other, "repack", "-a", "-d", "--quiet")
+    shutil.rmtree(repository / ".git/objects/pack")
+    (repository / ".git/objects/pack").symlink_to(other / ".git/objects/pack")
+
+
+def lend_common_directory(repository: Path, other: Path) -> None:
+    (repository / ".git/commondir").write_text(f"{other}/.git\n")
+
+
+def lend_git_file(repository: Path, other: Path) -> None:
+    shutil.rmtree(repository / ".git")
+    (repository / ".git").write_text(f"gitdir: {other}/.git\n")
+
+
+def lend_git_link(repository: Path, other: Path) -> None:
+    shutil.rmtree(repository / ".git")
+    (repository / ".git").symlink_to(other / ".git")
+
+
+def lend_work_tree(repository: Path, other: Path) -> None:
+    """The git directory of a work tree of the other one."""
+    git(other, "worktree", "add", "--quiet", "--detach", str(other.with_name("beside")))
+    shutil.rmtree(repository / ".git")
+    (repository / ".git").write_text(f"gitdir: {other}/.git/worktrees/beside\n")
+
+
+LENDERS = [
+    lend_alternates, lend_linked_packs, lend_common_directory, lend_git_file, lend_git_link, lend_work_tree
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lend", LENDERS)
+def test_a_repository_does_not_read_another_ones_objects(
+    repository: Path, cache: Path, lend: Callable[[Path, Path], None]
+) -> None:
+    """Fails without require_own_objects in list_files; for file: URLs without the one in checkout._clone."""
+    other, commit = private(repository)
+    lend(repository, other)
+    assert "EVIL" in git(repository, "show", f"{commit}:a.py")  # the attack works without the guard
+    with pytest.raises(WorkspaceError, match="is refused"):
+        open_workspace(f"{repository}@{commit}", cache=cache)
+    with pytest.raises(WorkspaceError, match="cannot be cloned"):
+        open_workspace(f"{repository.as_uri()}@{commit}", cache=cache)
+    if lend is lend_alternates:
+        git(repository, "update-ref", "HEAD", commit)
+    with pytest.raises(UsageError, match="is refused"):
+        read_workspace(repository)
+
+
+def test_work_trees_submodules_and_repaired_alternates_are_read(repository: Path, cache: Path) -> None:
+    beside, parent = repository.with_name("beside"), repository.with_name("parent")
+    git(repository, "worktree", "add", "--quiet", "--detach", str(beside))
+    git(repository.parent, "init", "--quiet", str(parent))
+    git(parent, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repository), "sub")
+    shared = repository.with_name("shared")
+    git(repository.parent, "clone", "--quiet", "--shared", str(repository), str(shared))
+    with pytest.raises(WorkspaceError, match="git repack -a -d && rm"):
+        open_workspace(str(shared), cache=cache)
+    git(shared, "repack", "-a", "-d", "--quiet")
+    (shared / ".git/objects/info/alternates").unlink()
+    for place in (beside, parent / "sub", shared):
+        assert (open_workspace(str(place), cache=cache).root / "b.txt").read_text() == "text\n"
+        assert read_workspace(place).paths == ("a.py", "b.txt")
 
 
 def test_git_does_not_find_a_repository_around_a_checkout(repository: Path) -> None:

@@ -147,6 +147,19 @@ def test_an_unreadable_prompt_keeps_only_itself_out_of_the_journal(ledger: Ledge
     assert ledger.jobs.readable_prompts(RUN, job_ids) == PROMPTS
 
 
+def test_a_line_of_another_run_changes_no_run(ledger: Ledger, tmp_path: Path) -> None:
+    """Fails without the comparison of run ids in producer/recover.py: the other run gets the answer."""
+    other = SPEC.model_copy(update={"run_id": "other"})
+    job_ids = [ledger.create(spec, PROMPTS).job_ids[0] for spec in (SPEC, other)]
+    journal = Journal(tmp_path / "journal", "w1")
+    journal.keep_run(ledger, ledger.run(RUN))
+    line = made(job_ids[1], "planted").model_copy(update={"run_id": "other"})
+    (tmp_path / "journal" / RUN / "w1.jsonl").write_text(f"{line.model_dump_json()}\n")
+    [found] = recover(ledger, [tmp_path / "journal"], tell=quiet)
+    assert (found.restored, found.unknown) == (0, 1)
+    assert ledger.jobs.view("other", job_ids[1]).state is JobState.QUEUED
+
+
 def test_a_run_of_the_same_name_with_other_prompts_is_refused(ledger: Ledger, tmp_path: Path) -> None:
     ledger.create(SPEC, PROMPTS)
     journal = Journal(tmp_path, "one")

@@ -149,9 +149,10 @@ def test_edited_checkout_is_made_anew(repository: Path, cache: Path) -> None:
 
 def test_half_made_checkout_is_made_anew(repository: Path, cache: Path) -> None:
     commit = git(repository, "rev-parse", "HEAD")
-    (cache / "workspaces" / commit).mkdir(parents=True)  # no digest beside it: somebody was killed
-    left = cache / "workspaces" / f".{commit}.k1ll3d.partial" / "new"
-    others = cache / "workspaces" / f".{commit}-0123abcd.al1v3.partial"  # one directory of the same commit, being made
+    place = checkout._place(repository, commit, "", cache)
+    place.mkdir(parents=True)  # no digest beside it: somebody was killed
+    left = cache / "workspaces" / f".{place.name}.k1ll3d.partial" / "new"
+    others = cache / "workspaces" / f".{commit}-0123abcd.al1v3.partial"  # of another repository, being made
     for folder in (left, others):
         folder.mkdir(parents=True)
     assert (open_workspace(str(repository), cache=cache).root / "pkg/a.py").exists()

@@ -97,6 +97,8 @@ def test_a_page_that_leaves_does_not_end_the_load_of_the_others() -> None:
         ("//example.com/", False),
         ("/\\example.com/", False),
         ("javascript:alert(1)", False),
+        ("/\t/example.com/", False),  # fails without isprintable
+        ("/\r\n/example.com/", False),
     ],
 )
 def test_an_action_returns_to_pages_of_this_site_only(address: str, own: bool) -> None:

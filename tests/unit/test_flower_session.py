@@ -2,12 +2,14 @@
 
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from config.errors import UsageError
 from config.ledger.logins import FlowerAddress
-from producer.commands.open import reachable
+from producer.commands import open as open_command
+from producer.commands.open import reachable, running
 from producer.flower.login import flower_address
 from producer.flower.session import KEY_FILE, WRONG_LIMIT, WRONG_SECONDS, WrongPasswords, cookie_secret
 
@@ -76,3 +78,16 @@ def test_this_machines_flower_is_chosen_first() -> None:
 def test_a_flower_on_another_machines_loopback_needs_a_tunnel() -> None:
     with pytest.raises(UsageError, match=r"ssh -L 5555:127.0.0.1:5555 gpu.*--url http://127.0.0.1:5555"):
         reachable([flower(THERE, loopback=True)], HERE)
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd#", "javascript:alert(1)//", "ftp://gpu", "//gpu", ""])
+def test_an_announced_address_that_is_not_of_the_web_is_not_opened(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without is_web in producer/commands/open.py: the browser opens it."""
+    monkeypatch.setattr(open_command, "FIND_SECONDS", 0.0)
+    for changed in ({"url": address}, {"local_url": address}):
+        planted = flower(HERE, loopback=False).model_copy(update=changed)
+        ledger = SimpleNamespace(logins=SimpleNamespace(flowers=lambda planted=planted: [planted]))
+        with pytest.raises(UsageError, match="no Flower is running"):
+            running(ledger)  # type: ignore[arg-type]

@@ -8,13 +8,15 @@ tests/integration/test_dead_letters.py fails when kombu changes what is overridd
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty
+from typing import TypeVar
 
 import redis
 from kombu.exceptions import KombuError
 from kombu.transport import redis as kombu_redis
+from pydantic import ValidationError
 
 from config import logs
 from config.errors import StoreError
@@ -23,8 +25,10 @@ from config.ledger.server import routing_key
 from config.ledger.store import decode
 from config.records import RUN_ID
 from config.topology import GENERATE, QUEUES, ROUTES
+from worker.fleet.message_shapes import Embed, Headers, Shape
 
 log = logs.get(__name__)
+S = TypeVar("S", bound=Shape)
 
 SHOWN = 200  # characters of an unknown task's name
 
@@ -132,29 +136,25 @@ def parse(raw: bytes, queue: str) -> dict[str, dict[str, object]]:
             "body": str(body),
             "content-type": "application/json",
             "content-encoding": "utf-8",
-            "headers": {"task": str(task), "id": str(), **headers},
+            "headers": {"task": str(task)},
             "properties": {
                 "delivery_tag": str(),
                 "delivery_info": {"exchange": str(), "routing_key": str()},
                 "body_encoding": "base64",
             },
         }:
-            _require_task(task, queue, headers)
+            _require_task(task, queue)
             _require_arguments(task, body)
             read: dict[str, dict[str, object]] = message
-            return read
+            return {**read, "headers": _shaped(Headers, read["headers"]).model_dump(exclude_unset=True)}
     raise UnreadableMessageError("not a message of Celery, version 2, with a JSON body")
 
 
-def _require_task(task: str, queue: str, headers: Mapping[object, object]) -> None:
+def _require_task(task: str, queue: str) -> None:
     if task not in ROUTES:
         raise UnreadableMessageError(f"unknown task {task[:SHOWN]!r}")
     if ROUTES[task]["queue"] != queue:
         raise UnreadableMessageError(f"task {task!r} does not belong into the queue {queue!r}")
-    if not all(
-        isinstance(headers.get(name), str | None) for name in ("eta", "expires", "root_id", "parent_id", "group")
-    ):
-        raise UnreadableMessageError("a header that is not text")
 
 
 def _require_arguments(task: str, body: str) -> None:
@@ -163,11 +163,21 @@ def _require_arguments(task: str, body: str) -> None:
     except (ValueError, RecursionError) as error:
         raise UnreadableMessageError(f"its body is not JSON in base64: {error}") from error
     match arguments:
-        case [[*ids], dict() as keywords, dict() | None] if not keywords:
+        case [[*ids], dict() as keywords, dict() | None as embed] if not keywords:
+            _shaped(Embed, embed or {})
             wanted = 2 if task == GENERATE else 1
             if len(ids) == wanted and all(isinstance(name, str) and re.fullmatch(RUN_ID, name) for name in ids):
                 return
     raise UnreadableMessageError(f"task {task!r} takes {'a run id and a job id' if task == GENERATE else 'a run id'}")
+
+
+def _shaped(shape: type[S], given: object) -> S:
+    try:
+        return shape.model_validate(given)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_context=False)[0]
+        place, said = ".".join(map(str, wrong["loc"]))[:SHOWN], wrong["msg"][:SHOWN]
+        raise UnreadableMessageError(f"{place} in its {shape.__name__.lower()}: {said}") from error
 
 
 def set_aside(client: redis.Redis, queue: str, raw: bytes, reason: str) -> None:

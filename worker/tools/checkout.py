@@ -1,16 +1,17 @@
 """Checks out git commits as plain directories in the cache, once, under a lock. A modified checkout is replaced.
 
-A checkout has no .git, belongs to one commit (and one directory of it) and is created by a rename, so that it is never
-incomplete. Submodules stay empty. The origin's index, hooks and work tree are not touched.
+A checkout has no .git, belongs to one commit (and one directory of it) of one repository and is created by a rename, so
+that it is never incomplete. Submodules stay empty. The origin's index, hooks and work tree are not touched.
 """
 
 import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
@@ -18,7 +19,8 @@ from config.address import without_secret
 from config.atomic_files import replace_directory, write_text
 from config.errors import WorkspaceError
 from config.git import REMOTE, GitError, no_filters, run_git
-from config.git_tree import EXECUTABLE, LINK, TreeFile, list_files, read_files
+from config.git_tree import EXECUTABLE, LINK, TooLargeError, TreeFile, list_files, read_files
+from config.own_objects import ForeignObjectsError, require_own_objects
 from worker.tools import names
 from worker.tools.tree import Tree
 
@@ -94,7 +96,7 @@ def from_cache(url: str, commit: str, *, cache: Path) -> Checkout:
         WorkspaceError: the cache has neither the checkout nor a clone with the commit.
     """
     mirror = _mirror(url, cache)
-    if not (cache / "workspaces" / commit).is_dir() and not mirror.is_dir():
+    if not _place(mirror, commit, "", cache).is_dir() and not mirror.is_dir():
         raise WorkspaceError(f"{without_secret(url)!r} has not been fetched on this machine")
     return _checkout(mirror, commit, cache)
 
@@ -105,16 +107,21 @@ def _mirror(url: str, cache: Path) -> Path:
 
 def _checkout(repository: Path, commit: str, cache: Path, *, prefix: str = "", dirty: bool = False) -> Checkout:
     def made() -> Tree:
-        return _made(lambda into: _write_files(repository, commit, prefix, into), commit, prefix, cache)
+        place = _place(repository, commit, prefix, cache)
+        return _made(lambda into: _write_files(repository, commit, prefix, into), place, prefix)
 
     return Checkout(made(), commit, made, dirty)
 
 
-def _made(write: Callable[[Path], None], commit: str, prefix: str, cache: Path) -> Tree:
-    name = f"{commit}{_key(prefix)}"
-    root = cache / "workspaces" / name
+def _place(repository: Path, commit: str, prefix: str, cache: Path) -> Path:
+    """Git does not compare an object's content with its id, so that no repository's checkout is another's."""
+    key = hashlib.sha256(f"{repository}\0{prefix}".encode(errors="surrogateescape")).hexdigest()[:16]
+    return cache / "workspaces" / f"{commit}-{key}"
+
+
+def _made(write: Callable[[Path], None], root: Path, prefix: str) -> Tree:
     root.parent.mkdir(parents=True, exist_ok=True)
-    recorded = root.with_name(f"{name}.digest")
+    recorded = root.with_name(f"{root.name}.digest")
     with FileLock(f"{root}.lock"):
         if root.is_dir() and recorded.exists():
             tree = Tree.read(root / prefix)
@@ -132,8 +139,7 @@ def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None
     top = into / prefix
     top.mkdir(parents=True, exist_ok=True)
     try:
-        files = list_files(repository, f"{commit}:{prefix}", timeout=GIT_SECONDS)
-        require_size(repository, files)
+        files = _listed(repository, f"{commit}:{prefix}")
         links = []
         for file, content in read_files(repository, files, timeout=GIT_SECONDS):
             place = top / _safe(repository, file.path)
@@ -147,20 +153,18 @@ def _write_files(repository: Path, commit: str, prefix: str, into: Path) -> None
                 place.chmod(place.stat().st_mode | 0o111)
         for place, target in links:  # last, so that no file is written through a link
             place.symlink_to(os.fsdecode(target))
+    except TooLargeError as error:
+        raise WorkspaceError(f"{str(repository)!r} holds {error}; name a smaller directory of it") from error
+    except ForeignObjectsError as error:
+        raise WorkspaceError(f"{str(repository)!r} is refused: {error}") from error
     except GitError as error:
         raise WorkspaceError(f"git failed in {str(repository)!r}: {error}") from error
     except (OSError, ValueError) as error:
         raise WorkspaceError(f"commit {commit} of {str(repository)!r} cannot be written: {error}") from error
 
 
-def require_size(repository: Path, files: Sequence[TreeFile]) -> None:
-    """Raise WorkspaceError if a commit has too many files or bytes; nothing is written yet."""
-    total = sum(file.size for file in files)
-    if len(files) > names.MAX_FILES or total > names.MAX_BYTES:
-        raise WorkspaceError(
-            f"{str(repository)!r} holds {len(files):,} files of {total / 1e9:.1f} GB, more than {names.MAX_FILES:,} "
-            f"files or {names.MAX_BYTES / 1e9:.1f} GB; name a smaller directory of it"
-        )
+def _listed(repository: Path, tree: str) -> list[TreeFile]:
+    return list_files(repository, tree, timeout=GIT_SECONDS, most=names.MAX_FILES, most_bytes=names.MAX_BYTES)
 
 
 def _safe(repository: Path, path: bytes) -> str:
@@ -173,6 +177,8 @@ def _safe(repository: Path, path: bytes) -> str:
 def _clone(url: str, mirror: Path) -> None:
     with replace_directory(mirror) as made:
         try:
+            if url.startswith("file:"):
+                require_own_objects(Path(unquote(urlsplit(url).path)), timeout=GIT_SECONDS)
             run_git(made, "clone", "--quiet", "--mirror", "--", url, ".", timeout=GIT_SECONDS, env=REMOTE)
         except GitError as error:
             raise WorkspaceError(f"{without_secret(url)!r} cannot be cloned: {error}") from error
@@ -193,6 +199,12 @@ def _is_dirty(path: Path) -> bool:
 
 def _status(path: Path) -> bytes:
     try:
+        _listed(path, "HEAD:./")  # git status has no limit of time or memory
+    except (TooLargeError, ForeignObjectsError) as error:
+        return str(error).encode()
+    except GitError:  # nothing is committed here
+        pass
+    try:
         env = no_filters(path, timeout=GIT_SECONDS)
         return run_git(path, "status", "--porcelain", "--ignore-submodules", "--", ".", timeout=GIT_SECONDS, env=env)
     except GitError as error:
@@ -201,10 +213,6 @@ def _status(path: Path) -> bytes:
 
 def _fetched_ago(mirror: Path) -> float:
     return time.time() - (mirror / "FETCH_HEAD").stat().st_mtime if (mirror / "FETCH_HEAD").exists() else float("inf")
-
-
-def _key(prefix: str) -> str:
-    return f"-{hashlib.sha256(prefix.encode()).hexdigest()[:8]}" if prefix else ""
 
 
 def _query(where: Path, *arguments: str) -> str | None:
