@@ -60,14 +60,9 @@ Three ways to wake a stage
 
 Keys of a run, all under applejack:run:ID: (config/topology.run_key)
     run                  hash    spec, fingerprint, total, created_ms, version (of dataset and adapter, from 1),
-<<<<<<< HEAD
-                                 control, history, bulk (number of changes of many jobs at once)
-    judged               string  version and start of the curation that the verdicts are of; earlier: in run
-=======
                                  control, history, bulk (number of changes of many jobs at once),
-                                 judged (version and start of the curation that the verdicts are of),
                                  restoring (set by restore.lua until restored.lua has run)
->>>>>>> storm
+    judged               string  version and start of the curation that the verdicts are of; earlier: in run
     prompts              hash    job_id -> Prompt
     queued running generated failed cancelled   sets of job ids; a job is in exactly one of them
     kind:K               set     jobs that failed with kind K; kind:truncated: generated jobs that max_tokens cut
