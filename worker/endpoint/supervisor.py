@@ -257,7 +257,6 @@ class EndpointSupervisor:
     def _disk(self) -> str:
         self.settings.dir.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.settings.dir).free
-        room, unwritten = f"{free >> 20} MB free in {str(self.settings.dir)!r}", self.journal()
-        if unwritten:
-            return f"{room}: {unwritten}"
-        return room if free < self.min_free_bytes else ""
+        unwritten = f": {reason}" if (reason := self.journal()) else ""
+        low = unwritten or free < self.min_free_bytes
+        return f"{free >> 20} MB free in {str(self.settings.dir)!r}{unwritten}" if low else ""
