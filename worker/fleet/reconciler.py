@@ -56,8 +56,8 @@ class Reconciler:
         reaped = self._of_each(self._ledger.fleet.active_runs(), self._ledger.fleet.reap)
         for run_id, members in reaped:
             for member in members:
-                log.warning("lease.reaped", run_id=run_id, member=member[:LONGEST_ID])
-                if len(member) <= LONGEST_ID:  # a worker would set a message with a longer one aside
+                log.warning("lease.reaped", run_id=run_id, member=member[:SHOWN])
+                if re.fullmatch(RUN_ID, member.removeprefix("stage:")):  # a worker would set any other one aside
                     self._send(message_for(run_id, member))
         return sum(len(members) for _, members in reaped)
 
