@@ -1,4 +1,4 @@
-"""Curation, training and evaluation whose worker is killed at any point; a killed trainer; a full disk.
+"""Curation, training and evaluation whose worker or child is killed at any point, or whose disk is full.
 
 Each is begun again by another worker process, and ends with the same files as without a fault.
 """
@@ -27,7 +27,7 @@ ENDED = Fault("worker.stage_runner:Outcome")  # done in the ledger, and the brok
 UPLOADED = Fault("config.ledger.stages:Stages.finish")  # all files are in the ledger, and the stage is not done
 REPORT = "config.ledger.stages:Stages.report"  # a line of progress
 BASE = 2  # lines of progress: of the base model's two questions none, then one, is answered
-TRAINER = "worker.train.child"
+TRAINER, SERVER = "worker.train.child", "worker.endpoint.serve_child"
 
 
 @pytest.fixture(scope="module")
@@ -144,12 +144,15 @@ def test_a_stage_whose_worker_is_killed_is_begun_again_and_ends_with_the_same_fi
             "was killed (SIGKILL)",
             id="trainer",
         ),
+        pytest.param(Stage.EVALUATE, Fault(REPORT, BASE, "kill child", SERVER), "cannot be reached", id="server"),
     ],
 )
 def test_a_stage_whose_child_is_killed_fails_with_its_reason_and_ends_the_same_when_resubmitted(
     night: Night, stage: Stage, fault: Fault, reason: str, tmp_path: Path
 ) -> None:
     night.restore(stage)
+    if stage is Stage.EVALUATE:
+        night.copy_scores(tmp_path)
     assert night.processes.run(RUN, stage, tmp_path, fault=fault) == 0  # its worker goes on
     view = night.ledger.stages.view(RUN, stage)
     assert view.state is StageState.FAILED
@@ -168,6 +171,7 @@ def test_a_stage_whose_child_is_killed_fails_with_its_reason_and_ends_the_same_w
         pytest.param(Stage.TRAIN, Fault("config.ledger.files:Files._chunks", 2, "fill"), id="train-download"),
         pytest.param(Stage.TRAIN, Fault("worker.train.trainer:reports", 1, "fill", free=20_000), id="train-checkpoint"),
         pytest.param(Stage.TRAIN, Fault("worker.train.trainer:write_adapter", 1, "fill"), id="train-adapter"),
+        pytest.param(Stage.EVALUATE, Fault(REPORT, BASE, "fill"), id="evaluate"),
     ],
 )
 def test_a_full_disk_fails_the_stage_with_its_place_and_the_stage_ends_the_same_when_resubmitted(
@@ -176,6 +180,8 @@ def test_a_full_disk_fails_the_stage_with_its_place_and_the_stage_ends_the_same_
     """Fails without StageRunner._full_disk: the error is "internal: OSError: [Errno 28] No space left on device"."""
     night.restore(stage)
     with small_disk(tmp_path / "disk") as disk:
+        if stage is Stage.EVALUATE:
+            night.copy_scores(disk)
         assert night.processes.run(RUN, stage, disk, fault=fault) == 0  # its worker goes on
         view = night.ledger.stages.view(RUN, stage)
         assert view.state is StageState.FAILED
