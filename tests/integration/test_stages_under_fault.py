@@ -166,9 +166,7 @@ def test_a_stage_whose_child_is_killed_fails_with_its_reason_and_ends_the_same_w
 @pytest.mark.parametrize(
     ("stage", "fault"),
     [
-        pytest.param(Stage.CURATE, Fault("worker.curate.pipeline:read_row", 3, "fill"), id="curate-reading"),
         pytest.param(Stage.CURATE, Fault("worker.curate.dataset:write_rejected", 1, "fill"), id="curate-writing"),
-        pytest.param(Stage.TRAIN, Fault("config.ledger.files:Files._chunks", 2, "fill"), id="train-download"),
         pytest.param(Stage.TRAIN, Fault("worker.train.trainer:reports", 1, "fill", free=20_000), id="train-checkpoint"),
         pytest.param(Stage.TRAIN, Fault("worker.train.trainer:write_adapter", 1, "fill"), id="train-adapter"),
         pytest.param(Stage.EVALUATE, Fault(REPORT, BASE, "fill"), id="evaluate"),
