@@ -12,6 +12,7 @@ from config.atomic_files import replace_directory
 from config.errors import StoreError
 from config.ledger.encoding import decompress
 from config.ledger.store import decode, redis_errors
+from config.ledger.uploads import Upload
 from config.topology import run_key
 
 CHUNK = 4 * 1024 * 1024  # bytes before compression; far below the server's 512 MB limit for a value
@@ -25,21 +26,21 @@ class Files:
 
     def put(self, run_id: str, name: str, folder: Path) -> None:
         """Store a folder; readers see either the old files or the new ones."""
-        key = run_key(run_id, f"files:{name}")
-        fresh = f"{key}:new"
+        upload = Upload(self._redis, run_key(run_id, f"files:{name}"))
         manifest: dict[str, dict[str, str | int]] = {}
         with redis_errors():
-            self._redis.delete(fresh)
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 relative = path.relative_to(folder).as_posix()
                 digest = hashlib.sha256()
                 chunks = 0
                 for chunks, chunk in enumerate(read_chunks(path), start=1):
                     digest.update(chunk)
-                    self._redis.hset(fresh, f"{relative}\n{chunks}", zlib.compress(chunk))
+                    upload.add({f"{relative}\n{chunks}": zlib.compress(chunk)})
                 manifest[relative] = {"chunks": chunks, "sha256": digest.hexdigest()}
-            self._redis.hset(fresh, "manifest", json.dumps(manifest))
-            self._redis.rename(fresh, key)
+            upload.add({"manifest": json.dumps(manifest)})
+            with self._redis.pipeline(transaction=True) as pipe:
+                upload.replace(pipe)
+                pipe.execute()
 
     def get(self, run_id: str, name: str, folder: Path) -> list[Path]:
         """Restore a folder: write it to a temporary directory, then replace `folder`. Returns the files, sorted.

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import redis
 
 from config.ledger.store import decode, redis_errors
+from config.ledger.uploads import Upload
 from config.records import Verdict
 from config.topology import run_key
 
@@ -30,17 +32,13 @@ def parse(stored: str) -> Judged | None:
 
 def replace(client: redis.Redis, run_id: str, verdicts: Iterable[Verdict], judged: Judged | None) -> None:
     """Replace all verdicts of a run at once. `judged` None: not known."""
-    key = run_key(run_id, "verdicts")
-    fresh = f"{key}:new"
-    with redis_errors(), client.pipeline(transaction=False) as pipe:
-        pipe.delete(fresh)
-        for number, verdict in enumerate(verdicts, start=1):
-            pipe.hset(fresh, verdict.job_id, verdict.model_dump_json())
-            if number % BATCH == 0:
-                pipe.execute()
-        pipe.execute()
+    upload = Upload(client, run_key(run_id, "verdicts"))
+    rows = iter(verdicts)
+    with redis_errors():
+        while batch := {verdict.job_id: verdict.model_dump_json() for verdict in islice(rows, BATCH)}:
+            upload.add(batch)
     with redis_errors(), client.pipeline(transaction=True) as pipe:
-        pipe.rename(fresh, key)
+        upload.replace(pipe)
         pipe.set(run_key(run_id, "judged"), f"{judged.version} {judged.at}" if judged else "")
         pipe.execute()
 

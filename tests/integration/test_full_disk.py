@@ -3,20 +3,36 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from config.journal import Journal, read
 from config.ledger import Ledger
-from config.records import Message, Spec, StageState, Trajectory
+from config.records import JobState, JsonObject, Message, Spec, StageState, Trajectory
 from config.settings import Settings
 from config.topology import Stage
-from tests.support.faults import fill, resize
-from tests.support.fleet import RUN, answering, prompts, until
-from tests.support.scripted_endpoint import ScriptedEndpoint
+from tests.support.faults import PAGE, fill, resize
+from tests.support.fleet import (
+    PROBE,
+    QUICK,
+    RUN,
+    all_terminal,
+    answering,
+    paused,
+    prompts,
+    question,
+    submit,
+    until,
+)
+from tests.support.scripted_endpoint import Reply, ScriptedEndpoint
 from tests.support.small_disk import small_disk
+from tests.support.workers import start_worker_process
 from worker.endpoint.supervisor import EndpointSupervisor
 from worker.fleet.journals import unwritten
 from worker.fleet.leases import Leases
 from worker.stage_runner import StageRunner
+
+JOBS = 8
+LONG = " ".join(map(str, range(2 * PAGE // 4)))  # does not fit in what is left of a file's last page
 
 
 def test_the_prompts_of_a_run_are_kept_when_there_is_room_again(ledger: Ledger, tmp_path: Path) -> None:
@@ -33,7 +49,7 @@ def test_the_prompts_of_a_run_are_kept_when_there_is_room_again(ledger: Ledger, 
         resize(disk)
         journal.catch_up(ledger)
         [entries] = read([disk / "journal"])
-        assert (list(entries.trajectories([])), entries.prompts) == ([made], tuple(prompts(1)))
+        assert (list(entries.trajectories([])), [prompt for _, prompt in entries.jobs]) == ([made], prompts(1))
 
 
 def test_a_worker_takes_no_jobs_until_its_journal_is_written(ledger: Ledger, tmp_path: Path) -> None:
@@ -88,3 +104,46 @@ def test_a_curation_on_a_full_disk_names_its_place_and_ends_when_there_is_room(l
         runner.run(RUN, Stage.CURATE)
         assert ledger.stages.view(RUN, Stage.CURATE).state is StageState.DONE
         assert ledger.files.has(RUN, "dataset")
+
+
+def test_a_worker_with_a_full_disk_pauses_and_its_journal_misses_nothing(
+    ledger: Ledger, redis_url: SecretStr, tmp_path: Path
+) -> None:
+    """Fails without Journal._unwritten: what was made while the disk was full is in no journal.
+
+    The journal and the worker's log are both on the disk.
+    """
+    with small_disk(tmp_path / "disk") as disk:
+
+        def reply(body: JsonObject) -> Reply:
+            asked = question(body)
+            if asked == "question 3":
+                fill(disk)
+            return Reply(text="answer" if asked == PROBE else LONG, stall=0.0 if asked == PROBE else 0.3)
+
+        with ScriptedEndpoint(reply) as endpoint:
+            env = {**QUICK, "APPLEJACK_ENDPOINT": endpoint.base_url}
+            worker = start_worker_process("generate", "w1", url=redis_url, folder=disk, env=env)
+            try:
+                submit(ledger, redis_url, prompts(JOBS))
+                until(lambda: paused(ledger, "w1@test").startswith(f"0 MB free in {str(disk)!r}"), "paused")
+                until(lambda: ledger.jobs.counts(RUN)[JobState.RUNNING] == 0, "its jobs have ended")
+                counts = ledger.jobs.counts(RUN)
+                assert counts[JobState.FAILED] == 0
+                assert counts[JobState.QUEUED] > 0
+                assert counts[JobState.GENERATED] > len(journaled(disk))
+                resize(disk)
+                assert all_terminal(ledger)[JobState.GENERATED] == JOBS
+                assert worker.child.exit_code is None
+            finally:
+                worker.child.kill()
+        assert journaled(disk) == sorted(ledger.jobs.ids(RUN))
+        assert '"worker.resumed"' in (disk / "w1.log").read_text()
+
+
+def journaled(disk: Path) -> list[str]:
+    """The job ids of the trajectories in the journals."""
+    broken: list[str] = []
+    found = [made.job_id for entries in read([disk / "journal"]) for made in entries.trajectories(broken)]
+    assert broken == []
+    return sorted(found)

@@ -1,6 +1,6 @@
-"""A curation whose worker is killed at any point, or whose disk is full.
+"""Curation, training and evaluation whose worker or child is killed at any point, or whose disk is full.
 
-It is begun again by another worker process, and ends with the same files as without a fault.
+Each is begun again by another worker process, and ends with the same files as without a fault.
 """
 
 import signal
@@ -25,6 +25,9 @@ pytestmark = pytest.mark.timeout(300)
 LEASE = 0.5  # seconds: a killed worker's stage is soon begun again
 ENDED = Fault("worker.stage_runner:Outcome")  # done in the ledger, and the broker has not heard of it
 UPLOADED = Fault("config.ledger.stages:Stages.finish")  # all files are in the ledger, and the stage is not done
+REPORT = "config.ledger.stages:Stages.report"  # a line of progress
+BASE = 2  # lines of progress: of the base model's two questions none, then one, is answered
+TRAINER, SERVER = "worker.train.child", "worker.endpoint.serve_child"
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +57,70 @@ KILLS = [
         ],
         id="curate",
     ),
+    pytest.param(
+        Stage.TRAIN,
+        [
+            Fault("config.ledger.files:Files._chunks", 2),  # in mid-download of the dataset
+            Fault("worker.stages.work:report"),  # planned, nothing trained
+            Fault("worker.stages.work:report", 6),  # after the second checkpoint
+        ],
+        id="train-iterations",
+    ),
+    pytest.param(
+        Stage.TRAIN,
+        [
+            Fault("worker.train.trainer:write_adapter"),  # trained
+            Fault("shutil:copyfile", 2),  # in mid-adapter
+        ],
+        id="train-adapter",
+    ),
+    pytest.param(
+        Stage.TRAIN,
+        [
+            Fault("worker.train.checkpoints:remove", 2),  # the adapter is written, its checkpoints are still there
+            Fault("config.ledger.files:Files.put"),
+            upload(2),
+            UPLOADED,
+        ],
+        id="train-upload",
+    ),
+    pytest.param(
+        Stage.EVALUATE,
+        [
+            Fault("config.ledger.files:Files._chunks", 3),  # in mid-download
+            Fault("worker.evaluate.checkpoint_choice:_lay_out", 2),  # one of two checkpoints is scored
+            Fault("worker.evaluate.checkpoint_choice:write_text", 3),  # its weights are chosen, the choice not written
+            upload(2),  # of the chosen weights
+        ],
+        id="evaluate-choice",
+    ),
+    pytest.param(
+        Stage.EVALUATE,
+        [
+            Fault("worker.endpoint.model_server:ModelServer._wait_until_ready"),  # the server loads the base model
+            Fault(REPORT, BASE),  # one of two questions is answered
+        ],
+        id="evaluate-base",
+    ),
+    pytest.param(
+        Stage.EVALUATE,
+        [
+            Fault("worker.evaluate.evaluator:prove_different"),  # proof of the weights
+            Fault("config.report.model:write_text", 2),  # report.md is written, report.json is not
+            UPLOADED,
+        ],
+        id="evaluate-adapter",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("stage", "faults"), KILLS)
 def test_a_stage_whose_worker_is_killed_is_begun_again_and_ends_with_the_same_files(
-    night: Night, stage: Stage, faults: list[Fault], tmp_path: Path
+    night: Night, stage: Stage, faults: list[Fault], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     night.restore(stage)
+    if stage is Stage.EVALUATE and "choice" not in request.node.name:
+        night.copy_scores(tmp_path)
     for fault in faults:
         assert night.processes.run(RUN, stage, tmp_path, fault=fault, lease=LEASE) == -signal.SIGKILL, fault
         assert night.ledger.stages.view(RUN, stage).state is StageState.RUNNING
@@ -77,10 +136,40 @@ def test_a_stage_whose_worker_is_killed_is_begun_again_and_ends_with_the_same_fi
 
 
 @pytest.mark.parametrize(
+    ("stage", "fault", "reason"),
+    [
+        pytest.param(
+            Stage.TRAIN,
+            Fault("worker.stages.work:report", 6, "kill child", TRAINER),
+            "was killed (SIGKILL)",
+            id="trainer",
+        ),
+        pytest.param(Stage.EVALUATE, Fault(REPORT, BASE, "kill child", SERVER), "cannot be reached", id="server"),
+    ],
+)
+def test_a_stage_whose_child_is_killed_fails_with_its_reason_and_ends_the_same_when_resubmitted(
+    night: Night, stage: Stage, fault: Fault, reason: str, tmp_path: Path
+) -> None:
+    night.restore(stage)
+    if stage is Stage.EVALUATE:
+        night.copy_scores(tmp_path)
+    assert night.processes.run(RUN, stage, tmp_path, fault=fault) == 0  # its worker goes on
+    view = night.ledger.stages.view(RUN, stage)
+    assert view.state is StageState.FAILED
+    assert reason in view.error
+    assert "\n" not in view.error
+    assert night.ledger.stages.reopen(RUN, stage) == "ready"
+    assert night.processes.run(RUN, stage, tmp_path) == 0
+    night.require_same(stage)
+
+
+@pytest.mark.parametrize(
     ("stage", "fault"),
     [
-        pytest.param(Stage.CURATE, Fault("worker.curate.pipeline:read_row", 3, "fill"), id="curate-reading"),
         pytest.param(Stage.CURATE, Fault("worker.curate.dataset:write_rejected", 1, "fill"), id="curate-writing"),
+        pytest.param(Stage.TRAIN, Fault("worker.train.trainer:reports", 1, "fill", free=20_000), id="train-checkpoint"),
+        pytest.param(Stage.TRAIN, Fault("worker.train.trainer:write_adapter", 1, "fill"), id="train-adapter"),
+        pytest.param(Stage.EVALUATE, Fault(REPORT, BASE, "fill"), id="evaluate"),
     ],
 )
 def test_a_full_disk_fails_the_stage_with_its_place_and_the_stage_ends_the_same_when_resubmitted(
@@ -89,6 +178,8 @@ def test_a_full_disk_fails_the_stage_with_its_place_and_the_stage_ends_the_same_
     """Fails without StageRunner._full_disk: the error is "internal: OSError: [Errno 28] No space left on device"."""
     night.restore(stage)
     with small_disk(tmp_path / "disk") as disk:
+        if stage is Stage.EVALUATE:
+            night.copy_scores(disk)
         assert night.processes.run(RUN, stage, disk, fault=fault) == 0  # its worker goes on
         view = night.ledger.stages.view(RUN, stage)
         assert view.state is StageState.FAILED

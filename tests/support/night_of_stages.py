@@ -26,6 +26,7 @@ CODE = ROOT / "config" / "ledger"
 JOBS = 24
 STAGES = (Stage.CURATE, Stage.TRAIN, Stage.EVALUATE)
 OUTPUT = {Stage.CURATE: "dataset", Stage.TRAIN: "adapter", Stage.EVALUATE: "report"}
+FOREVER = -1  # Redis: no expiry
 TRAINING: JsonObject = {
     "iters": 6, "batch_size": 1, "steps_per_report": 1, "steps_per_eval": 6, "val_batches": 1, "save_every": 2,
     "grad_checkpoint": False, "learning_rate": 1e-2,
@@ -96,7 +97,9 @@ class Night:
         view = self.ledger.stages.view(RUN, stage)
         assert (view.state, view.error) == (StageState.DONE, "")
         assert self.made(stage) == self._made[stage]
-        assert not self.client.exists(run_key(RUN, f"files:{OUTPUT[stage]}:new"))
+        assert self.client.ttl(run_key(RUN, f"files:{OUTPUT[stage]}")) == FOREVER
+        for half in self.client.scan_iter(run_key(RUN, "*:new:*")):  # of killed attempts
+            assert self.client.ttl(half) > 0
 
     def made(self, stage: Stage) -> JsonObject:
         """What a stage stored, without times and the places of folders."""
