@@ -84,12 +84,12 @@ class JobRunner:
         """Run one job, unless it is finished or leased by another worker; returns what became of this delivery."""
         if reason := self.supervisor.paused if self.supervisor else "":
             return self._dropped(run_id, job_id, reason)  # delivered before the consumer stopped; it is still pending
-        if left := self.newer.left(run_id):
+        if left := self.newer.left(run_id, job_id):
             return left
         try:
             run = retry_while_unavailable(lambda: self._run_view(run_id))
         except NewerRecordError as error:
-            return self.newer.leave(run_id, error)
+            return self.newer.leave(run_id, error, job_id)
         except UsageError:
             return self._dropped(run_id, job_id, "there is no such run")
         except UNREADABLE_RUN as error:  # the reconciler sets the run aside
@@ -120,7 +120,7 @@ class JobRunner:
                     except NewerRecordError as error:
                         lease.closing.set()
                         retry_while_unavailable(lambda: release("its worker runs an older applejack"))
-                        return self.newer.leave(run_id, error)
+                        return self.newer.leave(run_id, error, job_id)
             if trajectory is None or (trajectory.failure and lease.run_cancelled.is_set()):
                 return self._dropped(run_id, job_id, "cancelled in flight")
             if (

@@ -46,8 +46,6 @@ WRONG = [
     json.dumps(message(**{"content-type": "application/x-python-serialize"})).encode(),
     json.dumps(message(**{"content-encoding": "zip"})).encode(),
     json.dumps(message(headers={"task": GENERATE, "id": "1", "eta": 5})).encode(),
-]
-ODD = [  # well-formed for us; what Celery itself does not expect in it
     json.dumps(message(headers={"task": GENERATE, "id": "1", "eta": "never"})).encode(),
     json.dumps(message(headers={"task": GENERATE, "id": "1", "retries": "many", "timelimit": "x"})).encode(),
     json.dumps(message(headers={"task": GENERATE, "id": "1", "expires": "soon", "group_index": {}})).encode(),

@@ -4,9 +4,10 @@ An exception that Celery raises on them after a task's body is lost in its threa
 acknowledged, and the worker has one slot less until it restarts.
 """
 
+from datetime import datetime
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from config.records import RUN_ID
 from config.topology import CURATE, EVALUATE, ROUTES, TRAIN
@@ -15,6 +16,14 @@ MOST: Final = 1_000_000  # retries of a job, jobs of a run
 
 Id = Annotated[str, Field(max_length=200)]
 Count = Annotated[int, Field(ge=0, le=MOST)]
+
+
+def _is_moment(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_is_moment)]
 
 
 class Shape(BaseModel):
@@ -36,8 +45,8 @@ class Headers(Shape):
     group: Id | None = None
     group_index: Count | None = None
     retries: Count | None = None
-    eta: str | None = None
-    expires: str | None = None
+    eta: Moment | None = None
+    expires: Moment | None = None
     argsrepr: str | None = None
     kwargsrepr: str | None = None
     origin: str | None = None

@@ -23,17 +23,15 @@ class NewerRuns:
     """run id -> why this worker cannot read it; sent with each heartbeat"""
     _seen: set[str] = field(default_factory=set)
 
-    def leave(self, run_id: str, error: NewerRecordError) -> Outcome:
+    def leave(self, run_id: str, error: NewerRecordError, job_id: str | None = None) -> Outcome:
         """Remember the run; returns the outcome of the message that is dropped."""
-        if run_id not in self.reasons:  # once, not with each of its messages
-            log.warning("run.newer", run_id=run_id, reason=str(error))
-        self.reasons[run_id] = str(error)
-        return Outcome(Fate.DROPPED, str(error))
+        self._remember(run_id, error)
+        return self._dropped(run_id, job_id, str(error))
 
-    def left(self, run_id: str) -> Outcome | None:
+    def left(self, run_id: str, job_id: str | None = None) -> Outcome | None:
         """The outcome of a message of a run that is left to others; None for any other run."""
         reason = self.reasons.get(run_id)
-        return Outcome(Fate.DROPPED, reason) if reason else None
+        return self._dropped(run_id, job_id, reason) if reason else None
 
     def look(self, ledger: Ledger, active: Collection[str]) -> None:
         """Read the runs that are new since the last call, and forget those that have ended."""
@@ -41,9 +39,18 @@ class NewerRuns:
             try:
                 ledger.run(run_id)
             except NewerRecordError as error:
-                self.leave(run_id, error)
+                self._remember(run_id, error)
             except (UsageError, ValueError, LookupError):  # removed meanwhile, or broken: the reconciler sets it aside
                 pass
         self._seen = set(active)
         for run_id in [run_id for run_id in list(self.reasons) if run_id not in self._seen]:
             self.reasons.pop(run_id, None)
+
+    def _remember(self, run_id: str, error: NewerRecordError) -> None:
+        if run_id not in self.reasons:
+            log.warning("run.newer", run_id=run_id, reason=str(error))
+        self.reasons[run_id] = str(error)
+
+    def _dropped(self, run_id: str, job_id: str | None, reason: str) -> Outcome:
+        log.info("message.left_to_others", run_id=run_id, job_id=job_id)
+        return Outcome(Fate.DROPPED, reason)
