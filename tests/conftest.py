@@ -10,12 +10,19 @@ import pytest
 for name in [name for name in os.environ if name.startswith(("APPLEJACK_", "FLOWER_", "CELERY_"))]:
     del os.environ[name]  # a developer's own settings must not decide whether a test passes
 
+LONGEST = ("test_demo.py", "test_stages_under_fault.py")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--docker", action="store_true", help="run tests/integration/engine on a real Docker engine")
     parser.addoption("--write-mistakes", action="store_true", help="write the lines into docs/first-mistakes.md")
     # pytest-docker-tools reads it; its plugin, which would add it, is loaded by nobody (pyproject.toml says why)
     parser.addoption("--reuse-containers", action="store_true", help="with --docker: keep containers that have a name")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: one process runs a whole file, and the others would wait for it at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session", autouse=True)
