@@ -88,7 +88,8 @@ def test_runs_with_broken_values_stop_no_other_run(
 ) -> None:
     """Fails without decode_name in Fleet.active_runs: one id that is not UTF-8 ends every pass of the reconciler.
 
-    Without JobRunner._claim and StageRunner._claim a message that names a broken run raises in its task.
+    Without JobRunner._claim and StageRunner._claim a message that names a broken run raises in its task. Without the
+    errors that NewerRuns.look passes over, a key of the wrong type ends every heartbeat.
     """
     client = ledger_client(redis_url.get_secret_value())
     client.sadd(ACTIVE, b"\xff\xfe")
@@ -108,6 +109,7 @@ def test_runs_with_broken_values_stop_no_other_run(
     log = worker.child.log.read_text()
     assert "raised unexpected" not in log
     assert "reconciler.failed" not in log
+    assert "heartbeat.missed" not in log
 
 
 def test_runs_that_cannot_be_read_do_not_slow_the_next_pass(ledger: Ledger, redis_url: SecretStr) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from config import logs
-from config.errors import NewerRecordError, UsageError
+from config.errors import NewerRecordError, StoreError, StoreUnavailableError, UsageError
 from config.ledger import Ledger
 from worker.fleet.outcome import Fate, Outcome
 
@@ -40,8 +40,10 @@ class NewerRuns:
                 ledger.run(run_id)
             except NewerRecordError as error:
                 self._remember(run_id, error)
-            except (UsageError, ValueError, LookupError):  # removed meanwhile, or broken: the reconciler sets it aside
-                pass
+            except StoreUnavailableError:
+                raise
+            except (StoreError, UsageError, ValueError, LookupError, TypeError):
+                pass  # removed meanwhile, or broken: the reconciler sets it aside
         self._seen = set(active)
         for run_id in [run_id for run_id in list(self.reasons) if run_id not in self._seen]:
             self.reasons.pop(run_id, None)
