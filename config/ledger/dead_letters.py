@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import redis
 
-from config.ledger.store import decode, redis_errors
+from config.ledger.store import decode, redis_errors, run_script
 from config.topology import DEAD_LETTERS
 
 MOST = 1_000  # kept; older ones are only counted
@@ -35,14 +35,8 @@ class DeadLetters:
     def add(self, place: str, value: bytes | str, reason: str) -> None:
         """Set a value aside."""
         text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
-        with redis_errors():
-            seconds, micros = self._redis.time()
-            line = json.dumps([float(seconds) + float(micros) / 1e6, place, reason[:SHOWN], text[:SHOWN]])
-            with self._redis.pipeline(transaction=True) as pipe:
-                pipe.lpush(DEAD_LETTERS, line)
-                pipe.ltrim(DEAD_LETTERS, 0, MOST - 1)
-                pipe.incr(COUNT)
-                pipe.execute()
+        parts = [part.encode(errors="replace").decode() for part in (place, reason[:SHOWN], text[:SHOWN])]
+        run_script(self._redis, "dead_letter", [DEAD_LETTERS, COUNT], [*parts, MOST])
 
     def count(self) -> int:
         """Number of values set aside since `clear`."""
