@@ -245,7 +245,7 @@ def test_planted_secrets_are_in_nothing_written_shown_or_sent(server: Server, tm
         REDIS.value.encode().hex(),
         json.dumps({"url": REDIS.value}),
     ],
-    ids=range(8),  # the values are random, and each process of a test run has its own
+    ids=range(9),  # the values are random, and each process of a test run has its own
 )
 def test_a_planted_leak_is_found(leak: str) -> None:
     assert find(planted, {"a log": f"before {leak} after".encode()})

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import WorkspaceError
+from config.owner_policy import Policy
 from config.records import Pin
 from tests.support.recorded_code import git
 from worker.tools import open_workspaces, toolset, tree
@@ -168,7 +169,7 @@ def test_workspace_stays_open_until_it_is_edited(code: Path, in_git: bool, monke
     if in_git:
         commit(code)
     cache, name, opened = code.parent / "cache", str(code), OpenWorkspaces()
-    first = opened.open(name, cache=cache, expect=None)
+    first = opened.open(name, cache=cache, expect=None, policy=Policy())
     assert opened.find(name, first.pin) is first
     assert opened.find(name, Pin(origin=name, commit="1" * 40)) is None
     (first.root / "pkg/c.py").write_text("added\n")
@@ -176,12 +177,12 @@ def test_workspace_stays_open_until_it_is_edited(code: Path, in_git: bool, monke
     monkeypatch.setattr(open_workspaces, "VERIFY_SECONDS", -1.0)
     assert opened.find(name, first.pin) is None
     if in_git:
-        assert not (opened.open(name, cache=cache, expect=first.pin).root / "pkg/c.py").exists()
+        assert not (opened.open(name, cache=cache, expect=first.pin, policy=Policy()).root / "pkg/c.py").exists()
     else:
         with pytest.raises(WorkspaceError, match="different code here"):
-            opened.open(name, cache=cache, expect=first.pin)
+            opened.open(name, cache=cache, expect=first.pin, policy=Policy())
         (first.root / "pkg/c.py").unlink()
-    again = opened.open(name, cache=cache, expect=first.pin)
+    again = opened.open(name, cache=cache, expect=first.pin, policy=Policy())
     assert opened.find(name, first.pin) is again
     shutil.rmtree(again.root)
     assert opened.find(name, first.pin) is None
@@ -189,7 +190,7 @@ def test_workspace_stays_open_until_it_is_edited(code: Path, in_git: bool, monke
 
 def test_edited_file_closes_the_workspace_for_the_next_job(code: Path) -> None:
     name, opened = str(code), OpenWorkspaces()
-    first = opened.open(name, cache=code.parent / "cache", expect=None)
+    first = opened.open(name, cache=code.parent / "cache", expect=None, policy=Policy())
     in_place(code)
     with pytest.raises(EditedError):
         use(first, "read_file", path="pkg/a.py")
@@ -202,6 +203,6 @@ def test_only_the_latest_workspaces_stay_open(tmp_path: Path) -> None:
     for number in range(open_workspaces.OPEN + 1):
         folder = tmp_path / str(number)
         folder.mkdir()
-        pins[str(folder)] = opened.open(str(folder), cache=tmp_path / "cache", expect=None).pin
+        pins[str(folder)] = opened.open(str(folder), cache=tmp_path / "cache", expect=None, policy=Policy()).pin
     found = [opened.find(name, pin) is not None for name, pin in pins.items()]
     assert found == [False, *[True] * open_workspaces.OPEN]
