@@ -103,6 +103,8 @@ def environment(folder: Path, url: str, endpoint: str = "http://127.0.0.1:9/v1",
         "APPLEJACK_METRICS_TOKEN": METRICS.value,
         "APPLEJACK_NOTIFY": hook or f"http://127.0.0.1:9/{quote(HOOK.value, '')}",
         "APPLEJACK_HEALTH_CHECK_SECONDS": "1",
+        "APPLEJACK_WORKSPACE_ROOTS": str(folder),
+        "APPLEJACK_COMMANDS": "env;git",
         "APPLEJACK_LOG_LEVEL": "debug",
         "HF_TOKEN": HUB.value,
     }

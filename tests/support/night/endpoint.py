@@ -50,7 +50,9 @@ class NightServer(ScriptedEndpoint):
         if not request.tools:  # a health check
             return good
         stalled = self.stalls_every and next(self._numbers) % self.stalls_every == 0
-        return replace(bad_reply(request) or good, stall=HANG_SECONDS if stalled else self.seconds)
+        if bad := bad_reply(request):  # its job ends with its own cause, whichever machine has it
+            return replace(bad, stall=self.seconds)
+        return replace(good, stall=HANG_SECONDS if stalled else self.seconds)
 
 
 def bad_reply(request: Request) -> Reply | None:
