@@ -29,7 +29,7 @@ SERVES: Final[Mapping[str, Sequence[Command]]] = {
         ("HSET", run_key(ANY, f"stage:{Stage.EVALUATE}"), "state", ""),
     ),
 }
-"""queue -> what a worker of it does; whoever may do this has the rights of the role of that name"""
+"""queue -> what a worker of it does; a user who may do this has the rights of the role of that name"""
 CONTROLS_RUNS: Final[Command] = ("HSET", run_key(ANY, "run"), "control", "")
 
 

@@ -39,7 +39,7 @@ class FleetCertificates:
 
     @property
     def ca(self) -> Path:
-        """What every machine of the fleet needs; it is no secret."""
+        """The file that every machine of the fleet needs. It is not a secret."""
         return self.folder / f"{CA}.pem"
 
     def make(self, hosts: Sequence[str], clients: Sequence[str] = ()) -> bool:
