@@ -164,3 +164,7 @@ class StoreDeniedError(StoreError):
 
 class NewerRecordError(StoreError):
     """A later version of applejack has written this record; a worker leaves it to others."""
+
+
+UNREADABLE_RUN = (StoreError, ValueError, LookupError, TypeError)
+"""what reading a run with broken values raises; a StoreUnavailableError among them says nothing about the run"""

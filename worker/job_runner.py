@@ -12,7 +12,15 @@ from functools import partial
 from importlib import import_module
 
 from config import logs
-from config.errors import FailureKind, NewerRecordError, StoppedError, StoreError, StoreUnavailableError, UsageError
+from config.errors import (
+    UNREADABLE_RUN,
+    FailureKind,
+    NewerRecordError,
+    StoppedError,
+    StoreError,
+    StoreUnavailableError,
+    UsageError,
+)
 from config.journal import Journal
 from config.ledger import Ledger, RunView
 from config.ledger.fleet import LeaseRef
@@ -35,7 +43,6 @@ from worker.tools.workspace import require_allowed
 
 log = logs.get(__name__)
 
-UNREADABLE_RUN = (StoreError, ValueError, LookupError, TypeError)
 """what reading a broken value of a run raises; StoreError: a key of another type"""
 REFUSALS = {"terminal": "already finished", "held": "another worker runs it", "unknown": "not in its run"}
 """the ledger's words for a claim that it refuses -> what Flower shows; others are clear as they are"""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config import logs
-from config.errors import ApplejackError, NewerRecordError, StoppedError, StoreError, StoreUnavailableError
+from config.errors import UNREADABLE_RUN, ApplejackError, NewerRecordError, StoppedError, StoreUnavailableError
 from config.ledger import Ledger
 from config.ledger.fleet import LeaseRef
 from config.ledger.stages import StageClaim, stage_member
@@ -90,7 +90,7 @@ class StageRunner:
             return retry_while_unavailable(
                 lambda: self.ledger.stages.begin(run_id, stage, worker=self.worker, lease_seconds=lease)
             )
-        except (StoreError, ValueError, LookupError, TypeError) as error:  # the reconciler sets the run aside
+        except UNREADABLE_RUN as error:  # the reconciler sets the run aside
             return f"its run cannot be read: {type(error).__name__}"
 
     def _attempt(self, claim: StageClaim, lease: Lease) -> tuple[JsonObject, str]:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from config import logs
-from config.errors import NewerRecordError, StoreError, StoreUnavailableError, UsageError
+from config.errors import UNREADABLE_RUN, NewerRecordError, StoreUnavailableError, UsageError
 from config.ledger import Ledger
 from worker.fleet.outcome import Fate, Outcome
 
@@ -42,7 +42,7 @@ class NewerRuns:
                 self._remember(run_id, error)
             except StoreUnavailableError:
                 raise
-            except (StoreError, UsageError, ValueError, LookupError, TypeError):
+            except (UsageError, *UNREADABLE_RUN):
                 pass  # removed meanwhile, or broken: the reconciler sets it aside
         self._seen = set(active)
         for run_id in [run_id for run_id in list(self.reasons) if run_id not in self._seen]:

@@ -6,13 +6,13 @@ messages are harmless: a worker drops a message whose job or stage is leased or 
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar, cast
 
 import redis
 
 from config import logs
-from config.errors import StoreError, StoreUnavailableError
+from config.errors import UNREADABLE_RUN, StoreUnavailableError
 from config.ledger import Ledger
 from config.ledger.fleet import WorkerView
 from config.records import RUN_ID, JobState, JsonObject, StageState
@@ -120,14 +120,15 @@ class Reconciler:
         return ids
 
     def _ready_stages(self) -> set[Message]:
-        ready = self._of_each(self._going(), self._ready_stages_of)
+        unread = {queue: self._read_by_nobody(queue) for queue in self.queues}
+        ready = self._of_each(self._going(), lambda run_id: self._ready_stages_of(run_id, unread))
         return {message for _, messages in ready for message in messages}
 
-    def _ready_stages_of(self, run_id: str) -> list[Message]:
+    def _ready_stages_of(self, run_id: str, unread: Mapping[str, set[str]]) -> list[Message]:
         ready: list[Message] = []
         for stage in Stage:
             state, queue = self._ledger.stages.view(run_id, stage).state, ROUTES[stage]["queue"]
-            ours = queue in self.queues and run_id not in self._read_by_nobody(queue)
+            ours = queue in unread and run_id not in unread[queue]
             waits = state is StageState.WAITING
             if ours and (state is StageState.READY or (waits and self._ledger.stages.wake(run_id, stage))):
                 ready.append((stage.value, run_id))
@@ -151,7 +152,7 @@ class Reconciler:
                 seen.append((run_id, look(run_id)))
             except StoreUnavailableError:
                 raise
-            except (StoreError, ValueError, LookupError, TypeError) as error:
+            except UNREADABLE_RUN as error:
                 if run_id not in self._unreadable:
                     reason = f"{type(error).__name__}: {error}"
                     log.error("run.unreadable", run_id=run_id, error=reason)  # a thousand tracebacks take half a minute
