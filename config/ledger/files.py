@@ -11,6 +11,7 @@ import redis
 from config.atomic_files import replace_directory
 from config.errors import StoreError
 from config.ledger.encoding import decompress
+from config.ledger.fleet import LeaseRef
 from config.ledger.store import decode, redis_errors
 from config.ledger.uploads import Upload
 from config.topology import run_key
@@ -24,8 +25,11 @@ class Files:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
 
-    def put(self, run_id: str, name: str, folder: Path) -> None:
-        """Store a folder; readers see either the old files or the new ones."""
+    def put(self, run_id: str, name: str, folder: Path, *, lease: LeaseRef | None = None) -> None:
+        """Store a folder; readers see either the old files or the new ones.
+
+        StoppedError, and the old files stay, if the `lease` under which the folder was made is no longer this worker's.
+        """
         upload = Upload(self._redis, run_key(run_id, f"files:{name}"))
         manifest: dict[str, dict[str, str | int]] = {}
         with redis_errors():
@@ -38,9 +42,7 @@ class Files:
                     upload.add({f"{relative}\n{chunks}": zlib.compress(chunk)})
                 manifest[relative] = {"chunks": chunks, "sha256": digest.hexdigest()}
             upload.add({"manifest": json.dumps(manifest)})
-            with self._redis.pipeline(transaction=True) as pipe:
-                upload.replace(pipe)
-                pipe.execute()
+            upload.replace(lease)
 
     def get(self, run_id: str, name: str, folder: Path) -> list[Path]:
         """Restore a folder: write it to a temporary directory, then replace `folder`. Returns the files, sorted.

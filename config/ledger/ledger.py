@@ -21,7 +21,7 @@ from config.ledger.control import RunControls
 from config.ledger.dead_letters import DeadLetters
 from config.ledger.encoding import Event, events, parse
 from config.ledger.files import Files
-from config.ledger.fleet import Fleet
+from config.ledger.fleet import Fleet, LeaseRef
 from config.ledger.jobs import Jobs
 from config.ledger.logins import Logins
 from config.ledger.notices import Notices
@@ -175,9 +175,16 @@ class Ledger:
             found = self._redis.hget(run_key(run_id, "pins"), workspace)
         return Pin.model_validate_json(decode(found)) if found is not None else None
 
-    def set_verdicts(self, run_id: str, verdicts: Iterable[Verdict], *, judged: Judged | None = None) -> None:
-        """Replace all verdicts of curation; readers see either the old set or the new one."""
-        verdict_store.replace(self._redis, run_id, verdicts, judged)
+    def set_verdicts(
+        self,
+        run_id: str,
+        verdicts: Iterable[Verdict],
+        *,
+        judged: Judged | None = None,
+        lease: LeaseRef | None = None,
+    ) -> None:
+        """Replace all verdicts of curation; readers see either the old set or the new one. `lease`: as of Files.put."""
+        verdict_store.replace(self._redis, run_id, verdicts, judged, lease)
 
     def verdict(self, run_id: str, job_id: str) -> Verdict | None:
         """Verdict of one job; None if it has not been curated."""

@@ -1,13 +1,15 @@
 """A hash that takes the place of another one when all its parts are stored."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import redis
 from redis.client import Pipeline
 
-from config.errors import StoreError
+from config.errors import StoppedError, StoreError
+from config.ledger.fleet import LeaseRef
+from config.ledger.store import decode
 
 KEPT = 3600  # seconds after its last part; a worker that was killed in mid-upload leaves one
 
@@ -34,9 +36,30 @@ class Upload:
             pipe.execute()
         self._parts += len(parts)
 
-    def replace(self, pipe: Pipeline) -> None:
-        """Put the parts in the place of the other hash, in a transaction. StoreError if some have expired."""
-        if self.client.hlen(self._own) != self._parts:
-            raise StoreError(f"an upload to {self.key!r} was interrupted for more than {KEPT // 60} minutes: repeat it")
-        pipe.persist(self._own)
-        pipe.rename(self._own, self.key)
+    def replace(self, lease: LeaseRef | None = None, *, also: Callable[[Pipeline], object] = lambda _: None) -> None:
+        """Put the parts in the place of the other hash; `also` adds commands to the same transaction.
+
+        Raises:
+            StoppedError: the lease is another worker's now, or its run was cancelled.
+            StoreError: parts have expired.
+        """
+        done = f"{self._own}:done"  # for a repetition, when the answer to the transaction was lost
+
+        def write(pipe: Pipeline) -> None:
+            if pipe.exists(done):
+                pipe.multi()
+                return
+            if lease and decode(pipe.hget(lease.key, "token")) != lease.token:
+                raise StoppedError("stopped: another worker has its work now, or its run was cancelled")
+            if pipe.hlen(self._own) != self._parts:
+                raise StoreError(
+                    f"an upload to {self.key!r} was interrupted for more than {KEPT // 60} minutes: repeat it"
+                )
+            pipe.multi()
+            pipe.persist(self._own)
+            pipe.rename(self._own, self.key)
+            pipe.hset(done, "parts", self._parts)
+            pipe.expire(done, KEPT)
+            also(pipe)
+
+        self.client.transaction(write, self._own, *([lease.key] if lease else []))

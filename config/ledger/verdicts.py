@@ -6,6 +6,7 @@ from itertools import islice
 
 import redis
 
+from config.ledger.fleet import LeaseRef
 from config.ledger.store import decode, redis_errors
 from config.ledger.uploads import Upload
 from config.records import Verdict
@@ -30,17 +31,17 @@ def parse(stored: str) -> Judged | None:
     return Judged(int(version), float(at)) if at else None
 
 
-def replace(client: redis.Redis, run_id: str, verdicts: Iterable[Verdict], judged: Judged | None) -> None:
-    """Replace all verdicts of a run at once. `judged` None: not known."""
+def replace(
+    client: redis.Redis, run_id: str, verdicts: Iterable[Verdict], judged: Judged | None, lease: LeaseRef | None
+) -> None:
+    """Replace all verdicts of a run at once. `judged` None: not known. Raises the errors of Upload.replace."""
     upload = Upload(client, run_key(run_id, "verdicts"))
     rows = iter(verdicts)
+    version = f"{judged.version} {judged.at}" if judged else ""
     with redis_errors():
         while batch := {verdict.job_id: verdict.model_dump_json() for verdict in islice(rows, BATCH)}:
             upload.add(batch)
-    with redis_errors(), client.pipeline(transaction=True) as pipe:
-        upload.replace(pipe)
-        pipe.set(run_key(run_id, "judged"), f"{judged.version} {judged.at}" if judged else "")
-        pipe.execute()
+        upload.replace(lease, also=lambda pipe: pipe.set(run_key(run_id, "judged"), version))
 
 
 def some(client: redis.Redis, run_id: str, job_ids: Sequence[str]) -> list[Verdict | None]:

@@ -66,6 +66,10 @@ class StageContext:
         """Where this machine keeps one version of the run's dataset, adapter or report."""
         return self.folder / f"{name}-v{self.run.version}"
 
+    def publish(self, name: str) -> None:
+        """Store this machine's dataset, adapter or report in the ledger. StoppedError if its lease was lost."""
+        self.ledger.files.put(self.run_id, name, self.place(name), lease=self.lease.ref)
+
     def copy(self, name: str) -> Path:
         """This machine's dataset or adapter of the run, fetched unless it has the ledger's files already."""
         folder, stored = self.place(name), self.ledger.files.hashes(self.run_id, name)

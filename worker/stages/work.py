@@ -46,8 +46,8 @@ def curate_run(context: StageContext) -> JsonObject:
         evaluation=Evaluation(spec, submitted_unseen(context)),
     )
     context.require_wanted()  # a later curation of the run may have stored its own results
-    ledger.set_verdicts(spec.run_id, curated.verdicts(), judged=judged)
-    ledger.files.put(spec.run_id, "dataset", context.place("dataset"))
+    ledger.set_verdicts(spec.run_id, curated.verdicts(), judged=judged, lease=context.lease.ref)
+    context.publish("dataset")
     summary = curated.summary
     if summary.kept == 0:
         reasons = ", ".join(f"{name} {count}" for name, count in summary.reasons.items())
@@ -86,7 +86,7 @@ def train_run(context: StageContext) -> JsonObject:
         run_id=run_id,
     )
     context.require_wanted()
-    ledger.files.put(run_id, "adapter", context.place("adapter"))
+    context.publish("adapter")
     return adapter.model_dump(mode="json")
 
 
@@ -153,7 +153,7 @@ def evaluate_run(context: StageContext) -> JsonObject:
     )
     context.require_wanted()
     if choice:
-        ledger.files.put(run_id, "adapter", adapter)
+        context.publish("adapter")
     made = evaluate(
         prompts,
         unseen=unseen.prompts,
@@ -170,7 +170,7 @@ def evaluate_run(context: StageContext) -> JsonObject:
     made = unseen.noted(made).model_copy(update={"notes": notes})
     made.write(context.place("report"))
     context.require_wanted()
-    ledger.files.put(run_id, "report", context.place("report"))
+    context.publish("report")
     return made.model_dump(mode="json")
 
 
