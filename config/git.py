@@ -26,6 +26,19 @@ FIXED: Final = {
     "LC_ALL": "C",
 }
 REMOTE: Final = {"GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"}  # for `env` of clone and fetch
+ANONYMOUS: Final = {  # the same, without what this user may use to log in
+    "GIT_ALLOW_PROTOCOL": "file:git:http:https",  # ssh finds its keys without HOME
+    "GIT_CONFIG_GLOBAL": os.devnull,  # tokens in headers and in insteadOf, client certificates
+    "GIT_CONFIG_COUNT": "3",
+    "GIT_CONFIG_KEY_0": "credential.helper",  # macOS names one in the system's file
+    "GIT_CONFIG_VALUE_0": "",
+    "GIT_CONFIG_KEY_1": "core.askPass",
+    "GIT_CONFIG_VALUE_1": "",
+    "GIT_CONFIG_KEY_2": "http.emptyAuth",  # Kerberos tickets
+    "GIT_CONFIG_VALUE_2": "false",
+    "HOME": os.devnull,  # .netrc
+    "SSH_ASKPASS": "",
+}
 OPTIONS: Final = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
 
 BLOCK: Final = 1 << 16  # bytes

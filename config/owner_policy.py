@@ -1,7 +1,8 @@
-"""What the owner of a worker lets runs touch on that machine: folders to read and programs to start.
+"""What the owner of a worker lets runs touch on that machine: folders, private repositories, and programs to start.
 
-A run that wants more is refused there. Repositories that are named by a URL are cloned into the worker's own cache, and
-installed packages are public code: both are allowed. The check of a folder resolves links, "..", and "~" first.
+A run that wants more is refused there. Public repositories are cloned into the worker's own cache, and installed
+packages are public code: both are allowed. The check of a folder resolves links, "..", and "~" first. The owner's
+credentials for git (helpers, .netrc, ssh keys) serve only for URLs that the owner names; others are fetched without.
 """
 
 import os
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from config.address import without_secret
 from config.errors import WorkspaceError, WorkspaceRefusedError
@@ -21,6 +22,9 @@ from config.records import JsonObject
 
 URL: Final = re.compile(r"^([a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)")
 FILE: Final = "file://"
+PUBLIC: Final = ("http://", "https://", "git://", FILE)
+"""what git can read without credentials; ssh needs some always"""
+ANYWHERE: Final = Path("/")
 EVERY: Final = "*"
 """as a program: each one that a run names"""
 SEPARATOR: Final = ";"
@@ -35,28 +39,33 @@ class Policy:
     """absolute folders; runs may read what is in or below them. None: any folder"""
     commands: tuple[str, ...] | None = None
     """programs that run_command may start, if the run names them too. None: any"""
+    urls: tuple[str, ...] = ()
+    """beginnings of git URLs that are fetched with the owner's credentials"""
 
     @classmethod
     def of_settings(cls, roots: str | None, commands: str | None) -> Self:
         """The policy of two settings, each with its parts separated by ';'."""
         programs = None if commands is None or EVERY in _parts(commands) else tuple(_parts(commands))
-        places = None if roots is None else tuple(Path(part).expanduser().absolute() for part in _parts(roots))
-        return cls(places, programs)
+        places = _parts(roots or "")
+        folders = tuple(Path(place).expanduser().absolute() for place in places if not URL.match(place))
+        return cls(None if roots is None else folders, programs, tuple(filter(URL.match, places)))
 
     @classmethod
     def of_heartbeat(cls, fields: JsonObject) -> Self:
         """The policy that a worker reports; workers of earlier versions report none and allow everything."""
         roots, commands = fields.get("workspace_roots"), fields.get("commands")
+        places = list(map(str, roots)) if isinstance(roots, list) else []
         return cls(
-            tuple(Path(str(root)) for root in roots) if isinstance(roots, list) else None,
+            tuple(Path(place) for place in places if not URL.match(place)) if isinstance(roots, list) else None,
             tuple(map(str, commands)) if isinstance(commands, list) else None,
+            tuple(filter(URL.match, places)),
         )
 
     def heartbeat(self) -> JsonObject:
         """The fields of a heartbeat; a root is listed as it is named, and with its links resolved."""
         roots = [str(path) for root in self.roots or () for path in (root, root.resolve())]
         return {
-            **({} if self.roots is None else {"workspace_roots": list(dict.fromkeys(roots))}),
+            **({} if self.roots is None else {"workspace_roots": [*dict.fromkeys(roots), *self.urls]}),
             **({} if self.commands is None else {"commands": list(self.commands)}),
         }
 
@@ -64,7 +73,8 @@ class Policy:
         """The folder of a path, links resolved; None for a URL.
 
         Raises:
-            WorkspaceRefusedError: a folder, or that of a file:// URL, is outside all roots.
+            WorkspaceRefusedError: a folder, or that of a file:// URL, is outside all roots; or a URL needs credentials
+                that are not for it.
             WorkspaceError: the path has no meaning on this machine.
         """
         if not URL.match(origin):
@@ -72,7 +82,32 @@ class Policy:
         if origin.startswith(FILE):
             for path in {origin, unquote(origin)}:  # git decodes a URL
                 self.require_folder("/" + path.removeprefix(FILE).lstrip("/"))
+        elif not origin.startswith(PUBLIC) and not self.lends_credentials(origin):
+            raise self.unlent(origin)
         return None
+
+    def lends_credentials(self, url: str) -> bool:
+        """Whether a repository is fetched with the owner's credentials.
+
+        Always where runs may read every folder: the credentials are in one of them.
+        """
+        if self.roots is None or ANYWHERE in self.roots:
+            return True
+        if ".." in re.split(r"[/\\:]", unquote(url)):  # leads to another repository of the host
+            return False
+        return any(
+            url == named or url.startswith(named if named.endswith(("/", ":")) else f"{named}/") for named in self.urls
+        )
+
+    def unlent(self, url: str) -> WorkspaceRefusedError:
+        """The refusal of a repository that cannot be read without the owner's credentials."""
+        shown = without_secret(url)
+        named = shown if url.startswith(PUBLIC) or urlsplit(url).password else url  # the user of ssh is no secret
+        return WorkspaceRefusedError(
+            f"the owner of this worker on {platform.node()} does not let runs use its git credentials for {shown!r}; "
+            f"{self._credentials()}; to allow it, start the worker with "
+            f"`--workspace-root {shlex.quote(named.rpartition('/')[0] + '/')}`"
+        )
 
     def require_folder(self, named: str) -> Path:
         """The folder, links resolved. Raises the errors of require_origin; reads nothing in it."""
@@ -109,12 +144,16 @@ class Policy:
         if workspace is None or self.roots is None or workspace.startswith((PREFIX, "~")):
             return ""
         if URL.match(workspace) and not workspace.startswith(FILE):
-            return ""
+            lent = workspace.startswith(PUBLIC) or self.lends_credentials(workspace)
+            return "" if lent else f"{self._credentials()}, not {without_secret(workspace)!r}"
         path = "/" + workspace.removeprefix(FILE).lstrip("/") if workspace.startswith(FILE) else workspace
         for named in (path, path.rpartition("@")[0] or path):
             if any(Path(os.path.normpath(named)).is_relative_to(root) for root in self.roots):
                 return ""
         return f"{self._readable()}, not {without_secret(workspace)!r}"
+
+    def _credentials(self) -> str:
+        return f"git credentials for: {_listed(self.urls)}"
 
     def _readable(self) -> str:
         return f"folders: {_listed([str(root) for root in self.roots or ()])}"

@@ -92,8 +92,9 @@ class Settings(BaseSettings):
     trainer_dir: Path = Field(Path(), description="directory in which they start, for relative paths in their words")
     workspace_roots: str | None = Field(
         None,
-        description="folders, separated by ';', in which a worker's runs may read code; unset: none, and any for a "
-        "worker of the embedded server, where only this user can submit",
+        description="folders, separated by ';', in which a worker's runs may read code, and git URLs below which they "
+        "may use this user's git credentials; unset: none, and any for a worker of the embedded server, where only "
+        "this user can submit",
     )
     commands: str | None = Field(
         None,

@@ -97,7 +97,7 @@ class Demo:
         write(prompts, self.folder / "runs" / run_id / "prompts.jsonl")
         console.print(f"code     {code} ({len(prompts)} questions)")
         foreign = self.settings.redis_url is not None or self.settings.workspace_roots is not None
-        allowed = owner_settings(self.settings, roots=[code] if foreign else [])
+        allowed = owner_settings(self.settings, roots=[str(code)] if foreign else [])
         env = {"APPLEJACK_CONCURRENCY": str(CONCURRENCY), **allowed}
         if self.endpoint:
             env["APPLEJACK_ENDPOINT"] = self.endpoint

@@ -6,17 +6,20 @@ from typing import Annotated
 
 import typer
 
+from config.owner_policy import URL
+
 DEFAULT = (
     "any for a worker of the embedded server, where only you can submit; otherwise {} [default: ${}, separated by ';']."
 )
 
 WorkspaceRoots = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
         "--workspace-root",
-        metavar="DIR",
-        help="Let runs read code in and below this folder; repeat for more. Git URLs need none: they are cloned into "
-        "the worker's own cache. Unset: " + DEFAULT.format("none", "APPLEJACK_WORKSPACE_ROOTS"),
+        metavar="DIR|URL",
+        help="Let runs read code in and below this folder; repeat for more. Public git repositories need none. A URL "
+        "such as git@github.com:me/ lets runs read what your git credentials open below it. Unset: "
+        + DEFAULT.format("none", "APPLEJACK_WORKSPACE_ROOTS"),
     ),
 ]
 AllowedCommands = Annotated[
@@ -38,8 +41,9 @@ Unsandboxed = Annotated[
 ]
 
 
-def owner_arguments(roots: Sequence[Path], commands: Sequence[str], *, unsandboxed: bool) -> tuple[str, ...]:
+def owner_arguments(roots: Sequence[str], commands: Sequence[str], *, unsandboxed: bool) -> tuple[str, ...]:
     """These options as words of a command line that starts in another directory."""
-    places = [word for root in roots for word in ("--workspace-root", str(root.expanduser().absolute()))]
+    absolute = [root if URL.match(root) else str(Path(root).expanduser().absolute()) for root in roots]
+    places = [word for root in absolute for word in ("--workspace-root", root)]
     programs = [word for name in commands for word in ("--allow-command", name)]
     return (*places, *programs, *(["--unsandboxed"] if unsandboxed else []))

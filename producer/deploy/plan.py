@@ -42,7 +42,7 @@ STOP_MARGIN = 30  # seconds after the drain: to release jobs and to stop the mod
 PROTECTED = ("Desktop", "Documents", "Downloads")  # macOS keeps background agents out of these without a question
 HUB = "HF_HOME"
 CLOSED = (
-    "runs may read no folder of this machine, only git URLs: --workspace-root DIR allows one, or "
+    "runs may read public git URLs, and no folder or private repository: --workspace-root DIR or URL allows one, or "
     "APPLEJACK_WORKSPACE_ROOTS in the file of secrets"
 )
 COMPOSE = ("REDIS_PASSWORD", "FLOWER_USER", "FLOWER_PASSWORD")

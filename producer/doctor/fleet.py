@@ -155,7 +155,7 @@ class FleetDoctor:
                     "workspace_refused",
                     "error",
                     f"no generate worker may run {run_id!r} by its owner: {workers[0].name} allows {reasons[0]}",
-                    "start a worker with --workspace-root DIR or --allow-command NAME; jobs that failed meanwhile: "
+                    "start a worker with --workspace-root DIR|URL or --allow-command NAME; jobs that failed meanwhile: "
                     f"applejack resubmit {run_id} --kind workspace_refused",
                 )
 

@@ -309,8 +309,9 @@ def test_options_that_do_not_fit_the_role_are_refused(
 @pytest.mark.parametrize("system", ["launchd", "systemd"])
 def test_a_service_has_what_the_owner_allows(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    allowed = owner_arguments([Path("my src")], ["git"], unsandboxed=True)
-    assert allowed == ("--workspace-root", str(tmp_path / "my src"), "--allow-command", "git", "--unsandboxed")
+    allowed = owner_arguments(["my src", "git@host:me/"], ["git"], unsandboxed=True)
+    roots = ("--workspace-root", str(tmp_path / "my src"), "--workspace-root", "git@host:me/")
+    assert allowed == (*roots, "--allow-command", "git", "--unsandboxed")
     made = plan(request("train", system, tmp_path, allowed=allowed))
     assert str(tmp_path / "my src") in service_text(made)
     assert "--unsandboxed" in service_text(made)

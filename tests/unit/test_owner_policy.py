@@ -72,10 +72,51 @@ def test_a_root_may_be_a_link(root: Path) -> None:
     assert policy.heartbeat()["workspace_roots"] == [str(root.parent / "shown"), str(root)]
 
 
-@pytest.mark.parametrize("text", ["https://host/a.git@main", "git@host:a.git@main", "ssh://git@host/a@main"])
-def test_a_git_url_needs_no_root(text: str) -> None:
+@pytest.mark.parametrize("text", ["https://host/a.git@main", "git://host/a@main"])
+def test_a_public_git_url_needs_no_root(text: str) -> None:
     require_allowed(text, Policy(roots=()))
     assert Policy(roots=()).objection(text) == ""
+
+
+SSH = ("git@host:me/a.git", "ssh://git@host/me/a")
+
+
+@pytest.mark.parametrize("url", SSH)
+def test_ssh_needs_the_owners_word(url: str) -> None:
+    """Fails without Policy.lends_credentials in require_origin: the keys of the worker's user open it."""
+    with pytest.raises(WorkspaceRefusedError, match=r"git credentials for '.*/a.*`--workspace-root .*git@host.me/`"):
+        require_allowed(f"{url}@main", Policy(roots=()))
+    assert "git credentials for: none, not" in Policy(roots=()).objection(f"{url}@main")
+    for policy in (Policy(), Policy(roots=(Path("/"),)), Policy(roots=(), urls=(url.rpartition("/")[0],))):
+        require_allowed(f"{url}@main", policy)
+        assert policy.objection(f"{url}@main") == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "lent"),
+    [
+        ("https://host/me/a.git", True),
+        ("https://host/me/deep/a", True),
+        ("https://host/me", True),
+        ("https://host/media/a", False),  # begins with the same letters
+        ("https://host/me/../you/a", False),
+        ("https://host/me/%2e%2e/you/a", False),  # curl and servers resolve it
+        ("https://host/me/..%2Fyou/a", False),
+        ("https://host@other/me/a", False),
+        ("http://host/me/a", False),
+        ("https://HOST/me/a", False),
+        ("git@host:team/a.git", True),
+        ("git@host:teams/a.git", False),
+        ("git@host:team/../me/a.git", False),
+        ("git@whole:a.git", True),
+        ("git@whole.com:a.git", False),
+    ],
+)
+def test_credentials_are_for_what_the_owner_names(url: str, lent: bool) -> None:
+    named = "/src;https://host/me;git@host:team/;git@whole:"
+    policy = Settings(workspace_roots=named).policy
+    assert policy.roots == (Path("/src"),)
+    assert policy.lends_credentials(url) is lent
 
 
 def test_an_installed_package_needs_no_root_and_one_of_a_folder_does(
@@ -142,7 +183,8 @@ def test_another_machine_judges_by_names(workspace: str | None, objects: bool) -
 
 
 def test_a_heartbeat_carries_the_policy() -> None:
-    for policy in (Policy(), Policy(roots=()), Policy(roots=(Path("/"),), commands=("git",))):
+    urls = ("https://host/me/", "git@host:me/")
+    for policy in (Policy(), Policy(roots=()), Policy(roots=(Path("/"),), commands=("git",)), Policy((), (), urls)):
         assert Policy.of_heartbeat(policy.heartbeat()) == policy
 
 
@@ -168,7 +210,8 @@ def test_the_embedded_server_is_its_users_own_and_a_fleet_is_not(tmp_path: Path)
     assert allowed(Settings()) == Policy(roots=(Path("/"),))
     fleet = Settings(redis_url=FLEET)  # type: ignore[arg-type]
     assert allowed(fleet) == Policy((), ())
-    assert allowed(fleet, roots=[tmp_path], commands=["git"]) == Policy((tmp_path,), ("git",))
+    assert allowed(fleet, roots=[str(tmp_path)], commands=["git"]) == Policy((tmp_path,), ("git",))
+    assert allowed(fleet, roots=["git@host:me/"]) == Policy((), (), ("git@host:me/",))
     assert allowed(Settings(workspace_roots=str(tmp_path), commands="")) == Policy((tmp_path,), ())
     assert allowed(Settings(workspace_roots="")).roots == ()
     assert owner_settings(fleet, unsandboxed=True)["APPLEJACK_UNSANDBOXED"] == "1"
@@ -180,12 +223,12 @@ def test_a_relative_root_is_that_of_the_folder_in_which_the_worker_is_started(
 ) -> None:
     (tmp_path / "src").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert allowed(Settings(), roots=[Path("src")]).roots == (tmp_path / "src",)
+    assert allowed(Settings(), roots=["src"]).roots == (tmp_path / "src",)
     assert allowed(Settings(workspace_roots="src;")).roots == (tmp_path / "src",)
 
 
-@pytest.mark.parametrize("named", ["missing", "a;b"])
+@pytest.mark.parametrize("named", ["missing", "a;b", "file:///"])
 def test_a_root_that_cannot_be_meant_is_refused(tmp_path: Path, named: str) -> None:
     (tmp_path / "a;b").mkdir()
     with pytest.raises(UsageError, match=named):
-        owner_settings(Settings(), roots=[tmp_path / named])
+        owner_settings(Settings(), roots=[named if ":" in named else str(tmp_path / named)])

@@ -8,7 +8,8 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -18,13 +19,21 @@ from filelock import FileLock
 from config.address import without_secret
 from config.atomic_files import replace_directory, write_text
 from config.errors import WorkspaceError
-from config.git import REMOTE, GitError, no_filters, run_git
+from config.git import ANONYMOUS, REMOTE, GitError, no_filters, run_git
 from config.git_tree import EXECUTABLE, LINK, TooLargeError, TreeFile, list_files, read_files
 from config.own_objects import ForeignObjectsError, require_own_objects
+from config.owner_policy import Policy
 from worker.tools import names
 from worker.tools.tree import Tree
 
 GIT_SECONDS = 900.0  # for a large clone over a slow line; other commands take about 1 s
+LOGIN_ASKED = (
+    "could not read Username",
+    "could not read Password",
+    "Authentication failed",
+    "error: 401",
+    "error: 403",
+)
 DIRTY_SECONDS = 30.0  # cache time: `git status` takes up to 1 s on a large tree
 
 _dirty: dict[Path, tuple[float, bool]] = {}  # work tree -> (checked at, dirty)
@@ -66,43 +75,44 @@ def from_work_tree(path: Path, rev: str | None, *, cache: Path) -> Checkout | No
     return _checkout(path, commit, cache, prefix=prefix, dirty=_is_dirty(path))
 
 
-def from_url(url: str, rev: str, *, cache: Path) -> Checkout:
+def from_url(url: str, rev: str, *, cache: Path, policy: Policy) -> Checkout:
     """Check out a commit of a remote repository from a cached bare clone. Fetches branches at most once a minute.
 
     Raises:
+        WorkspaceRefusedError: it cannot be read without credentials, which the policy does not lend.
         WorkspaceError: the repository cannot be cloned or fetched, or has no such revision.
     """
-    mirror = _mirror(url, cache)
+    mirror = _mirror(url, cache, policy)
     mirror.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{mirror}.lock"):
         if not mirror.exists():
-            _clone(url, mirror)
+            _clone(url, mirror, policy)
         commit = _commit(mirror, rev)
         if commit is None or (not commit.startswith(rev) and _fetched_ago(mirror) > 60):
-            try:
-                run_git(mirror, "fetch", "--quiet", "--prune", "origin", timeout=GIT_SECONDS, env=REMOTE)
-            except GitError as error:
-                raise WorkspaceError(f"{without_secret(url)!r} cannot be fetched: {error}") from error
+            with _remote(url, policy, "fetched") as env:
+                run_git(mirror, "fetch", "--quiet", "--prune", "origin", timeout=GIT_SECONDS, env=env)
             commit = _commit(mirror, rev)
     if commit is None:
         raise WorkspaceError(f"{without_secret(url)!r} has no revision {rev!r}; check the name after the '@'")
     return _checkout(mirror, commit, cache)
 
 
-def from_cache(url: str, commit: str, *, cache: Path) -> Checkout:
+def from_cache(url: str, commit: str, *, cache: Path, policy: Policy) -> Checkout:
     """A commit of a remote repository from the cache alone; nothing is cloned or fetched.
 
     Raises:
         WorkspaceError: the cache has neither the checkout nor a clone with the commit.
     """
-    mirror = _mirror(url, cache)
+    mirror = _mirror(url, cache, policy)
     if not _place(mirror, commit, "", cache).is_dir() and not mirror.is_dir():
         raise WorkspaceError(f"{without_secret(url)!r} has not been fetched on this machine")
     return _checkout(mirror, commit, cache)
 
 
-def _mirror(url: str, cache: Path) -> Path:
-    return cache / "mirrors" / hashlib.sha256(url.encode()).hexdigest()[:16]
+def _mirror(url: str, cache: Path, policy: Policy) -> Path:
+    """What was fetched with credentials is not for runs that get none."""
+    key = url if policy.lends_credentials(url) else f"{url}\0anonymous"
+    return cache / "mirrors" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def _checkout(repository: Path, commit: str, cache: Path, *, prefix: str = "", dirty: bool = False) -> Checkout:
@@ -174,15 +184,25 @@ def _safe(repository: Path, path: bytes) -> str:
     return "/".join(parts)
 
 
-def _clone(url: str, mirror: Path) -> None:
+def _clone(url: str, mirror: Path, policy: Policy) -> None:
     with replace_directory(mirror) as made:
-        try:
+        with _remote(url, policy, "cloned") as env:
             if url.startswith("file:"):
                 require_own_objects(Path(unquote(urlsplit(url).path)), timeout=GIT_SECONDS)
-            run_git(made, "clone", "--quiet", "--mirror", "--", url, ".", timeout=GIT_SECONDS, env=REMOTE)
-        except GitError as error:
-            raise WorkspaceError(f"{without_secret(url)!r} cannot be cloned: {error}") from error
+            run_git(made, "clone", "--quiet", "--mirror", "--", url, ".", timeout=GIT_SECONDS, env=env)
         (made / "FETCH_HEAD").touch()
+
+
+@contextmanager
+def _remote(url: str, policy: Policy, done: str) -> Iterator[dict[str, str]]:
+    """The environment to reach a repository in; git's errors as ours."""
+    lent = policy.lends_credentials(url)
+    try:
+        yield REMOTE if lent else ANONYMOUS
+    except GitError as error:
+        if not lent and any(sign in error.stderr for sign in LOGIN_ASKED):
+            raise policy.unlent(url) from error
+        raise WorkspaceError(f"{without_secret(url)!r} cannot be {done}: {error}") from error
 
 
 def _commit(repository: Path, rev: str) -> str | None:

@@ -103,7 +103,7 @@ def open_workspace(text: str, *, cache: Path, expect: Pin | None = None, policy:
         raise WorkspaceError(f"{without_secret(text)!r} is not the commit that the run is pinned to, {pinned!r}")
     name = without_secret(origin)
     if path is None:
-        found: checkout.Checkout | None = checkout.from_url(origin, pinned or rev or "", cache=cache)
+        found: checkout.Checkout | None = checkout.from_url(origin, pinned or rev or "", cache=cache, policy=policy)
     elif not path.is_dir():
         raise WorkspaceError(
             f"there is no directory {origin!r} on {platform.node()}; copy it there, or submit with URL@REV"
@@ -133,7 +133,7 @@ def reopen(pin: Pin, *, cache: Path, policy: Policy = EVERYTHING) -> Workspace:
     if pin.commit and not _COMMIT.match(pin.commit):
         raise WorkspaceError(f"{pin.commit!r} is not a commit; a pin has all its hex digits")
     if pin.commit and path is None:
-        found: checkout.Checkout | None = checkout.from_cache(pin.origin, pin.commit, cache=cache)
+        found: checkout.Checkout | None = checkout.from_cache(pin.origin, pin.commit, cache=cache, policy=policy)
     elif path is None or not path.is_dir():
         raise WorkspaceError(f"there is no directory {pin.origin!r} on this machine")
     elif pin.commit:
