@@ -102,7 +102,7 @@ def require_allowed(ledger: Ledger, spec: Spec, prompts: Iterable[Prompt]) -> No
                 raise UsageError(
                     f"no live {queue} worker may run this, by its owner's word: "
                     + "; ".join(f"{name} allows {why}" for name, why in objections.items())
-                    + f". Start one with --workspace-root DIR|URL or --allow-command NAME, or give a public URL@REV{FORCE}"
+                    + f". Start one with --workspace-root or --allow-command, or give a public URL@REV{FORCE}"
                 )
 
 
