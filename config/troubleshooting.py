@@ -52,6 +52,7 @@ FINDINGS: Final = {
     "redis_unreachable": "redis", "redis_password": "redis", "redis_old": "redis", "redis_eviction": "redis-loses-data",
     "redis_no_aof": "redis-loses-data", "redis_disk": "redis-loses-data", "redis_memory": "redis-loses-data",
     "redis_open": "open-to-others", "redis_plain": "open-to-others", "redis_shared": "foreign-messages",
+    "redis_certificate": "redis",
     "queue_garbage": "foreign-messages", "dead_letters": "foreign-messages", "clock_skew": "clock",
     # the fleet
     "queue_unread": "no-worker-for-a-queue", "run_stranded": "no-worker-for-a-queue",

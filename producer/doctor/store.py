@@ -1,5 +1,6 @@
-"""Health checks of Redis: version, eviction, persistence, network exposure, memory and clock."""
+"""Health checks of Redis: version, eviction, persistence, network exposure, certificate, memory and clock."""
 
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from producer.stack.redis_server import short_lived_client, without_password
 SECONDS = 5.0  # timeout of one request
 MEMORY_WARNING = 0.8  # share of memory in use above which one night's trajectories may not fit
 MEMORY_ERROR = 0.95
+DAY = 86_400.0  # seconds
+CERTIFICATE_DAYS = 30  # before its end: time to renew it between two runs
 SKEW_SECONDS = 60.0  # jobs do not depend on it, log lines and TLS certificates do
 FOREIGN_QUEUE = "_kombu.binding.celery"  # Celery's default queue, which applejack does not use
 OPEN = "set requirepass (or an ACL user) and add the password to APPLEJACK_REDIS_URL, or bind 127.0.0.1"
@@ -47,6 +50,7 @@ class Store:
             Check("redis eviction", self.eviction),
             Check("redis persistence", self.persistence),
             Check("redis exposure", self.exposure),
+            Check("redis certificate", self.certificate),
             Check("redis memory", self.memory),
             Check("redis is applejack's own", self.shared),
             Check("clock", self.skew),
@@ -157,6 +161,27 @@ class Store:
         addresses = [address.lstrip("-") for address in config.get("bind", "").split()]
         loopback_only = bool(addresses) and all(is_loopback(address) for address in addresses)
         return not loopback_only and config.get("protected-mode") != "yes"  # which refuses others without a password
+
+    def certificate(self) -> Iterator[Diagnosis]:
+        """The server's certificate is valid for some weeks; one that has ended is `redis_unreachable`."""
+        if urlsplit(self.url.get_secret_value()).scheme != "rediss":
+            return
+        with redis_errors(), short_lived_client(self.url, SECONDS) as client:
+            connection = client.connection_pool.get_connection()
+            socket = cast(ssl.SSLSocket, connection._sock)  # redis-py does not show it elsewhere
+            seen = socket.getpeercert()  # {} where nothing is checked
+            client.connection_pool.release(connection)
+        if not seen:
+            return
+        end = str(seen["notAfter"])
+        days = (ssl.cert_time_to_seconds(end) - self.clock()) / DAY
+        if days < CERTIFICATE_DAYS:
+            yield Diagnosis(
+                "redis_certificate",
+                "warning",
+                f"the certificate of {self.shown} ends in {days:.0f} days ({end}); then no machine connects",
+                "renew it on the server's host (`applejack deploy tls` with the same hosts), and restart Redis",
+            )
 
     def memory(self) -> Iterator[Diagnosis]:
         """Used share of maxmemory, or of the machine's memory."""

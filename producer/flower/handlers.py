@@ -15,7 +15,7 @@ from flower.views import BaseHandler
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, authenticated
 
-from config.errors import ApplejackError, StoreError, UsageError
+from config.errors import ApplejackError, StoreDeniedError, StoreError, UsageError
 from config.ledger import Ledger
 from config.records import JsonObject
 from config.settings import Settings
@@ -64,6 +64,13 @@ class SharedLoads:
 LOADS = SharedLoads(LIVE_SECONDS)
 
 
+def status_of(error: ApplejackError) -> int:
+    """The HTTP status of an error of an action."""
+    if isinstance(error, StoreDeniedError):
+        return 403
+    return 503 if isinstance(error, StoreError) else 400
+
+
 class LedgerPage(BaseHandler):  # type: ignore[misc]  # Flower has no type information
     """A page of Flower that reads the ledger, in a thread because redis-py blocks."""
 
@@ -75,14 +82,14 @@ class LedgerPage(BaseHandler):  # type: ignore[misc]  # Flower has no type infor
         self.ledger, self.settings_ = ledger, settings
 
     async def blocking(self, read: Callable[..., T], *args: object, **options: object) -> T:
-        """Call a function in a thread. UsageError becomes 404, other errors of the ledger 503."""
+        """Call a function in a thread. UsageError becomes 404, other errors of the ledger 403 or 503."""
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(None, partial(read, *args, **options))
         except UsageError as error:
             raise HTTPError(404, str(error)) from error
         except StoreError as error:
-            raise HTTPError(503, str(error)) from error
+            raise HTTPError(status_of(error), str(error)) from error
 
     def show(self, page: str, **values: object) -> None:
         """Render one of applejack's pages, with the formatting functions of text.py."""
@@ -219,7 +226,7 @@ class Action(LedgerPage):
             loop = asyncio.get_running_loop()
             body = {"message": await loop.run_in_executor(None, partial(self.act, *ids))}
         except ApplejackError as error:
-            self.set_status(503 if isinstance(error, StoreError) else 400)
+            self.set_status(status_of(error))
             body = {"error": str(error)}
         if self.request.headers.get("Accept") == "application/json":
             self.set_header("Content-Type", "application/json")

@@ -15,6 +15,7 @@ from config.errors import StoreUnavailableError, UsageError
 from config.ledger import Ledger
 from config.process import free_port, start_child
 from producer.deploy.tls import FleetCertificates
+from producer.doctor.store import DAY, Store
 from producer.stack.redis_binary import find_binary
 from producer.stack.redis_server import Server, ping
 from tests.support.tls import Pair, authority, tls_proxy
@@ -82,6 +83,10 @@ def test_a_client_with_the_authority_connects_and_one_without_is_refused(
         with pytest.raises(StoreUnavailableError, match="is not accepted"):
             Ledger.connect(url.format(tls, other.certificate)).check()
         assert not ping(SecretStr(url.format(mutual, made / "ca.pem")))
+        for days, found in ((0, []), (366, []), (368, ["redis_certificate"])):  # 397 days are left
+            store = Store(SecretStr(url.format(tls, made / "ca.pem")), clock=lambda days=days: time.time() + days * DAY)
+            assert [diagnosis.name for diagnosis in store.certificate()] == found
+    assert not list(Store(redis_server.url).certificate())
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from producer.flower.handlers import Loaded, SharedLoads, is_own_page
+from config.errors import ApplejackError, StoreDeniedError, StoreUnavailableError, UsageError
+from producer.flower.handlers import Loaded, SharedLoads, is_own_page, status_of
 
 
 def test_pages_that_are_open_at_once_load_once() -> None:
@@ -103,3 +104,15 @@ def test_a_page_that_leaves_does_not_end_the_load_of_the_others() -> None:
 )
 def test_an_action_returns_to_pages_of_this_site_only(address: str, own: bool) -> None:
     assert is_own_page(address) is own
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UsageError("no such run"), 400),
+        (StoreDeniedError("the user 'generate' may not"), 403),
+        (StoreUnavailableError("Redis is away"), 503),
+    ],
+)
+def test_a_refused_action_says_whose_fault_it_is(error: ApplejackError, status: int) -> None:
+    assert status_of(error) == status
