@@ -206,9 +206,7 @@ class Ledger:
             self._redis.zrem(RUNS, run_id)
             self._redis.srem(ACTIVE, run_id)
             self._redis.srem(PAUSED, run_id)
-            keys = self._redis.scan_iter(match=run_key(run_id, "*"), count=1000)
-            while batch := list(islice(keys, BATCH)):
-                self._redis.unlink(*batch)
+            self._delete_keys(run_id)
 
     def archived(self, run_ids: Sequence[str]) -> list[str]:
         """Those of the runs that were removed and not submitted again."""
@@ -270,7 +268,7 @@ class Ledger:
     def _write_prompts(self, run_id: str, jobs: Sequence[tuple[str, Prompt | None]]) -> None:
         """Write the keys that create.lua makes visible. After an interrupted submit the next one overwrites them."""
         with redis_errors():
-            self._redis.delete(run_key(run_id, "prompts"), run_key(run_id, JobState.QUEUED.value))
+            self._clear(run_id)
             for start in range(0, len(jobs), BATCH):
                 batch = dict(jobs[start : start + BATCH])
                 texts = (prompt.model_dump_json(exclude_defaults=True) if prompt else "" for prompt in batch.values())
@@ -279,6 +277,26 @@ class Ledger:
                     pipe.sadd(run_key(run_id, JobState.QUEUED.value), *batch)
                     pipe.pexpire(run_key(run_id, "submit"), SUBMIT_LOCK_MS)
                     pipe.execute()
+
+    def _clear(self, run_id: str) -> None:
+        """Delete what is there of a run that is not: an older state of Redis may hold one that was half written.
+
+        Workers may have stored into it what they had begun before. Their jobs leave the lists last, so that the next
+        attempt notices them too.
+        """
+        states = {state: run_key(run_id, state.value) for state in JobState}
+        # nothing can be stored for jobs that are in neither
+        self._redis.delete(run_key(run_id, "prompts"), states.pop(JobState.QUEUED), states.pop(JobState.RUNNING))
+        noticed = [run_key(run_id, "run"), *states.values()]
+        if self._redis.exists(*noticed):
+            self._delete_keys(run_id, but=[*noticed, run_key(run_id, "submit")])
+            self._redis.delete(*noticed)
+
+    def _delete_keys(self, run_id: str, but: Sequence[str] = ()) -> None:
+        found = self._redis.scan_iter(match=run_key(run_id, "*"), count=1000)
+        keys = (key for key in found if decode(key) not in but)
+        while batch := list(islice(keys, BATCH)):
+            self._redis.unlink(*batch)
 
 
 def fingerprint(spec: Spec, job_ids: Sequence[str]) -> str:

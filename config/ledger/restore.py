@@ -20,7 +20,10 @@ class Restoration:
         self._redis = client
 
     def put(self, trajectory: Trajectory, *, worker: str) -> Literal["restored", "already", "unknown"]:
-        """Store a trajectory if its attempt has none; that of a later attempt than the ledger's becomes the current."""
+        """Store a trajectory if its attempt has none; that of a later attempt than the ledger's becomes the current.
+
+        StoreError if Redis has lost the run meanwhile.
+        """
         run_id, job_id = trajectory.run_id, trajectory.job_id
         state = JobState.GENERATED if trajectory.outcome == "completed" else JobState.FAILED
         kind = trajectory.failure.kind.value if trajectory.failure else TRUNCATED if trajectory.truncated else ""
@@ -39,6 +42,8 @@ class Restoration:
         match word:
             case "restored" | "already" | "unknown" as result:
                 return result
+            case "gone":
+                raise lost_again(run_id)
         raise StoreError(f"restore.lua returned {word!r} for job {job_id!r}")
 
     def unfinished(self, run_id: str) -> bool:
@@ -47,10 +52,21 @@ class Restoration:
             return bool(self._redis.hexists(run_key(run_id, "run"), "restoring"))
 
     def end(self, spec: Spec, *, restored: int) -> int:
-        """Let the run's stages start anew after `restored` trajectories; returns its number of pending jobs."""
+        """Let the run's stages start anew after `restored` trajectories; returns its number of pending jobs.
+
+        StoreError if Redis has lost the run meanwhile.
+        """
         parts: Iterable[str] = ("run", JobState.QUEUED.value, JobState.RUNNING.value)
         keys = [*(run_key(spec.run_id, part) for part in parts), ACTIVE]
         keys += [run_key(spec.run_id, f"stage:{stage}") for stage in Stage]
         requested = (spec.train, spec.train and spec.evaluate)
         states = [StageState.WAITING.value if wanted else StageState.SKIPPED.value for wanted in requested]
-        return int(decode(run_script(self._redis, "restored", keys, [spec.run_id, *states, restored])))
+        pending = int(decode(run_script(self._redis, "restored", keys, [spec.run_id, *states, restored])))
+        if pending < 0:
+            raise lost_again(spec.run_id)
+        return pending
+
+
+def lost_again(run_id: str) -> StoreError:
+    """The error of a recovery in which data was lost."""
+    return StoreError(f"Redis has lost run {run_id!r} again during its recovery; recover it once more")

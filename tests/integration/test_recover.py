@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from config.errors import FailureKind, UsageError
+from config.errors import FailureKind, StoreError, UsageError
 from config.journal import Journal, read
 from config.ledger import Ledger
+from config.ledger.jobs import Claim
 from config.ledger.store import ledger_client
 from config.records import Failure, JobState, Prompt, Spec, StageState, Trajectory
 from config.topology import Stage, run_key
@@ -126,6 +127,34 @@ def test_a_recovery_that_was_interrupted_is_ended_by_the_next_one(ledger: Ledger
     history = ledger.run(RUN).history
     recover(ledger, [tmp_path], tell=quiet)
     assert ledger.run(RUN).history == history
+
+
+def test_a_run_that_was_lost_during_its_recovery_can_be_recovered(
+    ledger: Ledger, redis_url: SecretStr, tmp_path: Path
+) -> None:
+    """An older state of Redis may hold a half written run, into which workers and an earlier recovery still write.
+
+    Fails without the look for the fingerprint in restore.lua and restored.lua (the run could never be made again: "took
+    too long to write"), and without Ledger._clear (a job is in two states, and curation waits for ever).
+    """
+    first, second, third = job_ids = ledger.create(SPEC, PROMPTS).job_ids
+    journal = Journal(tmp_path, "w1")
+    journal.keep_run(ledger, ledger.run(RUN))
+    journal.add(made(second))
+    ledger_client(redis_url.get_secret_value()).flushall()
+    ledger._write_prompts(RUN, list(zip(job_ids, PROMPTS, strict=True))[:2])
+    assert ledger.jobs.finish(made(first), worker="w") == "stored"  # begun before the loss
+    with pytest.raises(StoreError, match="has lost run 'r' again"):  # of the recovery that was under way
+        ledger.restoration.put(made(second), worker="w")
+    with pytest.raises(StoreError, match="has lost run 'r' again"):
+        ledger.restoration.end(SPEC, restored=1)
+    [found] = recover(ledger, [tmp_path], tell=quiet)
+    assert (found.created, found.restored, found.missing) == (True, 1, 2)
+    assert ledger.jobs.counts(RUN) == {**dict.fromkeys(JobState, 0), JobState.QUEUED: 2, JobState.GENERATED: 1}
+    for job in (first, third):
+        assert isinstance(ledger.jobs.begin(RUN, job, worker="w", lease_seconds=9, delivery_limit=3), Claim)
+        ledger.jobs.finish(made(job), worker="w")
+    assert ledger.stages.view(RUN, Stage.CURATE).state is StageState.READY
 
 
 def test_an_unreadable_prompt_keeps_only_itself_out_of_the_journal(ledger: Ledger, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 -- Puts a trajectory from a journal back: into an attempt that has none; a later attempt than the ledger's replaces it.
--- Returns restored, already, or unknown for a job that the run does not have.
+-- Returns restored, already, unknown for a job that the run does not have, or gone where Redis has lost the run meanwhile.
 -- KEYS queued, running, generated, failed, cancelled, leases, job, trajectory, kind, changed, run
 -- ARGV job_id, attempt, state, blob, worker, failure kind or '', milliseconds, prefix of kind sets
+if redis.call('HEXISTS', KEYS[11], 'fingerprint') == 0 then return 'gone' end
 local at = tonumber(redis.call('HGET', KEYS[7], 'attempt') or '1')
 local attempt = tonumber(ARGV[2])
 if redis.call('EXISTS', KEYS[8]) == 1 then return 'already' end

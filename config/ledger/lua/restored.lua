@@ -1,5 +1,7 @@
 -- Ends a restoration that put trajectories back: the stages start anew, curation at once if no job is pending.
+-- Returns the number of pending jobs, or -1 where Redis has lost the run meanwhile.
 -- KEYS run, queued, running, active, curate, train, evaluate   ARGV run_id, train state, evaluate state, number of jobs
+if redis.call('HEXISTS', KEYS[1], 'fingerprint') == 0 then return -1 end
 if redis.call('HGET', KEYS[5], 'state') == 'done' then redis.call('HINCRBY', KEYS[1], 'version', 1) end
 redis.call('DEL', KEYS[5], KEYS[6], KEYS[7])
 local pending = redis.call('SCARD', KEYS[2]) + redis.call('SCARD', KEYS[3])
