@@ -77,7 +77,8 @@ def weather(fleet: Fleet, ledger: Ledger, run_id: str, faults: Sequence[Fault], 
                 ahead.pop(0)
             if time.monotonic() - spoken > TOLD_SECONDS:
                 spoken = time.monotonic()
-                tell(run_id, f"{terminal} of {sum(counts.values())} jobs terminal", faults, ahead, spoken - started)
+                jobs = f"{terminal} of {sum(counts.values())} jobs terminal"
+                tell(run_id, jobs if terminal else f"{jobs}{paused(ledger)}", faults, ahead, spoken - started)
             if not fleet.person.recovery.pending:
                 curation = ledger.stages.view(run_id, Stage.CURATE)
                 if curator_spared and curation.state is StageState.RUNNING:
@@ -100,6 +101,12 @@ def tell(run_id: str, jobs: str, faults: Sequence[Fault], ahead: Sequence[Fault]
     print(
         f"{run_id}: {jobs}, {number} of {len(faults)} faults done{last}, {seconds:.0f} s", file=sys.stderr, flush=True
     )
+
+
+def paused(ledger: Ledger) -> str:
+    """Why workers take no jobs, for a run in which nothing moves."""
+    reasons = {str(view.fields["paused"]) for view in ledger.fleet.workers() if view.fields.get("paused")}
+    return f" (paused: {'; '.join(sorted(reasons))})" if reasons else ""
 
 
 def log_tail(ledger: Ledger, run_id: str) -> str:
