@@ -76,7 +76,7 @@ Keys of a run, all under applejack:run:ID: (config/topology.run_key)
     pins, verdicts       hashes  workspace -> Pin; job_id -> Verdict of the current dataset
     files:NAME           hash    the files of the dataset, adapter, report or unseen (questions); adapter@vN, report@vN:
                                  earlier ones
-    files:NAME:new:X verdicts:new:X   hashes that replace those when they are whole; X:done: that they have (uploads.py)
+    files:NAME:new:X verdicts:new:X   hashes that replace those when they are whole; see uploads.py
     adapters             hash    N:spec, N:train, N:evaluate -> spec and results of the earlier adapter of version N
     submit, sending      strings locks of a producer: it writes the run; it sends a big run's messages
     lost_calls           hash    teacher -> calls that its model server dropped

@@ -23,6 +23,7 @@ class Upload:
     """the hash to replace"""
     _own: str = field(init=False)
     _parts: int = 0
+    _sent: bool = False
 
     def __post_init__(self) -> None:
         """Choose the key."""
@@ -43,14 +44,13 @@ class Upload:
             StoppedError: the lease is another worker's now, or its run was cancelled.
             StoreError: parts have expired.
         """
-        done = f"{self._own}:done"  # for a repetition, when the answer to the transaction was lost
 
         def write(pipe: Pipeline) -> None:
-            if pipe.exists(done):
-                pipe.multi()
-                return
             if lease and decode(pipe.hget(lease.key, "token")) != lease.token:
                 raise StoppedError("stopped: another worker has its work now, or its run was cancelled")
+            if self._sent and not pipe.exists(self._own):  # it was carried out, and the answer was lost
+                pipe.multi()
+                return
             if pipe.hlen(self._own) != self._parts:
                 raise StoreError(
                     f"an upload to {self.key!r} was interrupted for more than {KEPT // 60} minutes: repeat it"
@@ -58,8 +58,7 @@ class Upload:
             pipe.multi()
             pipe.persist(self._own)
             pipe.rename(self._own, self.key)
-            pipe.hset(done, "parts", self._parts)
-            pipe.expire(done, KEPT)
             also(pipe)
+            self._sent = True
 
         self.client.transaction(write, self._own, *([lease.key] if lease else []))
