@@ -110,7 +110,7 @@ def test_an_outage_longer_than_every_timeout_fails_no_job(
 
 
 def fill_memory(client: redis.Redis) -> None:
-    client.config_set("maxmemory", "1mb")
+    client.config_set("maxmemory", "100kb")
 
 
 def fill_disk(client: redis.Redis) -> None:
@@ -231,7 +231,7 @@ def test_a_submit_refused_for_memory_queues_nothing_and_the_same_again_queues_al
     """Fails without create.lua being the last write of Ledger.create: half a run would be seen."""
     asked = prompts(50)
     with short_lived_client(server.url, seconds=5) as client:
-        client.config_set("maxmemory", "1mb")
+        client.config_set("maxmemory", "100kb")
         with pytest.raises(StoreError, match="out of memory; nothing was stored"):
             enqueue.submit(store, Settings(redis_url=server.url), SPEC, asked)
         client.config_set("maxmemory", "0")
@@ -248,7 +248,7 @@ def test_a_run_that_is_stored_and_could_not_be_queued_is_queued_by_its_workers(
     settings = Settings(redis_url=server.url)
     created = store.create(SPEC, prompts(3))
     with short_lived_client(server.url, seconds=5) as client:
-        client.config_set("maxmemory", "1mb")
+        client.config_set("maxmemory", "100kb")
         started = time.monotonic()
         with pytest.raises(StoreError, match="workers will queue the missing jobs"):
             enqueue.enqueue(settings, SPEC, created.job_ids, prompts(3))

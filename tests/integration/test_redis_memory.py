@@ -65,7 +65,7 @@ def test_a_submit_to_a_full_redis_is_one_line_and_leaves_nothing_half_made(
     server: Server, client: redis.Redis, tmp_path: Path
 ) -> None:
     ledger = Ledger(client)
-    client.config_set("maxmemory", "1mb")
+    client.config_set("maxmemory", "100kb")
     done = applejack_submit(server, tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -87,7 +87,7 @@ def test_a_full_redis_takes_what_is_finished_and_the_rest_goes_on_when_there_is_
         if question(body) == PROBE:
             return Reply(text="hello")
         if not filled:
-            filled.append(client.config_set("maxmemory", "1mb"))  # less than is in use
+            filled.append(client.config_set("maxmemory", "100kb"))  # less than is in use
         return Reply(text=f"answer to {question(body)}")
 
     with ScriptedEndpoint(reply) as endpoint:
