@@ -18,7 +18,7 @@ WorkspaceRoots = Annotated[
         "--workspace-root",
         metavar="DIR|URL",
         help="Let runs read code in and below this folder; repeat for more. Public git repositories need none. A URL "
-        "such as git@github.com:me/ lets runs read what your git credentials open below it. Unset: "
+        "such as git@host:me/ lets runs read what your git credentials open below it. Unset: "
         + DEFAULT.format("none", "APPLEJACK_WORKSPACE_ROOTS"),
     ),
 ]
