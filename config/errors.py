@@ -167,4 +167,5 @@ class NewerRecordError(StoreError):
 
 
 UNREADABLE_RUN = (StoreError, ValueError, LookupError, TypeError)
-"""what reading a run with broken values raises; a StoreUnavailableError among them says nothing about the run"""
+"""what reading a run with broken values raises; StoreError: a key of another type, but a StoreUnavailableError says
+nothing about the run"""

@@ -43,7 +43,6 @@ from worker.tools.workspace import require_allowed
 
 log = logs.get(__name__)
 
-"""what reading a broken value of a run raises; StoreError: a key of another type"""
 REFUSALS = {"terminal": "already finished", "held": "another worker runs it", "unknown": "not in its run"}
 """the ledger's words for a claim that it refuses -> what Flower shows; others are clear as they are"""
 STALE = {"already": "already finished", "stale": "another worker has taken it over", "unknown": "its run was cancelled"}

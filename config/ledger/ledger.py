@@ -284,10 +284,9 @@ class Ledger:
         Workers may have stored into it what they had begun before. Their jobs leave the lists last, so that the next
         attempt notices them too.
         """
-        states = {state: run_key(run_id, state.value) for state in JobState}
-        # nothing can be stored for jobs that are in neither
-        self._redis.delete(run_key(run_id, "prompts"), states.pop(JobState.QUEUED), states.pop(JobState.RUNNING))
-        noticed = [run_key(run_id, "run"), *states.values()]
+        to_do = ("prompts", JobState.QUEUED, JobState.RUNNING)  # nothing is stored for jobs that are in neither
+        self._redis.delete(*(run_key(run_id, part) for part in to_do))
+        noticed = [run_key(run_id, part) for part in ("run", JobState.GENERATED, JobState.FAILED, JobState.CANCELLED)]
         if self._redis.exists(*noticed):
             self._delete_keys(run_id, but=[*noticed, run_key(run_id, "submit")])
             self._redis.delete(*noticed)

@@ -4,21 +4,21 @@ import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from config.errors import WorkspaceError, WorkspaceRefusedError
 from config.owner_policy import Policy
+from tests.support.http_server import QuietHandler, serving
 from worker.tools.workspace import open_workspace, reopen
 
 LOGIN = "me:s3cret"
 STRICT = Policy(roots=())
 
 
-class Private(SimpleHTTPRequestHandler):
+class Private(QuietHandler, SimpleHTTPRequestHandler):
     """Files of a folder; those below /private/ need the login."""
 
     def do_GET(self) -> None:
@@ -30,9 +30,6 @@ class Private(SimpleHTTPRequestHandler):
             self.end_headers()
             return
         super().do_GET()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -48,13 +45,8 @@ def host(tmp_path: Path) -> Iterator[str]:
         bare = tmp_path / "served" / name / "code.git"
         subprocess.run(["git", "clone", "-q", "--bare", str(code), str(bare)], check=True)
         subprocess.run(["git", "-C", str(bare), "update-server-info"], check=True)
-    handler = partial(Private, directory=str(tmp_path / "served"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(partial(Private, directory=str(tmp_path / "served"))) as address:
+        yield address.removesuffix("/v1")
 
 
 def netrc(home: Path, host: str) -> None:
