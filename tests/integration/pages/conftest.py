@@ -1,11 +1,14 @@
 """The pages in a real Chromium, against a real Flower on a real Redis."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
 from pydantic import SecretStr
 
+from producer.flower.handlers import LIVE_SECONDS
+from producer.stack.redis_server import Server
 from tests.support.flower_site import Site, chromium, chromium_path, flower_site, logged_in
 
 
@@ -18,11 +21,18 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture
-def site(redis_url: SecretStr, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Flower on the emptied server."""
-    with flower_site(tmp_path_factory.mktemp("flower"), redis_url) as started:
+@pytest.fixture(scope="module")
+def module_site(redis_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Flower for all tests of a module: it takes seconds to start."""
+    with flower_site(tmp_path_factory.mktemp("flower"), redis_server.url) as started:
         yield started
+
+
+@pytest.fixture
+def site(module_site: Site, redis_url: SecretStr) -> Site:
+    """Flower on the server, which redis_url has emptied."""
+    time.sleep(LIVE_SECONDS)  # what it still shares of the test before is too old then
+    return module_site
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -17,11 +17,18 @@ from config.topology import GENERATE, QUEUE_GENERATE, Stage
 from producer import enqueue
 from tests.integration.conftest import StartWorker
 from tests.support.fleet import PROBE, prompts, question, until
-from tests.support.flower_site import Site
+from tests.support.flower_site import Site, flower_site
 from tests.support.scripted_endpoint import Reply, ScriptedEndpoint, says, stalls
 from tests.support.workers import WorkerProcess
 
 Tasks = dict[str, list[JsonObject]]
+
+
+@pytest.fixture
+def site(redis_url: SecretStr, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A Flower for each test: it remembers the tasks and workers that it has seen, and an emptied server sends none."""
+    with flower_site(tmp_path_factory.mktemp("flower"), redis_url) as started:
+        yield started
 
 
 def flower_tasks(site: Site) -> Tasks:
