@@ -103,6 +103,10 @@ class EndpointError(GenerationError):
         self.status = status
 
 
+class ServerKilledError(EndpointError):
+    """The model server was killed with SIGKILL, often because memory ran out; another start may succeed."""
+
+
 class WorkspaceError(GenerationError):
     """The pinned code is not available."""
 

@@ -27,6 +27,7 @@ KILL_POLL = 0.02
 TAIL_BYTES = 1_000_000  # read only the end of a log: it can be large
 ERROR_LINES = 100  # at the end of a log, searched for an exception
 QUOTED_LINES = 3
+KILLED = watchdog.SIGNALLED + signal.SIGKILL  # exit code of a child that was ended by SIGKILL
 QUOTED_CHARACTERS = 500
 
 
@@ -141,7 +142,7 @@ def session_members(session: int) -> list[int]:
 
 def describe_exit(code: int) -> str:
     """An exit code for a message: "exit code 1", or "signal 15" for 143."""
-    if code == watchdog.SIGNALLED + signal.SIGKILL:
+    if code == KILLED:
         return "signal 9 (SIGKILL, often because memory ran out)"
     return f"signal {code - watchdog.SIGNALLED}" if code > watchdog.SIGNALLED else f"exit code {code}"
 

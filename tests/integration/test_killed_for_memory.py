@@ -15,10 +15,11 @@ from config.records import JobState, JsonObject, Spec, StageState, Trajectory
 from config.settings import Settings
 from config.topology import Stage
 from tests.integration.conftest import StartWorker
-from tests.support.fleet import QUICK, RUN, all_terminal, prompts, submit, told
+from tests.support.fleet import PROBE, QUICK, RUN, all_terminal, paused, prompts, submit, told, until
 from tests.support.tiny_student import make_tiny_student
 from tests.support.training_set import make_training_set
 from tests.support.workers import ROOT, SCRIPTED_MODEL
+from worker.endpoint.served_model import FIRST_STARTS
 from worker.fleet.leases import Leases
 from worker.fleet.outcome import Fate
 from worker.stage_runner import StageRunner
@@ -100,3 +101,14 @@ def test_a_job_that_has_the_model_server_killed_each_time_fails_and_the_others_d
     log = worker.child.log.read_text()
     assert 1 <= log.count('"model_server.lost"') <= 2  # the second is found by the next health check
     assert "died (signal 9 (SIGKILL, often because memory ran out))" in log
+
+
+def test_a_model_server_that_is_killed_in_each_start_does_not_end_its_worker(
+    ledger: Ledger, start_worker: StartWorker
+) -> None:
+    """Fails without ServerKilledError: after three starts the worker would end, and `up` would not restart it."""
+    env = {**QUICK, "APPLEJACK_SERVE": SCRIPTED_MODEL, "TEST_KILLED_BY": PROBE}
+    worker = start_worker("generate", "w", env=env, app="tests.support.planted.unhurried", concurrency=1, wait=False)
+    until(lambda: worker.child.log.read_text().count('"model_server.failed"') > FIRST_STARTS, "killed in four starts")
+    until(lambda: "signal 9 (SIGKILL, often because memory ran out)" in paused(ledger, worker.name), "told why")
+    assert worker.child.exit_code is None

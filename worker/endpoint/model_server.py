@@ -22,8 +22,8 @@ from typing import Self
 import config
 from config.endpoint.client import complete, request
 from config.environment import outside_environment
-from config.errors import EndpointError, FailureKind, StoppedError
-from config.process import ChildProcess, describe_exit, free_port, last_error, start_child
+from config.errors import EndpointError, FailureKind, ServerKilledError, StoppedError
+from config.process import KILLED, ChildProcess, describe_exit, free_port, last_error, start_child
 from worker.device.budget import CACHED_CONVERSATIONS, Serving
 from worker.endpoint.loaded_weights import LoadedWeights, recorded_loads
 from worker.student.cpu_blas.blas import mlx_environment
@@ -79,8 +79,9 @@ class ServerFlags:
 class ModelServer:
     """One served model. `model` is its directory, `adapter` a directory written by training.
 
-    Entering raises EndpointError if the model cannot be loaded or does not answer within `ready_seconds`. The message
-    is one line and quotes the server's log. Binds to loopback only, because the server has no authentication.
+    Entering raises EndpointError if the model cannot be loaded or does not answer within `ready_seconds`, and
+    ServerKilledError if the server is killed meanwhile. The message is one line and quotes the server's log. Binds to
+    loopback only, because the server has no authentication.
     """
 
     model: Path
@@ -203,6 +204,8 @@ class ModelServer:
             self._raise_when_lost(deadline)
             if self._generation_died():
                 raise self._lost("cannot load or run the model")
+        if answer.error is not None:
+            self.ended()  # waits until the exit code of a server that has died is known
         self._raise_when_lost(deadline)  # checked first: another process on this port may have answered
         if answer.error is not None:
             raise self._lost(f"cannot load or run the model ({answer.error})")
@@ -223,13 +226,14 @@ class ModelServer:
             raise StoppedError(f"the start of the server of {str(self.model)!r} was stopped")
         code = self.child.exit_code if self.child else None
         if code is not None:
-            raise self._lost(f"ended with {describe_exit(code)}")
+            error = ServerKilledError if code == KILLED else EndpointError
+            raise self._lost(f"ended with {describe_exit(code)}", error)
         if time.monotonic() > deadline:
             raise self._lost(f"generated no token within {self.ready_seconds:g} s")
 
-    def _lost(self, problem: str) -> EndpointError:
+    def _lost(self, problem: str, error: type[EndpointError] = EndpointError) -> EndpointError:
         adapter = f" with adapter {str(self.adapter)!r}" if self.adapter else ""
-        return _not_served(f"the server of {str(self.model)!r}{adapter} {problem}; {self.log_tail()}")
+        return _not_served(f"the server of {str(self.model)!r}{adapter} {problem}; {self.log_tail()}", error)
 
 
 class _InBackground:
@@ -257,5 +261,5 @@ def _log_tail(log: str) -> str:
     return died[-1] if died else last_error(lines) or "none"
 
 
-def _not_served(message: str) -> EndpointError:
-    return EndpointError(message, kind=FailureKind.ENDPOINT_UNREACHABLE)
+def _not_served(message: str, error: type[EndpointError] = EndpointError) -> EndpointError:
+    return error(message, kind=FailureKind.ENDPOINT_UNREACHABLE)

@@ -1,6 +1,7 @@
 """The child model server of a worker with `--serve`: started, checked, and restarted with exponential backoff.
 
-A server that has answered once is restarted for ever. One that has never answered is given up after three starts.
+A server that has answered once is restarted for ever. One that has never answered is given up after three starts,
+unless it was killed: memory may be short for a while.
 """
 
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from config import logs
 from config.endpoint.health import HealthCheck
-from config.errors import DeviceError, DownloadError, EndpointError, UsageError
+from config.errors import DeviceError, DownloadError, EndpointError, ServerKilledError, UsageError
 from worker.device.budget import Serving, serving
 from worker.device.device_lock import Use
 from worker.device.machine import Machine, this_machine
@@ -128,7 +129,8 @@ class ServedModel:
             self._failures += 1
             self.trip(str(error))
             log.warning("model_server.failed", error=str(error), failures=self._failures)
-            hopeless = not self._answered and not isinstance(error, (DownloadError, DeviceError))  # these pass
+            passes = isinstance(error, (DownloadError, DeviceError, ServerKilledError))
+            hopeless = not self._answered and not passes
             if hopeless and self._failures >= FIRST_STARTS and not self._stopping.is_set():
                 self.give_up(f"cannot serve {self.model!r}, tried {self._failures} times: {error}")
             return

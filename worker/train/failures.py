@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from config.errors import TrainingError
-from config.process import describe_exit
+from config.process import KILLED, describe_exit
 from config.records import JsonObject
 from config.watchdog import SIGNALLED
 from worker.train.process import Ending
@@ -35,7 +35,7 @@ def failed(
 
 def _memory_cause(ending: Ending, backend: str | None) -> str:
     """What shows that memory ran out; "" if nothing does."""
-    if ending.code == SIGNALLED + signal.SIGKILL:
+    if ending.code == KILLED:
         return "the training was killed (SIGKILL), often because memory ran out"
     if ending.code == SIGNALLED + signal.SIGSEGV and backend == "cpu":
         return "the training crashed (SIGSEGV), as mlx on a CPU does when it is given no more memory"
