@@ -27,8 +27,8 @@ KILL_POLL = 0.02
 TAIL_BYTES = 1_000_000  # read only the end of a log: it can be large
 ERROR_LINES = 100  # at the end of a log, searched for an exception
 QUOTED_LINES = 3
-KILLED = watchdog.SIGNALLED + signal.SIGKILL  # exit code of a child that was ended by SIGKILL
 QUOTED_CHARACTERS = 500
+KILLED = watchdog.SIGNALLED + signal.SIGKILL  # exit code of a child that was ended by SIGKILL
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import re
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 
@@ -12,8 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from config.ledger import Ledger
 from config.records import JobState
-from producer.stack.redis_server import Server
-from tests.support.flower_site import Site, flower_site, logged_in
+from tests.support.flower_site import Site, logged_in
 from tests.support.shown_jobs import LONG, MARKUP, PROMPTS, finish, shown_jobs
 
 RUNS = (f"night-{number}" for number in count(1))
@@ -30,13 +28,6 @@ class Shown:
     def list(self) -> str:
         """Address of its jobs."""
         return f"/runs/{self.run_id}/jobs"
-
-
-@pytest.fixture(scope="module")
-def site(redis_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Flower for all tests of this module; each empties the server."""
-    with flower_site(tmp_path_factory.mktemp("flower"), redis_server.url) as started:
-        yield started
 
 
 @pytest.fixture
