@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from config.endpoint.health import HealthCheck
-from config.errors import EndpointError, FailureKind
+from config.errors import DownloadError, EndpointError, FailureKind, ServerKilledError
 from worker.endpoint import served_model
 from worker.endpoint.device_turn import DeviceTurn
 from worker.endpoint.model_server import ModelServer
@@ -32,6 +32,32 @@ def test_a_model_that_does_not_exist_is_given_up_after_three_starts(served: tupl
     assert "\n" not in given_up[0]
     assert given_up[0].startswith(f"cannot serve {model.model!r}, tried 3 times: ")
     assert "has no config.json" in given_up[0]
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [DownloadError("the network is down"), ServerKilledError("killed", kind=FailureKind.ENDPOINT_UNREACHABLE)],
+    ids=["download", "killed"],
+)
+def test_failures_that_pass_do_not_count_towards_giving_up(
+    served: tuple[ServedModel, list[str]], monkeypatch: pytest.MonkeyPatch, passing: Exception
+) -> None:
+    """Fails where every failed start counts: after a night without network the first other failure ended the worker."""
+    model, given_up = served
+
+    def fails(_: ModelServer) -> None:
+        raise passing
+
+    (Path(model.model) / "config.json").write_text("{}")
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelServer, "start", fails)
+        for _ in range(2 * FIRST_STARTS):
+            model.ensure(HealthCheck)
+    (Path(model.model) / "config.json").unlink()  # from now on a start fails for a reason that does not pass
+    for _ in range(FIRST_STARTS):
+        assert given_up == []
+        model.ensure(HealthCheck)
+    assert [f"tried {FIRST_STARTS} times" in reason for reason in given_up] == [True]
 
 
 def test_a_server_that_has_answered_is_never_given_up(

@@ -1,7 +1,7 @@
 """The child model server of a worker with `--serve`: started, checked, and restarted with exponential backoff.
 
-A server that has answered once is restarted for ever. One that has never answered is given up after three starts,
-unless it was killed: memory may be short for a while.
+A server that has answered once is restarted for ever. One that has never answered is given up after three starts that
+failed for a reason that does not pass. A kill, a busy device and a failed download pass.
 """
 
 import threading
@@ -58,6 +58,8 @@ class ServedModel:
     """starts that failed and servers that were lost, since the last successful health check"""
     _died: float = float("-inf")
     """time.monotonic() when a server was found to have ended by itself"""
+    _hopeless: int = 0
+    """starts that failed for a reason that does not pass by itself"""
     _answered: bool = False
     """whether a server of this model has ever generated a token"""
 
@@ -129,10 +131,11 @@ class ServedModel:
             self._failures += 1
             self.trip(str(error))
             log.warning("model_server.failed", error=str(error), failures=self._failures)
-            passes = isinstance(error, (DownloadError, DeviceError, ServerKilledError))
-            hopeless = not self._answered and not passes
-            if hopeless and self._failures >= FIRST_STARTS and not self._stopping.is_set():
-                self.give_up(f"cannot serve {self.model!r}, tried {self._failures} times: {error}")
+            if isinstance(error, (DownloadError, DeviceError, ServerKilledError)):
+                return
+            self._hopeless += 1
+            if not self._answered and self._hopeless >= FIRST_STARTS and not self._stopping.is_set():
+                self.give_up(f"cannot serve {self.model!r}, tried {self._hopeless} times: {error}")
             return
         self.server, self._answered = server, True
         log.info("model_server.ready", url=server.url, seconds=round(time.monotonic() - started, 1))
