@@ -8,9 +8,19 @@ from pydantic import SecretStr
 
 from config.ledger import Ledger
 from producer.stack.redis_server import Server, short_lived_client
+from tests.support import workers
+from tests.support.forked_workers import start_fork
 from tests.support.workers import WorkerProcess, start_worker_process
 
 StartWorker = Callable[..., WorkerProcess]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_workers() -> Iterator[None]:
+    """What start_worker_process starts is forked, which takes a fifth of the CPU time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "start_child", start_fork)
+        yield
 
 
 @pytest.fixture(scope="session")

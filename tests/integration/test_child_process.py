@@ -1,15 +1,23 @@
-"""Child processes: ended kindly, then not; nothing of theirs is left; their parent's death is theirs too."""
+"""Child processes: ended kindly, then not; nothing of theirs is left; their parent's death is theirs too.
+
+The forks that tests start as workers are held to the same.
+"""
 
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from config.process import ChildProcess, last_error, session_members, start_child
+from tests.support.forked_workers import start_fork
+from tests.support.workers import ROOT
+
+Start = Callable[[str], ChildProcess]
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -22,8 +30,9 @@ time.sleep(600)
 OWNER = """
 import sys, time
 from pathlib import Path
-from config.process import start_child
-child = start_child("stubborn", [sys.executable, "-c", sys.argv[2]], log=Path(sys.argv[1]), grace=0.3)
+from {module} import {start}
+folder = Path(sys.argv[1])
+child = {start}("child", [sys.executable, "-m", "script"], log=folder / "child.log", cwd=folder, grace=0.3)
 print(child.process.pid, flush=True)
 time.sleep(600)
 """
@@ -36,43 +45,67 @@ def wait_for(text: str, log: Path) -> None:
         time.sleep(0.02)
 
 
-def start_stubborn(tmp_path: Path) -> tuple[ChildProcess, list[int]]:
-    child = start_child("stubborn", [sys.executable, "-c", STUBBORN], log=tmp_path / "stubborn.log")
+@pytest.fixture(params=[start_child, start_fork], ids=["started", "forked"])
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
+    """start(SCRIPT) -> a child process named "child" that runs it."""
+
+    def starts(script: str) -> ChildProcess:
+        (tmp_path / "script.py").write_text(script)
+        command = [sys.executable, "-m", "script"]
+        return request.param("child", command, log=tmp_path / "logs" / "child.log", cwd=tmp_path)  # type: ignore[no-any-return]
+
+    return starts
+
+
+def start_stubborn(start: Start) -> tuple[ChildProcess, list[int]]:
+    child = start(STUBBORN)
     wait_for("up", child.log)
     members = [child.process.pid, *session_members(child.process.pid)]
     assert len(members) == 3
     return child, members
 
 
+def runs(pid: int) -> bool:
+    """Whether there is such a process, and it is no zombie that init has yet to reap."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def all_gone(pids: list[int], seconds: float = 10) -> bool:
     deadline = time.monotonic() + seconds
-    while any(psutil.pid_exists(pid) for pid in pids):
+    while any(runs(pid) for pid in pids):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
     return True
 
 
-def test_child_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path) -> None:
-    child, members = start_stubborn(tmp_path)
+def test_child_that_ignores_sigterm_is_killed_with_its_children(start: Start) -> None:
+    child, members = start_stubborn(start)
     child.stop(grace=0.3)
     assert all_gone(members)
 
 
-def test_children_of_a_killed_command_end_with_it(tmp_path: Path) -> None:
-    child, members = start_stubborn(tmp_path)
+def test_children_of_a_killed_command_end_with_it(start: Start) -> None:
+    child, members = start_stubborn(start)
     psutil.Process(members[1]).kill()
     assert child.process.wait(10) == 128 + signal.SIGKILL
     assert all_gone(members)
     child.kill()
 
 
-def test_stubborn_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    log = tmp_path / "stubborn.log"
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(log), STUBBORN], stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("start", [start_child, start_fork], ids=["started", "forked"])
+def test_stubborn_child_ends_when_its_parent_is_killed(tmp_path: Path, start: Callable[..., ChildProcess]) -> None:
+    (tmp_path / "script.py").write_text(STUBBORN)
+    owner_script = OWNER.format(module=start.__module__, start=start.__name__)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", owner_script, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
     assert owner.stdout is not None
     watchdog = int(owner.stdout.readline())
-    wait_for("up", log)
+    wait_for("up", tmp_path / "child.log")
     members = [watchdog, *session_members(watchdog)]
     owner.kill()
     owner.communicate()
@@ -86,38 +119,37 @@ def test_stubborn_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", 128 + signal.SIGSEGV),  # a crash
     ],
 )
-def test_exit_code_and_log_are_kept(tmp_path: Path, script: str, code: int) -> None:
-    command = [sys.executable, "-c", f"print('one'); print('two', flush=True); {script}"]
-    child = start_child("brief", command, log=tmp_path / "logs" / "brief.log")
-    assert child.process.wait(10) == code
+def test_exit_code_and_log_are_kept(start: Start, script: str, code: int) -> None:
+    child = start(f"print('one'); print('two', flush=True); {script}")
+    assert child.wait(10) == code
     assert child.log_tail(1) == "two"
     assert child.stop() == code
 
 
-def test_next_start_appends_to_the_log_and_quotes_only_its_own_lines(tmp_path: Path) -> None:
+def test_next_start_appends_to_the_log_and_quotes_only_its_own_lines(start: Start) -> None:
     for word in ("first", "second"):
-        child = start_child("brief", [sys.executable, "-c", f"print({word!r})"], log=tmp_path / "brief.log")
-        child.process.wait(10)
+        child = start(f"print({word!r})")
+        child.wait(10)
         child.stop()
     assert child.log.read_text() == "first\nsecond\n"
     assert child.log_tail() == "second"
 
 
-def test_kill_ends_a_command_whose_watchdog_is_suspended(tmp_path: Path) -> None:
-    child, members = start_stubborn(tmp_path)
+def test_kill_ends_a_command_whose_watchdog_is_suspended(start: Start) -> None:
+    child, members = start_stubborn(start)
     child.process.send_signal(signal.SIGSTOP)
     assert child.kill() == 128 + signal.SIGKILL
     assert all_gone(members)
     assert child.kill() == 128 + signal.SIGKILL  # again: nothing is left to do
 
 
-def test_kill_right_after_the_start_leaves_no_command(tmp_path: Path) -> None:
+def test_kill_right_after_the_start_leaves_no_command(start: Start) -> None:
     """Fails where the watchdog is killed between the look at its session and the start of its command."""
     for number in range(5):
-        child = start_child("new", [sys.executable, "-c", STUBBORN], log=tmp_path / "new.log")
+        child = start(STUBBORN)
         time.sleep(number / 100)
         child.kill()
-        assert session_members(child.process.pid) == []
+        assert all_gone(session_members(child.process.pid))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from config.diagnostics import run_checks
 from config.ledger import Ledger
 from config.ledger.encoding import Event
 from config.ledger.store import ledger_client
+from config.process import start_child
 from config.records import JobState, JsonObject
 from config.version import version
 from producer.doctor.agreement import Agreement
@@ -43,11 +44,12 @@ def seconds_between(history: tuple[Event, ...], first: str, second: str) -> list
 
 
 def test_a_fleet_whose_clocks_are_minutes_apart_works_as_one_with_right_clocks(
-    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker
+    ledger: Ledger, redis_url: SecretStr, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails without OutcomeRequest.eta and the countdown in Worker._requeue: retries are immediate or ten minutes late;
     and without the clock in broker_channel.use: a worker takes messages that others have just received.
     """
+    monkeypatch.setattr("tests.support.workers.start_child", start_child)  # the planted clock comes before any library
     asked: list[str] = []
     workers = {f"{name}@test" for name in MINUTES}
 
