@@ -22,7 +22,7 @@ from config.process import ORPHAN_GRACE, ChildProcess, start_child
 
 FORKS = sys.platform == "linux"  # macOS ends a forked process that uses some of its own frameworks
 LIBRARIES = (
-    "celery.__main__", "celery.bin.celery", "celery.bin.worker", "celery.apps.worker", "celery.worker.consumer",
+    "celery.bin.celery", "celery.bin.worker", "celery.apps.worker", "celery.worker.consumer",
     "celery.concurrency.thread", "kombu.transport.redis", "openai.types.chat", "pydantic_settings", "pydantic_ai",
     "pydantic_ai.models.openai", "pydantic_ai.providers.openai", "structlog", "psutil", "httpx",
 )  # fmt: skip
