@@ -1,5 +1,6 @@
 """The counts of a run's review page are the ledger's, in whatever state the run is."""
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def new_run(ledger: Ledger, jobs: int) -> tuple[str, ...]:
 
 
 def finish(ledger: Ledger, job_id: str, attempt: int = 1, *, failed: bool = False) -> None:
-    """The answer names its attempt."""
+    """The answer names its attempt. No attempt ends in the millisecond in which its job was submitted."""
+    time.sleep(0.002)
     ledger.jobs.begin(RUN, job_id, worker="w", lease_seconds=9, delivery_limit=3)
     messages = (Message(role="user", content="q"), Message(role="assistant", content=f"attempt {attempt} of {job_id}"))
     made = Trajectory(run_id=RUN, job_id=job_id, attempt=attempt, prompt="q", outcome="completed", messages=messages)
