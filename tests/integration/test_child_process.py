@@ -18,6 +18,7 @@ from tests.support.forked_workers import start_fork
 from tests.support.workers import ROOT
 
 Start = Callable[[str], ChildProcess]
+STARTS = (start_child, start_fork)
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -45,7 +46,7 @@ def wait_for(text: str, log: Path) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture(params=[start_child, start_fork], ids=["started", "forked"])
+@pytest.fixture(params=STARTS)
 def start(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
     """start(SCRIPT) -> a child process named "child" that runs it."""
 
@@ -65,17 +66,9 @@ def start_stubborn(start: Start) -> tuple[ChildProcess, list[int]]:
     return child, members
 
 
-def runs(pid: int) -> bool:
-    """Whether there is such a process, and it is no zombie that init has yet to reap."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def all_gone(pids: list[int], seconds: float = 10) -> bool:
     deadline = time.monotonic() + seconds
-    while any(runs(pid) for pid in pids):
+    while any(psutil.pid_exists(pid) for pid in pids):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
@@ -96,7 +89,7 @@ def test_children_of_a_killed_command_end_with_it(start: Start) -> None:
     child.kill()
 
 
-@pytest.mark.parametrize("start", [start_child, start_fork], ids=["started", "forked"])
+@pytest.mark.parametrize("start", STARTS)
 def test_stubborn_child_ends_when_its_parent_is_killed(tmp_path: Path, start: Callable[..., ChildProcess]) -> None:
     (tmp_path / "script.py").write_text(STUBBORN)
     owner_script = OWNER.format(module=start.__module__, start=start.__name__)
@@ -149,7 +142,7 @@ def test_kill_right_after_the_start_leaves_no_command(start: Start) -> None:
         child = start(STUBBORN)
         time.sleep(number / 100)
         child.kill()
-        assert all_gone(session_members(child.process.pid))
+        assert all_gone(session_members(child.process.pid))  # once init has reaped what was killed
 
 
 @pytest.mark.parametrize(
